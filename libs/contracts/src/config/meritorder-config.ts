@@ -1,0 +1,244 @@
+import { isSlug, usdPerMillionToPicos, usdToNanos } from '@meritorder/kernel';
+import { z } from 'zod';
+import { SELECTOR_KEYS, WindowKind } from '../internal/budget-definition.v1.js';
+import { AttributionValue, Basis, Slug } from '../primitives.js';
+
+function exact(parse: (text: string) => bigint, hint: string) {
+  return z.union([z.string(), z.number()]).transform((value, ctx) => {
+    const text = String(value);
+    try {
+      if (parse(text) < 0n) throw new RangeError('must not be negative');
+      return text;
+    } catch (error) {
+      ctx.addIssue({ code: 'custom', message: `${(error as Error).message}; ${hint}` });
+      return z.NEVER;
+    }
+  });
+}
+const UsdPerMillion = exact(usdPerMillionToPicos, 'write USD per 1M tokens, for example "2.50"');
+const Usd = exact(usdToNanos, 'write USD, for example "250" or "0.05"');
+
+/** Prices of one kind of money. What is left out is priced as input; zero must be written. */
+const RatesConfig = z.strictObject({
+  inputUsdPerMillionTokens: UsdPerMillion,
+  outputUsdPerMillionTokens: UsdPerMillion,
+  cacheReadUsdPerMillionTokens: UsdPerMillion.optional().meta({ description: 'Default: the input price.' }),
+  cacheWrite5mUsdPerMillionTokens: UsdPerMillion.optional().meta({ description: 'Default: the input price.' }),
+  cacheWrite1hUsdPerMillionTokens: UsdPerMillion.optional().meta({
+    description: 'Default: the 5-minute cache-write price.',
+  }),
+  requestUsd: exact((t) => usdToNanos(t), 'write USD per request')
+    .optional()
+    .meta({ description: 'Per request. Default: none.' }),
+});
+export type RatesConfig = z.infer<typeof RatesConfig>;
+
+const PriceConfig = z.strictObject({
+  effectiveFrom: z.iso.datetime().meta({ description: 'From when these prices hold.' }),
+  cash: RatesConfig.meta({ description: 'Paid to others, USD per 1M tokens. For own hardware write zeros.' }),
+  full: RatesConfig.optional().meta({ description: 'Including own hardware. Default: the same as cash.' }),
+  source: z.string().max(500).default('meritorder.yaml'),
+});
+
+const Milliseconds = z.int().min(1).max(3_600_000);
+
+export const CAPABILITIES = ['tools', 'vision', 'json', 'choices', 'logprobs', 'streaming'] as const;
+export type Capability = (typeof CAPABILITIES)[number];
+
+const BackendConfig = z.strictObject({
+  id: Slug,
+  name: z.string().max(128).optional().meta({ description: 'For people. Default: the id.' }),
+  kind: z
+    .enum(['cloud', 'local'])
+    .meta({ description: 'cloud: called by a provider-worker; local: by the local-worker of its host.' }),
+  provider: Slug.meta({
+    description: 'Whose account pays, for example openai; for own hardware the owner of the host.',
+  }),
+  host: Slug.optional().meta({ description: 'The GPU host of a local backend.' }),
+  model: z.string().min(1).max(128).meta({ description: 'The name the provider knows the model by.' }),
+  protocol: z.enum(['openai']).default('openai'),
+  baseUrl: z
+    .url({ protocol: /^https?$/ })
+    .meta({ description: 'Including the version, for example https://api.openai.com/v1.' }),
+  apiKeyEnv: z
+    .string()
+    .regex(/^[A-Z][A-Z0-9_]*$/)
+    .optional()
+    .meta({ description: 'Environment variable with the API key; NAME_FILE names a file instead.' }),
+  contextTokens: z.int().min(1),
+  maxOutputTokens: z
+    .int()
+    .min(1)
+    .meta({ description: 'The most that one choice can have; bounds a request without max_tokens.' }),
+  capabilities: z.array(z.enum(CAPABILITIES)).default(['streaming']),
+  maxConcurrency: z.int().min(1).max(10_000).default(64).meta({ description: 'Calls in flight per worker.' }),
+  templateTokensPerMessage: z
+    .int()
+    .min(0)
+    .max(10_000)
+    .default(16)
+    .meta({ description: 'Upper bound of what the chat template adds to each message.' }),
+  connectTimeoutMs: Milliseconds.default(5_000),
+  firstTokenTimeoutMs: Milliseconds.default(60_000),
+  betweenTokensTimeoutMs: Milliseconds.default(30_000),
+  prices: z
+    .array(PriceConfig)
+    .default([])
+    .meta({ description: 'Without a price the backend gets no budgeted traffic.' }),
+});
+export type BackendConfig = z.infer<typeof BackendConfig>;
+
+const RouteConfig = z.strictObject({
+  id: Slug,
+  name: z.string().max(128).optional(),
+  backends: z.array(Slug).min(1).max(64),
+  objective: z.enum(['cheapest']).default('cheapest'),
+});
+export type RouteConfig = z.infer<typeof RouteConfig>;
+
+const BudgetConfig = z.strictObject({
+  id: Slug,
+  name: z.string().max(128).optional(),
+  selector: z
+    .partialRecord(z.enum(SELECTOR_KEYS), AttributionValue)
+    .refine((s) => s.org !== undefined, 'needs an org')
+    .meta({ description: 'A request matches when every field here equals its own.' }),
+  window: WindowKind,
+  timeZone: z.string().default('UTC').refine(isTimeZone, 'must be an IANA time zone such as Europe/Berlin'),
+  limitUsd: Usd,
+  basis: Basis.default('cash').meta({ description: 'cash: paid to others; full: including own hardware.' }),
+  thresholds: z
+    .array(z.number().positive().max(10))
+    .max(32)
+    .default([0.5, 0.8, 1])
+    .meta({ description: 'Shares of the limit that publish an event.' }),
+});
+export type BudgetConfig = z.infer<typeof BudgetConfig>;
+
+const KeyConfig = z.strictObject({
+  id: Slug,
+  sha256: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/)
+    .optional()
+    .meta({ description: 'Hex SHA-256 of the key.' }),
+  secretEnv: z
+    .string()
+    .regex(/^[A-Z][A-Z0-9_]*$/)
+    .optional()
+    .meta({ description: 'Environment variable with the key; NAME_FILE names a file instead.' }),
+  department: AttributionValue.optional(),
+  team: AttributionValue.optional(),
+  customer: AttributionValue.optional(),
+  feature: AttributionValue.optional(),
+  tier: AttributionValue.optional(),
+});
+export type KeyConfig = z.infer<typeof KeyConfig>;
+
+const OrgConfig = z.strictObject({
+  id: Slug,
+  name: z.string().max(128).optional(),
+  departments: z
+    .array(AttributionValue)
+    .max(10_000)
+    .default([])
+    .meta({ description: 'The only departments a request may name.' }),
+  keys: z.array(KeyConfig).max(10_000).default([]),
+  requireKey: z.boolean().default(false),
+  routes: z.array(Slug).optional().meta({ description: 'Routes and backends this org may use. Default: all.' }),
+  subscribers: z
+    .array(z.strictObject({ name: Slug, context: z.enum(['budget', 'inference', 'metering', 'routing']) }))
+    .max(32)
+    .default([
+      { name: 'alerts', context: 'budget' },
+      { name: 'results', context: 'inference' },
+    ]),
+});
+export type OrgConfig = z.infer<typeof OrgConfig>;
+
+export const MeritorderConfig = z
+  .strictObject({
+    version: z.literal(1),
+    orgs: z.array(OrgConfig).min(1).max(10_000),
+    backends: z.array(BackendConfig).min(1).max(1_000),
+    routes: z.array(RouteConfig).default([]),
+    budgets: z.array(BudgetConfig).max(100_000).default([]),
+    limits: z
+      .strictObject({
+        bodyBytes: z.int().min(1_024).max(8_000_000).default(4_000_000),
+        requestsInFlightPerRouter: z.int().min(1).max(100_000).default(2_000),
+        jobsInFlightPerRouter: z.int().min(1).max(10_000).default(32),
+        requestDeadlineMs: Milliseconds.default(120_000),
+        reservationLeaseMs: z.int().min(1_000).max(60_000).default(20_000),
+        /** Past its deadline, an opened attempt that nobody closed becomes an unconfirmed charge. */
+        unconfirmedGraceMs: Milliseconds.default(10_000),
+        streamWindowChunks: z.int().min(2).max(4_096).default(64),
+        streamAckTimeoutMs: Milliseconds.default(15_000),
+      })
+      .prefault({}),
+  })
+  .superRefine((config, ctx) => {
+    const issue = (path: (string | number)[], message: string) => ctx.addIssue({ code: 'custom', path, message });
+    const unique = (list: { id: string }[], name: string) => {
+      const seen = new Set<string>();
+      list.forEach((entry, i) => {
+        if (seen.has(entry.id)) issue([name, i, 'id'], `"${entry.id}" is used twice`);
+        seen.add(entry.id);
+      });
+      return seen;
+    };
+    const orgs = unique(config.orgs, 'orgs');
+    const backends = unique(config.backends, 'backends');
+    const routes = unique(config.routes, 'routes');
+    unique(config.budgets, 'budgets');
+    config.routes.forEach((route, i) => {
+      if (backends.has(route.id))
+        issue(['routes', i, 'id'], `"${route.id}" is also a backend; a backend's own name is a route of one`);
+      route.backends.forEach((id, j) => {
+        if (!backends.has(id)) issue(['routes', i, 'backends', j], `"${id}" is not a backend`);
+      });
+    });
+    config.backends.forEach((backend, i) => {
+      if (backend.kind === 'local' && !backend.host) issue(['backends', i, 'host'], 'a local backend needs its host');
+      const from = new Set<string>();
+      backend.prices.forEach((price, j) => {
+        if (from.has(price.effectiveFrom))
+          issue(['backends', i, 'prices', j], 'two prices are effective from the same instant');
+        from.add(price.effectiveFrom);
+      });
+    });
+    config.budgets.forEach((budget, i) => {
+      const { org, backend } = budget.selector;
+      if (org !== undefined && !orgs.has(org)) issue(['budgets', i, 'selector', 'org'], `"${org}" is not an org`);
+      if (backend !== undefined && !backends.has(backend))
+        issue(['budgets', i, 'selector', 'backend'], `"${backend}" is not a backend`);
+      if (usdToNanos(budget.limitUsd) > 9_007_199_254_740_991n) {
+        issue(['budgets', i, 'limitUsd'], 'a counter is exact up to 9007199.254740991 USD; split the budget');
+      }
+    });
+    config.orgs.forEach((org, i) => {
+      org.keys.forEach((key, j) => {
+        if ((key.sha256 === undefined) === (key.secretEnv === undefined)) {
+          issue(['orgs', i, 'keys', j], 'needs exactly one of sha256 and secretEnv');
+        }
+        if (key.department !== undefined && !org.departments.includes(key.department)) {
+          issue(['orgs', i, 'keys', j, 'department'], `"${key.department}" is not one of the org's departments`);
+        }
+      });
+      org.routes?.forEach((id, j) => {
+        if (!routes.has(id) && !backends.has(id))
+          issue(['orgs', i, 'routes', j], `"${id}" is neither a route nor a backend`);
+      });
+    });
+  });
+export type MeritorderConfig = z.infer<typeof MeritorderConfig>;
+export type LimitsConfig = MeritorderConfig['limits'];
+
+function isTimeZone(text: string): boolean {
+  try {
+    new Intl.DateTimeFormat('en', { timeZone: text });
+    return !isSlug(text) || text === 'utc' || !/^\d/.test(text);
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,226 @@
+/** The catalogue of refusals: a code never changes its meaning. `docs/reference/errors.md` is generated from here. */
+export interface ErrorEntry {
+  /** HTTP-like status, also `Nats-Service-Error-Code`. */
+  status: number;
+  /** OpenAI's `error.type`. */
+  type:
+    | 'invalid_request_error'
+    | 'authentication_error'
+    | 'permission_error'
+    | 'insufficient_quota'
+    | 'rate_limit_error'
+    | 'api_error';
+  retryable: boolean;
+  meaning: string;
+  wayOut: string;
+}
+
+export const ERRORS = {
+  body_not_json: {
+    status: 400,
+    type: 'invalid_request_error',
+    retryable: false,
+    meaning: 'The body is not JSON.',
+    wayOut: 'Send UTF-8 JSON.',
+  },
+  body_invalid: {
+    status: 400,
+    type: 'invalid_request_error',
+    retryable: false,
+    meaning: 'The body does not match the schema of its kind.',
+    wayOut: '`error.param` names the field.',
+  },
+  body_too_large: {
+    status: 413,
+    type: 'invalid_request_error',
+    retryable: false,
+    meaning: 'The body is above the limit.',
+    wayOut: "Shorten the request, or raise `limits.bodyBytes` below the server's `max_payload`.",
+  },
+  kind_unsupported: {
+    status: 400,
+    type: 'invalid_request_error',
+    retryable: false,
+    meaning: 'The header `Meritorder-Kind` names a kind that no backend here serves.',
+    wayOut: 'Use `chat`.',
+  },
+  header_invalid: {
+    status: 400,
+    type: 'invalid_request_error',
+    retryable: false,
+    meaning: 'A Meritorder header has a value that is not allowed.',
+    wayOut: 'The message names the header.',
+  },
+  route_unknown: {
+    status: 404,
+    type: 'invalid_request_error',
+    retryable: false,
+    meaning: '`model` names neither a route nor a backend.',
+    wayOut: 'The message lists the routes.',
+  },
+  org_unknown: {
+    status: 403,
+    type: 'permission_error',
+    retryable: false,
+    meaning: 'The org of the subject is not configured.',
+    wayOut: 'Add it under `orgs`.',
+  },
+  key_required: {
+    status: 401,
+    type: 'authentication_error',
+    retryable: false,
+    meaning: 'This org asks for a `Meritorder-Key`.',
+    wayOut: 'Send the header.',
+  },
+  key_invalid: {
+    status: 401,
+    type: 'authentication_error',
+    retryable: false,
+    meaning: 'The key is unknown or belongs to another org.',
+    wayOut: 'Check the key.',
+  },
+  department_unknown: {
+    status: 403,
+    type: 'permission_error',
+    retryable: false,
+    meaning: "The department is not one of the org's.",
+    wayOut: 'The message lists them.',
+  },
+  attribution_conflict: {
+    status: 403,
+    type: 'permission_error',
+    retryable: false,
+    meaning: '`metadata` contradicts what the key is bound to: it may narrow, never widen.',
+    wayOut: 'Leave the field out or use the right key.',
+  },
+  no_able_backend: {
+    status: 400,
+    type: 'invalid_request_error',
+    retryable: false,
+    meaning: 'No backend of the route can do what the request asks (context length, tools, images, JSON, choices).',
+    wayOut: 'The message says what each lacks.',
+  },
+  cost_cap: {
+    status: 402,
+    type: 'insufficient_quota',
+    retryable: false,
+    meaning: "Every able backend may cost more than the request's own `max_cost_usd`.",
+    wayOut: 'Raise it, or lower `max_tokens`.',
+  },
+  price_missing: {
+    status: 503,
+    type: 'api_error',
+    retryable: false,
+    meaning: 'An able backend has no price in force; budgeted traffic is never sent at an unknown price.',
+    wayOut: 'Add `prices` to the backend; zero must be written as zero.',
+  },
+  budget_exhausted: {
+    status: 402,
+    type: 'insufficient_quota',
+    retryable: false,
+    meaning: 'A budget has no room left in this window.',
+    wayOut: 'The message names budget, window and when it ends.',
+  },
+  budget_held: {
+    status: 429,
+    type: 'rate_limit_error',
+    retryable: true,
+    meaning: "A budget's room is held by requests in flight.",
+    wayOut: 'Retry after `Retry-After` seconds.',
+  },
+  admission_closed: {
+    status: 503,
+    type: 'api_error',
+    retryable: true,
+    meaning: 'The budget counters are being rebuilt; nothing is admitted meanwhile.',
+    wayOut: 'Retry in a few seconds.',
+  },
+  backend_unavailable: {
+    status: 503,
+    type: 'api_error',
+    retryable: true,
+    meaning: 'No able backend has a live worker with room.',
+    wayOut: 'Retry; look at the workers.',
+  },
+  backend_failed: {
+    status: 502,
+    type: 'api_error',
+    retryable: true,
+    meaning: 'Every candidate failed before its first token.',
+    wayOut: 'The message names each failure.',
+  },
+  upstream_rejected: {
+    status: 400,
+    type: 'invalid_request_error',
+    retryable: false,
+    meaning: "The backend refused the request as the caller's fault.",
+    wayOut: "The backend's own words are in the message.",
+  },
+  stream_cut: {
+    status: 502,
+    type: 'api_error',
+    retryable: true,
+    meaning: 'The backend or its worker was lost after the first token; there is no silent retry.',
+    wayOut: 'Retry; what was generated is paid for.',
+  },
+  reader_away: {
+    status: 499,
+    type: 'api_error',
+    retryable: true,
+    meaning: 'The reader acknowledged nothing for too long, so the attempt was cancelled.',
+    wayOut: 'Respond to every chunk that carries a reply subject.',
+  },
+  cancelled: {
+    status: 499,
+    type: 'api_error',
+    retryable: false,
+    meaning: 'Cancelled by the caller.',
+    wayOut: 'What was generated is paid for.',
+  },
+  deadline_exceeded: {
+    status: 504,
+    type: 'api_error',
+    retryable: true,
+    meaning: 'The deadline passed before an answer.',
+    wayOut: 'Raise `deadline_ms`.',
+  },
+  overloaded: {
+    status: 503,
+    type: 'api_error',
+    retryable: true,
+    meaning: 'This router has as many requests in flight as its limit allows.',
+    wayOut: 'Retry; add routers.',
+  },
+  internal: {
+    status: 500,
+    type: 'api_error',
+    retryable: true,
+    meaning: 'A bug or a broken dependency.',
+    wayOut: 'The log has the request id.',
+  },
+} as const satisfies Record<string, ErrorEntry>;
+
+export type ErrorCode = keyof typeof ERRORS;
+
+export interface Refusal {
+  code: ErrorCode;
+  message: string;
+  param?: string;
+  retryAfterSeconds?: number;
+  details?: Record<string, unknown>;
+}
+
+/** OpenAI's error body with the stable code. */
+export function errorBody(refusal: Refusal, requestId?: string): Record<string, unknown> {
+  return {
+    error: {
+      message: refusal.message,
+      type: ERRORS[refusal.code].type,
+      param: refusal.param ?? null,
+      code: refusal.code,
+      ...(refusal.retryAfterSeconds === undefined ? {} : { retry_after_seconds: refusal.retryAfterSeconds }),
+      ...(refusal.details === undefined ? {} : { details: refusal.details }),
+    },
+    ...(requestId === undefined ? {} : { request_id: requestId }),
+  };
+}

@@ -1,0 +1,15 @@
+/** NATS header names. CloudEvents headers are written in lower case and read in any case. */
+export const HEADERS = {
+  kind: 'Meritorder-Kind',
+  key: 'Meritorder-Key',
+  request: 'Meritorder-Request',
+  attempt: 'Meritorder-Attempt',
+  seq: 'Meritorder-Seq',
+  status: 'Meritorder-Status',
+  serviceError: 'Nats-Service-Error',
+  serviceErrorCode: 'Nats-Service-Error-Code',
+  retryAfter: 'Retry-After',
+  traceparent: 'traceparent',
+  tracestate: 'tracestate',
+  messageId: 'Nats-Msg-Id',
+} as const;

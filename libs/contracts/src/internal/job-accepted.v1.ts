@@ -1,0 +1,13 @@
+import { z } from 'zod';
+import { Attribution, Instant, Kind, Slug } from '../primitives.js';
+
+/** A job that a router has checked and kept. */
+export const JobAcceptedV1 = z.object({
+  requestId: Slug,
+  org: Slug,
+  kind: Kind,
+  attribution: Attribution,
+  body: z.record(z.string(), z.unknown()),
+  acceptedAt: Instant,
+});
+export type JobAcceptedV1 = z.infer<typeof JobAcceptedV1>;

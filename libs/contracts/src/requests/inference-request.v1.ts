@@ -1,0 +1,49 @@
+import { z } from 'zod';
+import { ATTRIBUTION_KEYS, AttributionValue, UsdText } from '../primitives.js';
+
+/** What a caller may ask of Meritorder itself, beside what OpenAI defines. */
+export const MeritorderOptions = z
+  .strictObject({
+    max_cost_usd: UsdText.optional(),
+    min_quality: z.number().min(0).max(1).optional(),
+    value_usd: UsdText.optional(),
+    deadline_ms: z.int().min(1).max(3_600_000).optional(),
+    idempotency_key: z.string().min(1).max(255).optional(),
+    allow_substitution: z.boolean().optional(),
+  })
+  .meta({ description: 'Wishes of the caller; all optional.' });
+export type MeritorderOptions = z.infer<typeof MeritorderOptions>;
+
+export const Metadata = z
+  .record(z.string().max(64), z.string().max(512))
+  .refine((m) => Object.keys(m).length <= 16, 'at most 16 entries')
+  .refine(
+    (m) => ATTRIBUTION_KEYS.every((k) => m[k] === undefined || AttributionValue.safeParse(m[k]).success),
+    `values of ${ATTRIBUTION_KEYS.join(', ')} have 1 to 128 characters`,
+  );
+
+const Message = z.looseObject({
+  role: z.enum(['system', 'developer', 'user', 'assistant', 'tool', 'function']),
+  content: z.union([z.string(), z.array(z.looseObject({ type: z.string() })), z.null()]).optional(),
+});
+
+/** OpenAI's chat-completion request. Fields not named here pass through to the backend untouched. */
+export const ChatRequest = z.looseObject({
+  model: z.string().min(1).max(128),
+  messages: z.array(Message).min(1).max(4096),
+  stream: z.boolean().nullish(),
+  stream_options: z.looseObject({ include_usage: z.boolean().optional() }).nullish(),
+  max_tokens: z.int().min(1).max(10_000_000).nullish(),
+  max_completion_tokens: z.int().min(1).max(10_000_000).nullish(),
+  n: z.int().min(1).max(128).nullish(),
+  temperature: z.number().min(0).max(2).nullish(),
+  top_p: z.number().min(0).max(1).nullish(),
+  tools: z
+    .array(z.looseObject({ type: z.string() }))
+    .max(1024)
+    .nullish(),
+  response_format: z.looseObject({ type: z.string() }).nullish(),
+  metadata: Metadata.nullish(),
+  meritorder: MeritorderOptions.nullish(),
+});
+export type ChatRequest = z.infer<typeof ChatRequest>;

@@ -1,0 +1,48 @@
+import { invariant, isSlug } from '@meritorder/kernel';
+
+function token(text: string): string {
+  invariant(isSlug(text), `"${text}" cannot be a subject token`);
+  return text;
+}
+
+/** Every subject of the system. Tokens are slugs; a bug that would widen a subject throws. */
+export const subjects = {
+  inferenceRequest: (org: string) => `inference.request.v1.${token(org)}`,
+  inferenceJob: (org: string) => `inference.job.v1.${token(org)}`,
+  inferenceCancel: (org: string, request: string) => `inference.cancel.v1.${token(org)}.${token(request)}`,
+  /** Where a reader acknowledges chunks of a stream. */
+  inferenceAck: (org: string, request: string) => `inference.ack.v1.${token(org)}.${token(request)}`,
+  inferenceResult: (org: string, request: string) => `inference.result.v1.${token(org)}.${token(request)}`,
+  routingDecisionMade: (org: string) => `routing.decision-made.v1.${token(org)}`,
+  usageAttemptOpened: (org: string) => `usage.attempt-opened.v1.${token(org)}`,
+  usageAttemptClosed: (org: string) => `usage.attempt-closed.v1.${token(org)}`,
+  meteringUsageRated: (org: string) => `metering.usage-rated.v1.${token(org)}`,
+  budgetThresholdCrossed: (org: string, budget: string) => `budget.threshold-crossed.v1.${token(org)}.${token(budget)}`,
+  priceVersionPublished: () => 'price.version-published.v1',
+  /** Events of one subscriber of an org, delivered until they are acknowledged. */
+  delivery: (org: string, subscriber: string) => `deliver.v1.${token(org)}.${token(subscriber)}`,
+  deliveryAck: (org: string, subscriber: string, id: string) =>
+    `deliver-ack.v1.${token(org)}.${token(subscriber)}.${token(id)}`,
+  /** Internal. */
+  work: (backend: string) => `work.v1.${token(backend)}`,
+  jobAccepted: (org: string) => `job.accepted.v1.${token(org)}`,
+  workerHeartbeat: (backend: string) => `worker.heartbeat.v1.${token(backend)}`,
+  attemptStop: (attempt: string) => `attempt.stop.v1.${token(attempt)}`,
+  meteringReconcile: () => 'metering.reconcile.v1',
+  deadLetter: (stream: string) => `dead-letter.v1.${token(stream)}`,
+} as const;
+
+/** The only prefix under which a reply to this org is ever written. */
+export function orgInboxPrefix(org: string): string {
+  return `_INBOX_${token(org)}`;
+}
+
+/**
+ * Whether a reply subject may be honoured for this org: a literal subject under its own inbox prefix.
+ * NATS does not check the reply a publisher names, so every service that answers asks this first.
+ */
+export function isOrgReply(org: string, reply: string | undefined): reply is string {
+  if (!reply || reply.length > 256) return false;
+  const prefix = `${orgInboxPrefix(org)}.`;
+  return reply.startsWith(prefix) && reply.length > prefix.length && !/[*>\s]|\.\.|\.$/.test(reply);
+}

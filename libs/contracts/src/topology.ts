@@ -1,0 +1,84 @@
+/** Streams and buckets as data; `libs/messaging` makes the server agree with them. NATS 2.9 features only. */
+export interface StreamDeclaration {
+  name: string;
+  subjects: string[];
+  retention: 'limits' | 'workqueue';
+  maxAgeHours: number;
+  maxBytes: number;
+  /** How long a `Nats-Msg-Id` is remembered. */
+  duplicateWindowSeconds: number;
+  purpose: string;
+}
+
+const GIB = 1024 ** 3;
+
+export const STREAMS = {
+  usage: {
+    name: 'USAGE',
+    subjects: ['usage.attempt-opened.v1.*', 'usage.attempt-closed.v1.*'],
+    retention: 'limits',
+    maxAgeHours: 24 * 7,
+    maxBytes: 8 * GIB,
+    duplicateWindowSeconds: 600,
+    purpose: 'Every attempt that can cost money, before its first byte goes upstream and after its last one came back.',
+  },
+  jobs: {
+    name: 'JOBS',
+    subjects: ['job.accepted.v1.*'],
+    retention: 'workqueue',
+    maxAgeHours: 24 * 7,
+    maxBytes: 4 * GIB,
+    duplicateWindowSeconds: 600,
+    purpose: 'Durable jobs that a router accepted and nobody has finished.',
+  },
+  events: {
+    name: 'EVENTS',
+    subjects: [
+      'budget.threshold-crossed.v1.*.*',
+      'metering.usage-rated.v1.*',
+      'routing.decision-made.v1.*',
+      'inference.result.v1.*.*',
+      'price.version-published.v1',
+    ],
+    retention: 'limits',
+    maxAgeHours: 24 * 7,
+    maxBytes: 8 * GIB,
+    duplicateWindowSeconds: 600,
+    purpose: 'What other programs subscribe to.',
+  },
+  deadLetter: {
+    name: 'DEAD_LETTER',
+    subjects: ['dead-letter.v1.*'],
+    retention: 'limits',
+    maxAgeHours: 24 * 30,
+    maxBytes: 1 * GIB,
+    duplicateWindowSeconds: 600,
+    purpose: 'Messages that could not be processed, with the reason, as they were received.',
+  },
+} as const satisfies Record<string, StreamDeclaration>;
+
+export interface BucketDeclaration {
+  name: string;
+  purpose: string;
+  writer: string;
+}
+
+export const BUCKETS = {
+  prices: { name: 'PRICES', purpose: 'Price version in force by backend.', writer: 'metering' },
+  budgets: { name: 'BUDGETS', purpose: 'Budget definition in force by id.', writer: 'budget-policy' },
+} as const satisfies Record<string, BucketDeclaration>;
+
+/** Durable consumers of the services. */
+export const DURABLES = { metering: 'metering', routerJobs: 'router', budgetPolicy: 'budget-policy' } as const;
+
+/** An org's subscriber is a durable consumer on EVENTS; slugs have no "_", so two orgs never share a name. */
+export function subscriberDurable(org: string, subscriber: string): string {
+  return `${org}_${subscriber}`;
+}
+export const SUBSCRIBER_CONTEXTS = {
+  budget: (org: string) => `budget.*.v1.${org}.*`,
+  inference: (org: string) => `inference.result.v1.${org}.*`,
+  metering: (org: string) => `metering.usage-rated.v1.${org}`,
+  routing: (org: string) => `routing.decision-made.v1.${org}`,
+} as const;
+export type SubscriberContext = keyof typeof SUBSCRIBER_CONTEXTS;
