@@ -18,3 +18,4 @@ export * from './events/inference-result.v1.js';
 export * from './events/price-version-published.v1.js';
 export * from './config/meritorder-config.js';
 export * from './config/load-config.js';
+export * from './events/index.js';

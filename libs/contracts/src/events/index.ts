@@ -1,0 +1,21 @@
+import { JobAcceptedV1 } from '../internal/job-accepted.v1.js';
+import { BudgetThresholdCrossedV1 } from './budget-threshold-crossed.v1.js';
+import { InferenceResultV1 } from './inference-result.v1.js';
+import { MeteringUsageRatedV1 } from './metering-usage-rated.v1.js';
+import { PriceVersionPublishedV1 } from './price-version-published.v1.js';
+import { RoutingDecisionMadeV1 } from './routing-decision-made.v1.js';
+import { UsageAttemptClosedV1 } from './usage-attempt-closed.v1.js';
+import { UsageAttemptOpenedV1 } from './usage-attempt-opened.v1.js';
+
+/** Every CloudEvents type and the schema of its body. A type is the first three tokens of its subject. */
+export const EVENTS = {
+  'usage.attempt-opened.v1': UsageAttemptOpenedV1,
+  'usage.attempt-closed.v1': UsageAttemptClosedV1,
+  'metering.usage-rated.v1': MeteringUsageRatedV1,
+  'routing.decision-made.v1': RoutingDecisionMadeV1,
+  'budget.threshold-crossed.v1': BudgetThresholdCrossedV1,
+  'inference.result.v1': InferenceResultV1,
+  'price.version-published.v1': PriceVersionPublishedV1,
+  'job.accepted.v1': JobAcceptedV1,
+} as const;
+export type EventType = keyof typeof EVENTS;

@@ -1,0 +1,91 @@
+import { readFileSync } from 'node:fs';
+import { jetstream, jetstreamManager, type JetStreamClient, type JetStreamManager } from '@nats-io/jetstream';
+import { connect, type NatsConnection } from '@nats-io/transport-node';
+import type { EventType } from '@meritorder/contracts';
+import { encodeEvent, type OutgoingEvent } from './cloud-events.js';
+
+export interface BusOptions {
+  /** `nats://127.0.0.1:4222`; several separated by commas. */
+  url: string;
+  user?: string | undefined;
+  password?: string | undefined;
+  /** Name of the process; also the source of its events. */
+  name: string;
+  /** First token of its inboxes: its NATS user may subscribe to nothing else. */
+  inboxPrefix: string;
+}
+
+/** One connection with what every service needs of it. */
+export interface Bus {
+  readonly nats: NatsConnection;
+  readonly jetstream: JetStreamClient;
+  readonly source: string;
+  manager(): Promise<JetStreamManager>;
+  /** Publishes one fact durably and waits for the server's acknowledgement. Repeating it with the same id is harmless. */
+  publishEvent<T extends EventType>(
+    event: OutgoingEvent<T>,
+    options?: { timeoutMs?: number },
+  ): Promise<{ sequence: number; duplicate: boolean }>;
+  close(): Promise<void>;
+}
+
+/** @throws Error with one line that names the URL and the user when the server cannot be used. */
+export async function connectBus(options: BusOptions): Promise<Bus> {
+  let nats: NatsConnection;
+  try {
+    nats = await connect({
+      servers: options.url.split(','),
+      name: options.name,
+      inboxPrefix: options.inboxPrefix,
+      maxReconnectAttempts: -1,
+      reconnectTimeWait: 250,
+      reconnectJitter: 250,
+      pingInterval: 10_000,
+      ...(options.user === undefined ? {} : { user: options.user, pass: options.password ?? '' }),
+    });
+  } catch (error) {
+    const as = options.user ? ` as ${options.user}` : '';
+    throw new Error(
+      `cannot use NATS at ${options.url}${as}: ${(error as Error).message}; check NATS_URL, NATS_USER and NATS_PASSWORD`,
+    );
+  }
+  return busOn(nats, options.name);
+}
+
+/** A bus on a connection that exists already. */
+export function busOn(nats: NatsConnection, name: string): Bus {
+  const js = jetstream(nats);
+  const source = `/meritorder/${name}`;
+  let manager: Promise<JetStreamManager> | undefined;
+  return {
+    nats,
+    jetstream: js,
+    source,
+    manager: () => (manager ??= jetstreamManager(nats, { checkAPI: false })),
+    async publishEvent(event, publishOptions) {
+      const { headers, payload } = encodeEvent(event, source);
+      const ack = await js.publish(event.subject, payload, {
+        msgID: event.id,
+        headers,
+        timeout: publishOptions?.timeoutMs ?? 5_000,
+      });
+      return { sequence: ack.seq, duplicate: ack.duplicate };
+    },
+    async close() {
+      if (!nats.isClosed()) await nats.drain().catch(() => nats.close());
+    },
+  };
+}
+
+/** A value from NAME, or from the file that NAME_FILE names. */
+export function secretFromEnvironment(name: string, env: NodeJS.ProcessEnv = process.env): string | undefined {
+  const file = env[`${name}_FILE`];
+  if (file) {
+    try {
+      return readFileSync(file, 'utf8').trim();
+    } catch (error) {
+      throw new Error(`${name}_FILE names ${file}, which cannot be read (${(error as NodeJS.ErrnoException).code})`);
+    }
+  }
+  return env[name];
+}

@@ -1,0 +1,233 @@
+import {
+  BUCKETS,
+  DURABLES,
+  orgInboxPrefix,
+  STREAMS,
+  subscriberDurable,
+  type MeritorderConfig,
+} from '@meritorder/contracts';
+
+/**
+ * Who may do what on NATS: one user per service and one per org, each with the subjects it needs and no other.
+ *
+ * Org users get no JetStream subject at all, neither an API nor a subject that a stream captures: the server answers those
+ * to whatever reply subject the publisher names, unchecked, so they would let an org write to any subject (ADR 4).
+ */
+export interface NatsUser {
+  user: string;
+  publish: string[];
+  subscribe: string[];
+}
+
+/** First inbox token of each service; see {@link orgInboxPrefix} for orgs. */
+export const SERVICE_INBOX = {
+  router: '_INBOX_router',
+  'provider-worker': '_INBOX_provider-worker',
+  'local-worker': '_INBOX_local-worker',
+  metering: '_INBOX_metering',
+  'budget-policy': '_INBOX_budget-policy',
+  operator: '_INBOX_operator',
+} as const;
+export type ServiceUser = keyof typeof SERVICE_INBOX;
+
+/** All users of a deployment, in a stable order. */
+export function natsUsers(config: Pick<MeritorderConfig, 'orgs' | 'backends'>): NatsUser[] {
+  return [
+    router(config),
+    worker('provider-worker', config, backendsOf(config, 'cloud')),
+    worker('local-worker', config, backendsOf(config, 'local')),
+    metering(),
+    budgetPolicy(config),
+    { user: 'operator', publish: ['>'], subscribe: ['>'] },
+    ...config.orgs.map((org): NatsUser => ({
+      user: orgUser(org.id),
+      publish: [
+        `inference.request.v1.${org.id}`,
+        `inference.job.v1.${org.id}`,
+        `inference.cancel.v1.${org.id}.*`,
+        `inference.ack.v1.${org.id}.*`,
+        `deliver-ack.v1.${org.id}.>`,
+      ],
+      subscribe: [
+        `${orgInboxPrefix(org.id)}.>`,
+        `deliver.v1.${org.id}.*`,
+        `budget.*.v1.${org.id}.*`,
+        `inference.result.v1.${org.id}.*`,
+        `metering.usage-rated.v1.${org.id}`,
+        `routing.decision-made.v1.${org.id}`,
+        'price.version-published.v1',
+      ],
+    })),
+  ];
+}
+
+/** The NATS user name of an org; service names cannot collide with it. */
+export function orgUser(org: string): string {
+  return `org-${org}`;
+}
+
+function backendsOf(config: Pick<MeritorderConfig, 'backends'>, kind: 'cloud' | 'local'): string[] {
+  return config.backends.filter((b) => b.kind === kind).map((b) => b.id);
+}
+
+function orgInboxes(config: Pick<MeritorderConfig, 'orgs'>): string[] {
+  return config.orgs.map((org) => `${orgInboxPrefix(org.id)}.>`);
+}
+
+/** Reading and acknowledging one durable consumer. */
+function consuming(stream: string, durable: string): string[] {
+  return [
+    `$JS.API.CONSUMER.INFO.${stream}.${durable}`,
+    `$JS.API.CONSUMER.MSG.NEXT.${stream}.${durable}`,
+    `$JS.ACK.${stream}.${durable}.>`,
+  ];
+}
+
+/** Opening and watching a bucket (an ordered consumer of its stream). */
+function watching(bucket: string): string[] {
+  return [
+    `$JS.API.STREAM.INFO.KV_${bucket}`,
+    `$JS.API.CONSUMER.CREATE.KV_${bucket}`,
+    `$JS.API.CONSUMER.CREATE.KV_${bucket}.>`,
+    `$JS.API.CONSUMER.DELETE.KV_${bucket}.>`,
+    `$JS.API.CONSUMER.INFO.KV_${bucket}.>`,
+    `$JS.API.CONSUMER.MSG.NEXT.KV_${bucket}.>`,
+    `$JS.API.DIRECT.GET.KV_${bucket}.>`,
+    `$JS.API.STREAM.MSG.GET.KV_${bucket}`,
+    `$JS.FC.KV_${bucket}.>`,
+    `$JS.ACK.KV_${bucket}.>`,
+  ];
+}
+
+function router(config: Pick<MeritorderConfig, 'orgs' | 'backends'>): NatsUser {
+  return {
+    user: 'router',
+    publish: [
+      'work.v1.*',
+      'attempt.stop.v1.*',
+      'job.accepted.v1.*',
+      'routing.decision-made.v1.*',
+      'inference.result.v1.*.*',
+      'dead-letter.v1.*',
+      ...orgInboxes(config),
+      ...Object.values(SERVICE_INBOX)
+        .filter((p) => p.endsWith('worker'))
+        .map((p) => `${p}.>`),
+      ...consuming(STREAMS.jobs.name, DURABLES.routerJobs),
+      `$JS.API.STREAM.MSG.GET.${STREAMS.events.name}`,
+      ...watching(BUCKETS.prices.name),
+      ...watching(BUCKETS.budgets.name),
+    ],
+    subscribe: [
+      `${SERVICE_INBOX.router}.>`,
+      'inference.request.v1.*',
+      'inference.job.v1.*',
+      'inference.cancel.v1.*.*',
+      'worker.heartbeat.v1.*',
+    ],
+  };
+}
+
+function worker(
+  name: 'provider-worker' | 'local-worker',
+  config: Pick<MeritorderConfig, 'orgs'>,
+  backends: string[],
+): NatsUser {
+  return {
+    user: name,
+    publish: [
+      'usage.attempt-opened.v1.*',
+      'usage.attempt-closed.v1.*',
+      ...backends.map((b) => `worker.heartbeat.v1.${b}`),
+      `${SERVICE_INBOX.router}.>`,
+      ...orgInboxes(config),
+    ],
+    subscribe: [
+      `${SERVICE_INBOX[name]}.>`,
+      ...backends.map((b) => `work.v1.${b}`),
+      'inference.ack.v1.*.*',
+      'inference.cancel.v1.*.*',
+      'attempt.stop.v1.*',
+    ],
+  };
+}
+
+function metering(): NatsUser {
+  return {
+    user: 'metering',
+    publish: [
+      'metering.usage-rated.v1.*',
+      'price.version-published.v1',
+      'dead-letter.v1.*',
+      `${SERVICE_INBOX.operator}.>`,
+      `$KV.${BUCKETS.prices.name}.>`,
+      ...watching(BUCKETS.prices.name),
+      ...consuming(STREAMS.usage.name, DURABLES.metering),
+    ],
+    subscribe: [`${SERVICE_INBOX.metering}.>`, 'metering.reconcile.v1'],
+  };
+}
+
+function budgetPolicy(config: Pick<MeritorderConfig, 'orgs'>): NatsUser {
+  return {
+    user: 'budget-policy',
+    publish: [
+      'budget.>',
+      'dead-letter.v1.*',
+      'deliver.v1.*.*',
+      `$KV.${BUCKETS.budgets.name}.>`,
+      ...watching(BUCKETS.budgets.name),
+      ...consuming(STREAMS.events.name, DURABLES.budgetPolicy),
+      ...config.orgs.flatMap((org) =>
+        org.subscribers.flatMap((s) => consuming(STREAMS.events.name, subscriberDurable(org.id, s.name))),
+      ),
+      `$JS.API.STREAM.INFO.${STREAMS.usage.name}`,
+      `$JS.API.STREAM.MSG.GET.${STREAMS.events.name}`,
+      `$JS.API.CONSUMER.INFO.${STREAMS.usage.name}.${DURABLES.metering}`,
+    ],
+    subscribe: [`${SERVICE_INBOX['budget-policy']}.>`, 'deliver-ack.v1.>'],
+  };
+}
+
+export interface NatsServerSettings {
+  listen: string;
+  storeDir: string;
+  /** `host:port` of the monitoring endpoint. */
+  monitor?: string | undefined;
+  serverName?: string | undefined;
+  tls?: { certFile: string; keyFile: string; caFile?: string } | undefined;
+}
+
+/** `max_payload`: the largest message of the public surface (design, section 5). */
+export const MAX_PAYLOAD_BYTES = 8 * 1024 * 1024;
+
+/**
+ * The nats-server configuration of a deployment.
+ * @throws Error naming the user without a password.
+ */
+export function natsServerConfig(
+  users: NatsUser[],
+  passwords: Record<string, string>,
+  settings: NatsServerSettings,
+): string {
+  const list = (subjects: string[]): string => `[${[...new Set(subjects)].map((s) => JSON.stringify(s)).join(', ')}]`;
+  const entries = users.map((u) => {
+    const password = passwords[u.user];
+    if (!password) throw new Error(`no password for the NATS user "${u.user}"`);
+    return `    { user: ${JSON.stringify(u.user)}, password: ${JSON.stringify(password)}, permissions: { publish: { allow: ${list(u.publish)} }, subscribe: { allow: ${list(u.subscribe)} } } }`;
+  });
+  return `# Generated from meritorder.yaml; changes are overwritten.
+listen: ${JSON.stringify(settings.listen)}
+server_name: ${JSON.stringify(settings.serverName ?? 'meritorder')}
+${settings.monitor ? `http: ${JSON.stringify(settings.monitor)}\n` : ''}max_payload: ${MAX_PAYLOAD_BYTES}
+max_pending: 67108864
+write_deadline: "10s"
+jetstream { store_dir: ${JSON.stringify(settings.storeDir)} }
+${settings.tls ? `tls { cert_file: ${JSON.stringify(settings.tls.certFile)}, key_file: ${JSON.stringify(settings.tls.keyFile)}${settings.tls.caFile ? `, ca_file: ${JSON.stringify(settings.tls.caFile)}` : ''} }\n` : ''}authorization {
+  timeout: 5
+  users: [
+${entries.join(',\n')}
+  ]
+}
+`;
+}

@@ -1,0 +1,2 @@
+export * from './nats-subject-server.js';
+export * from './run-service.js';

@@ -1,0 +1,101 @@
+import 'reflect-metadata';
+import { ConsoleLogger, type DynamicModule, type INestMicroservice } from '@nestjs/common';
+import { NestFactory } from '@nestjs/core';
+import type { MicroserviceOptions } from '@nestjs/microservices';
+import { loadConfig, type MeritorderConfig } from '@meritorder/contracts';
+import { connectBus, secretFromEnvironment, SERVICE_INBOX, type Bus, type ServiceUser } from '@meritorder/messaging';
+import { startTelemetry } from '@meritorder/telemetry';
+import { startHealthServer } from './health-server.js';
+import { NatsSubjectServer } from './nats-subject-server.js';
+
+/** What every service is given: the composition root binds the rest. */
+export interface ServiceContext {
+  config: MeritorderConfig;
+  bus: Bus;
+  env: NodeJS.ProcessEnv;
+  /** Registers something that must hold before the service is ready; it returns what is missing, or undefined. */
+  readiness(check: () => string | undefined): void;
+}
+
+export interface ServiceDefinition {
+  name: Exclude<ServiceUser, 'operator'>;
+  module(context: ServiceContext): DynamicModule | Promise<DynamicModule>;
+}
+
+const SHUTDOWN_LIMIT_MS = 28_000;
+
+/**
+ * Starts one service: configuration, telemetry, bus, Nest application, health server; ends it on SIGTERM and SIGINT in the
+ * opposite order. A start that fails prints one line saying what is wrong and what to do, and exits with 1.
+ */
+export async function runService(definition: ServiceDefinition, env: NodeJS.ProcessEnv = process.env): Promise<void> {
+  const { name } = definition;
+  let app: INestMicroservice | undefined;
+  try {
+    const config = loadConfig(env['MERITORDER_CONFIG'] ?? 'meritorder.yaml');
+    const telemetry = await startTelemetry(name, env);
+    const bus = await connectBus({
+      url: env['NATS_URL'] ?? 'nats://127.0.0.1:4222',
+      user: env['NATS_USER'],
+      password: secretFromEnvironment('NATS_PASSWORD', env),
+      name,
+      inboxPrefix: SERVICE_INBOX[name],
+    });
+    const checks: (() => string | undefined)[] = [
+      () => (bus.nats.isClosed() ? 'NATS connection is closed' : undefined),
+    ];
+    const module = await definition.module({ config, bus, env, readiness: (check) => checks.push(check) });
+    const transport = new NatsSubjectServer(bus, name);
+    app = await NestFactory.createMicroservice<MicroserviceOptions>(module, {
+      strategy: transport,
+      logger: new ConsoleLogger({
+        json: !process.stdout.isTTY,
+        logLevels: ['log', 'warn', 'error', 'fatal'],
+        prefix: name,
+      }),
+      abortOnError: false,
+    });
+    let listening = false;
+    const port = Number(env['HEALTH_PORT'] ?? 0);
+    const health = port
+      ? await startHealthServer(env['HEALTH_HOST'] ?? '127.0.0.1', port, {
+          notReady: () => [
+            ...(listening ? [] : ['starting']),
+            ...checks.map((c) => c()).filter((m) => m !== undefined),
+          ],
+          scrape: telemetry.scrape,
+        })
+      : undefined;
+    stopOnSignal(async () => {
+      await app?.close();
+      health?.close();
+      await bus.close();
+      await telemetry.stop();
+    });
+    await app.listen();
+    listening = true;
+    console.log(JSON.stringify({ level: 'log', service: name, message: 'ready' }));
+  } catch (error) {
+    console.error(`meritorder ${name}: ${(error as Error).message}`);
+    if (env['MERITORDER_DEBUG']) console.error((error as Error).stack);
+    process.exit(1);
+  }
+}
+
+function stopOnSignal(stop: () => Promise<void>): void {
+  let stopping = false;
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) {
+    process.on(signal, () => {
+      if (stopping) return;
+      stopping = true;
+      setTimeout(() => process.exit(1), SHUTDOWN_LIMIT_MS).unref();
+      stop().then(
+        () => process.exit(0),
+        (error: Error) => {
+          console.error(`stopping failed: ${error.stack}`);
+          process.exit(1);
+        },
+      );
+    });
+  }
+}
