@@ -89,3 +89,7 @@ export type WindowCharge = z.infer<typeof WindowCharge>;
 
 export const Amounts = z.object({ cashNanos: NanosText, fullNanos: NanosText });
 export type Amounts = z.infer<typeof Amounts>;
+
+export function isSlugText(text: string): boolean {
+  return isSlug(text);
+}

@@ -27,6 +27,8 @@ export interface ConsumerOptions {
   durable: string;
   /** Most messages handed over at once. */
   maxBatch: number;
+  /** Most batches in hand at once. Default 1: in order. */
+  concurrency?: number;
   /**
    * Processes a batch. What it leaves unsaid when it returns is `done`; when it throws, a PoisonMessage dead-letters a
    * batch of one, and anything else has the unsaid messages delivered again with a growing delay.
@@ -51,6 +53,7 @@ export function runConsumer(bus: Bus, options: ConsumerOptions): RunningConsumer
   let messages: ConsumerMessages | undefined;
   const buffer: JsMsg[] = [];
   const inHand = new Set<JsMsg>();
+  const running = new Set<Promise<void>>();
   let wake: () => void = () => {};
 
   const pull = async (): Promise<void> => {
@@ -79,12 +82,17 @@ export function runConsumer(bus: Bus, options: ConsumerOptions): RunningConsumer
 
   const process = async (): Promise<void> => {
     while (!stopping) {
-      if (buffer.length === 0) {
+      if (buffer.length === 0 || running.size >= (options.concurrency ?? 1)) {
         await new Promise<void>((resolve) => (wake = resolve));
         continue;
       }
-      await processBatch(bus, options, buffer.splice(0, options.maxBatch), inHand);
+      const batch = processBatch(bus, options, buffer.splice(0, options.maxBatch), inHand).finally(() => {
+        running.delete(batch);
+        wake();
+      });
+      running.add(batch);
     }
+    await Promise.all(running);
   };
 
   const keepAlive = setInterval(() => {

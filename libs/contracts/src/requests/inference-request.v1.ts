@@ -5,11 +5,7 @@ import { ATTRIBUTION_KEYS, AttributionValue, UsdText } from '../primitives.js';
 export const MeritorderOptions = z
   .strictObject({
     max_cost_usd: UsdText.optional(),
-    min_quality: z.number().min(0).max(1).optional(),
-    value_usd: UsdText.optional(),
     deadline_ms: z.int().min(1).max(3_600_000).optional(),
-    idempotency_key: z.string().min(1).max(255).optional(),
-    allow_substitution: z.boolean().optional(),
   })
   .meta({ description: 'Wishes of the caller; all optional.' });
 export type MeritorderOptions = z.infer<typeof MeritorderOptions>;

@@ -1,0 +1,3 @@
+export * from './breaker.js';
+export * from './rank-candidates.js';
+export * from './requirements.js';

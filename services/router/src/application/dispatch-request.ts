@@ -1,0 +1,366 @@
+import type {
+  Attribution,
+  BudgetDefinition,
+  ChatRequest,
+  Kind,
+  LimitsConfig,
+  OrgConfig,
+  Receipt,
+  Refusal,
+  WorkRequest,
+} from '@meritorder/contracts';
+import { windowAt } from '@meritorder/budget-core';
+import type { ReserveGrant, ReserveRefusal } from '@meritorder/counters';
+import { nanosToUsd, newId, usdToNanos, type Clock } from '@meritorder/kernel';
+import { expectedInputTokens, inputTokensBound } from '@meritorder/pricing-core';
+import { rankCandidates, reasonFor, requirementsOf, type Excluded, type Ranked, type TokenEstimate } from '@meritorder/routing-core';
+import type { Context } from '@opentelemetry/api';
+import { budgetRefusal, exclusionRefusal } from './refusals.js';
+import type { Admission, Caller, Catalogue, DecisionLog, Fleet, Workers, WorkSession } from './ports.js';
+
+export interface DispatchPorts {
+  clock: Clock;
+  admission: Admission;
+  catalogue: Catalogue;
+  fleet: Fleet;
+  workers: Workers;
+  caller: Caller;
+  decisions: DecisionLog;
+}
+
+export interface DispatchRequest {
+  requestId: string;
+  kind: Kind;
+  body: ChatRequest;
+  attribution: Attribution;
+  org: OrgConfig;
+  /** Already checked to be the caller's own inbox. */
+  replyTo: string;
+  deadlineMs: number;
+  context: Context;
+  /** Aborted when the caller cancels. */
+  cancelled: AbortSignal;
+}
+
+/** How a request ended. `answered`: a worker has answered or is the one that told the caller. */
+export type DispatchOutcome = { ended: 'answered' } | { ended: 'refused'; refusal: Refusal };
+
+/** Physical calls that one request may cause. */
+const MAX_ATTEMPTS = 4;
+/** Without history: the seed's own fallback for the length of an answer. */
+const OUTPUT_TOKENS_FALLBACK = 500;
+
+/**
+ * Decides, reserves, dispatches, and goes on with the next candidate while nothing has reached the caller. Tells the caller
+ * every refusal itself.
+ */
+export async function dispatchRequest(ports: DispatchPorts, limits: LimitsConfig, request: DispatchRequest): Promise<DispatchOutcome> {
+  const outcome = await new Dispatch(ports, limits, request).run();
+  if (outcome.ended === 'refused') ports.caller.refuse(request.replyTo, request.requestId, outcome.refusal);
+  return outcome;
+}
+
+type Step = DispatchOutcome | { ended: 'next'; refusal: Refusal };
+
+class Dispatch {
+  private readonly tried: Receipt['attempts'] = [];
+  private readonly estimate: TokenEstimate;
+  private readonly requirements;
+  private readonly maxCostNanos: bigint | undefined;
+
+  constructor(
+    private readonly ports: DispatchPorts,
+    private readonly limits: LimitsConfig,
+    private readonly request: DispatchRequest,
+  ) {
+    const { body } = request;
+    this.requirements = requirementsOf(body);
+    this.estimate = {
+      inputExpected: expectedInputTokens(body),
+      inputBound: (backend) => inputTokensBound(body, backend.templateTokensPerMessage),
+      outputExpected: OUTPUT_TOKENS_FALLBACK,
+    };
+    const cap = body.meritorder?.max_cost_usd;
+    this.maxCostNanos = cap === undefined ? undefined : usdToNanos(cap);
+  }
+
+  async run(): Promise<DispatchOutcome> {
+    const { catalogue } = this.ports;
+    const { body, org } = this.request;
+    const route = catalogue.route(body.model);
+    if (!route || (org.routes && !org.routes.includes(route.id))) {
+      const known = (org.routes ?? catalogue.routeIds()).slice(0, 20).join(', ');
+      return { ended: 'refused', refusal: { code: 'route_unknown', message: `There is no route "${body.model}"; there are: ${known}.`, param: 'model' } };
+    }
+    let last: Refusal | undefined;
+    for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
+      const step = await this.attempt(route, attempt, last);
+      if (step.ended !== 'next') return step;
+      last = step.refusal;
+    }
+    return { ended: 'refused', refusal: last! };
+  }
+
+  private async attempt(route: { id: string; backends: WorkBackend[] }, number: number, last: Refusal | undefined): Promise<Step> {
+    const nowMs = this.ports.clock.nowMs();
+    if (nowMs >= this.request.deadlineMs) return refused({ code: 'deadline_exceeded', message: 'The deadline passed before an answer.' });
+    if (this.request.cancelled.aborted) return refused(CANCELLED);
+    const untried = route.backends.filter((b) => !this.tried.some((t) => t.backend === b.id));
+    const { ranked, excluded } = this.rank(untried, nowMs);
+    if (ranked.length === 0) {
+      const refusal = last ?? exclusionRefusal(excluded);
+      this.record(route.id, number, ranked, excluded, undefined, undefined, refusal);
+      return refused(refusal);
+    }
+    const attemptId = newId();
+    const windows = new Map(ranked.map((r) => [r.backend.id, this.windowsOf(r, nowMs)]));
+    const reply = await this.ports.admission.reserve({
+      attemptId,
+      leaseMs: this.limits.reservationLeaseMs,
+      candidates: ranked.map((r) => ({
+        backend: r.backend.id,
+        maxTokens: r.maxTokens,
+        minTokens: r.minTokens,
+        cash: r.bound.cash,
+        full: r.bound.full,
+        windows: windows.get(r.backend.id)!.map(({ budget, window }) => ({
+          budget: budget.id,
+          window: window.id,
+          basis: budget.basis,
+          limitNanos: BigInt(budget.limitNanos),
+          limitVersion: budget.limitVersion,
+        })),
+      })),
+    });
+    if (reply.type === 'epoch') {
+      return refused({ code: 'admission_closed', message: 'The budget counters are being rebuilt; retry in a few seconds.', retryAfterSeconds: 2 });
+    }
+    if (reply.type === 'refused') {
+      const refusal = this.budgetRefusal(reply, ranked, windows, nowMs);
+      this.record(route.id, number, ranked, excluded, undefined, undefined, refusal);
+      return refused(refusal);
+    }
+    if (reply.type === 'range') return refused({ code: 'internal', message: reply.message });
+    const chosen = ranked[reply.candidateIndex]!;
+    const reason = reasonFor(chosen, ranked, this.tried.map((t) => t.backend));
+    this.record(route.id, number, ranked, excluded, chosen, attemptId, undefined, reason);
+    return this.work(chosen, windows.get(chosen.backend.id)!, reply, attemptId, number, nowMs, reason);
+  }
+
+  private rank(backends: WorkBackend[], nowMs: number): { ranked: Ranked[]; excluded: Excluded[] } {
+    const { catalogue, fleet } = this.ports;
+    const views = backends.map((backend) => ({
+      backend,
+      price: catalogue.price(backend.id, nowMs),
+      workersAlive: fleet.workersAlive(backend.id),
+      workersWithRoom: fleet.workersWithRoom(backend.id),
+      breakerClosed: fleet.allows(backend.id),
+    }));
+    return rankCandidates(views, this.requirements, this.estimate, this.maxCostNanos);
+  }
+
+  private windowsOf(candidate: Ranked, nowMs: number): BudgetWindow[] {
+    const { backend } = candidate;
+    const budgets = this.ports.catalogue.budgetsFor({
+      ...this.request.attribution,
+      provider: backend.provider,
+      model: backend.model,
+      backend: backend.id,
+    });
+    return budgets.map((budget) => ({ budget, window: windowAt(budget.window, budget.timeZone, nowMs) }));
+  }
+
+  private budgetRefusal(reply: ReserveRefusal, ranked: Ranked[], windows: Map<string, BudgetWindow[]>, nowMs: number): Refusal {
+    return budgetRefusal(
+      reply.candidates.map((binding, i) => {
+        const backend = ranked[i]!.backend.id;
+        const at = windows.get(backend)!.find((w) => w.budget.id === binding.budget)!;
+        return { backend, binding, budget: at.budget, windowEndMs: at.window.endMs };
+      }),
+      nowMs,
+    );
+  }
+
+  private async work(
+    chosen: Ranked,
+    windows: BudgetWindow[],
+    grant: ReserveGrant,
+    attemptId: string,
+    number: number,
+    reservedAtMs: number,
+    reason: string,
+  ): Promise<Step> {
+    const { request, ports } = this;
+    const { meritorder: _options, metadata: _metadata, max_completion_tokens: _max, ...body } = request.body;
+    const work: WorkRequest = {
+      terms: {
+        attemptId,
+        requestId: request.requestId,
+        attemptNumber: number,
+        attribution: request.attribution,
+        backend: chosen.backend.id,
+        provider: chosen.backend.provider,
+        model: chosen.backend.model,
+        kind: request.kind,
+        epoch: grant.epochId,
+        bound: { cashNanos: grant.cashNanos.toString(), fullNanos: grant.fullNanos.toString() },
+        windows: windows.map(({ budget, window }) => ({ budget: budget.id, window: window.id, basis: budget.basis })),
+        priceVersion: chosen.price.id,
+        reservedAt: new Date(reservedAtMs).toISOString(),
+        deadlineAt: new Date(request.deadlineMs).toISOString(),
+      },
+      body: { ...body, max_tokens: grant.maxTokens },
+      stream: request.body.stream ?? false,
+      includeUsage: request.body.stream_options?.include_usage ?? false,
+      replyTo: request.replyTo,
+      price: chosen.price,
+      budgetsLeft: grant.left.map((l) => ({ budget: l.budget, window: l.window, basis: l.basis, left_usd: nanosToUsd(l.leftNanos) })),
+      earlierAttempts: this.tried,
+      reason,
+    };
+    ports.fleet.probing(chosen.backend.id);
+    const session = ports.workers.dispatch(work, request.context);
+    const onCancel = (): void => session.stop();
+    request.cancelled.addEventListener('abort', onCancel, { once: true });
+    try {
+      return await this.follow(session, chosen.backend.id, attemptId);
+    } finally {
+      request.cancelled.removeEventListener('abort', onCancel);
+      session.close();
+    }
+  }
+
+  /** Follows one attempt to its end. */
+  private async follow(session: WorkSession, backend: string, attemptId: string): Promise<Step> {
+    const { admission, fleet } = this.ports;
+    let opened = false;
+    for (;;) {
+      const { signal, reply } = await session.next();
+      switch (signal.type) {
+        case 'opened': {
+          opened = !this.request.cancelled.aborted && (await admission.open(attemptId));
+          reply(opened ? { type: 'go' } : { type: 'stop', reason: 'the hold is gone' });
+          if (!opened) {
+            await admission.release(attemptId);
+            if (this.request.cancelled.aborted) return refused(CANCELLED);
+            return this.next(attemptId, backend, 'refused', { code: 'admission_closed', message: 'The hold was lost before the call; retry.', retryAfterSeconds: 2 });
+          }
+          break;
+        }
+        case 'heartbeat':
+          break;
+        case 'no-worker':
+        case 'refused': {
+          await admission.release(attemptId);
+          const why = signal.type === 'no-worker' ? 'no live worker' : signal.message;
+          return this.next(attemptId, backend, 'refused', { code: 'backend_unavailable', message: `${backend}: ${why}`, retryAfterSeconds: 1 });
+        }
+        case 'silent': {
+          session.stop();
+          fleet.failed(backend);
+          // An opened attempt may have cost money: its hold stays until it is closed or becomes an unconfirmed charge.
+          if (!opened) await admission.release(attemptId);
+          if (signal.firstTokenSeen) return refused({ code: 'stream_cut', message: `The worker of ${backend} was lost during the stream.` });
+          return this.next(attemptId, backend, 'failed', { code: 'backend_failed', message: `${backend}: its worker was lost` });
+        }
+        case 'failed': {
+          reply({ type: 'taken' });
+          return this.failed(signal, backend, attemptId);
+        }
+        case 'finished':
+          if (signal.status !== 'error') fleet.succeeded(backend);
+          return { ended: 'answered' };
+      }
+    }
+  }
+
+  private failed(
+    signal: Extract<Awaited<ReturnType<WorkSession['next']>>['signal'], { type: 'failed' }>,
+    backend: string,
+    attemptId: string,
+  ): Step {
+    const { fleet } = this.ports;
+    if (signal.code === 'cancelled') return refused(CANCELLED);
+    if (signal.code === 'quota') fleet.quota(backend, signal.retryAfterSeconds === undefined ? undefined : signal.retryAfterSeconds * 1_000);
+    else if (signal.code !== 'caller-fault' && signal.code !== 'context-length' && signal.code !== 'stopped') fleet.failed(backend);
+    if (signal.code === 'caller-fault') {
+      return refused({ code: 'upstream_rejected', message: `${backend}: ${signal.message}` });
+    }
+    const refusal: Refusal = { code: 'backend_failed', message: `${backend}: ${signal.message} (${signal.code})` };
+    if (!signal.retryable) return refused(refusal);
+    return this.next(attemptId, backend, 'failed', refusal, signal.code);
+  }
+
+  private next(attemptId: string, backend: string, outcome: 'failed' | 'refused', refusal: Refusal, code?: string): Step {
+    this.tried.push({ attempt_id: attemptId, backend, outcome, code: code ?? refusal.code });
+    const earlier = this.tried.length > 1 ? `${this.tried.length} candidates failed; the last one: ` : '';
+    return { ended: 'next', refusal: { ...refusal, message: `${earlier}${refusal.message}` } };
+  }
+
+  private record(
+    route: string,
+    attemptNumber: number,
+    ranked: readonly Ranked[],
+    excluded: readonly Excluded[],
+    chosen: Ranked | undefined,
+    attemptId: string | undefined,
+    refusal: Refusal | undefined,
+    reason = refusal?.message ?? '',
+  ): void {
+    const { request, ports } = this;
+    ports.decisions.record(
+      {
+        requestId: request.requestId,
+        ...(attemptId === undefined ? {} : { attemptId }),
+        attemptNumber,
+        attribution: request.attribution,
+        kind: request.kind,
+        route,
+        objective: 'cheapest',
+        decidedAt: new Date(ports.clock.nowMs()).toISOString(),
+        epoch: ports.admission.epochId() ?? 0,
+        inputTokensExpected: this.estimate.inputExpected,
+        inputTokensBound: ranked[0] ? (this.estimate.inputBound(ranked[0].backend) ?? 0) : 0,
+        outputTokensExpected: this.estimate.outputExpected,
+        maxTokens: this.requirements.maxTokens ?? null,
+        candidates: [
+          ...ranked.map((r) => ({
+            backend: r.backend.id,
+            priceVersion: r.price.id,
+            expectedCashUsd: Number(r.expectedCashNanos) / 1e9,
+            expectedFullUsd: Number(r.expectedFullNanos) / 1e9,
+            boundCashNanos: (r.bound.cash.fixedNanos + r.bound.cash.perOutputTokenNanos * BigInt(r.maxTokens)).toString(),
+            boundFullNanos: (r.bound.full.fixedNanos + r.bound.full.perOutputTokenNanos * BigInt(r.maxTokens)).toString(),
+            excluded: null,
+          })),
+          ...excluded.map((e) => ({
+            backend: e.backend.id,
+            priceVersion: null,
+            expectedCashUsd: null,
+            expectedFullUsd: null,
+            boundCashNanos: null,
+            boundFullNanos: null,
+            excluded: e.why,
+          })),
+        ],
+        choice: chosen?.backend.id ?? null,
+        probability: chosen ? 1 : 0,
+        refusal: refusal?.code ?? null,
+        reason,
+      },
+      request.context,
+    );
+  }
+}
+
+type WorkBackend = Ranked['backend'];
+interface BudgetWindow {
+  budget: BudgetDefinition;
+  window: { id: string; endMs: number | null };
+}
+
+const CANCELLED: Refusal = { code: 'cancelled', message: 'Cancelled by the caller.' };
+
+function refused(refusal: Refusal): DispatchOutcome {
+  return { ended: 'refused', refusal };
+}

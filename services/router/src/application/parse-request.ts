@@ -1,0 +1,50 @@
+import { ChatRequest, isSlugText, Kind, type Refusal } from '@meritorder/contracts';
+import { newId } from '@meritorder/kernel';
+
+export interface IncomingMessage {
+  data: Uint8Array;
+  /** Header by name; '' when absent. */
+  header(name: 'kind' | 'key' | 'request'): string;
+}
+
+export interface ParsedRequest {
+  requestId: string;
+  kind: Kind;
+  body: ChatRequest;
+}
+
+const utf8 = new TextDecoder('utf-8', { fatal: true });
+
+/** The request id to answer with, even when nothing else of the message is usable. */
+export function requestIdOf(message: IncomingMessage): string {
+  const named = message.header('request');
+  return isSlugText(named) ? named : newId();
+}
+
+/** Validates a message of the public surface by the schema of its kind. */
+export function parseRequest(message: IncomingMessage, requestId: string, maxBodyBytes: number): ParsedRequest | Refusal {
+  const named = message.header('request');
+  if (named && named !== requestId) {
+    return { code: 'header_invalid', message: 'Meritorder-Request must be a slug: 1 to 64 of a-z, 0-9 and "-".' };
+  }
+  const kind = Kind.safeParse(message.header('kind') || 'chat');
+  if (!kind.success) {
+    return { code: 'header_invalid', message: `Meritorder-Kind must be chat, embeddings or messages, not "${message.header('kind').slice(0, 64)}".` };
+  }
+  if (kind.data !== 'chat') return { code: 'kind_unsupported', message: `No backend here serves the kind "${kind.data}"; use chat.` };
+  if (message.data.length > maxBodyBytes) {
+    return { code: 'body_too_large', message: `The body has ${message.data.length} bytes; the limit is ${maxBodyBytes}.` };
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(utf8.decode(message.data));
+  } catch (error) {
+    return { code: 'body_not_json', message: `The body is not JSON: ${(error as Error).message.slice(0, 200)}` };
+  }
+  const parsed = ChatRequest.safeParse(value);
+  if (!parsed.success) {
+    const issues = parsed.error.issues.slice(0, 3).map((i) => `${i.path.join('.') || 'body'}: ${i.message}`);
+    return { code: 'body_invalid', message: issues.join('; '), param: parsed.error.issues[0]!.path.join('.') };
+  }
+  return { requestId, kind: kind.data, body: parsed.data };
+}

@@ -1,0 +1,67 @@
+import type {
+  BackendConfig,
+  BudgetDefinition,
+  PriceVersion,
+  Refusal,
+  RouterReply,
+  RoutingDecisionMadeV1,
+  WorkEvent,
+  WorkRequest,
+} from '@meritorder/contracts';
+import type { ReserveCommand, ReserveReply } from '@meritorder/counters';
+import type { Context } from '@opentelemetry/api';
+
+/** Holds on budgets. Every verb may answer that the epoch is over; nothing is admitted then. */
+export interface Admission {
+  /** The open epoch, or undefined while admission is closed. */
+  epochId(): number | undefined;
+  reserve(command: Omit<ReserveCommand, 'epochId'>): Promise<ReserveReply>;
+  /** Whether the hold may be spent from now on. False: nothing may go upstream. */
+  open(attemptId: string): Promise<boolean>;
+  release(attemptId: string): Promise<void>;
+}
+
+/** What is known of backends and budgets, in memory. */
+export interface Catalogue {
+  backend(id: string): BackendConfig | undefined;
+  /** Backends of a route, or of a backend's own name. */
+  route(id: string): { id: string; backends: BackendConfig[] } | undefined;
+  routeIds(): string[];
+  price(backend: string, atMs: number): PriceVersion | undefined;
+  budgetsFor(attributes: Record<string, string>): readonly BudgetDefinition[];
+}
+
+/** Live workers and the health of backends. */
+export interface Fleet {
+  workersAlive(backend: string): number;
+  workersWithRoom(backend: string): number;
+  allows(backend: string): boolean;
+  probing(backend: string): void;
+  succeeded(backend: string): void;
+  failed(backend: string): void;
+  quota(backend: string, retryAfterMs: number | undefined): void;
+}
+
+/** What happened to an attempt, as its worker or the lack of one says. */
+export type AttemptSignal = WorkEvent | { type: 'no-worker' } | { type: 'silent'; firstTokenSeen: boolean };
+
+export interface WorkSession {
+  /** Next signal; `silent` when nothing was heard for too long. */
+  next(): Promise<{ signal: AttemptSignal; reply(answer: RouterReply): void }>;
+  /** Tells the worker, wherever it is, to end the attempt. */
+  stop(): void;
+  close(): void;
+}
+
+export interface Workers {
+  dispatch(work: WorkRequest, context: Context): WorkSession;
+}
+
+export interface Caller {
+  /** One error, as the last thing the caller hears of this request. */
+  refuse(replyTo: string, requestId: string, refusal: Refusal): void;
+}
+
+export interface DecisionLog {
+  record(decision: RoutingDecisionMadeV1, context: Context): void;
+}
