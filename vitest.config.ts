@@ -1,7 +1,7 @@
 import { defineConfig } from 'vitest/config';
 
 const resolve = { conditions: ['@meritorder/source'] };
-const ssr = { resolve: { conditions: ['@meritorder/source', 'node', 'import', 'module', 'default'] } };
+const ssr = { resolve };
 
 /** Units need nothing; integration and system tests start real servers (libs/testing). */
 export default defineConfig({
