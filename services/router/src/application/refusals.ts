@@ -34,7 +34,7 @@ export function budgetRefusal(candidates: readonly BoundCandidate[], nowMs: numb
     backends: candidates.map((c) => c.backend),
   };
   if (binding.kind === 'held') {
-    const retryAfterSeconds = Math.max(1, Math.ceil(((binding.earliestLeaseMs ?? nowMs + 1_000) - nowMs) / 1_000));
+    const retryAfterSeconds = Math.max(1, Math.ceil((binding.earliestLeaseInMs ?? 1_000) / 1_000));
     return {
       code: 'budget_held',
       message: `The budget ${budget.name} (${binding.window}) is held by requests in flight: ${numbers}. Retry in ${retryAfterSeconds} s.`,
