@@ -68,7 +68,9 @@ export function applyCommand(state: CounterState, command: CounterCommand, nowMs
     case 'reserve':
       return reserve(state, command, nowMs);
     case 'expire': {
-      const due = [...state.holds].filter(([, h]) => h.state === 'reserved' && h.leaseUntilMs <= nowMs).map(([id]) => id);
+      const due = [...state.holds]
+        .filter(([, h]) => h.state === 'reserved' && h.leaseUntilMs <= nowMs)
+        .map(([id]) => id);
       for (const id of due) end(state, state.holds.get(id)!, 'expired');
       return { type: 'expired', attemptIds: due.sort() };
     }
@@ -82,13 +84,18 @@ export function applyCommand(state: CounterState, command: CounterCommand, nowMs
   }
 }
 
-function act(state: CounterState, hold: Hold, command: Extract<CounterCommand, { verb: 'open' | 'release' | 'settle' | 'unconfirm' }>): void {
+function act(
+  state: CounterState,
+  hold: Hold,
+  command: Extract<CounterCommand, { verb: 'open' | 'release' | 'settle' | 'unconfirm' }>,
+): void {
   switch (command.verb) {
     case 'open':
       if (hold.state === 'reserved') hold.state = 'opened';
       return;
     case 'release':
-      if (hold.state === 'reserved' || hold.state === 'opened' || hold.state === 'unconfirmed') end(state, hold, 'released');
+      if (hold.state === 'reserved' || hold.state === 'opened' || hold.state === 'unconfirmed')
+        end(state, hold, 'released');
       return;
     case 'unconfirm':
       if (hold.state === 'reserved' || hold.state === 'opened') {
@@ -109,9 +116,20 @@ function act(state: CounterState, hold: Hold, command: Extract<CounterCommand, {
   }
 }
 
-function reserve(state: CounterState, command: Extract<CounterCommand, { verb: 'reserve' }>, nowMs: number): CounterReply {
+function reserve(
+  state: CounterState,
+  command: Extract<CounterCommand, { verb: 'reserve' }>,
+  nowMs: number,
+): CounterReply {
   const known = state.holds.get(command.attemptId);
-  if (known) return { type: 'granted', candidateIndex: known.candidateIndex, maxTokens: known.maxTokens, cashNanos: known.cashNanos, fullNanos: known.fullNanos };
+  if (known)
+    return {
+      type: 'granted',
+      candidateIndex: known.candidateIndex,
+      maxTokens: known.maxTokens,
+      cashNanos: known.cashNanos,
+      fullNanos: known.fullNanos,
+    };
   const bindings: ModelBinding[] = [];
   for (const [candidateIndex, candidate] of command.candidates.entries()) {
     let tokens = candidate.maxTokens;
@@ -164,7 +182,13 @@ function affordable(line: { fixedNanos: Nanos; perOutputTokenNanos: Nanos }, roo
 function windowOf(state: CounterState, asked: { key: string; limitNanos: Nanos; limitVersion: number }): WindowState {
   let window = state.windows.get(asked.key);
   if (!window) {
-    window = { limitNanos: asked.limitNanos, limitVersion: asked.limitVersion, settledNanos: 0n, unconfirmedNanos: 0n, reservedNanos: 0n };
+    window = {
+      limitNanos: asked.limitNanos,
+      limitVersion: asked.limitVersion,
+      settledNanos: 0n,
+      unconfirmedNanos: 0n,
+      reservedNanos: 0n,
+    };
     state.windows.set(asked.key, window);
   }
   // The newest version of a limit is in force, whoever brings it.
@@ -185,5 +209,6 @@ function end(state: CounterState, hold: Hold, as: 'settled' | 'released' | 'expi
 }
 
 function each(state: CounterState, hold: Hold, change: (window: WindowState, amount: Nanos) => void): void {
-  for (const { key, basis } of hold.windows) change(state.windows.get(key)!, basis === 'cash' ? hold.cashNanos : hold.fullNanos);
+  for (const { key, basis } of hold.windows)
+    change(state.windows.get(key)!, basis === 'cash' ? hold.cashNanos : hold.fullNanos);
 }

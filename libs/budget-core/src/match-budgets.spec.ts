@@ -30,7 +30,11 @@ describe('matching', () => {
     [{ org: 'nobody' }, []],
     [{ org: 'acme', department: 'eng,model' }, ['acme']],
   ])('%j meets %j', (attributes, ids) => {
-    expect(matchingBudgets(index, attributes).map((b) => b.id).sort()).toEqual(ids);
+    expect(
+      matchingBudgets(index, attributes)
+        .map((b) => b.id)
+        .sort(),
+    ).toEqual(ids);
   });
 });
 

@@ -19,7 +19,9 @@ interface SelectorGroup {
 export function indexBudgets(budgets: Iterable<BudgetDefinition>): BudgetIndex {
   const orgs = new Map<string, Map<string, { fields: string[]; byValues: Map<string, BudgetDefinition[]> }>>();
   for (const budget of budgets) {
-    const fields = Object.keys(budget.selector).filter((f) => f !== 'org').sort();
+    const fields = Object.keys(budget.selector)
+      .filter((f) => f !== 'org')
+      .sort();
     const org = budget.selector.org ?? '';
     const groups = orgs.get(org) ?? new Map();
     orgs.set(org, groups);

@@ -53,7 +53,10 @@ const reserve = (attemptId: string, ...candidates: ReserveCandidate[]): Promise<
 describe('refusals', () => {
   const rows: [string, { limit: bigint; before?: (c: Counters) => Promise<unknown>; ask: bigint; kind: string }][] = [
     ['a limit below the bound is exhausted', { limit: 9n, ask: 10n, kind: 'exhausted' }],
-    ['room held by requests in flight is held', { limit: 15n, before: () => reserve('x', flat(10n, win('b', 15n))), ask: 10n, kind: 'held' }],
+    [
+      'room held by requests in flight is held',
+      { limit: 15n, before: () => reserve('x', flat(10n, win('b', 15n))), ask: 10n, kind: 'held' },
+    ],
     [
       'room spent is exhausted',
       {
@@ -84,13 +87,20 @@ describe('refusals', () => {
   it.each(rows)('%s', async (_name, { limit, before, ask, kind }) => {
     await before?.(counters);
     const reply = await reserve('new', flat(ask, win('b', limit)));
-    expect(reply).toMatchObject({ type: 'refused', candidates: [{ budget: 'b', kind, limitNanos: limit, neededNanos: ask }] });
+    expect(reply).toMatchObject({
+      type: 'refused',
+      candidates: [{ budget: 'b', kind, limitNanos: limit, neededNanos: ask }],
+    });
   });
 
   it('free local capacity is admitted when the cash budget is spent (invariant 11)', async () => {
     const cash = win('cash', 5n);
     const local: ReserveCandidate = { ...flat(0n, cash), backend: 'local' };
-    expect(await reserve('a', flat(10n, cash), local)).toMatchObject({ type: 'granted', candidateIndex: 1, cashNanos: 0n });
+    expect(await reserve('a', flat(10n, cash), local)).toMatchObject({
+      type: 'granted',
+      candidateIndex: 1,
+      cashNanos: 0n,
+    });
   });
 
   it('output is clamped to what the tightest budget leaves', async () => {
@@ -102,30 +112,55 @@ describe('refusals', () => {
       full: { fixedNanos: 200n, perOutputTokenNanos: 10n },
       windows: [win('org', 10_000n), win('team', 1_000n, 'full')],
     };
-    expect(await reserve('a', candidate)).toMatchObject({ type: 'granted', maxTokens: 80, cashNanos: 660n, fullNanos: 1_000n });
-    expect(await reserve('b', candidate)).toMatchObject({ type: 'refused', candidates: [{ budget: 'team', kind: 'held' }] });
+    expect(await reserve('a', candidate)).toMatchObject({
+      type: 'granted',
+      maxTokens: 80,
+      cashNanos: 660n,
+      fullNanos: 1_000n,
+    });
+    expect(await reserve('b', candidate)).toMatchObject({
+      type: 'refused',
+      candidates: [{ budget: 'team', kind: 'held' }],
+    });
   });
 
   it('amounts beyond 2^53 are refused, and the edge is exact', async () => {
     expect(await reserve('a', flat(1n, win('b', MAX_COUNTER_NANOS + 1n)))).toMatchObject({ type: 'range' });
-    expect(await reserve('b', { ...flat(MAX_COUNTER_NANOS - 1n, win('b', MAX_COUNTER_NANOS)), full: { fixedNanos: 0n, perOutputTokenNanos: 0n } })).toMatchObject({ type: 'granted' });
+    expect(
+      await reserve('b', {
+        ...flat(MAX_COUNTER_NANOS - 1n, win('b', MAX_COUNTER_NANOS)),
+        full: { fixedNanos: 0n, perOutputTokenNanos: 0n },
+      }),
+    ).toMatchObject({ type: 'granted' });
     expect(await reserve('c', flat(2n, win('b', MAX_COUNTER_NANOS)))).toMatchObject({ type: 'refused' });
-    expect(await reserve('d', flat(1n, win('b', MAX_COUNTER_NANOS)))).toMatchObject({ type: 'granted', left: [{ leftNanos: 0n }] });
+    expect(await reserve('d', flat(1n, win('b', MAX_COUNTER_NANOS)))).toMatchObject({
+      type: 'granted',
+      left: [{ leftNanos: 0n }],
+    });
   });
 
   it('a newer limit is in force for everyone, also for those who bring the old one', async () => {
     expect(await reserve('a', flat(10n, win('b', 100n)))).toMatchObject({ type: 'granted' });
     expect(await reserve('b', flat(10n, win('b', 15n, 'cash', 2)))).toMatchObject({ type: 'refused' });
-    expect(await reserve('c', flat(10n, win('b', 100n, 'cash', 1)))).toMatchObject({ type: 'refused', candidates: [{ limitNanos: 15n }] });
+    expect(await reserve('c', flat(10n, win('b', 100n, 'cash', 1)))).toMatchObject({
+      type: 'refused',
+      candidates: [{ limitNanos: 15n }],
+    });
   });
 });
 
 describe('holds', () => {
   it('of 1,000 concurrent first requests through four clients, a budget that holds ten grants ten (pitfalls 1, 2)', async () => {
-    const clients = await Promise.all([1, 2, 3, 4].map(() => Counters.connect(redis.url, { commandTimeoutMs: 10_000 })));
+    const clients = await Promise.all(
+      [1, 2, 3, 4].map(() => Counters.connect(redis.url, { commandTimeoutMs: 10_000 })),
+    );
     const replies = await Promise.all(
       Array.from({ length: 1_000 }, (_, i) =>
-        clients[i % 4]!.reserve({ attemptId: `a${i}`, leaseMs: 60_000, candidates: [flat(100n, win('org', 100_000n), win('cap', 1_000n))] }),
+        clients[i % 4]!.reserve({
+          attemptId: `a${i}`,
+          leaseMs: 60_000,
+          candidates: [flat(100n, win('org', 100_000n), win('cap', 1_000n))],
+        }),
       ),
     );
     expect(replies.filter((r) => r.type === 'granted')).toHaveLength(10);
@@ -146,7 +181,9 @@ describe('holds', () => {
     expect(await counters.settle('a', { cashNanos: 7n, fullNanos: 9n })).toEqual({ type: 'done', was: 'settled' });
     expect(await counters.release('a')).toEqual({ type: 'done', was: 'settled' });
     expect(await counters.settle('never', { cashNanos: 7n, fullNanos: 9n })).toEqual({ type: 'done', was: 'unknown' });
-    expect(await counters.inspectWindows()).toMatchObject([{ settledNanos: 7n, reservedNanos: 0n, unconfirmedNanos: 0n }]);
+    expect(await counters.inspectWindows()).toMatchObject([
+      { settledNanos: 7n, reservedNanos: 0n, unconfirmedNanos: 0n },
+    ]);
   });
 
   it('a hold never opened expires with its lease; an opened one never does (pitfall 3)', async () => {
@@ -165,7 +202,11 @@ describe('holds', () => {
   it('a reply that is lost after Redis applied the call does not double it (pitfall 4)', async () => {
     const proxy = await dropFirstReply(redis.port, 'reserve-me');
     const through = await Counters.connect(`redis://127.0.0.1:${proxy.port}`, { commandTimeoutMs: 200 });
-    const reply = await through.reserve({ attemptId: 'reserve-me', leaseMs: 60_000, candidates: [flat(10n, win('b', 100n))] });
+    const reply = await through.reserve({
+      attemptId: 'reserve-me',
+      leaseMs: 60_000,
+      candidates: [flat(10n, win('b', 100n))],
+    });
     expect(proxy.dropped()).toBe(1);
     expect(reply).toMatchObject({ type: 'granted', cashNanos: 10n });
     expect(await counters.inspectWindows()).toMatchObject([{ reservedNanos: 10n }]);
@@ -203,19 +244,44 @@ describe('epochs (invariant 6)', () => {
   it('what was loaded counts, and a late settle finds its hold', async () => {
     await counters.beginEpoch(++epoch);
     await counters.loadWindows(epoch, [
-      { budget: 'b', window: 'total', limitNanos: 100n, settledNanos: 50n, unconfirmedNanos: 5n, reservedNanos: 20n, peakNanos: 0n },
+      {
+        budget: 'b',
+        window: 'total',
+        limitNanos: 100n,
+        settledNanos: 50n,
+        unconfirmedNanos: 5n,
+        reservedNanos: 20n,
+        peakNanos: 0n,
+      },
     ]);
     await counters.loadHolds(epoch, [
-      { attemptId: 'open', state: 'opened', cashNanos: 20n, fullNanos: 20n, windows: [{ budget: 'b', window: 'total', basis: 'cash' }] },
-      { attemptId: 'unsure', state: 'unconfirmed', cashNanos: 5n, fullNanos: 5n, windows: [{ budget: 'b', window: 'total', basis: 'cash' }] },
+      {
+        attemptId: 'open',
+        state: 'opened',
+        cashNanos: 20n,
+        fullNanos: 20n,
+        windows: [{ budget: 'b', window: 'total', basis: 'cash' }],
+      },
+      {
+        attemptId: 'unsure',
+        state: 'unconfirmed',
+        cashNanos: 5n,
+        fullNanos: 5n,
+        windows: [{ budget: 'b', window: 'total', basis: 'cash' }],
+      },
     ]);
     expect(await reserve('early', flat(1n, win('b', 100n)))).toEqual({ type: 'epoch' });
     expect(await counters.openEpoch(epoch, 2)).toBe('incomplete');
     expect(await counters.openEpoch(epoch, 1)).toBe('ok');
-    expect(await reserve('x', flat(26n, win('b', 100n)))).toMatchObject({ type: 'refused', candidates: [{ kind: 'held' }] });
+    expect(await reserve('x', flat(26n, win('b', 100n)))).toMatchObject({
+      type: 'refused',
+      candidates: [{ kind: 'held' }],
+    });
     await counters.settle('open', { cashNanos: 3n, fullNanos: 3n });
     await counters.settle('unsure', { cashNanos: 1n, fullNanos: 1n });
-    expect(await counters.inspectWindows()).toMatchObject([{ settledNanos: 54n, unconfirmedNanos: 0n, reservedNanos: 0n }]);
+    expect(await counters.inspectWindows()).toMatchObject([
+      { settledNanos: 54n, unconfirmedNanos: 0n, reservedNanos: 0n },
+    ]);
   });
 
   it('refuses a Redis that may evict', async () => {
@@ -235,9 +301,13 @@ it('the model and the scripts agree on 10,000 random commands in 100 sequences',
       const attemptId = `s${sequence}-${pick(30)}`;
       const command = randomCommand(attemptId, pick, random);
       const expected = applyCommand(model, command, 0);
-      expect(await applyToRedis(command), `sequence ${sequence}, step ${step}: ${command.verb} ${attemptId}`).toEqual(expected);
+      expect(await applyToRedis(command), `sequence ${sequence}, step ${step}: ${command.verb} ${attemptId}`).toEqual(
+        expected,
+      );
     }
-    const windows = (await counters.inspectWindows()).map(({ peakNanos: _peak, ...w }) => w).sort((a, b) => (a.budget < b.budget ? -1 : 1));
+    const windows = (await counters.inspectWindows())
+      .map(({ peakNanos: _peak, ...w }) => w)
+      .sort((a, b) => (a.budget < b.budget ? -1 : 1));
     const modelled = [...model.windows]
       .map(([key, { limitVersion: _version, ...w }]) => ({ budget: key, window: 'total', ...w }))
       .sort((a, b) => (a.budget < b.budget ? -1 : 1));
@@ -289,7 +359,10 @@ async function applyToRedis(command: CounterCommand): Promise<CounterReply> {
       return { type: 'granted', candidateIndex, maxTokens, cashNanos, fullNanos };
     }
     if (reply.type === 'refused') {
-      return { type: 'refused', candidates: reply.candidates.map((c) => ({ key: c.budget, kind: c.kind, neededNanos: c.neededNanos })) };
+      return {
+        type: 'refused',
+        candidates: reply.candidates.map((c) => ({ key: c.budget, kind: c.kind, neededNanos: c.neededNanos })),
+      };
     }
     throw new Error(reply.type);
   }
@@ -303,7 +376,10 @@ async function applyToRedis(command: CounterCommand): Promise<CounterReply> {
 }
 
 /** A TCP proxy that swallows the reply to the first request that mentions `marker`, as a time-out after applying. */
-async function dropFirstReply(target: number, marker: string): Promise<{ port: number; dropped(): number; close(): void }> {
+async function dropFirstReply(
+  target: number,
+  marker: string,
+): Promise<{ port: number; dropped(): number; close(): void }> {
   let dropped = 0;
   const sockets = new Set<Socket>();
   const server = createServer((client) => {

@@ -115,7 +115,10 @@ export class Counters {
   }
 
   /** @throws Error with one line when Redis cannot be used: unreachable, too old, or allowed to evict. */
-  static async connect(url: string, options: { commandTimeoutMs?: number; onError?: (error: Error) => void } = {}): Promise<Counters> {
+  static async connect(
+    url: string,
+    options: { commandTimeoutMs?: number; onError?: (error: Error) => void } = {},
+  ): Promise<Counters> {
     const redis = new Redis(url, {
       lazyConnect: true,
       commandTimeout: options.commandTimeoutMs ?? 1_000,
@@ -131,7 +134,9 @@ export class Counters {
       await checkServer(redis);
     } catch (error) {
       await counters.close();
-      throw new Error(`cannot use Redis at ${url.replace(/:[^:@/]*@/, ':***@')}: ${(error as Error).message}; check REDIS_URL`);
+      throw new Error(
+        `cannot use Redis at ${url.replace(/:[^:@/]*@/, ':***@')}: ${(error as Error).message}; check REDIS_URL`,
+      );
     }
     await counters.refreshEpoch();
     return counters;
@@ -152,7 +157,12 @@ export class Counters {
     const [info, fields] = await Promise.all([this.redis.info('server'), this.redis.hgetall(keys.epoch)]);
     const runId = /run_id:(\w+)/.exec(info)?.[1] ?? '';
     const epoch = fields['id']
-      ? { id: Number(fields['id']), runId: fields['runId'] ?? '', state: fields['state'] as EpochState['state'], windows: Number(fields['windows'] ?? 0) }
+      ? {
+          id: Number(fields['id']),
+          runId: fields['runId'] ?? '',
+          state: fields['state'] as EpochState['state'],
+          windows: Number(fields['windows'] ?? 0),
+        }
       : undefined;
     this.epoch = epoch;
     this.verified = epoch !== undefined && epoch.runId === runId;
@@ -169,7 +179,15 @@ export class Counters {
     const indexOf = new Map<string, number>();
     const args: (string | number)[] = [epochId, command.attemptId, command.leaseMs, command.candidates.length];
     for (const c of command.candidates) {
-      args.push(c.maxTokens, c.minTokens, text(c.cash.fixedNanos), text(c.cash.perOutputTokenNanos), text(c.full.fixedNanos), text(c.full.perOutputTokenNanos), c.windows.length);
+      args.push(
+        c.maxTokens,
+        c.minTokens,
+        text(c.cash.fixedNanos),
+        text(c.cash.perOutputTokenNanos),
+        text(c.full.fixedNanos),
+        text(c.full.perOutputTokenNanos),
+        c.windows.length,
+      );
       for (const w of c.windows) {
         const key = keys.window(epochId, w.budget, w.window);
         let index = indexOf.get(key);
@@ -181,7 +199,13 @@ export class Counters {
         args.push(index, w.basis === 'cash' ? 'c' : 'f', text(w.limitNanos), w.limitVersion);
       }
     }
-    const keyList = [keys.epoch, keys.windows(epochId), keys.leases(epochId), keys.hold(epochId, command.attemptId), ...windowKeys];
+    const keyList = [
+      keys.epoch,
+      keys.windows(epochId),
+      keys.leases(epochId),
+      keys.hold(epochId, command.attemptId),
+      ...windowKeys,
+    ];
     const reply = (await this.run(SCRIPTS.reserve, keyList, args, epochId)) as string[] | undefined;
     if (!reply || reply[0] === 'epoch') return this.epochOver();
     return reply[0] === 'granted' ? granted(reply, command, epochId) : refused(reply, command);
@@ -209,7 +233,14 @@ export class Counters {
     const epochId = this.openEpochId();
     if (epochId === undefined) return [];
     const [seconds] = await this.redis.time();
-    const due = await this.redis.zrangebyscore(keys.leases(epochId), '-inf', Number(seconds) * 1_000, 'LIMIT', 0, limit);
+    const due = await this.redis.zrangebyscore(
+      keys.leases(epochId),
+      '-inf',
+      Number(seconds) * 1_000,
+      'LIMIT',
+      0,
+      limit,
+    );
     const expired: string[] = [];
     for (const attemptId of due) {
       const reply = await this.finish(attemptId, 'expire');
@@ -238,7 +269,14 @@ export class Counters {
     for (const w of windows) {
       invariant(w.settledNanos <= MAX_COUNTER_NANOS, `window ${w.budget}/${w.window} is beyond 2^53 nano-USD`);
       const key = keys.window(epochId, w.budget, w.window);
-      pipeline.hset(key, { limit: text(w.limitNanos), version: 0, settled: text(w.settledNanos), unconfirmed: text(w.unconfirmedNanos), reserved: text(w.reservedNanos), peak: 0 });
+      pipeline.hset(key, {
+        limit: text(w.limitNanos),
+        version: 0,
+        settled: text(w.settledNanos),
+        unconfirmed: text(w.unconfirmedNanos),
+        reserved: text(w.reservedNanos),
+        peak: 0,
+      });
       pipeline.sadd(keys.windows(epochId), key);
     }
     await execute(pipeline);
@@ -247,8 +285,18 @@ export class Counters {
   async loadHolds(epochId: number, holds: readonly LoadedHold[]): Promise<void> {
     const pipeline = this.redis.pipeline();
     for (const hold of holds) {
-      const windows = hold.windows.map((w) => `${w.basis === 'cash' ? 'c' : 'f'}${keys.window(epochId, w.budget, w.window)}`).join('\n');
-      pipeline.hset(keys.hold(epochId, hold.attemptId), { s: hold.state, c: text(hold.cashNanos), f: text(hold.fullNanos), g: 0, t: 0, l: 0, w: windows });
+      const windows = hold.windows
+        .map((w) => `${w.basis === 'cash' ? 'c' : 'f'}${keys.window(epochId, w.budget, w.window)}`)
+        .join('\n');
+      pipeline.hset(keys.hold(epochId, hold.attemptId), {
+        s: hold.state,
+        c: text(hold.cashNanos),
+        f: text(hold.fullNanos),
+        g: 0,
+        t: 0,
+        l: 0,
+        w: windows,
+      });
     }
     await execute(pipeline);
   }
@@ -350,9 +398,11 @@ export class Counters {
 
 async function checkServer(redis: Redis): Promise<void> {
   const version = /redis_version:(\d+)\.(\d+)/.exec(await redis.info('server'));
-  if (!version || Number(version[1]) < 6 || (Number(version[1]) === 6 && Number(version[2]) < 2)) throw new Error('it is older than 6.2');
+  if (!version || Number(version[1]) < 6 || (Number(version[1]) === 6 && Number(version[2]) < 2))
+    throw new Error('it is older than 6.2');
   const policy = (await redis.config('GET', 'maxmemory-policy').catch(() => ['', 'noeviction'])) as string[];
-  if (policy[1] !== 'noeviction') throw new Error(`its maxmemory-policy is ${policy[1]}, which loses counters; set it to noeviction`);
+  if (policy[1] !== 'noeviction')
+    throw new Error(`its maxmemory-policy is ${policy[1]}, which loses counters; set it to noeviction`);
 }
 
 function text(nanos: Nanos): string {
@@ -363,7 +413,8 @@ function outOfRange(command: ReserveCommand): string | undefined {
   const fits = (n: Nanos): boolean => n >= 0n && n <= MAX_COUNTER_NANOS;
   for (const c of command.candidates) {
     for (const line of [c.cash, c.full]) {
-      if (!fits(line.fixedNanos + line.perOutputTokenNanos * BigInt(c.maxTokens))) return `the bound of ${c.backend} is beyond 2^53 nano-USD`;
+      if (!fits(line.fixedNanos + line.perOutputTokenNanos * BigInt(c.maxTokens)))
+        return `the bound of ${c.backend} is beyond 2^53 nano-USD`;
     }
     const wide = c.windows.find((w) => !fits(w.limitNanos));
     if (wide) return `the limit of ${wide.budget} is beyond 2^53 nano-USD; split the budget`;

@@ -14,4 +14,8 @@ function load(name: string): Script {
   return { name, text, sha1: createHash('sha1').update(text).digest('hex') };
 }
 
-export const SCRIPTS = { reserve: load('reserve-n'), finish: load('finish-4'), openEpoch: load('open-epoch-2') } as const;
+export const SCRIPTS = {
+  reserve: load('reserve-n'),
+  finish: load('finish-4'),
+  openEpoch: load('open-epoch-2'),
+} as const;

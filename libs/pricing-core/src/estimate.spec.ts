@@ -1,5 +1,11 @@
 import { describe, expect, it } from 'vitest';
-import { charactersPerTokenFallback, costOfTokens, estimateRequestCost, outputTokensFallback, UnknownModelError } from './index.js';
+import {
+  charactersPerTokenFallback,
+  costOfTokens,
+  estimateRequestCost,
+  outputTokensFallback,
+  UnknownModelError,
+} from './index.js';
 
 const RATES = {
   'gpt-4-turbo': { provider: 'openai', inputUsdPer1k: '0.01', outputUsdPer1k: '0.03' },
@@ -13,7 +19,14 @@ describe('the estimate of a request', () => {
     ['claude-3-opus', 'anthropic', '0.015', '0.0375', '0.0525'],
     ['llama-3-70b', 'local', '0.0001', '0.00005', '0.00015'],
   ])('%s, 1,000 tokens in and 500 out', (model, provider, inputUsd, outputUsd, totalUsd) => {
-    expect(costOfTokens(model, 1000, 500, RATES)).toEqual({ provider, inputTokens: 1000, outputTokens: 500, inputUsd, outputUsd, totalUsd });
+    expect(costOfTokens(model, 1000, 500, RATES)).toEqual({
+      provider,
+      inputTokens: 1000,
+      outputTokens: 500,
+      inputUsd,
+      outputUsd,
+      totalUsd,
+    });
   });
 
   it('uses the named fallbacks for text: len/4 and min(max, 500)', () => {

@@ -41,12 +41,22 @@ export function outputTokensFallback(maxOutputTokens: number): number {
  * @throws RangeError for counts that are not non-negative integers.
  */
 export function costOfTokens(model: string, inputTokens: number, outputTokens: number, rates: RateTable): CostEstimate {
-  const entry = Object.hasOwn(rates, model) ? rates[model] : Object.hasOwn(rates, 'default') ? rates['default'] : undefined;
+  const entry = Object.hasOwn(rates, model)
+    ? rates[model]
+    : Object.hasOwn(rates, 'default')
+      ? rates['default']
+      : undefined;
   if (!entry) {
-    throw new UnknownModelError(`no rates for "${model}"; known: ${Object.keys(rates).join(', ') || 'none'}. Add it, or add "default".`);
+    throw new UnknownModelError(
+      `no rates for "${model}"; known: ${Object.keys(rates).join(', ') || 'none'}. Add it, or add "default".`,
+    );
   }
-  for (const [name, count] of [['input', inputTokens], ['output', outputTokens]] as const) {
-    if (!Number.isSafeInteger(count) || count < 0) throw new RangeError(`${name} tokens must be a non-negative integer, not ${count}`);
+  for (const [name, count] of [
+    ['input', inputTokens],
+    ['output', outputTokens],
+  ] as const) {
+    if (!Number.isSafeInteger(count) || count < 0)
+      throw new RangeError(`${name} tokens must be a non-negative integer, not ${count}`);
   }
   // USD per 1K tokens x 10^9 = pico-USD per token, an integer for up to nine fraction digits.
   const inputPicos = parseDecimal(entry.inputUsdPer1k, 9) * BigInt(inputTokens);
@@ -62,7 +72,12 @@ export function costOfTokens(model: string, inputTokens: number, outputTokens: n
 }
 
 /** Cost of a prompt that was not sent yet, with the two named fallbacks for its token counts. */
-export function estimateRequestCost(model: string, inputText: string, maxOutputTokens: number, rates: RateTable): CostEstimate {
+export function estimateRequestCost(
+  model: string,
+  inputText: string,
+  maxOutputTokens: number,
+  rates: RateTable,
+): CostEstimate {
   return costOfTokens(model, charactersPerTokenFallback(inputText), outputTokensFallback(maxOutputTokens), rates);
 }
 

@@ -41,7 +41,8 @@ export function expectedInputTokens(body: ChatRequest): number {
 function forEachText(value: unknown, visit: (text: string) => void): void {
   if (typeof value === 'string') visit(value);
   else if (Array.isArray(value)) for (const inner of value) forEachText(inner, visit);
-  else if (value !== null && typeof value === 'object') for (const inner of Object.values(value)) forEachText(inner, visit);
+  else if (value !== null && typeof value === 'object')
+    for (const inner of Object.values(value)) forEachText(inner, visit);
 }
 
 export function estimateTextTokens(text: string): number {
@@ -49,7 +50,11 @@ export function estimateTextTokens(text: string): number {
   let wordLength = 0;
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i);
-    const isWord = (code >= 97 && code <= 122) || (code >= 65 && code <= 90) || (code >= 48 && code <= 57) || (code >= 0xc0 && code < 0x2e80);
+    const isWord =
+      (code >= 97 && code <= 122) ||
+      (code >= 65 && code <= 90) ||
+      (code >= 48 && code <= 57) ||
+      (code >= 0xc0 && code < 0x2e80);
     if (isWord) {
       wordLength++;
     } else {

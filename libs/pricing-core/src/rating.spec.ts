@@ -2,10 +2,27 @@ import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { MeritorderConfig, type ChatRequest } from '@meritorder/contracts';
 import { seededRandom } from '@meritorder/kernel';
-import { boundNanos, boundOf, estimateTextTokens, inputTokensBound, priceInForce, priceVersionsFromConfig, rate, ratesFromConfig } from './index.js';
+import {
+  boundNanos,
+  boundOf,
+  estimateTextTokens,
+  inputTokensBound,
+  priceInForce,
+  priceVersionsFromConfig,
+  rate,
+  ratesFromConfig,
+} from './index.js';
 
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
-const usage = (u: object) => ({ inputTokens: 0, cacheReadTokens: 0, cacheWrite5mTokens: 0, cacheWrite1hTokens: 0, outputTokens: 0, requests: 1, ...u });
+const usage = (u: object) => ({
+  inputTokens: 0,
+  cacheReadTokens: 0,
+  cacheWrite5mTokens: 0,
+  cacheWrite1hTokens: 0,
+  outputTokens: 0,
+  requests: 1,
+  ...u,
+});
 
 const rates = ratesFromConfig({
   inputUsdPerMillionTokens: '0.40',
@@ -16,7 +33,10 @@ const rates = ratesFromConfig({
 
 describe('rating', () => {
   it('prices each kind of token once', () => {
-    const cost = rate({ cash: rates, full: rates }, usage({ inputTokens: 100, cacheReadTokens: 200, cacheWrite5mTokens: 10, outputTokens: 7 }));
+    const cost = rate(
+      { cash: rates, full: rates },
+      usage({ inputTokens: 100, cacheReadTokens: 200, cacheWrite5mTokens: 10, outputTokens: 7 }),
+    );
     expect(cost.cashNanos).toBe(100n * 400n + 200n * 100n + 10n * 500n + 7n * 1600n);
   });
 
@@ -43,7 +63,9 @@ describe('rating', () => {
       const choices = 1 + pick(4);
       const maxTokens = 1 + pick(5_000);
       const bound = boundNanos(boundOf({ cash: price, full: price }, { inputTokensBound, choices }).cash, maxTokens);
-      const cuts = [pick(inputTokensBound + 1), pick(inputTokensBound + 1), pick(inputTokensBound + 1)].sort((a, b) => a - b);
+      const cuts = [pick(inputTokensBound + 1), pick(inputTokensBound + 1), pick(inputTokensBound + 1)].sort(
+        (a, b) => a - b,
+      );
       const used = usage({
         inputTokens: cuts[0]!,
         cacheReadTokens: cuts[1]! - cuts[0]!,
@@ -70,8 +92,14 @@ describe('the price book', () => {
         contextTokens: 1000,
         maxOutputTokens: 100,
         prices: [
-          { effectiveFrom: '2026-01-01T00:00:00Z', cash: { inputUsdPerMillionTokens: 2, outputUsdPerMillionTokens: '8' } },
-          { effectiveFrom: '2026-06-01T00:00:00Z', cash: { inputUsdPerMillionTokens: '1', outputUsdPerMillionTokens: '4' } },
+          {
+            effectiveFrom: '2026-01-01T00:00:00Z',
+            cash: { inputUsdPerMillionTokens: 2, outputUsdPerMillionTokens: '8' },
+          },
+          {
+            effectiveFrom: '2026-06-01T00:00:00Z',
+            cash: { inputUsdPerMillionTokens: '1', outputUsdPerMillionTokens: '4' },
+          },
         ],
       },
     ],
@@ -99,7 +127,10 @@ describe('the bound of input tokens', () => {
   });
 
   it('does not exist for images', () => {
-    const body = { model: 'm', messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url: 'x' } }] }] } as ChatRequest;
+    const body = {
+      model: 'm',
+      messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url: 'x' } }] }],
+    } as ChatRequest;
     expect(inputTokensBound(body, 0)).toBeUndefined();
   });
 

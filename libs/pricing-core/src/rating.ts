@@ -49,7 +49,10 @@ export function costNanos(rates: CompiledRates, usage: Usage): Nanos {
 
 /** Both costs of an attempt at a price version: what receipts show and what metering books. */
 export function rate(price: Pick<PriceVersion, 'cash' | 'full'>, usage: Usage): { cashNanos: Nanos; fullNanos: Nanos } {
-  return { cashNanos: costNanos(compileRates(price.cash), usage), fullNanos: costNanos(compileRates(price.full), usage) };
+  return {
+    cashNanos: costNanos(compileRates(price.cash), usage),
+    fullNanos: costNanos(compileRates(price.full), usage),
+  };
 }
 
 /** An upper bound of a cost as a line: `fixedNanos + perOutputTokenNanos x maxTokens`, where maxTokens is of one choice. */
@@ -66,12 +69,18 @@ export interface Bound {
  * The largest cost an attempt can have: every input token at the dearest rate an input token can have (uncached, cache read,
  * cache write), one request fee, every choice at its longest; each part rounded up.
  */
-export function boundOf(price: Pick<PriceVersion, 'cash' | 'full'>, allows: { inputTokensBound: number; choices: number }): Bound {
+export function boundOf(
+  price: Pick<PriceVersion, 'cash' | 'full'>,
+  allows: { inputTokensBound: number; choices: number },
+): Bound {
   return { cash: line(compileRates(price.cash), allows), full: line(compileRates(price.full), allows) };
 }
 
 function line(rates: CompiledRates, allows: { inputTokensBound: number; choices: number }): BoundLine {
-  const dearest = [rates.cacheRead, rates.cacheWrite5m, rates.cacheWrite1h].reduce((a, b) => (b > a ? b : a), rates.input);
+  const dearest = [rates.cacheRead, rates.cacheWrite5m, rates.cacheWrite1h].reduce(
+    (a, b) => (b > a ? b : a),
+    rates.input,
+  );
   return {
     fixedNanos: picosToNanosCeil(dearest * BigInt(allows.inputTokensBound) + rates.request),
     perOutputTokenNanos: ((rates.output + PICOS_PER_NANO - 1n) / PICOS_PER_NANO) * BigInt(allows.choices),

@@ -18,10 +18,7 @@ const LONGEST_OPEN_MS = 300_000;
 const LONGEST_COOL_DOWN_MS = 60_000;
 
 export type BreakerEvent =
-  | { type: 'success' }
-  | { type: 'failure' }
-  | { type: 'quota'; retryAfterMs: number | undefined }
-  | { type: 'probe' };
+  { type: 'success' } | { type: 'failure' } | { type: 'quota'; retryAfterMs: number | undefined } | { type: 'probe' };
 
 /** Whether a call may be sent now. */
 export function breakerAllows(state: BreakerState, nowMs: number): boolean {

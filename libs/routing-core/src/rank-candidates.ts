@@ -80,10 +80,14 @@ function consider(
   if (missing.length > 0) return exclude('unable', `lacks ${missing.join(', ')}`);
   const contextLeft = Math.floor(backend.contextTokens - estimate.inputExpected);
   if (contextLeft < 1) {
-    return exclude('unable', `about ${Math.ceil(estimate.inputExpected)} input tokens exceed its context of ${backend.contextTokens}`);
+    return exclude(
+      'unable',
+      `about ${Math.ceil(estimate.inputExpected)} input tokens exceed its context of ${backend.contextTokens}`,
+    );
   }
   const inputBound = estimate.inputBound(backend);
-  if (inputBound === undefined) return exclude('unable', 'the input has parts (images, audio, files) without a cost bound');
+  if (inputBound === undefined)
+    return exclude('unable', 'the input has parts (images, audio, files) without a cost bound');
   if (!price) return exclude('unpriced', 'has no price in force');
   if (workersAlive === 0) return exclude('unavailable', 'no live worker');
   if (!breakerClosed) return exclude('unavailable', 'cooling down after failures');
@@ -122,7 +126,13 @@ function capped(
   const { fixedNanos, perOutputTokenNanos } = candidate.bound.cash;
   const room = maxCostNanos - fixedNanos;
   const affordable =
-    perOutputTokenNanos === 0n ? (room >= 0n ? candidate.maxTokens : -1) : room < 0n ? -1 : Number(room / perOutputTokenNanos);
+    perOutputTokenNanos === 0n
+      ? room >= 0n
+        ? candidate.maxTokens
+        : -1
+      : room < 0n
+        ? -1
+        : Number(room / perOutputTokenNanos);
   if (affordable < candidate.minTokens) {
     const least = fixedNanos + perOutputTokenNanos * BigInt(candidate.minTokens);
     return exclude('above-cap', `may cost $${nanosToUsd(least)} for ${candidate.minTokens} output tokens`);

@@ -12,7 +12,7 @@ export class NatsContext extends BaseRpcContext<[Msg]> {
 
 /**
  * Nest's transport for plain NATS subjects. The one that Nest ships reads its own envelope, so a client that publishes an
- * OpenAI body would get no answer from it. Here `@EventPattern('subject.*')` receives the bytes as they are, in a queue
+ * OpenAI body would get no answer from it. Here `@MessagePattern('subject.*')` receives the bytes as they are, in a queue
  * group named after the service (`extras: { queue: false }` for every instance), and the handler answers where its rules allow:
  * a reply subject that a publisher names is never answered by the transport itself.
  */

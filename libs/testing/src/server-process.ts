@@ -7,7 +7,8 @@ import { dirname } from 'node:path';
  * Runs a server so that it ends when this process ends, even by kill -9: the shell that starts it reads a pipe from us and
  * takes the server down at its end. In a group of its own, so that Ctrl-C reaches only us.
  */
-const GUARD = 'trap "" INT; sig="$1"; shift; "$@" <&- & child=$!; trap "kill -$sig $child" TERM; ' +
+const GUARD =
+  'trap "" INT; sig="$1"; shift; "$@" <&- & child=$!; trap "kill -$sig $child" TERM; ' +
   '( cat <&3 >/dev/null; kill -"$sig" $child 2>/dev/null; sleep 5; kill -9 $child 2>/dev/null ) & guard=$!; ' +
   'wait $child; status=$?; while kill -0 $child 2>/dev/null; do wait $child; status=$?; done; kill $guard 2>/dev/null; exit $status';
 
@@ -35,13 +36,17 @@ export interface LaunchOptions {
 export function launch(options: LaunchOptions): ServerProcess {
   mkdirSync(dirname(options.logFile), { recursive: true });
   const log = createWriteStream(options.logFile, { flags: 'a' });
-  const child: ChildProcess = spawn('sh', ['-c', `exec 3<&0; ${GUARD}`, 'sh', options.stopSignal, options.command, ...options.args], {
-    detached: true,
-    stdio: ['pipe', 'pipe', 'pipe'],
-    env: { ...process.env, ...options.env },
-    ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
-    ...(options.uid === undefined ? {} : { uid: options.uid, gid: options.gid }),
-  });
+  const child: ChildProcess = spawn(
+    'sh',
+    ['-c', `exec 3<&0; ${GUARD}`, 'sh', options.stopSignal, options.command, ...options.args],
+    {
+      detached: true,
+      stdio: ['pipe', 'pipe', 'pipe'],
+      env: { ...process.env, ...options.env },
+      ...(options.cwd === undefined ? {} : { cwd: options.cwd }),
+      ...(options.uid === undefined ? {} : { uid: options.uid, gid: options.gid }),
+    },
+  );
   child.stdout!.pipe(log, { end: false });
   child.stderr!.pipe(log, { end: false });
   child.stdin!.on('error', () => {});
@@ -95,14 +100,24 @@ export async function assertPortFree(port: number, what: string, setting: string
   await new Promise<void>((resolve, reject) => {
     const server = createServer();
     server.once('error', (error: NodeJS.ErrnoException) =>
-      reject(error.code === 'EADDRINUSE' ? new Error(`port ${port} for ${what} is in use; set ${setting} to another port`) : error),
+      reject(
+        error.code === 'EADDRINUSE'
+          ? new Error(`port ${port} for ${what} is in use; set ${setting} to another port`)
+          : error,
+      ),
     );
     server.listen(port, '127.0.0.1', () => server.close(() => resolve()));
   });
 }
 
 /** Waits until something accepts connections. @throws Error with the end of the log when the server ended instead. */
-export async function waitForPort(port: number, server: ServerProcess, what: string, logFile: string, timeoutMs = 30_000): Promise<void> {
+export async function waitForPort(
+  port: number,
+  server: ServerProcess,
+  what: string,
+  logFile: string,
+  timeoutMs = 30_000,
+): Promise<void> {
   const deadline = Date.now() + timeoutMs;
   while (Date.now() < deadline) {
     if (server.hasExited()) throw new Error(`${what} ended at its start: ${lastLines(logFile)}`);

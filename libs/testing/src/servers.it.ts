@@ -36,7 +36,9 @@ it('a server ends when the process that started it is killed with -9', async () 
     console.log(redis.port);
     setInterval(() => {}, 1000);`;
   execFileSync('node_modules/.bin/tsc', ['-b', 'libs/testing']);
-  const parent = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: ['ignore', 'pipe', 'inherit'] });
+  const parent = spawn(process.execPath, ['--input-type=module', '-e', script], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  });
   const port = Number(await new Promise((r) => parent.stdout.once('data', r)));
   parent.kill('SIGKILL');
   await waitFor(() => assertPortFree(port, 'x', 'y').then(() => true), 'the server to be gone');

@@ -23,13 +23,16 @@ async function portFor(options: StartOptions, what: string, setting: string): Pr
   return options.port;
 }
 
-export async function startNats(options: StartOptions & { config?: (port: number, storeDir: string) => string }): Promise<RunningServer> {
+export async function startNats(
+  options: StartOptions & { config?: (port: number, storeDir: string) => string },
+): Promise<RunningServer> {
   const binary = await findServer('nats', options);
   const port = await portFor(options, 'NATS', 'MERITORDER_NATS_PORT');
   mkdirSync(options.dataDir, { recursive: true });
   const storeDir = join(options.dataDir, 'jetstream');
   const file = join(options.dataDir, 'nats.conf');
-  const text = options.config?.(port, storeDir) ??
+  const text =
+    options.config?.(port, storeDir) ??
     `listen: "127.0.0.1:${port}"\nmax_payload: 8388608\njetstream { store_dir: ${JSON.stringify(storeDir)} }\n`;
   writeFileSync(file, text, { mode: 0o600 });
   const logFile = join(options.dataDir, 'nats.log');
@@ -43,8 +46,27 @@ export async function startRedis(options: StartOptions & { args?: string[] }): P
   const port = await portFor(options, 'Redis', 'MERITORDER_REDIS_PORT');
   mkdirSync(options.dataDir, { recursive: true });
   const logFile = join(options.dataDir, 'redis.log');
-  const args = ['--port', String(port), '--bind', '127.0.0.1', '--dir', options.dataDir, '--maxmemory-policy', 'noeviction', '--save', '', '--appendonly', 'no'];
-  const server = launch({ command: binary.path, args: [...args, ...(options.args ?? [])], env: binary.env, logFile, stopSignal: 'TERM' });
+  const args = [
+    '--port',
+    String(port),
+    '--bind',
+    '127.0.0.1',
+    '--dir',
+    options.dataDir,
+    '--maxmemory-policy',
+    'noeviction',
+    '--save',
+    '',
+    '--appendonly',
+    'no',
+  ];
+  const server = launch({
+    command: binary.path,
+    args: [...args, ...(options.args ?? [])],
+    env: binary.env,
+    logFile,
+    stopSignal: 'TERM',
+  });
   await waitForPort(port, server, 'redis-server', logFile);
   return { url: `redis://127.0.0.1:${port}`, port, process: server, stop: () => server.stop() };
 }
@@ -52,7 +74,9 @@ export async function startRedis(options: StartOptions & { args?: string[] }): P
 /** Fast but unsafe settings, for tests. */
 export const UNSAFE_POSTGRES = ['-c', 'fsync=off', '-c', 'full_page_writes=off', '-c', 'synchronous_commit=off'];
 
-export async function startPostgres(options: StartOptions & { args?: string[]; database: string }): Promise<RunningServer> {
+export async function startPostgres(
+  options: StartOptions & { args?: string[]; database: string },
+): Promise<RunningServer> {
   const binary = await findServer('postgres', options);
   const port = await portFor(options, 'Postgres', 'MERITORDER_POSTGRES_PORT');
   const owner = postgresOwner();
@@ -65,20 +89,41 @@ export async function startPostgres(options: StartOptions & { args?: string[]; d
   if (!existsSync(join(data, 'PG_VERSION'))) {
     options.log('creating the Postgres data folder');
     try {
-      execFileSync(join(binary.path, 'initdb'), ['-D', data, '-U', 'meritorder', '--auth=trust', '-E', 'UTF8', '--no-sync'], {
-        env: { ...process.env, ...env },
-        stdio: ['ignore', 'ignore', 'pipe'],
-        cwd: options.dataDir,
-        ...as,
-      });
+      execFileSync(
+        join(binary.path, 'initdb'),
+        ['-D', data, '-U', 'meritorder', '--auth=trust', '-E', 'UTF8', '--no-sync'],
+        {
+          env: { ...process.env, ...env },
+          stdio: ['ignore', 'ignore', 'pipe'],
+          cwd: options.dataDir,
+          ...as,
+        },
+      );
     } catch (error) {
-      const text = String((error as { stderr?: Buffer }).stderr ?? (error as Error).message).trim().split('\n').at(-1);
-      throw new Error(`initdb failed: ${text}; the folder ${options.dataDir} must be reachable by the user who runs Postgres`);
+      const text = String((error as { stderr?: Buffer }).stderr ?? (error as Error).message)
+        .trim()
+        .split('\n')
+        .at(-1);
+      throw new Error(
+        `initdb failed: ${text}; the folder ${options.dataDir} must be reachable by the user who runs Postgres`,
+      );
     }
   }
   const server = launch({
     command: join(binary.path, 'postgres'),
-    args: ['-D', data, '-p', String(port), '-c', 'listen_addresses=127.0.0.1', '-c', `unix_socket_directories=`, '-c', 'max_connections=200', ...(options.args ?? [])],
+    args: [
+      '-D',
+      data,
+      '-p',
+      String(port),
+      '-c',
+      'listen_addresses=127.0.0.1',
+      '-c',
+      `unix_socket_directories=`,
+      '-c',
+      'max_connections=200',
+      ...(options.args ?? []),
+    ],
     env,
     logFile,
     // INT is Postgres' fast shutdown; TERM waits for clients.
@@ -116,11 +161,14 @@ function postgresOwner(): { uid: number; gid: number } | undefined {
   if (process.getuid?.() !== 0) return undefined;
   for (const user of ['postgres', 'nobody']) {
     try {
-      const id = (flag: string): number => Number(execFileSync('id', [flag, user], { stdio: ['ignore', 'pipe', 'ignore'] }));
+      const id = (flag: string): number =>
+        Number(execFileSync('id', [flag, user], { stdio: ['ignore', 'pipe', 'ignore'] }));
       return { uid: id('-u'), gid: id('-g') };
     } catch {
       continue;
     }
   }
-  throw new Error('Postgres refuses to run as root and this machine has neither a user postgres nor nobody; start as an ordinary user, or set DATABASE_URL');
+  throw new Error(
+    'Postgres refuses to run as root and this machine has neither a user postgres nor nobody; start as an ordinary user, or set DATABASE_URL',
+  );
 }

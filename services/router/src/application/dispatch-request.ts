@@ -13,7 +13,14 @@ import { windowAt } from '@meritorder/budget-core';
 import type { ReserveGrant, ReserveRefusal } from '@meritorder/counters';
 import { nanosToUsd, newId, usdToNanos, type Clock } from '@meritorder/kernel';
 import { expectedInputTokens, inputTokensBound } from '@meritorder/pricing-core';
-import { rankCandidates, reasonFor, requirementsOf, type Excluded, type Ranked, type TokenEstimate } from '@meritorder/routing-core';
+import {
+  rankCandidates,
+  reasonFor,
+  requirementsOf,
+  type Excluded,
+  type Ranked,
+  type TokenEstimate,
+} from '@meritorder/routing-core';
 import type { Context } from '@opentelemetry/api';
 import { budgetRefusal, exclusionRefusal } from './refusals.js';
 import type { Admission, Caller, Catalogue, DecisionLog, Fleet, Workers, WorkSession } from './ports.js';
@@ -54,7 +61,11 @@ const OUTPUT_TOKENS_FALLBACK = 500;
  * Decides, reserves, dispatches, and goes on with the next candidate while nothing has reached the caller. Tells the caller
  * every refusal itself.
  */
-export async function dispatchRequest(ports: DispatchPorts, limits: LimitsConfig, request: DispatchRequest): Promise<DispatchOutcome> {
+export async function dispatchRequest(
+  ports: DispatchPorts,
+  limits: LimitsConfig,
+  request: DispatchRequest,
+): Promise<DispatchOutcome> {
   const outcome = await new Dispatch(ports, limits, request).run();
   if (outcome.ended === 'refused') ports.caller.refuse(request.replyTo, request.requestId, outcome.refusal);
   return outcome;
@@ -90,7 +101,14 @@ class Dispatch {
     const route = catalogue.route(body.model);
     if (!route || (org.routes && !org.routes.includes(route.id))) {
       const known = (org.routes ?? catalogue.routeIds()).slice(0, 20).join(', ');
-      return { ended: 'refused', refusal: { code: 'route_unknown', message: `There is no route "${body.model}"; there are: ${known}.`, param: 'model' } };
+      return {
+        ended: 'refused',
+        refusal: {
+          code: 'route_unknown',
+          message: `There is no route "${body.model}"; there are: ${known}.`,
+          param: 'model',
+        },
+      };
     }
     let last: Refusal | undefined;
     for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
@@ -101,9 +119,14 @@ class Dispatch {
     return { ended: 'refused', refusal: last! };
   }
 
-  private async attempt(route: { id: string; backends: WorkBackend[] }, number: number, last: Refusal | undefined): Promise<Step> {
+  private async attempt(
+    route: { id: string; backends: WorkBackend[] },
+    number: number,
+    last: Refusal | undefined,
+  ): Promise<Step> {
     const nowMs = this.ports.clock.nowMs();
-    if (nowMs >= this.request.deadlineMs) return refused({ code: 'deadline_exceeded', message: 'The deadline passed before an answer.' });
+    if (nowMs >= this.request.deadlineMs)
+      return refused({ code: 'deadline_exceeded', message: 'The deadline passed before an answer.' });
     if (this.request.cancelled.aborted) return refused(CANCELLED);
     const untried = route.backends.filter((b) => !this.tried.some((t) => t.backend === b.id));
     const { ranked, excluded } = this.rank(untried, nowMs);
@@ -133,7 +156,11 @@ class Dispatch {
       })),
     });
     if (reply.type === 'epoch') {
-      return refused({ code: 'admission_closed', message: 'The budget counters are being rebuilt; retry in a few seconds.', retryAfterSeconds: 2 });
+      return refused({
+        code: 'admission_closed',
+        message: 'The budget counters are being rebuilt; retry in a few seconds.',
+        retryAfterSeconds: 2,
+      });
     }
     if (reply.type === 'refused') {
       const refusal = this.budgetRefusal(reply, ranked, windows, nowMs);
@@ -142,7 +169,11 @@ class Dispatch {
     }
     if (reply.type === 'range') return refused({ code: 'internal', message: reply.message });
     const chosen = ranked[reply.candidateIndex]!;
-    const reason = reasonFor(chosen, ranked, this.tried.map((t) => t.backend));
+    const reason = reasonFor(
+      chosen,
+      ranked,
+      this.tried.map((t) => t.backend),
+    );
     this.record(route.id, number, ranked, excluded, chosen, attemptId, undefined, reason);
     return this.work(chosen, windows.get(chosen.backend.id)!, reply, attemptId, number, nowMs, reason);
   }
@@ -170,7 +201,12 @@ class Dispatch {
     return budgets.map((budget) => ({ budget, window: windowAt(budget.window, budget.timeZone, nowMs) }));
   }
 
-  private budgetRefusal(reply: ReserveRefusal, ranked: Ranked[], windows: Map<string, BudgetWindow[]>, nowMs: number): Refusal {
+  private budgetRefusal(
+    reply: ReserveRefusal,
+    ranked: Ranked[],
+    windows: Map<string, BudgetWindow[]>,
+    nowMs: number,
+  ): Refusal {
     return budgetRefusal(
       reply.candidates.map((binding, i) => {
         const backend = ranked[i]!.backend.id;
@@ -214,7 +250,12 @@ class Dispatch {
       includeUsage: request.body.stream_options?.include_usage ?? false,
       replyTo: request.replyTo,
       price: chosen.price,
-      budgetsLeft: grant.left.map((l) => ({ budget: l.budget, window: l.window, basis: l.basis, left_usd: nanosToUsd(l.leftNanos) })),
+      budgetsLeft: grant.left.map((l) => ({
+        budget: l.budget,
+        window: l.window,
+        basis: l.basis,
+        left_usd: nanosToUsd(l.leftNanos),
+      })),
       earlierAttempts: this.tried,
       reason,
     };
@@ -243,7 +284,11 @@ class Dispatch {
           if (!opened) {
             await admission.release(attemptId);
             if (this.request.cancelled.aborted) return refused(CANCELLED);
-            return this.next(attemptId, backend, 'refused', { code: 'admission_closed', message: 'The hold was lost before the call; retry.', retryAfterSeconds: 2 });
+            return this.next(attemptId, backend, 'refused', {
+              code: 'admission_closed',
+              message: 'The hold was lost before the call; retry.',
+              retryAfterSeconds: 2,
+            });
           }
           break;
         }
@@ -253,15 +298,23 @@ class Dispatch {
         case 'refused': {
           await admission.release(attemptId);
           const why = signal.type === 'no-worker' ? 'no live worker' : signal.message;
-          return this.next(attemptId, backend, 'refused', { code: 'backend_unavailable', message: `${backend}: ${why}`, retryAfterSeconds: 1 });
+          return this.next(attemptId, backend, 'refused', {
+            code: 'backend_unavailable',
+            message: `${backend}: ${why}`,
+            retryAfterSeconds: 1,
+          });
         }
         case 'silent': {
           session.stop();
           fleet.failed(backend);
           // An opened attempt may have cost money: its hold stays until it is closed or becomes an unconfirmed charge.
           if (!opened) await admission.release(attemptId);
-          if (signal.firstTokenSeen) return refused({ code: 'stream_cut', message: `The worker of ${backend} was lost during the stream.` });
-          return this.next(attemptId, backend, 'failed', { code: 'backend_failed', message: `${backend}: its worker was lost` });
+          if (signal.firstTokenSeen)
+            return refused({ code: 'stream_cut', message: `The worker of ${backend} was lost during the stream.` });
+          return this.next(attemptId, backend, 'failed', {
+            code: 'backend_failed',
+            message: `${backend}: its worker was lost`,
+          });
         }
         case 'failed': {
           reply({ type: 'taken' });
@@ -281,8 +334,10 @@ class Dispatch {
   ): Step {
     const { fleet } = this.ports;
     if (signal.code === 'cancelled') return refused(CANCELLED);
-    if (signal.code === 'quota') fleet.quota(backend, signal.retryAfterSeconds === undefined ? undefined : signal.retryAfterSeconds * 1_000);
-    else if (signal.code !== 'caller-fault' && signal.code !== 'context-length' && signal.code !== 'stopped') fleet.failed(backend);
+    if (signal.code === 'quota')
+      fleet.quota(backend, signal.retryAfterSeconds === undefined ? undefined : signal.retryAfterSeconds * 1_000);
+    else if (signal.code !== 'caller-fault' && signal.code !== 'context-length' && signal.code !== 'stopped')
+      fleet.failed(backend);
     if (signal.code === 'caller-fault') {
       return refused({ code: 'upstream_rejected', message: `${backend}: ${signal.message}` });
     }
@@ -291,7 +346,13 @@ class Dispatch {
     return this.next(attemptId, backend, 'failed', refusal, signal.code);
   }
 
-  private next(attemptId: string, backend: string, outcome: 'failed' | 'refused', refusal: Refusal, code?: string): Step {
+  private next(
+    attemptId: string,
+    backend: string,
+    outcome: 'failed' | 'refused',
+    refusal: Refusal,
+    code?: string,
+  ): Step {
     this.tried.push({ attempt_id: attemptId, backend, outcome, code: code ?? refusal.code });
     const earlier = this.tried.length > 1 ? `${this.tried.length} candidates failed; the last one: ` : '';
     return { ended: 'next', refusal: { ...refusal, message: `${earlier}${refusal.message}` } };
@@ -329,8 +390,14 @@ class Dispatch {
             priceVersion: r.price.id,
             expectedCashUsd: Number(r.expectedCashNanos) / 1e9,
             expectedFullUsd: Number(r.expectedFullNanos) / 1e9,
-            boundCashNanos: (r.bound.cash.fixedNanos + r.bound.cash.perOutputTokenNanos * BigInt(r.maxTokens)).toString(),
-            boundFullNanos: (r.bound.full.fixedNanos + r.bound.full.perOutputTokenNanos * BigInt(r.maxTokens)).toString(),
+            boundCashNanos: (
+              r.bound.cash.fixedNanos +
+              r.bound.cash.perOutputTokenNanos * BigInt(r.maxTokens)
+            ).toString(),
+            boundFullNanos: (
+              r.bound.full.fixedNanos +
+              r.bound.full.perOutputTokenNanos * BigInt(r.maxTokens)
+            ).toString(),
             excluded: null,
           })),
           ...excluded.map((e) => ({

@@ -22,18 +22,29 @@ export function requestIdOf(message: IncomingMessage): string {
 }
 
 /** Validates a message of the public surface by the schema of its kind. */
-export function parseRequest(message: IncomingMessage, requestId: string, maxBodyBytes: number): ParsedRequest | Refusal {
+export function parseRequest(
+  message: IncomingMessage,
+  requestId: string,
+  maxBodyBytes: number,
+): ParsedRequest | Refusal {
   const named = message.header('request');
   if (named && named !== requestId) {
     return { code: 'header_invalid', message: 'Meritorder-Request must be a slug: 1 to 64 of a-z, 0-9 and "-".' };
   }
   const kind = Kind.safeParse(message.header('kind') || 'chat');
   if (!kind.success) {
-    return { code: 'header_invalid', message: `Meritorder-Kind must be chat, embeddings or messages, not "${message.header('kind').slice(0, 64)}".` };
+    return {
+      code: 'header_invalid',
+      message: `Meritorder-Kind must be chat, embeddings or messages, not "${message.header('kind').slice(0, 64)}".`,
+    };
   }
-  if (kind.data !== 'chat') return { code: 'kind_unsupported', message: `No backend here serves the kind "${kind.data}"; use chat.` };
+  if (kind.data !== 'chat')
+    return { code: 'kind_unsupported', message: `No backend here serves the kind "${kind.data}"; use chat.` };
   if (message.data.length > maxBodyBytes) {
-    return { code: 'body_too_large', message: `The body has ${message.data.length} bytes; the limit is ${maxBodyBytes}.` };
+    return {
+      code: 'body_too_large',
+      message: `The body has ${message.data.length} bytes; the limit is ${maxBodyBytes}.`,
+    };
   }
   let value: unknown;
   try {

@@ -16,7 +16,9 @@ export interface BoundCandidate {
  */
 export function budgetRefusal(candidates: readonly BoundCandidate[], nowMs: number): Refusal {
   const held = candidates.filter((c) => c.binding.kind === 'held');
-  const by = (held.length > 0 ? held : candidates).toSorted((a, b) => (a.binding.neededNanos < b.binding.neededNanos ? -1 : 1))[0]!;
+  const by = (held.length > 0 ? held : candidates).toSorted((a, b) =>
+    a.binding.neededNanos < b.binding.neededNanos ? -1 : 1,
+  )[0]!;
   const { binding, budget } = by;
   const numbers =
     `limit $${nanosToUsd(binding.limitNanos)}, spent $${nanosToUsd(binding.settledNanos + binding.unconfirmedNanos)}, ` +
@@ -42,7 +44,10 @@ export function budgetRefusal(candidates: readonly BoundCandidate[], nowMs: numb
       details,
     };
   }
-  const until = by.windowEndMs === null ? 'it has no next window' : `the next window starts ${new Date(by.windowEndMs).toISOString()}`;
+  const until =
+    by.windowEndMs === null
+      ? 'it has no next window'
+      : `the next window starts ${new Date(by.windowEndMs).toISOString()}`;
   return {
     code: 'budget_exhausted',
     message: `The budget ${budget.name} (${binding.window}) has no room: ${numbers}; ${until}.`,
@@ -54,8 +59,10 @@ export function budgetRefusal(candidates: readonly BoundCandidate[], nowMs: numb
 /** The refusal when no candidate passed the filters. A backend that could serve later outweighs one that never can. */
 export function exclusionRefusal(excluded: readonly Excluded[]): Refusal {
   const message = excluded.map((e) => `${e.backend.id}: ${e.why}`).join('; ');
-  if (excluded.some((e) => e.code === 'unavailable')) return { code: 'backend_unavailable', message, retryAfterSeconds: 1 };
-  if (excluded.some((e) => e.code === 'above-cap')) return { code: 'cost_cap', message, param: 'meritorder.max_cost_usd' };
+  if (excluded.some((e) => e.code === 'unavailable'))
+    return { code: 'backend_unavailable', message, retryAfterSeconds: 1 };
+  if (excluded.some((e) => e.code === 'above-cap'))
+    return { code: 'cost_cap', message, param: 'meritorder.max_cost_usd' };
   if (excluded.some((e) => e.code === 'unpriced')) {
     const backend = excluded.find((e) => e.code === 'unpriced')!.backend.id;
     return {

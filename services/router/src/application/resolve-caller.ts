@@ -20,14 +20,20 @@ export interface CallerDirectory {
  * @param secretOf reads a key from the environment or a file.
  * @throws Error naming the variable when a key's secret is missing.
  */
-export function callerDirectory(config: MeritorderConfig, secretOf: (name: string) => string | undefined): CallerDirectory {
+export function callerDirectory(
+  config: MeritorderConfig,
+  secretOf: (name: string) => string | undefined,
+): CallerDirectory {
   const keys = new Map<string, { org: string; key: KeyConfig }>();
   for (const org of config.orgs) {
     for (const key of org.keys) {
       let digest = key.sha256;
       if (digest === undefined) {
         const secret = secretOf(key.secretEnv!);
-        if (!secret) throw new Error(`the key ${org.id}/${key.id} needs ${key.secretEnv} or ${key.secretEnv}_FILE in the environment`);
+        if (!secret)
+          throw new Error(
+            `the key ${org.id}/${key.id} needs ${key.secretEnv} or ${key.secretEnv}_FILE in the environment`,
+          );
         digest = sha256(secret);
       }
       keys.set(digest, { org: org.id, key });
@@ -50,7 +56,8 @@ export function resolveCaller(
   let key: KeyConfig | undefined;
   if (presentedKey) {
     const found = directory.keys.get(sha256(presentedKey));
-    if (!found || found.org !== org) return { code: 'key_invalid', message: 'The Meritorder-Key is not a key of this org.' };
+    if (!found || found.org !== org)
+      return { code: 'key_invalid', message: 'The Meritorder-Key is not a key of this org.' };
     key = found.key;
   } else if (orgConfig.requireKey) {
     return { code: 'key_required', message: 'This org asks for a Meritorder-Key header.' };

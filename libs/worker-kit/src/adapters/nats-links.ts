@@ -1,0 +1,165 @@
+import { headers, type Msg, type MsgHdrs } from '@nats-io/transport-node';
+import {
+  ERRORS,
+  errorBody,
+  HEADERS,
+  RouterReply,
+  subjects,
+  type ErrorCode,
+  type LimitsConfig,
+  type UsageAttemptClosedV1,
+  type UsageAttemptOpenedV1,
+  type WorkEvent,
+  type WorkRequest,
+} from '@meritorder/contracts';
+import type { Bus } from '@meritorder/messaging';
+import type { Context } from '@opentelemetry/api';
+import { ReaderAway, type CallerLink, type RouterLink, type UsageLog } from '../application/ports.js';
+
+const OPENED_TIMEOUT_MS = 5_000;
+const CLOSED_RETRY_MS = [100, 200, 500, 1_000, 2_000, 5_000];
+/** Every so many chunks the reader is asked for an acknowledgement. */
+const ACK_EVERY_CHUNKS = 16;
+
+/** The durable record of attempts in JetStream. */
+export class NatsUsageLog implements UsageLog {
+  constructor(
+    private readonly bus: Bus,
+    private readonly context: Context,
+    private readonly onError: (error: Error) => void,
+  ) {}
+
+  async opened(event: UsageAttemptOpenedV1): Promise<void> {
+    await this.bus.publishEvent(
+      {
+        type: 'usage.attempt-opened.v1',
+        subject: subjects.usageAttemptOpened(event.attribution.org),
+        id: `${event.attemptId}/opened`,
+        time: event.openedAt,
+        data: event,
+        context: this.context,
+      },
+      { timeoutMs: OPENED_TIMEOUT_MS },
+    );
+  }
+
+  async closed(event: UsageAttemptClosedV1): Promise<void> {
+    for (let attempt = 0; ; attempt++) {
+      try {
+        await this.bus.publishEvent({
+          type: 'usage.attempt-closed.v1',
+          subject: subjects.usageAttemptClosed(event.attribution.org),
+          id: `${event.attemptId}/closed`,
+          time: event.closedAt,
+          data: event,
+          context: this.context,
+        });
+        return;
+      } catch (error) {
+        this.onError(error as Error);
+        if (this.bus.nats.isClosed()) return;
+        await new Promise((r) => setTimeout(r, CLOSED_RETRY_MS[Math.min(attempt, CLOSED_RETRY_MS.length - 1)]));
+      }
+    }
+  }
+}
+
+export class NatsRouterLink implements RouterLink {
+  constructor(
+    private readonly bus: Bus,
+    private readonly work: Msg,
+  ) {}
+
+  send(event: WorkEvent): void {
+    this.bus.nats.publish(this.work.reply!, JSON.stringify(event));
+  }
+
+  async request(event: WorkEvent, timeoutMs: number): Promise<RouterReply | undefined> {
+    try {
+      const reply = await this.bus.nats.request(this.work.reply!, JSON.stringify(event), { timeout: timeoutMs });
+      const parsed = RouterReply.safeParse(reply.json());
+      return parsed.success ? parsed.data : undefined;
+    } catch {
+      return undefined;
+    }
+  }
+}
+
+/** The caller's inbox, with a bounded window of chunks that the reader has not acknowledged. */
+export class NatsCallerLink implements CallerLink {
+  private acknowledged = -1;
+  private published = -1;
+  private waiting: { resolve: () => void; reject: (error: Error) => void; timer: NodeJS.Timeout } | undefined;
+
+  constructor(
+    private readonly bus: Bus,
+    private readonly work: WorkRequest,
+    private readonly limits: Pick<LimitsConfig, 'streamWindowChunks' | 'streamAckTimeoutMs'>,
+  ) {}
+
+  /** An acknowledgement: of everything published so far, since the reader gets messages in order. */
+  acknowledge(upToSeq: number | undefined): void {
+    this.acknowledged = Math.max(this.acknowledged, Math.min(upToSeq ?? this.published, this.published));
+    if (this.waiting && !this.isBehind()) {
+      clearTimeout(this.waiting.timer);
+      this.waiting.resolve();
+      this.waiting = undefined;
+    }
+  }
+
+  abandon(): void {
+    if (!this.waiting) return;
+    clearTimeout(this.waiting.timer);
+    this.waiting.reject(new Error('aborted'));
+    this.waiting = undefined;
+  }
+
+  chunk(seq: number, json: string): Promise<void> | undefined {
+    const h = this.headers();
+    h.set(HEADERS.seq, String(seq));
+    const { org } = this.work.terms.attribution;
+    const asks = seq % ACK_EVERY_CHUNKS === ACK_EVERY_CHUNKS - 1;
+    this.bus.nats.publish(this.work.replyTo, json, {
+      headers: h,
+      ...(asks ? { reply: subjects.inferenceAck(org, this.work.terms.requestId) } : {}),
+    });
+    this.published = seq;
+    if (!this.isBehind()) return undefined;
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        this.waiting = undefined;
+        reject(new ReaderAway(`the reader acknowledged nothing for ${this.limits.streamAckTimeoutMs} ms`));
+      }, this.limits.streamAckTimeoutMs);
+      this.waiting = { resolve, reject, timer };
+    });
+  }
+
+  finish(status: 'ok' | 'cancelled', body: string, stream: boolean): void {
+    const h = this.headers();
+    if (stream) h.set(HEADERS.seq, String(this.published + 1));
+    h.set(HEADERS.status, status);
+    this.bus.nats.publish(this.work.replyTo, body, { headers: h });
+  }
+
+  fail(code: ErrorCode, message: string): void {
+    const h = this.headers();
+    h.set(HEADERS.seq, String(this.published + 1));
+    h.set(HEADERS.status, code === 'cancelled' ? 'cancelled' : 'error');
+    h.set(HEADERS.serviceError, code);
+    h.set(HEADERS.serviceErrorCode, String(ERRORS[code].status));
+    this.bus.nats.publish(this.work.replyTo, JSON.stringify(errorBody({ code, message }, this.work.terms.requestId)), {
+      headers: h,
+    });
+  }
+
+  private isBehind(): boolean {
+    return this.published - this.acknowledged >= this.limits.streamWindowChunks;
+  }
+
+  private headers(): MsgHdrs {
+    const h = headers();
+    h.set(HEADERS.request, this.work.terms.requestId);
+    h.set(HEADERS.attempt, this.work.terms.attemptId);
+    return h;
+  }
+}

@@ -1,0 +1,84 @@
+import type {
+  BackendConfig,
+  ErrorCode,
+  RouterReply,
+  Usage,
+  UsageAttemptClosedV1,
+  UsageAttemptOpenedV1,
+  WorkEvent,
+} from '@meritorder/contracts';
+
+export type FailureCode = Extract<WorkEvent, { type: 'failed' }>['code'];
+
+/** Why a call to a backend ended without its answer, and what that means for money. */
+export class UpstreamError extends Error {
+  override readonly name = 'UpstreamError';
+  constructor(
+    readonly code: FailureCode,
+    message: string,
+    readonly details: {
+      retryable: boolean;
+      /** Whether anything may have reached the backend. */
+      sent: boolean;
+      /** The backend answered that it did nothing. */
+      refusedUpstream: boolean;
+      status?: number | undefined;
+      retryAfterSeconds?: number | undefined;
+    },
+  ) {
+    super(message);
+  }
+}
+
+/** What a backend said about the call, as far as it was heard. Filled while the answer arrives. */
+export interface CallFacts {
+  usage: Usage | undefined;
+  servedModel: string | undefined;
+  providerCallId: string | undefined;
+}
+
+export interface UpstreamRequest {
+  backend: BackendConfig;
+  attemptId: string;
+  body: Record<string, unknown>;
+  stream: boolean;
+  includeUsage: boolean;
+  deadlineMs: number;
+  signal: AbortSignal;
+  facts: CallFacts;
+  headers: Record<string, string>;
+}
+
+/** A backend's wire. No retries of its own: every physical call is an attempt. */
+export interface Upstream {
+  /** The whole answer. @throws UpstreamError */
+  complete(request: UpstreamRequest): Promise<Record<string, unknown>>;
+  /** Chunks as JSON text, ready for the caller. Reading stops while the consumer does not ask. @throws UpstreamError */
+  stream(request: UpstreamRequest): AsyncIterable<string>;
+}
+
+/** The durable record of attempts. */
+export interface UsageLog {
+  /** Resolves when the stream has it; rejects when that is not certain in time. */
+  opened(event: UsageAttemptOpenedV1): Promise<void>;
+  /** Repeats until the stream has it. Never rejects. */
+  closed(event: UsageAttemptClosedV1): Promise<void>;
+}
+
+export interface RouterLink {
+  send(event: WorkEvent): void;
+  /** Undefined when the router did not answer in time. */
+  request(event: WorkEvent, timeoutMs: number): Promise<RouterReply | undefined>;
+}
+
+/** The caller's inbox. */
+export interface CallerLink {
+  /** @returns a promise while the reader is behind; it rejects with ReaderAway when the reader stays away. */
+  chunk(seq: number, json: string): Promise<void> | undefined;
+  finish(status: 'ok' | 'cancelled', body: string, stream: boolean): void;
+  fail(code: ErrorCode, message: string): void;
+}
+
+export class ReaderAway extends Error {
+  override readonly name = 'ReaderAway';
+}

@@ -1,0 +1,205 @@
+import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import type { Msg, Subscription } from '@nats-io/transport-node';
+import {
+  isOrgReply,
+  subjects,
+  WorkRequest,
+  type BackendConfig,
+  type MeritorderConfig,
+  type WorkerHeartbeat,
+} from '@meritorder/contracts';
+import { newId, systemClock } from '@meritorder/kernel';
+import { decodeJson, extractTrace, injectTrace, SERVICE_INBOX, type Bus } from '@meritorder/messaging';
+import { meter, tracer } from '@meritorder/telemetry';
+import { context as otelContext, SpanKind, SpanStatusCode, trace, type Context } from '@opentelemetry/api';
+import { NatsCallerLink, NatsRouterLink, NatsUsageLog } from './adapters/nats-links.js';
+import type { OpenAiUpstream } from './adapters/openai-upstream.js';
+import { runAttempt } from './application/run-attempt.js';
+
+export const WORKER_OPTIONS = Symbol('WORKER_OPTIONS');
+export interface WorkerOptions {
+  name: 'provider-worker' | 'local-worker';
+  bus: Bus;
+  config: MeritorderConfig;
+  backends: BackendConfig[];
+  upstream: OpenAiUpstream;
+}
+
+const HEARTBEAT_MS = 1_000;
+const DRAIN_LIMIT_MS = 25_000;
+
+interface Running {
+  abort: AbortController;
+  caller: NatsCallerLink;
+  done: Promise<void>;
+}
+
+/** Takes work for its backends and runs it; one wildcard subscription each for acknowledgements, cancels and stops. */
+@Injectable()
+export class WorkerController implements OnApplicationBootstrap, OnApplicationShutdown {
+  private readonly log = new Logger(WorkerController.name);
+  private readonly worker = newId();
+  private readonly byAttempt = new Map<string, Running>();
+  private readonly byRequest = new Map<string, Running>();
+  private readonly inFlight = new Map<string, number>();
+  private readonly subscriptions: Subscription[] = [];
+  private readonly attempts = meter().createCounter('meritorder_attempts', {
+    description: 'Attempts by backend and how they ended',
+  });
+  private draining = false;
+  private timer: NodeJS.Timeout | undefined;
+
+  constructor(@Inject(WORKER_OPTIONS) private readonly options: WorkerOptions) {}
+
+  onApplicationBootstrap(): void {
+    const { bus, backends } = this.options;
+    const listen = (subject: string, handle: (message: Msg) => void, queue?: string): void => {
+      this.subscriptions.push(
+        bus.nats.subscribe(subject, {
+          ...(queue ? { queue } : {}),
+          callback: (error, message) => {
+            if (error) this.log.error(`${subject}: ${error.message}`);
+            else handle(message);
+          },
+        }),
+      );
+    };
+    for (const backend of backends) listen(subjects.work(backend.id), (m) => this.take(backend, m), 'workers');
+    listen('inference.ack.v1.*.*', (m) => this.byRequest.get(requestKey(m))?.caller.acknowledge(ackedSeq(m)));
+    listen('inference.cancel.v1.*.*', (m) => this.byRequest.get(requestKey(m))?.abort.abort('cancelled'));
+    listen('attempt.stop.v1.*', (m) => this.byAttempt.get(m.subject.split('.')[3]!)?.abort.abort('stopped'));
+    this.timer = setInterval(() => this.heartbeat(), HEARTBEAT_MS);
+    this.heartbeat();
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    this.draining = true;
+    this.heartbeat();
+    clearInterval(this.timer);
+    for (const s of this.subscriptions.slice(0, this.options.backends.length)) s.unsubscribe();
+    const limit = new Promise((r) => setTimeout(r, DRAIN_LIMIT_MS).unref());
+    await Promise.race([Promise.all([...this.byAttempt.values()].map((r) => r.done)), limit]);
+    await this.options.upstream.close();
+  }
+
+  private take(backend: BackendConfig, message: Msg): void {
+    if (!message.reply) return;
+    const link = new NatsRouterLink(this.options.bus, message);
+    let work: WorkRequest;
+    try {
+      work = decodeJson(WorkRequest, message.data);
+    } catch (error) {
+      return link.send({ type: 'refused', code: 'invalid', message: (error as Error).message });
+    }
+    const { org } = work.terms.attribution;
+    if (!work.replyTo.startsWith(`${SERVICE_INBOX.router}.`) && !isOrgReply(org, work.replyTo)) {
+      return link.send({ type: 'refused', code: 'invalid', message: 'the reply subject is not an inbox of the org' });
+    }
+    const busy = this.inFlight.get(backend.id) ?? 0;
+    if (this.draining) return link.send({ type: 'refused', code: 'draining', message: 'the worker is draining' });
+    if (busy >= backend.maxConcurrency) {
+      return link.send({ type: 'refused', code: 'busy', message: `${busy} calls in flight, the most it may have` });
+    }
+    this.start(backend, work, link, extractTrace(message.headers));
+  }
+
+  private start(backend: BackendConfig, work: WorkRequest, router: NatsRouterLink, parent: Context): void {
+    const { bus, config, upstream, name } = this.options;
+    const { terms } = work;
+    const span = tracer().startSpan(
+      `chat ${backend.model}`,
+      {
+        kind: SpanKind.CLIENT,
+        attributes: {
+          'gen_ai.operation.name': 'chat',
+          'gen_ai.provider.name': backend.provider,
+          'gen_ai.request.model': backend.model,
+          'server.address': new URL(backend.baseUrl).hostname,
+          'meritorder.backend': backend.id,
+          'meritorder.attempt.id': terms.attemptId,
+        },
+      },
+      parent,
+    );
+    const context = trace.setSpan(parent, span);
+    const carrier = injectTrace(undefined, context);
+    const traceparent = carrier.get('traceparent');
+    const abort = new AbortController();
+    const caller = new NatsCallerLink(bus, work, config.limits);
+    abort.signal.addEventListener('abort', () => caller.abandon());
+    this.inFlight.set(backend.id, (this.inFlight.get(backend.id) ?? 0) + 1);
+    const usageLog = new NatsUsageLog(bus, context, (error) =>
+      this.log.warn(`attempt ${terms.attemptId}: ${error.message}`),
+    );
+    const done = otelContext
+      .with(context, () =>
+        runAttempt(
+          work,
+          backend,
+          {
+            clock: systemClock,
+            upstream,
+            usageLog: {
+              opened: (event) => usageLog.opened(event),
+              closed: (event) => {
+                this.attempts.add(1, { backend: backend.id, outcome: event.outcome });
+                if (event.usage) {
+                  span.setAttribute('gen_ai.usage.input_tokens', event.usage.inputTokens + event.usage.cacheReadTokens);
+                  span.setAttribute('gen_ai.usage.output_tokens', event.usage.outputTokens);
+                }
+                if (event.outcome === 'failed')
+                  span.setStatus({ code: SpanStatusCode.ERROR, message: event.code ?? '' });
+                return usageLog.closed(event);
+              },
+            },
+            router,
+            caller,
+            worker: this.worker,
+            upstreamHeaders: traceparent ? { traceparent } : {},
+            every: (ms, run) => {
+              const timer = setInterval(run, ms);
+              return () => clearInterval(timer);
+            },
+          },
+          abort,
+        ),
+      )
+      .catch((error: Error) => this.log.error(`${name}: attempt ${terms.attemptId}: ${error.stack}`))
+      .finally(() => {
+        span.end();
+        this.byAttempt.delete(terms.attemptId);
+        const key = `${terms.attribution.org}.${terms.requestId}`;
+        if (this.byRequest.get(key)?.abort === abort) this.byRequest.delete(key);
+        this.inFlight.set(backend.id, this.inFlight.get(backend.id)! - 1);
+      });
+    const running = { abort, caller, done };
+    this.byAttempt.set(terms.attemptId, running);
+    this.byRequest.set(`${terms.attribution.org}.${terms.requestId}`, running);
+  }
+
+  private heartbeat(): void {
+    for (const backend of this.options.backends) {
+      const beat: WorkerHeartbeat = {
+        worker: this.worker,
+        backend: backend.id,
+        inFlight: this.inFlight.get(backend.id) ?? 0,
+        maxConcurrency: backend.maxConcurrency,
+        draining: this.draining,
+      };
+      this.options.bus.nats.publish(subjects.workerHeartbeat(backend.id), JSON.stringify(beat));
+    }
+  }
+}
+
+/** `<org>.<request>` of a subject that ends in both. */
+function requestKey(message: Msg): string {
+  const tokens = message.subject.split('.');
+  return `${tokens[3]}.${tokens[4]}`;
+}
+
+/** A reader may say up to which sequence number it has read; an empty answer means everything. */
+function ackedSeq(message: Msg): number | undefined {
+  if (message.data.length === 0 || message.data.length > 16) return undefined;
+  const seq = Number(message.string());
+  return Number.isSafeInteger(seq) && seq >= 0 ? seq : undefined;
+}

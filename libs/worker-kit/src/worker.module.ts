@@ -1,0 +1,32 @@
+import type { DynamicModule } from '@nestjs/common';
+import { secretFromEnvironment } from '@meritorder/messaging';
+import type { ServiceContext } from '@meritorder/service-kit';
+import type { BackendConfig } from '@meritorder/contracts';
+import { OpenAiUpstream } from './adapters/openai-upstream.js';
+import { WORKER_OPTIONS, WorkerController, type WorkerOptions } from './worker.controller.js';
+
+/**
+ * The composition root that both workers share; they differ in which backends they serve.
+ * @throws Error naming the variable of an API key that is configured but not there.
+ */
+export function workerModule(
+  name: WorkerOptions['name'],
+  { config, bus, env }: ServiceContext,
+  backends: BackendConfig[],
+): DynamicModule {
+  const keys = new Map<string, string>();
+  for (const backend of backends) {
+    if (!backend.apiKeyEnv) continue;
+    const key = secretFromEnvironment(backend.apiKeyEnv, env);
+    if (!key)
+      throw new Error(
+        `the backend ${backend.id} needs ${backend.apiKeyEnv} or ${backend.apiKeyEnv}_FILE in the environment`,
+      );
+    keys.set(backend.id, key);
+  }
+  const options: WorkerOptions = { name, bus, config, backends, upstream: new OpenAiUpstream((b) => keys.get(b.id)) };
+  return {
+    module: class WorkerModule {},
+    providers: [{ provide: WORKER_OPTIONS, useValue: options }, WorkerController],
+  };
+}

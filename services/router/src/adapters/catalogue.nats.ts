@@ -1,0 +1,98 @@
+import {
+  BUCKETS,
+  BudgetDefinition,
+  PriceVersion,
+  type BackendConfig,
+  type MeritorderConfig,
+} from '@meritorder/contracts';
+import { indexBudgets, matchingBudgets, type BudgetIndex } from '@meritorder/budget-core';
+import { decodeJson, watchBucket, type Bus } from '@meritorder/messaging';
+import { priceInForce } from '@meritorder/pricing-core';
+import { z } from 'zod';
+import type { Catalogue } from '../application/ports.js';
+
+const Prices = z.array(PriceVersion);
+
+/** Backends and routes from the configuration; prices and budgets followed in their buckets. A decision reads only memory. */
+export class NatsCatalogue implements Catalogue {
+  private readonly backends: Map<string, BackendConfig>;
+  private readonly routes: Map<string, { id: string; backends: BackendConfig[] }>;
+  private readonly prices = new Map<string, PriceVersion[]>();
+  private readonly budgets = new Map<string, BudgetDefinition>();
+  private index: BudgetIndex = indexBudgets([]);
+  private stale = false;
+  private readonly stop = new AbortController();
+
+  constructor(
+    config: MeritorderConfig,
+    private readonly bus: Bus,
+    private readonly onError: (message: string) => void,
+  ) {
+    this.backends = new Map(config.backends.map((b) => [b.id, b]));
+    this.routes = new Map(
+      config.routes.map((r) => [r.id, { id: r.id, backends: r.backends.map((b) => this.backends.get(b)!) }]),
+    );
+  }
+
+  async start(): Promise<void> {
+    await Promise.all([
+      watchBucket(
+        this.bus,
+        BUCKETS.prices.name,
+        (key, value) => this.take(key, value, Prices, this.prices),
+        this.stop.signal,
+      ),
+      watchBucket(
+        this.bus,
+        BUCKETS.budgets.name,
+        (key, value) => {
+          this.take(key, value, BudgetDefinition, this.budgets);
+          this.stale = true;
+        },
+        this.stop.signal,
+      ),
+    ]);
+  }
+
+  close(): void {
+    this.stop.abort();
+  }
+
+  backend(id: string): BackendConfig | undefined {
+    return this.backends.get(id);
+  }
+
+  route(id: string): { id: string; backends: BackendConfig[] } | undefined {
+    const backend = this.backends.get(id);
+    return this.routes.get(id) ?? (backend ? { id, backends: [backend] } : undefined);
+  }
+
+  routeIds(): string[] {
+    return [...this.routes.keys(), ...this.backends.keys()];
+  }
+
+  price(backend: string, atMs: number): PriceVersion | undefined {
+    return priceInForce(this.prices.get(backend) ?? [], atMs);
+  }
+
+  budgetsFor(attributes: Record<string, string>): readonly BudgetDefinition[] {
+    if (this.stale) {
+      this.index = indexBudgets(this.budgets.values());
+      this.stale = false;
+    }
+    return matchingBudgets(this.index, attributes);
+  }
+
+  /** A value that cannot be read leaves the last good one in force. */
+  private take<T>(key: string, value: Uint8Array | null, schema: z.ZodType<T>, into: Map<string, T>): void {
+    if (value === null) {
+      into.delete(key);
+      return;
+    }
+    try {
+      into.set(key, decodeJson(schema, value));
+    } catch (error) {
+      this.onError(`${key} keeps its last good value: ${(error as Error).message}`);
+    }
+  }
+}

@@ -1,0 +1,62 @@
+import { WorkerHeartbeat } from '@meritorder/contracts';
+import type { Clock } from '@meritorder/kernel';
+import { decodeJson } from '@meritorder/messaging';
+import { breakerAllows, CLOSED, nextBreaker, type BreakerEvent, type BreakerState } from '@meritorder/routing-core';
+import type { Fleet } from '../application/ports.js';
+
+/** A worker not heard of for this long is gone. */
+const ALIVE_MS = 3_500;
+
+/** Who is alive, by heartbeats, and which backends cool down, by this router's own experience. */
+export class HeartbeatFleet implements Fleet {
+  private readonly workers = new Map<string, Map<string, WorkerHeartbeat & { heardAtMs: number }>>();
+  private readonly breakers = new Map<string, BreakerState>();
+
+  constructor(private readonly clock: Clock) {}
+
+  /** @throws PoisonMessage for what is not a heartbeat. */
+  heard(data: Uint8Array): void {
+    const beat = decodeJson(WorkerHeartbeat, data);
+    const ofBackend = this.workers.get(beat.backend) ?? new Map();
+    this.workers.set(beat.backend, ofBackend);
+    if (beat.draining) ofBackend.delete(beat.worker);
+    else ofBackend.set(beat.worker, { ...beat, heardAtMs: this.clock.nowMs() });
+  }
+
+  workersAlive(backend: string): number {
+    return this.live(backend).length;
+  }
+
+  /** By the last heartbeat; a worker that filled up since then refuses, and the next candidate is tried. */
+  workersWithRoom(backend: string): number {
+    return this.live(backend).filter((w) => w.inFlight < w.maxConcurrency).length;
+  }
+
+  allows(backend: string): boolean {
+    return breakerAllows(this.breakers.get(backend) ?? CLOSED, this.clock.nowMs());
+  }
+  probing(backend: string): void {
+    this.step(backend, { type: 'probe' });
+  }
+  succeeded(backend: string): void {
+    this.step(backend, { type: 'success' });
+  }
+  failed(backend: string): void {
+    this.step(backend, { type: 'failure' });
+  }
+  quota(backend: string, retryAfterMs: number | undefined): void {
+    this.step(backend, { type: 'quota', retryAfterMs });
+  }
+
+  private step(backend: string, event: BreakerEvent): void {
+    this.breakers.set(backend, nextBreaker(this.breakers.get(backend) ?? CLOSED, event, this.clock.nowMs()));
+  }
+
+  private live(backend: string): WorkerHeartbeat[] {
+    const ofBackend = this.workers.get(backend);
+    if (!ofBackend) return [];
+    const oldest = this.clock.nowMs() - ALIVE_MS;
+    for (const [worker, beat] of ofBackend) if (beat.heardAtMs < oldest) ofBackend.delete(worker);
+    return [...ofBackend.values()];
+  }
+}

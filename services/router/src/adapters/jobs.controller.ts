@@ -1,0 +1,217 @@
+import { Controller, Inject, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import { Ctx, MessagePattern, Payload } from '@nestjs/microservices';
+import { headers, type Msg } from '@nats-io/transport-node';
+import {
+  DURABLES,
+  ERRORS,
+  errorBody,
+  HEADERS,
+  isOrgReply,
+  STREAMS,
+  subjects,
+  type JobAcceptedV1,
+  type Refusal,
+} from '@meritorder/contracts';
+import { newId } from '@meritorder/kernel';
+import {
+  extractTrace,
+  runConsumer,
+  SERVICE_INBOX,
+  type Bus,
+  type Delivery,
+  type RunningConsumer,
+} from '@meritorder/messaging';
+import { NatsContext } from '@meritorder/service-kit';
+import { v5 as uuidV5 } from 'uuid';
+import type { DispatchOutcome } from '../application/dispatch-request.js';
+import { parseRequest, requestIdOf } from '../application/parse-request.js';
+import { ROUTER, type RouterRuntime } from '../router.runtime.js';
+import { incomingOf } from './requests.controller.js';
+
+/** Without a deadline of its own a job is tried for an hour. */
+const JOB_DEADLINE_MS = 3_600_000;
+const RETRY_MS = 2_000;
+const JOB_NAMESPACE = 'b1f1f2a4-6f5e-5c0e-9d68-0d1d3a1f7c55';
+
+/**
+ * Durable jobs: `inference.job` is checked here and kept in the stream JOBS before the publisher hears of it; then any router
+ * runs it and its end is an `inference.result` event. At least once: a router that dies in between leaves the job to the next.
+ */
+@Controller()
+export class JobsController implements OnApplicationBootstrap, OnApplicationShutdown {
+  private readonly log = new Logger(JobsController.name);
+  private consumer: RunningConsumer | undefined;
+  private readonly bus: Bus;
+
+  constructor(@Inject(ROUTER) private readonly router: RouterRuntime) {
+    this.bus = router.bus;
+  }
+
+  onApplicationBootstrap(): void {
+    this.consumer = runConsumer(this.bus, {
+      stream: STREAMS.jobs.name,
+      durable: DURABLES.routerJobs,
+      maxBatch: 1,
+      concurrency: this.router.config.limits.jobsInFlightPerRouter,
+      handle: ([delivery]) => this.run(delivery!),
+      onError: (error) => this.log.warn(`jobs: ${(error as Error).message}`),
+    });
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    await this.consumer?.drain();
+  }
+
+  @MessagePattern('inference.job.v1.*')
+  async accept(@Payload() _data: Uint8Array, @Ctx() { message }: NatsContext): Promise<void> {
+    const org = message.subject.split('.')[3]!;
+    if (!isOrgReply(org, message.reply)) {
+      return this.log.warn(`a job of ${org} names a reply subject outside _INBOX_${org}. and is not accepted`);
+    }
+    const incoming = incomingOf(message);
+    // The same Nats-Msg-Id of the same org is the same job; orgs cannot touch each other's.
+    const messageId = message.headers?.get(HEADERS.messageId);
+    const requestId = messageId ? uuidV5(`${org}/${messageId}`, JOB_NAMESPACE) : requestIdOf(incoming);
+    const parsed = parseRequest(
+      { ...incoming, header: (n) => (n === 'request' && messageId ? '' : incoming.header(n)) },
+      requestId,
+      this.router.config.limits.bodyBytes,
+    );
+    if ('code' in parsed) return this.answer(message, requestId, parsed);
+    if (parsed.body.stream)
+      return this.answer(message, requestId, {
+        code: 'body_invalid',
+        message: 'stream: a job cannot stream',
+        param: 'stream',
+      });
+    const caller = this.router.resolve(org, incoming.header('key') || undefined, parsed.body.metadata);
+    if ('code' in caller) return this.answer(message, requestId, caller);
+    const accepted: JobAcceptedV1 = {
+      requestId,
+      org,
+      kind: parsed.kind,
+      attribution: caller.attribution,
+      body: parsed.body,
+      acceptedAt: new Date().toISOString(),
+    };
+    try {
+      const ack = await this.bus.publishEvent({
+        type: 'job.accepted.v1',
+        subject: subjects.jobAccepted(org),
+        id: `${org}/${requestId}`,
+        time: accepted.acceptedAt,
+        data: accepted,
+        context: extractTrace(message.headers),
+      });
+      // The shape of a JetStream acknowledgement, so that `js.publish` works as it is.
+      message.respond(
+        JSON.stringify({
+          stream: STREAMS.jobs.name,
+          seq: ack.sequence,
+          ...(ack.duplicate ? { duplicate: true } : {}),
+          request_id: requestId,
+        }),
+      );
+    } catch (error) {
+      this.answer(message, requestId, {
+        code: 'internal',
+        message: `the job could not be kept: ${(error as Error).message}`,
+        retryAfterSeconds: 1,
+      });
+    }
+  }
+
+  private answer(message: Msg, requestId: string, refusal: Refusal): void {
+    const h = headers();
+    h.set(HEADERS.serviceError, refusal.code);
+    h.set(HEADERS.serviceErrorCode, String(ERRORS[refusal.code].status));
+    const body = errorBody(refusal, requestId) as { error: object };
+    // `description` is where JetStream clients look for the words of an error.
+    message.respond(JSON.stringify({ ...body, error: { ...body.error, description: refusal.message } }), {
+      headers: h,
+    });
+  }
+
+  private async run(delivery: Delivery): Promise<void> {
+    const { data: job } = delivery.decode(['job.accepted.v1']);
+    if (await this.hasResult(job)) return;
+    const org = this.router.directory.orgs.get(job.org);
+    const acceptedMs = Date.parse(job.acceptedAt);
+    const body = job.body as Parameters<RouterRuntime['dispatch']>[0]['body'];
+    const deadlineMs = acceptedMs + (body.meritorder?.deadline_ms ?? JOB_DEADLINE_MS);
+    const inbox = `${SERVICE_INBOX.router}.job.${newId()}`;
+    const subscription = this.bus.nats.subscribe(inbox, { max: 1 });
+    try {
+      const answered = this.first(subscription, this.router.config.limits.requestDeadlineMs + 10_000);
+      const outcome = org
+        ? await this.router.dispatch({
+            requestId: job.requestId,
+            kind: job.kind,
+            body,
+            attribution: job.attribution,
+            org,
+            replyTo: inbox,
+            context: delivery.context,
+            deadlineMs: Math.min(deadlineMs, Date.now() + this.router.config.limits.requestDeadlineMs),
+          })
+        : ({
+            ended: 'refused',
+            refusal: { code: 'org_unknown', message: `The org "${job.org}" is not configured any more.` },
+          } satisfies DispatchOutcome as DispatchOutcome);
+      if (outcome.ended === 'refused' && ERRORS[outcome.refusal.code].retryable && Date.now() + RETRY_MS < deadlineMs) {
+        return delivery.retry((outcome.refusal.retryAfterSeconds ?? 0) * 1_000 || RETRY_MS);
+      }
+      const message = outcome.ended === 'refused' && !org ? undefined : await answered;
+      const failed = !message || message.headers?.has(HEADERS.serviceError);
+      await this.publishResult(
+        job,
+        failed ? 'error' : 'ok',
+        message?.json() ??
+          errorBody(
+            outcome.ended === 'refused' ? outcome.refusal : { code: 'internal', message: 'no answer' },
+            job.requestId,
+          ),
+        delivery,
+      );
+    } finally {
+      subscription.unsubscribe();
+    }
+  }
+
+  private async publishResult(
+    job: JobAcceptedV1,
+    status: 'ok' | 'error',
+    body: Record<string, unknown>,
+    delivery: Delivery,
+  ): Promise<void> {
+    await this.bus.publishEvent({
+      type: 'inference.result.v1',
+      subject: subjects.inferenceResult(job.org, job.requestId),
+      id: `${job.org}/${job.requestId}/result`,
+      time: new Date().toISOString(),
+      data: { requestId: job.requestId, org: job.org, status, body, finishedAt: new Date().toISOString() },
+      context: delivery.context,
+    });
+  }
+
+  /** A job that is delivered again after its result was published has ended. */
+  private async hasResult(job: JobAcceptedV1): Promise<boolean> {
+    const manager = await this.bus.manager();
+    const found = await manager.streams
+      .getMessage(STREAMS.events.name, { last_by_subj: subjects.inferenceResult(job.org, job.requestId) })
+      .catch((error: Error) => {
+        if (/no message found/i.test(error.message)) return null;
+        throw error;
+      });
+    return found !== null && found !== undefined;
+  }
+
+  private async first(subscription: AsyncIterable<Msg>, timeoutMs: number): Promise<Msg | undefined> {
+    const timeout = new Promise<undefined>((r) => setTimeout(() => r(undefined), timeoutMs).unref());
+    const message = (async () => {
+      for await (const m of subscription) return m;
+      return undefined;
+    })();
+    return Promise.race([message, timeout]);
+  }
+}

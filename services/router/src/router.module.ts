@@ -1,0 +1,65 @@
+import type { DynamicModule } from '@nestjs/common';
+import { Counters } from '@meritorder/counters';
+import { systemClock } from '@meritorder/kernel';
+import { secretFromEnvironment } from '@meritorder/messaging';
+import type { ServiceContext } from '@meritorder/service-kit';
+import { meter } from '@meritorder/telemetry';
+import { RedisAdmission } from './adapters/admission.redis.js';
+import { NatsCaller } from './adapters/caller.nats.js';
+import { NatsCatalogue } from './adapters/catalogue.nats.js';
+import { NatsDecisionLog } from './adapters/decision-log.nats.js';
+import { HeartbeatFleet } from './adapters/fleet.memory.js';
+import { JobsController } from './adapters/jobs.controller.js';
+import { RequestsController } from './adapters/requests.controller.js';
+import { NatsWorkers } from './adapters/workers.nats.js';
+import { callerDirectory } from './application/resolve-caller.js';
+import { ROUTER, RouterRuntime } from './router.runtime.js';
+
+const DRAIN_LIMIT_MS = 25_000;
+
+/** The composition root: ports to adapters. */
+export async function routerModule({ config, bus, env, readiness }: ServiceContext): Promise<DynamicModule> {
+  const warn = (message: string): void => console.warn(JSON.stringify({ level: 'warn', service: 'router', message }));
+  const counters = await Counters.connect(env['REDIS_URL'] ?? 'redis://127.0.0.1:6379', {
+    onError: (e) => warn(`Redis: ${e.message}`),
+  });
+  const catalogue = new NatsCatalogue(config, bus, warn);
+  await catalogue.start();
+  const fleet = new HeartbeatFleet(systemClock);
+  const workers = new NatsWorkers(bus);
+  const ports = {
+    clock: systemClock,
+    admission: new RedisAdmission(counters),
+    catalogue,
+    fleet,
+    workers,
+    caller: new NatsCaller(bus),
+    decisions: new NatsDecisionLog(bus, warn),
+  };
+  const runtime = new RouterRuntime(
+    config,
+    bus,
+    ports,
+    fleet,
+    callerDirectory(config, (name) => secretFromEnvironment(name, env)),
+  );
+  readiness(() =>
+    counters.openEpochId() === undefined ? 'admission is closed: the budget counters are being rebuilt' : undefined,
+  );
+  meter()
+    .createObservableGauge('meritorder_requests_in_flight', { description: 'Requests this router is working on' })
+    .addCallback((result) => result.observe(runtime.requestsInFlight()));
+  return {
+    module: class RouterModule {
+      async onApplicationShutdown(): Promise<void> {
+        const deadline = Date.now() + DRAIN_LIMIT_MS;
+        while (runtime.requestsInFlight() > 0 && Date.now() < deadline) await new Promise((r) => setTimeout(r, 50));
+        workers.close();
+        catalogue.close();
+        await counters.close();
+      }
+    },
+    providers: [{ provide: ROUTER, useValue: runtime }],
+    controllers: [RequestsController, JobsController],
+  };
+}
