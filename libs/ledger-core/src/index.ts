@@ -1,0 +1,86 @@
+import type { Attribution } from '@meritorder/contracts';
+import { invariant, type Nanos } from '@meritorder/kernel';
+
+/**
+ * The books, as pure decisions. Every entry is a transfer: an amount above zero from the credit to the debit account, so the
+ * ledger balances by construction, and nothing is ever changed: a correction reverses and books anew.
+ */
+export type AttemptState = 'confirmed' | 'free' | 'unconfirmed';
+export type EntryKind = 'usage' | 'unconfirmed' | 'reversal';
+
+export interface Entry {
+  kind: EntryKind;
+  debitAccount: string;
+  creditAccount: string;
+  amountNanos: Nanos;
+}
+
+export interface Charge {
+  state: AttemptState;
+  cashNanos: Nanos;
+  fullNanos: Nanos;
+}
+
+export interface AttemptParties {
+  attribution: Pick<Attribution, 'org' | 'department'>;
+  provider: string;
+}
+
+export const NOTHING: Charge = { state: 'free', cashNanos: 0n, fullNanos: 0n };
+
+/** What an org's part of a charge is posted to. */
+export function expenseAccount({ attribution }: AttemptParties): string {
+  return `expense:${attribution.org}:${attribution.department ?? '-'}`;
+}
+
+/**
+ * What may follow what: a first charge of any kind; an unconfirmed one becomes confirmed or free; a free one may turn out to
+ * have been charged. A confirmed one is final: differences are listed, not booked.
+ */
+export function mayFollow(before: AttemptState | undefined, after: AttemptState): boolean {
+  if (before === undefined) return true;
+  if (before === 'unconfirmed') return after !== 'unconfirmed';
+  return before === 'free' && after === 'confirmed';
+}
+
+/** The entries that take an attempt from one charge to another. @throws InvariantError for a transition that may not be. */
+export function entriesFor(parties: AttemptParties, before: Charge | undefined, after: Charge): Entry[] {
+  invariant(mayFollow(before?.state, after.state), `an attempt cannot go from ${before?.state} to ${after.state}`);
+  return [...(before ? post(parties, before, true) : []), ...post(parties, after, false)];
+}
+
+function post(parties: AttemptParties, charge: Charge, reverse: boolean): Entry[] {
+  if (charge.state === 'free') return [];
+  const expense = expenseAccount(parties);
+  const unconfirmed = charge.state === 'unconfirmed';
+  const lines: [string, Nanos][] = [
+    [unconfirmed ? `unconfirmed-payable:${parties.provider}` : `payable:${parties.provider}`, charge.cashNanos],
+    [unconfirmed ? `unconfirmed-absorbed:${parties.provider}` : `absorbed:${parties.provider}`, charge.fullNanos - charge.cashNanos],
+  ];
+  return lines.flatMap(([account, amount]): Entry[] => {
+    if (amount === 0n) return [];
+    const forward = amount > 0n !== reverse;
+    return [
+      {
+        kind: reverse ? 'reversal' : unconfirmed ? 'unconfirmed' : 'usage',
+        debitAccount: forward ? expense : account,
+        creditAccount: forward ? account : expense,
+        amountNanos: amount > 0n ? amount : -amount,
+      },
+    ];
+  });
+}
+
+/** How a window's totals change, by the amount of its basis. */
+export function spendChange(
+  before: Charge | undefined,
+  after: Charge,
+  basis: 'cash' | 'full',
+): { settledNanos: Nanos; unconfirmedNanos: Nanos } {
+  const of = (charge: Charge | undefined, state: AttemptState): Nanos =>
+    charge?.state === state ? (basis === 'cash' ? charge.cashNanos : charge.fullNanos) : 0n;
+  return {
+    settledNanos: of(after, 'confirmed') - of(before, 'confirmed'),
+    unconfirmedNanos: of(after, 'unconfirmed') - of(before, 'unconfirmed'),
+  };
+}

@@ -1,0 +1,70 @@
+import { describe, expect, it } from 'vitest';
+import { seededRandom } from '@meritorder/kernel';
+import { entriesFor, mayFollow, spendChange, type AttemptState, type Charge } from './index.js';
+
+const parties = { attribution: { org: 'acme', department: 'eng' }, provider: 'openai' };
+const confirmed = (cash: bigint, full = cash): Charge => ({ state: 'confirmed', cashNanos: cash, fullNanos: full });
+const unconfirmed = (cash: bigint, full = cash): Charge => ({ state: 'unconfirmed', cashNanos: cash, fullNanos: full });
+const free: Charge = { state: 'free', cashNanos: 0n, fullNanos: 0n };
+
+function balances(steps: [Charge | undefined, Charge][]): Record<string, bigint> {
+  const sums: Record<string, bigint> = {};
+  for (const [before, after] of steps) {
+    for (const e of entriesFor(parties, before, after)) {
+      expect(e.amountNanos).toBeGreaterThan(0n);
+      sums[e.debitAccount] = (sums[e.debitAccount] ?? 0n) + e.amountNanos;
+      sums[e.creditAccount] = (sums[e.creditAccount] ?? 0n) - e.amountNanos;
+    }
+  }
+  return Object.fromEntries(Object.entries(sums).filter(([, v]) => v !== 0n));
+}
+
+describe('balances after', () => {
+  it.each<[string, [Charge | undefined, Charge][], Record<string, bigint>]>([
+    ['a confirmed cloud attempt', [[undefined, confirmed(10n)]], { 'expense:acme:eng': 10n, 'payable:openai': -10n }],
+    ['own hardware', [[undefined, confirmed(0n, 7n)]], { 'expense:acme:eng': 7n, 'absorbed:openai': -7n }],
+    ['a free attempt', [[undefined, free]], {}],
+    ['an unconfirmed one', [[undefined, unconfirmed(10n)]], { 'expense:acme:eng': 10n, 'unconfirmed-payable:openai': -10n }],
+    ['its invoice line', [[undefined, unconfirmed(10n)], [unconfirmed(10n), confirmed(3n)]], { 'expense:acme:eng': 3n, 'payable:openai': -3n }],
+    ['no invoice line', [[undefined, unconfirmed(10n, 12n)], [unconfirmed(10n, 12n), free]], {}],
+    ['a free one that was billed after all', [[undefined, free], [free, confirmed(4n)]], { 'expense:acme:eng': 4n, 'payable:openai': -4n }],
+  ])('%s', (_name, steps, expected) => {
+    expect(balances(steps)).toEqual(expected);
+  });
+});
+
+it.each<[AttemptState, AttemptState]>([
+  ['confirmed', 'confirmed'],
+  ['confirmed', 'free'],
+  ['confirmed', 'unconfirmed'],
+  ['unconfirmed', 'unconfirmed'],
+  ['free', 'unconfirmed'],
+  ['free', 'free'],
+])('%s never becomes %s', (before, after) => {
+  expect(mayFollow(before, after)).toBe(false);
+  expect(() => entriesFor(parties, { ...free, state: before }, { ...free, state: after })).toThrow(/cannot go/);
+});
+
+it('over random histories, expense equals the charges in force and the books sum to zero', () => {
+  const random = seededRandom(11);
+  for (let i = 0; i < 1_000; i++) {
+    const amount = (): bigint => BigInt(Math.floor(random() * 1e6));
+    let current: Charge | undefined;
+    const steps: [Charge | undefined, Charge][] = [];
+    const totals = { settled: 0n, unconfirmed: 0n };
+    for (let step = 0; step < 3; step++) {
+      const state = (['confirmed', 'free', 'unconfirmed'] as const)[Math.floor(random() * 3)]!;
+      if (!mayFollow(current?.state, state)) continue;
+      const next: Charge = state === 'free' ? free : { state, cashNanos: amount(), fullNanos: amount() };
+      const change = spendChange(current, next, 'full');
+      totals.settled += change.settledNanos;
+      totals.unconfirmed += change.unconfirmedNanos;
+      steps.push([current, next]);
+      current = next;
+    }
+    const sums = balances(steps);
+    expect(Object.values(sums).reduce((a, b) => a + b, 0n)).toBe(0n);
+    expect(sums['expense:acme:eng'] ?? 0n).toBe(current?.fullNanos ?? 0n);
+    expect(totals.settled + totals.unconfirmed).toBe(current?.fullNanos ?? 0n);
+  }
+});

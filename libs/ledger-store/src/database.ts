@@ -1,0 +1,68 @@
+import 'reflect-metadata';
+import { DataSource, type EntityManager } from 'typeorm';
+import { AttemptEntity } from './entities/attempt.entity.js';
+import { BudgetEntity } from './entities/budget.entity.js';
+import { LedgerEntryEntity } from './entities/ledger-entry.entity.js';
+import { PriceVersionEntity } from './entities/price-version.entity.js';
+import { WindowSpendEntity } from './entities/window-spend.entity.js';
+import { Books1764000000000 } from './migrations/1764000000000-books.js';
+
+const MIGRATIONS = [Books1764000000000];
+const RETRYABLE = new Set(['40001', '40P01']);
+const TRIES = 8;
+
+/** Connects to the books. The schema is checked, not changed. @throws Error with one line that says what to do. */
+export async function connectDatabase(url: string, application: string, poolSize = 8): Promise<DataSource> {
+  const source = await open(url, application, poolSize);
+  if (await source.showMigrations()) {
+    await source.destroy();
+    throw new Error('the database has an older schema than this version needs; run the migration step first (meritorder migrate)');
+  }
+  return source;
+}
+
+/** Brings the schema up to date; the one step that changes it. Returns the names of what was run. */
+export async function migrate(url: string): Promise<string[]> {
+  const source = await open(url, 'meritorder-migrate', 1);
+  try {
+    // Two of them at once wait for each other.
+    await source.query(`select pg_advisory_lock(7261301)`);
+    const run = await source.runMigrations({ transaction: 'each' });
+    return run.map((m) => m.name);
+  } finally {
+    await source.destroy();
+  }
+}
+
+async function open(url: string, application: string, poolSize: number): Promise<DataSource> {
+  const source = new DataSource({
+    type: 'postgres',
+    url,
+    entities: [AttemptEntity, BudgetEntity, LedgerEntryEntity, PriceVersionEntity, WindowSpendEntity],
+    migrations: MIGRATIONS,
+    synchronize: false,
+    logging: false,
+    poolSize,
+    applicationName: application,
+    connectTimeoutMS: 5_000,
+    extra: { statement_timeout: 30_000, idle_in_transaction_session_timeout: 60_000 },
+  });
+  try {
+    return await source.initialize();
+  } catch (error) {
+    throw new Error(`cannot use Postgres at ${url.replace(/:[^:@/]*@/, ':***@')}: ${(error as Error).message || (error as { code?: string }).code}; check DATABASE_URL`);
+  }
+}
+
+/** A transaction, repeated when Postgres asks for it (deadlock, serialization). */
+export async function inTransaction<T>(source: DataSource, run: (manager: EntityManager) => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await source.transaction(run);
+    } catch (error) {
+      const code = (error as { code?: string; driverError?: { code?: string } }).driverError?.code ?? (error as { code?: string }).code;
+      if (attempt >= TRIES || !RETRYABLE.has(code ?? '')) throw error;
+      await new Promise((r) => setTimeout(r, 5 * 2 ** attempt));
+    }
+  }
+}

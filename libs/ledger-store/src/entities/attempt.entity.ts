@@ -1,0 +1,23 @@
+import { Column, Entity, PrimaryColumn } from 'typeorm';
+import type { AttemptTerms, Usage } from '@meritorder/contracts';
+
+/** One physical call, as far as the books know it. Amounts come as decimal strings: bigint columns. */
+@Entity('attempt')
+export class AttemptEntity {
+  @PrimaryColumn({ name: 'attempt_id', type: 'text' }) attemptId: string;
+  @Column({ name: 'request_id', type: 'text' }) requestId: string;
+  @Column({ type: 'text' }) org: string;
+  @Column({ type: 'text' }) provider: string;
+  @Column({ type: 'text' }) backend: string;
+  @Column({ type: 'text' }) state: 'opened' | 'confirmed' | 'free' | 'unconfirmed';
+  @Column({ type: 'jsonb' }) terms: AttemptTerms;
+  @Column({ name: 'bound_cash_nanos', type: 'bigint' }) boundCashNanos: string;
+  @Column({ name: 'bound_full_nanos', type: 'bigint' }) boundFullNanos: string;
+  @Column({ name: 'reserved_at', type: 'timestamptz' }) reservedAt: Date;
+  @Column({ name: 'deadline_at', type: 'timestamptz' }) deadlineAt: Date;
+  @Column({ type: 'text' }) worker: string;
+  @Column({ name: 'provider_call_id', type: 'text', nullable: true }) providerCallId: string | null;
+  @Column({ type: 'jsonb', nullable: true }) usage: Usage | null;
+  @Column({ type: 'text', nullable: true }) outcome: string | null;
+  @Column({ name: 'recorded_at', type: 'timestamptz' }) recordedAt: Date;
+}

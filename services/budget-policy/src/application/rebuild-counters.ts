@@ -1,0 +1,78 @@
+import type { LoadedHold, WindowCounters } from '@meritorder/counters';
+import type { Nanos } from '@meritorder/kernel';
+
+export interface Snapshot {
+  windows: { budget: string; window: string; settledNanos: Nanos; unconfirmedNanos: Nanos }[];
+  attempts: { attemptId: string; state: 'opened' | 'unconfirmed'; boundCashNanos: Nanos; boundFullNanos: Nanos; windows: LoadedHold['windows'] }[];
+  limits: ReadonlyMap<string, Nanos>;
+}
+
+export interface RebuildPorts {
+  /** Ends whatever epoch the counters are in. */
+  closeEpoch(): Promise<void>;
+  /** The last sequence number of the stream of attempts. */
+  lastUsageSequence(): Promise<number>;
+  /** Up to where metering has committed everything. */
+  meteringFloor(): Promise<number>;
+  nextEpoch(reason: string): Promise<number>;
+  beginEpoch(id: number): Promise<void>;
+  snapshot(): Promise<Snapshot>;
+  loadWindows(epochId: number, windows: WindowCounters[]): Promise<void>;
+  loadHolds(epochId: number, holds: LoadedHold[]): Promise<void>;
+  openEpoch(epochId: number, windows: number): Promise<'ok' | 'superseded' | 'incomplete'>;
+  dropOldEpochs(currentId: number): Promise<void>;
+  pause(): Promise<void>;
+}
+
+const CHUNK = 1_000;
+
+/**
+ * Rebuilds the counters from the truth and opens a new epoch.
+ *
+ * Once the old epoch is closed no hold can be opened, so every attempt that can have reached a backend was published before:
+ * it lies below the last sequence number noted now. When metering has committed up to there, the books know them all.
+ */
+export async function rebuildCounters(ports: RebuildPorts, reason: string): Promise<{ epochId: number; windows: number; holds: number } | undefined> {
+  await ports.closeEpoch();
+  const watermark = await ports.lastUsageSequence();
+  while ((await ports.meteringFloor()) < watermark) await ports.pause();
+  const epochId = await ports.nextEpoch(reason);
+  await ports.beginEpoch(epochId);
+  const snapshot = await ports.snapshot();
+  const { windows, holds } = countersOf(snapshot);
+  for (let i = 0; i < windows.length; i += CHUNK) await ports.loadWindows(epochId, windows.slice(i, i + CHUNK));
+  for (let i = 0; i < holds.length; i += CHUNK) await ports.loadHolds(epochId, holds.slice(i, i + CHUNK));
+  if ((await ports.openEpoch(epochId, windows.length)) !== 'ok') return undefined;
+  await ports.dropOldEpochs(epochId);
+  return { epochId, windows: windows.length, holds: holds.length };
+}
+
+/** What the counters must say: totals as booked, and every opened attempt at its bound. */
+export function countersOf(snapshot: Snapshot): { windows: WindowCounters[]; holds: LoadedHold[] } {
+  const windows = new Map<string, WindowCounters>();
+  const at = (budget: string, window: string): WindowCounters => {
+    const key = `${budget} ${window}`;
+    let counters = windows.get(key);
+    if (!counters) {
+      // A retired budget has no limit in force; nothing is reserved on it any more.
+      const limitNanos = snapshot.limits.get(budget) ?? 0n;
+      counters = { budget, window, limitNanos, settledNanos: 0n, unconfirmedNanos: 0n, reservedNanos: 0n, peakNanos: 0n };
+      windows.set(key, counters);
+    }
+    return counters;
+  };
+  for (const total of snapshot.windows) {
+    const counters = at(total.budget, total.window);
+    counters.settledNanos = total.settledNanos;
+    counters.unconfirmedNanos = total.unconfirmedNanos;
+  }
+  const holds = snapshot.attempts.map((attempt): LoadedHold => {
+    if (attempt.state === 'opened') {
+      for (const { budget, window, basis } of attempt.windows) {
+        at(budget, window).reservedNanos += basis === 'cash' ? attempt.boundCashNanos : attempt.boundFullNanos;
+      }
+    }
+    return { attemptId: attempt.attemptId, state: attempt.state, cashNanos: attempt.boundCashNanos, fullNanos: attempt.boundFullNanos, windows: attempt.windows };
+  });
+  return { windows: [...windows.values()], holds };
+}

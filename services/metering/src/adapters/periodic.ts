@@ -1,0 +1,94 @@
+import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import { BUCKETS, type EventType } from '@meritorder/contracts';
+import { contextOf, openBucket, putIfChanged, type EventBody } from '@meritorder/messaging';
+import { overdueAttempts, priceVersions, relayOutbox } from '@meritorder/ledger-store';
+import { unconfirmedCharge } from '../application/charge-of.js';
+import { settleHolds } from '../application/settle-holds.js';
+import { METERING, type MeteringRuntime } from '../metering.runtime.js';
+
+const RELAY_EVERY_MS = 50;
+const SWEEP_EVERY_MS = 1_000;
+const BATCH = 200;
+
+/** What metering does by itself: publish what it booked, and charge attempts that nobody closed. */
+@Injectable()
+export class PeriodicWork implements OnApplicationBootstrap, OnApplicationShutdown {
+  private readonly log = new Logger(PeriodicWork.name);
+  private readonly loops: Promise<void>[] = [];
+  private readonly stop = new AbortController();
+
+  constructor(@Inject(METERING) private readonly metering: MeteringRuntime) {}
+
+  onApplicationBootstrap(): void {
+    this.loops.push(this.loop('outbox', RELAY_EVERY_MS, () => this.relay()));
+    this.loops.push(this.loop('overdue attempts', SWEEP_EVERY_MS, () => this.sweep()));
+    this.loops.push(this.loop('prices', 5_000, () => this.publishPrices()));
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    this.stop.abort();
+    await Promise.all(this.loops);
+  }
+
+  private async relay(): Promise<boolean> {
+    const { bus, database } = this.metering;
+    const published = await relayOutbox(database, 'metering', BATCH, async (row) => {
+      await bus.publishEvent({
+        type: row.type,
+        subject: row.subject,
+        id: row.messageId,
+        time: row.occurredAt,
+        data: row.body as EventBody<EventType>,
+        context: contextOf(row.traceparent),
+      });
+    });
+    return published === BATCH;
+  }
+
+  /** An opened attempt that nobody closed in time becomes an unconfirmed charge at its bound. */
+  private async sweep(): Promise<boolean> {
+    const { database, books, counters, config } = this.metering;
+    const overdue = await overdueAttempts(database, config.limits.unconfirmedGraceMs, BATCH);
+    const settlements = await books.book(
+      overdue.map(({ terms, worker }) => ({
+        terms,
+        worker,
+        charge: unconfirmedCharge(terms),
+        cause: 'timed-out' as const,
+        outcome: 'failed',
+        occurredAt: new Date().toISOString(),
+      })),
+    );
+    for (const s of settlements) if (s.changed) this.log.warn(`attempt ${s.attemptId} was never closed: booked as unconfirmed at its bound`);
+    await settleHolds(counters, settlements, async () => {
+      await new Promise((r) => setTimeout(r, 50));
+      return !this.stop.signal.aborted;
+    });
+    return overdue.length === BATCH;
+  }
+
+  /** The bucket says what the books say, also after somebody emptied it. */
+  private async publishPrices(): Promise<boolean> {
+    const { bus, database, config } = this.metering;
+    const bucket = await openBucket(bus, BUCKETS.prices.name);
+    const versions = await priceVersions(database);
+    for (const backend of config.backends) {
+      const own = versions.filter((v) => v.backend === backend.id && this.metering.configured.has(v.id)).sort((a, b) => (a.effectiveFrom < b.effectiveFrom ? -1 : 1));
+      await putIfChanged(bucket, backend.id, JSON.stringify(own));
+    }
+    return false;
+  }
+
+  /** Runs `work` for ever, at once again when it says that more is waiting. */
+  private async loop(name: string, everyMs: number, work: () => Promise<boolean>): Promise<void> {
+    while (!this.stop.signal.aborted) {
+      let more = false;
+      try {
+        more = await work();
+      } catch (error) {
+        this.log.warn(`${name}: ${(error as Error).message}`);
+      }
+      if (!more) await new Promise((r) => setTimeout(r, everyMs));
+    }
+  }
+}

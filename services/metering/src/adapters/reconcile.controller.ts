@@ -1,0 +1,32 @@
+import { Controller, Inject, Logger } from '@nestjs/common';
+import { Ctx, MessagePattern, Payload } from '@nestjs/microservices';
+import { ReconcileRequest } from '@meritorder/contracts';
+import { reconcile } from '@meritorder/ledger-store';
+import { decodeJson, SERVICE_INBOX } from '@meritorder/messaging';
+import { NatsContext } from '@meritorder/service-kit';
+import { settleHolds } from '../application/settle-holds.js';
+import { METERING, type MeteringRuntime } from '../metering.runtime.js';
+
+/** `metering.reconcile`: an operator imports a provider's invoice. */
+@Controller()
+export class ReconcileController {
+  private readonly log = new Logger(ReconcileController.name);
+
+  constructor(@Inject(METERING) private readonly metering: MeteringRuntime) {}
+
+  @MessagePattern('metering.reconcile.v1')
+  async reconcile(@Payload() data: Uint8Array, @Ctx() { message }: NatsContext): Promise<void> {
+    if (!message.reply?.startsWith(`${SERVICE_INBOX.operator}.`)) return;
+    try {
+      const { report, settlements } = await reconcile(this.metering.database, decodeJson(ReconcileRequest, data));
+      await settleHolds(this.metering.counters, settlements, async () => {
+        await new Promise((r) => setTimeout(r, 50));
+        return true;
+      });
+      message.respond(JSON.stringify(report));
+    } catch (error) {
+      this.log.error(`reconcile: ${(error as Error).stack}`);
+      message.respond(JSON.stringify({ error: { message: (error as Error).message } }));
+    }
+  }
+}

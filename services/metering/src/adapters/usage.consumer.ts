@@ -1,0 +1,100 @@
+import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
+import { DURABLES, STREAMS, type UsageAttemptOpenedV1 } from '@meritorder/contracts';
+import { PoisonMessage, runConsumer, traceparentOf, type Delivery, type RunningConsumer } from '@meritorder/messaging';
+import { meter, tracer } from '@meritorder/telemetry';
+import { SpanKind, trace, type Span } from '@opentelemetry/api';
+import { bookUsage, UnknownPriceVersion, type ClosedAttempt } from '../application/book-usage.js';
+import { settleHolds } from '../application/settle-holds.js';
+import { METERING, type MeteringRuntime } from '../metering.runtime.js';
+
+const MAX_BATCH = 200;
+
+/** `usage.attempt-opened` and `-closed`, in batches: opened first, then booked, then settled, then acknowledged. */
+@Injectable()
+export class UsageConsumer implements OnApplicationBootstrap, OnApplicationShutdown {
+  private readonly log = new Logger(UsageConsumer.name);
+  private consumer: RunningConsumer | undefined;
+  private stopping = false;
+  private readonly booked = meter().createCounter('meritorder_attempts_booked', { description: 'Attempts booked, by state' });
+
+  constructor(@Inject(METERING) private readonly metering: MeteringRuntime) {}
+
+  onApplicationBootstrap(): void {
+    this.consumer = runConsumer(this.metering.bus, {
+      stream: STREAMS.usage.name,
+      durable: DURABLES.metering,
+      maxBatch: MAX_BATCH,
+      handle: (batch) => this.handle(batch),
+      onError: (error) => this.log.warn(`usage: ${(error as Error).message}`),
+    });
+    meter()
+      .createObservableGauge('meritorder_usage_pending', { description: 'Usage messages in hand' })
+      .addCallback((result) => result.observe(this.consumer?.pending() ?? 0));
+  }
+
+  async onApplicationShutdown(): Promise<void> {
+    this.stopping = true;
+    await this.consumer?.drain();
+  }
+
+  private async handle(batch: Delivery[]): Promise<void> {
+    const opened: UsageAttemptOpenedV1[] = [];
+    const closed: (ClosedAttempt & { delivery: Delivery })[] = [];
+    for (const delivery of batch) {
+      try {
+        const event = delivery.decode(['usage.attempt-opened.v1', 'usage.attempt-closed.v1']);
+        if (event.type === 'usage.attempt-opened.v1') opened.push(event.data as UsageAttemptOpenedV1);
+        else closed.push({ event: event.data as ClosedAttempt['event'], traceparent: traceparentOf(delivery.context), delivery });
+      } catch (error) {
+        if (!(error instanceof PoisonMessage)) throw error;
+        this.log.error(`usage message ${delivery.streamSequence} goes to the dead letters: ${error.message}`);
+        await delivery.deadLetter(error.message);
+      }
+    }
+    if (opened.length > 0) await this.metering.books.recordOpened(opened);
+    if (closed.length === 0) return;
+    const spans = this.startSpans(closed);
+    try {
+      const settlements = await bookUsage(this.metering.books, closed);
+      for (const { charge, changed } of settlements) if (changed) this.booked.add(1, { state: charge.state });
+      const told = await settleHolds(this.metering.counters, settlements, () => this.pause());
+      if (!told) throw new Error('stopped before the counters could be told');
+    } catch (error) {
+      if (error instanceof UnknownPriceVersion) await this.oneByOne(closed, error);
+      else throw error;
+    } finally {
+      for (const span of spans) span.end();
+    }
+  }
+
+  /** One attempt without its price must not hold up the others; it is tried again until the price is there. */
+  private async oneByOne(closed: (ClosedAttempt & { delivery: Delivery })[], first: Error): Promise<void> {
+    if (closed.length === 1) {
+      this.log.error(first.message);
+      closed[0]!.delivery.retry(5_000);
+      return;
+    }
+    for (const one of closed) await this.handle([one.delivery]);
+  }
+
+  private async pause(): Promise<boolean> {
+    await new Promise((r) => setTimeout(r, 50));
+    return !this.stopping;
+  }
+
+  /** The commit of each attempt is the last span of its request's trace, linked to the batch that it was part of. */
+  private startSpans(closed: readonly (ClosedAttempt & { delivery: Delivery })[]): Span[] {
+    const batch = tracer().startSpan('book usage', { kind: SpanKind.CONSUMER, root: true, attributes: { 'messaging.batch.message_count': closed.length } });
+    const commits = closed.map(({ event, delivery }) =>
+      tracer().startSpan(
+        'ledger commit',
+        {
+          links: [{ context: batch.spanContext() }],
+          attributes: { 'meritorder.attempt.id': event.attemptId, 'meritorder.backend': event.backend },
+        },
+        trace.setSpan(delivery.context, trace.getSpan(delivery.context) ?? batch),
+      ),
+    );
+    return [...commits, batch];
+  }
+}

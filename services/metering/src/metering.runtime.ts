@@ -1,0 +1,35 @@
+import type { MeritorderConfig, PriceVersion } from '@meritorder/contracts';
+import type { Counters } from '@meritorder/counters';
+import { book, priceVersions, recordOpened } from '@meritorder/ledger-store';
+import type { Bus } from '@meritorder/messaging';
+import type { DataSource } from 'typeorm';
+import type { Books } from './application/book-usage.js';
+
+export const METERING = Symbol('METERING');
+
+export class MeteringRuntime {
+  readonly books: Books;
+
+  constructor(
+    readonly config: MeritorderConfig,
+    readonly bus: Bus,
+    readonly database: DataSource,
+    readonly counters: Counters,
+    /** Ids of the price versions that the configuration names now. */
+    readonly configured: ReadonlySet<string>,
+  ) {
+    this.books = postgresBooks(database);
+  }
+}
+
+function postgresBooks(database: DataSource): Books {
+  const known = new Map<string, PriceVersion>();
+  return {
+    recordOpened: (events) => recordOpened(database, events),
+    book: (bookings) => book(database, bookings),
+    async priceVersion(id) {
+      if (!known.has(id)) for (const version of await priceVersions(database)) known.set(version.id, version);
+      return known.get(id);
+    },
+  };
+}

@@ -1,0 +1,113 @@
+import { readFileSync } from 'node:fs';
+import { Command } from 'commander';
+import { loadConfig } from '@meritorder/contracts';
+import { connectDatabase, migrate, trialBalance, unsettledAttempts } from '@meritorder/ledger-store';
+import { connectBus, ensureTopology, secretFromEnvironment, SERVICE_INBOX } from '@meritorder/messaging';
+import { estimateRequestCost, costOfTokens, type RateTable } from '@meritorder/pricing-core';
+import { nanosToUsd } from '@meritorder/kernel';
+import { importInvoice, readInvoice } from './invoice.js';
+import { writeNatsConfig } from './nats-config.js';
+
+const DEFAULT_DATABASE = 'postgres://meritorder@127.0.0.1:5432/meritorder';
+const program = new Command('meritorder').description('Economic dispatch for LLM inference.').showHelpAfterError();
+
+program
+  .command('estimate')
+  .description('what a request would cost, from a table of rates per 1K tokens')
+  .requiredOption('--model <name>', 'model of the table')
+  .requiredOption('--rates <file>', 'JSON: model to {provider, inputUsdPer1k, outputUsdPer1k}; "default" serves the rest')
+  .option('--text <text>', 'the input; or --input-tokens')
+  .option('--input-tokens <n>', 'tokens of the input, counted elsewhere')
+  .requiredOption('--max-output <n>', 'most output tokens; with --input-tokens the output tokens')
+  .action((options: { model: string; rates: string; text?: string; inputTokens?: string; maxOutput: string }) => {
+    const rates = JSON.parse(readFileSync(options.rates, 'utf8')) as RateTable;
+    const estimate =
+      options.inputTokens === undefined
+        ? estimateRequestCost(options.model, options.text ?? '', Number(options.maxOutput), rates)
+        : costOfTokens(options.model, Number(options.inputTokens), Number(options.maxOutput), rates);
+    console.log(JSON.stringify(estimate, null, 2));
+  });
+
+program
+  .command('migrate')
+  .description('bring the database schema up to date (DATABASE_URL)')
+  .action(async () => {
+    const run = await migrate(process.env['DATABASE_URL'] ?? DEFAULT_DATABASE);
+    console.log(run.length > 0 ? `ran ${run.join(', ')}` : 'the schema is up to date');
+  });
+
+program
+  .command('nats-config')
+  .description('write nats.conf with one user per service and org')
+  .requiredOption('--config <file>', 'meritorder.yaml')
+  .requiredOption('--out <dir>', 'folder for nats.conf and passwords/')
+  .option('--secrets <file>', 'JSON: NATS user to password; missing ones are made up and added', '')
+  .option('--listen <address>', 'where nats-server listens', '0.0.0.0:4222')
+  .option('--monitor <address>', 'its monitoring endpoint')
+  .option('--store <dir>', 'where JetStream keeps its streams', '/data')
+  .action((o: { config: string; out: string; secrets: string; listen: string; monitor?: string; store: string }) => {
+    writeNatsConfig(loadConfig(o.config), o.out, o.secrets || `${o.out}/secrets.json`, { listen: o.listen, storeDir: o.store, monitor: o.monitor });
+    console.log(`wrote ${o.out}/nats.conf`);
+  });
+
+program
+  .command('provision')
+  .description('make streams, buckets and consumers agree with the configuration (as the NATS user operator)')
+  .option('--config <file>', 'meritorder.yaml', process.env['MERITORDER_CONFIG'] ?? 'meritorder.yaml')
+  .action(async (o: { config: string }) => {
+    const bus = await operatorBus();
+    await ensureTopology(bus, loadConfig(o.config));
+    await bus.close();
+    console.log('streams, buckets and consumers agree with the configuration');
+  });
+
+program
+  .command('check')
+  .description('check a configuration')
+  .argument('[file]', 'meritorder.yaml', 'meritorder.yaml')
+  .action((file: string) => {
+    const config = loadConfig(file);
+    console.log(`${file}: ${config.orgs.length} orgs, ${config.backends.length} backends, ${config.routes.length} routes, ${config.budgets.length} budgets`);
+  });
+
+program
+  .command('reconcile')
+  .description("import a provider's invoice: unconfirmed attempts become confirmed, differences are listed")
+  .requiredOption('--provider <id>', 'whose invoice it is')
+  .requiredOption('--invoice <file-or-url>', 'JSON with from, to and lines')
+  .action(async (o: { provider: string; invoice: string }) => {
+    const bus = await operatorBus();
+    const report = await importInvoice(bus.nats, o.provider, await readInvoice(o.invoice));
+    await bus.close();
+    console.log(JSON.stringify(report, null, 2));
+    if (report.differences.length > 0 || report.unmatchedLines.length > 0) process.exitCode = 2;
+  });
+
+program
+  .command('books')
+  .description('balances of all accounts, and attempts that are not confirmed (DATABASE_URL)')
+  .action(async () => {
+    const database = await connectDatabase(process.env['DATABASE_URL'] ?? DEFAULT_DATABASE, 'meritorder-cli', 1);
+    for (const { account, balanceNanos } of await trialBalance(database)) console.log(`${account.padEnd(40)} ${nanosToUsd(balanceNanos).padStart(20)} USD`);
+    for (const a of await unsettledAttempts(database)) {
+      console.log(`${a.state} ${a.attemptId} ${a.backend} bound ${nanosToUsd(BigInt(a.boundCashNanos))} USD since ${a.reservedAt.toISOString()}`);
+    }
+    await database.destroy();
+  });
+
+async function operatorBus() {
+  return connectBus({
+    url: process.env['NATS_URL'] ?? 'nats://127.0.0.1:4222',
+    user: process.env['NATS_USER'] ?? 'operator',
+    password: secretFromEnvironment('NATS_PASSWORD'),
+    name: 'cli',
+    inboxPrefix: SERVICE_INBOX.operator,
+  });
+}
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  console.error(`meritorder: ${(error as Error).message}`);
+  process.exitCode = 1;
+}
