@@ -34,7 +34,7 @@ export const STREAMS = {
   events: {
     name: 'EVENTS',
     subjects: [
-      'budget.threshold-crossed.v1.*.*',
+      'budget.*.v1.*.*',
       'metering.usage-rated.v1.*',
       'routing.decision-made.v1.*',
       'inference.result.v1.*.*',

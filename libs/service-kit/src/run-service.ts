@@ -72,6 +72,7 @@ export async function runService(definition: ServiceDefinition, env: NodeJS.Proc
       await bus.close();
       await telemetry.stop();
     });
+    if (env['MERITORDER_PARENT_PIPE']) endWithParent();
     await app.listen();
     listening = true;
     console.log(JSON.stringify({ level: 'log', service: name, message: 'ready' }));
@@ -80,6 +81,12 @@ export async function runService(definition: ServiceDefinition, env: NodeJS.Proc
     if (env['MERITORDER_DEBUG']) console.error((error as Error).stack);
     process.exit(1);
   }
+}
+
+/** The launcher holds our standard input: when it is gone, however it went, so are we. */
+function endWithParent(): void {
+  process.stdin.on('end', () => process.kill(process.pid, 'SIGTERM')).on('error', () => {});
+  process.stdin.resume();
 }
 
 function stopOnSignal(stop: () => Promise<void>): void {

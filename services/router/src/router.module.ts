@@ -16,6 +16,8 @@ import { callerDirectory } from './application/resolve-caller.js';
 import { ROUTER, RouterRuntime } from './router.runtime.js';
 
 const DRAIN_LIMIT_MS = 25_000;
+/** Workers beat once a second: after this a router knows who is alive. */
+const HEARTBEATS_HEARD_MS = 1_300;
 
 /** The composition root: ports to adapters. */
 export async function routerModule({ config, bus, env, readiness }: ServiceContext): Promise<DynamicModule> {
@@ -46,6 +48,8 @@ export async function routerModule({ config, bus, env, readiness }: ServiceConte
   readiness(() =>
     counters.openEpochId() === undefined ? 'admission is closed: the budget counters are being rebuilt' : undefined,
   );
+  const listeningSinceMs = Date.now();
+  readiness(() => (Date.now() - listeningSinceMs < HEARTBEATS_HEARD_MS ? 'not yet heard of all workers' : undefined));
   meter()
     .createObservableGauge('meritorder_requests_in_flight', { description: 'Requests this router is working on' })
     .addCallback((result) => result.observe(runtime.requestsInFlight()));

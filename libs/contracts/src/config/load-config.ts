@@ -7,10 +7,13 @@ export class ConfigError extends Error {
   override readonly name = 'ConfigError';
 }
 
-/** Parses and checks a configuration. @throws ConfigError with one line per problem (at most ten). */
-export function parseConfig(text: string, file: string): MeritorderConfig {
+/**
+ * Parses and checks a configuration. `${NAME}` and `${NAME:-default}` are taken from the environment.
+ * @throws ConfigError with one line per problem (at most ten).
+ */
+export function parseConfig(text: string, file: string, env: Record<string, string | undefined> = process.env): MeritorderConfig {
   const lines = new LineCounter();
-  const document = parseDocument(text, { lineCounter: lines, uniqueKeys: true });
+  const document = parseDocument(substitute(text, file, env), { lineCounter: lines, uniqueKeys: true });
   const broken = document.errors[0];
   if (broken) {
     throw new ConfigError(`${file}:${broken.linePos?.[0].line ?? 1}: not valid YAML: ${broken.message.split('\n')[0]}`);
@@ -39,4 +42,12 @@ export function loadConfig(file: string): MeritorderConfig {
     );
   }
   return parseConfig(text, file);
+}
+
+function substitute(text: string, file: string, env: Record<string, string | undefined>): string {
+  return text.replace(/\$\{([A-Z][A-Z0-9_]*)(?::-([^}\n]*))?\}/g, (_whole, name: string, otherwise: string | undefined) => {
+    const value = env[name] ?? otherwise;
+    if (value === undefined) throw new ConfigError(`${file}: \${${name}} is not in the environment and has no default`);
+    return value;
+  });
 }

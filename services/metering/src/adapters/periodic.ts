@@ -88,7 +88,20 @@ export class PeriodicWork implements OnApplicationBootstrap, OnApplicationShutdo
       } catch (error) {
         this.log.warn(`${name}: ${(error as Error).message}`);
       }
-      if (!more) await new Promise((r) => setTimeout(r, everyMs));
+      if (!more) await this.sleep(everyMs);
     }
+  }
+
+  /** Ends early when the service stops. */
+  private sleep(ms: number): Promise<void> {
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => end(), ms);
+      const end = (): void => {
+        clearTimeout(timer);
+        this.stop.signal.removeEventListener('abort', end);
+        resolve();
+      };
+      this.stop.signal.addEventListener('abort', end);
+    });
   }
 }

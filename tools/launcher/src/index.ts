@@ -1,0 +1,2 @@
+export * from './simulators.js';
+export * from './stack.js';

@@ -1,0 +1,234 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { chmodSync, createWriteStream, mkdirSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { connect, type NatsConnection } from '@nats-io/transport-node';
+import { natsPasswords, writeNatsConfig, type NatsPasswords } from '@meritorder/cli';
+import { loadConfig, orgInboxPrefix, type MeritorderConfig } from '@meritorder/contracts';
+import { migrate } from '@meritorder/ledger-store';
+import { busOn, ensureTopology, natsServerConfig, natsUsers, orgUser, SERVICE_INBOX } from '@meritorder/messaging';
+import { freePort, lastLines, startNats, startPostgres, startRedis, UNSAFE_POSTGRES, type RunningServer } from '@meritorder/testing';
+
+export const WORKSPACE = resolve(import.meta.dirname, '../../..');
+
+export type ServiceName = 'router' | 'provider-worker' | 'local-worker' | 'metering' | 'budget-policy';
+
+export interface StackOptions {
+  configFile: string;
+  dataDir: string;
+  cacheDir: string;
+  log: (line: string) => void;
+  /** 0: any free port. */
+  ports?: { nats?: number; redis?: number; postgres?: number };
+  /** Instances of each service; default one, and one local-worker per host of the configuration. */
+  instances?: Partial<Record<ServiceName, number>>;
+  /** Servers that exist already. */
+  external?: { nats?: string | undefined; redis?: string | undefined; database?: string | undefined; natsSecrets?: string | undefined };
+  /** Environment of the services. */
+  env?: Record<string, string>;
+  /** Faster and unsafe against a power cut: for tests. */
+  unsafe?: boolean;
+  /** Starts a service again when it ends by itself. */
+  supervise?: boolean;
+}
+
+export interface ServiceProcess {
+  name: ServiceName;
+  index: number;
+  child: ChildProcess;
+  healthPort: number;
+  logFile: string;
+}
+
+const READY_TIMEOUT_MS = 60_000;
+
+/** The whole product on this machine: servers, schema, streams and service processes. */
+export class Stack {
+  readonly config: MeritorderConfig;
+  readonly services: ServiceProcess[] = [];
+  nats!: { url: string; server?: RunningServer };
+  redis!: { url: string; server?: RunningServer };
+  database!: { url: string; server?: RunningServer };
+  passwords: NatsPasswords | undefined;
+  private stopping = false;
+
+  constructor(readonly options: StackOptions) {
+    this.config = loadConfig(options.configFile);
+  }
+
+  /** @throws Error with one line that says what is wrong and what to do; whatever was started is stopped again. */
+  async start(): Promise<void> {
+    try {
+      await this.startServers();
+      await this.prepare();
+      await this.startServices();
+    } catch (error) {
+      await this.stop();
+      throw error;
+    }
+  }
+
+  async startServers(): Promise<void> {
+    const { dataDir, cacheDir, log, ports, external, unsafe } = this.options;
+    mkdirSync(dataDir, { recursive: true });
+    // Postgres may have to run as another user, who must be able to come here.
+    chmodSync(dataDir, 0o755);
+    const common = { cacheDir, log };
+    this.passwords = external?.nats
+      ? external.natsSecrets ? natsPasswords(this.config, external.natsSecrets) : undefined
+      : natsPasswords(this.config, join(dataDir, 'nats', 'secrets.json'));
+    const started = await Promise.allSettled([
+      external?.nats
+        ? undefined
+        : startNats({
+            ...common,
+            dataDir: join(dataDir, 'nats'),
+            port: ports?.nats,
+            config: (port, storeDir) => natsServerConfig(natsUsers(this.config), this.passwords!, { listen: `127.0.0.1:${port}`, storeDir }),
+          }),
+      external?.redis
+        ? undefined
+        : startRedis({ ...common, dataDir: join(dataDir, 'redis'), port: ports?.redis, args: unsafe ? [] : ['--appendonly', 'yes'] }),
+      external?.database
+        ? undefined
+        : startPostgres({ ...common, dataDir: join(dataDir, 'postgres'), port: ports?.postgres, database: 'meritorder', args: unsafe ? UNSAFE_POSTGRES : [] }),
+    ]);
+    const [nats, redis, postgres] = started.map((s) => (s.status === 'fulfilled' ? s.value : undefined));
+    this.nats = { url: external?.nats ?? nats?.url ?? '', ...(nats ? { server: nats } : {}) };
+    this.redis = { url: external?.redis ?? redis?.url ?? '', ...(redis ? { server: redis } : {}) };
+    this.database = { url: external?.database ?? postgres?.url ?? '', ...(postgres ? { server: postgres } : {}) };
+    const failed = started.find((s) => s.status === 'rejected');
+    if (failed) throw failed.reason;
+    if (!external?.nats) {
+      writeNatsConfig(this.config, join(dataDir, 'nats', 'generated'), join(dataDir, 'nats', 'secrets.json'), { listen: this.nats.url.slice(7), storeDir: join(dataDir, 'nats', 'jetstream') });
+    }
+  }
+
+  /** Schema, streams, buckets and consumers. */
+  async prepare(): Promise<void> {
+    const run = await migrate(this.database.url);
+    if (run.length > 0) this.options.log(`the database schema is new: ${run.join(', ')}`);
+    const operator = await this.connectOperator();
+    await ensureTopology(busOn(operator, 'launcher'), this.config);
+    await operator.close();
+  }
+
+  async startServices(): Promise<void> {
+    const { instances } = this.options;
+    const hosts = [...new Set(this.config.backends.flatMap((b) => b.host ?? []))];
+    const hasCloud = this.config.backends.some((b) => b.kind === 'cloud');
+    const plan: [ServiceName, number, Record<string, string>][] = [];
+    const add = (name: ServiceName, env: Record<string, string> = {}): void => {
+      for (let i = 0; i < (instances?.[name] ?? 1); i++) plan.push([name, i, env]);
+    };
+    add('metering');
+    add('budget-policy');
+    add('router');
+    if (hasCloud) add('provider-worker');
+    for (const host of hosts) add('local-worker', { MERITORDER_HOST: host });
+    await Promise.all(plan.map(([name, index, env]) => this.startService(name, index, env)));
+  }
+
+  /** Starts one instance and waits until it is ready. */
+  async startService(name: ServiceName, index: number, extraEnv: Record<string, string> = {}): Promise<ServiceProcess> {
+    const { dataDir, configFile, env, supervise, log } = this.options;
+    const healthPort = await freePort();
+    mkdirSync(join(dataDir, 'logs'), { recursive: true });
+    const logFile = join(dataDir, 'logs', `${name}-${index}.log`);
+    const output = createWriteStream(logFile, { flags: 'a' });
+    const needsStores = name === 'router' || name === 'metering' || name === 'budget-policy';
+    const child = spawn(process.execPath, ['--enable-source-maps', join(WORKSPACE, 'services', name, 'dist', 'main.js')], {
+      // A group of its own: Ctrl-C in the terminal reaches the launcher alone.
+      detached: true,
+      stdio: ['pipe', 'pipe', 'pipe'],
+      env: {
+        ...baseEnv(),
+        ...env,
+        ...extraEnv,
+        MERITORDER_CONFIG: configFile,
+        MERITORDER_PARENT_PIPE: '1',
+        HEALTH_PORT: String(healthPort),
+        NATS_URL: this.nats.url,
+        ...(this.passwords ? { NATS_USER: name, NATS_PASSWORD: this.passwords[name]! } : {}),
+        ...(needsStores ? { REDIS_URL: this.redis.url } : {}),
+        ...(name === 'metering' || name === 'budget-policy' ? { DATABASE_URL: this.database.url } : {}),
+      },
+    });
+    child.stdin!.on('error', () => {});
+    child.stdout!.pipe(output, { end: false });
+    child.stderr!.pipe(output, { end: false });
+    const service: ServiceProcess = { name, index, child, healthPort, logFile };
+    this.services.push(service);
+    child.once('exit', (code, signal) => {
+      output.end();
+      this.services.splice(this.services.indexOf(service), 1);
+      if (!supervise || this.stopping) return;
+      log(`${name} ended (${signal ?? code}), starting it again; see ${logFile}`);
+      setTimeout(() => void this.startService(name, index, extraEnv).catch((error: Error) => log(error.message)), 500);
+    });
+    await this.waitReady(service);
+    return service;
+  }
+
+  /** The processes of a service. */
+  of(name: ServiceName): ServiceProcess[] {
+    return this.services.filter((s) => s.name === name);
+  }
+
+  async connectOperator(): Promise<NatsConnection> {
+    return connect({ servers: this.nats.url, ...this.credentials('operator'), inboxPrefix: SERVICE_INBOX.operator, name: 'operator' });
+  }
+
+  async connectOrg(org: string): Promise<NatsConnection> {
+    return connect({ servers: this.nats.url, ...this.credentials(orgUser(org)), inboxPrefix: orgInboxPrefix(org), name: `app-${org}` });
+  }
+
+  credentials(user: string): { user?: string; pass?: string } {
+    return this.passwords ? { user, pass: this.passwords[user]! } : {};
+  }
+
+  /** Stops services, then servers. */
+  async stop(): Promise<void> {
+    this.stopping = true;
+    await Promise.all(this.services.map((s) => stopChild(s.child)));
+    await Promise.all([this.nats?.server?.stop(), this.redis?.server?.stop(), this.database?.server?.stop()]);
+  }
+
+  private async waitReady(service: ServiceProcess): Promise<void> {
+    const deadline = Date.now() + READY_TIMEOUT_MS;
+    while (Date.now() < deadline) {
+      if (service.child.exitCode !== null || service.child.signalCode !== null) {
+        throw new Error(`${service.name} ended at its start: ${lastLines(service.logFile)}`);
+      }
+      const ready = await fetch(`http://127.0.0.1:${service.healthPort}/health/ready`).then(
+        (r) => r.ok,
+        () => false,
+      );
+      if (ready) return;
+      await new Promise((r) => setTimeout(r, 50));
+    }
+    throw new Error(`${service.name} was not ready within ${READY_TIMEOUT_MS / 1000} s; see ${service.logFile}`);
+  }
+}
+
+export async function stopChild(child: ChildProcess, limitMs = 30_000): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const exited = new Promise((r) => child.once('exit', r));
+  child.kill('SIGTERM');
+  const timer = setTimeout(() => child.kill('SIGKILL'), limitMs);
+  await exited;
+  clearTimeout(timer);
+}
+
+/** Nothing of npm's own environment reaches a service. */
+function baseEnv(): Record<string, string> {
+  return Object.fromEntries(Object.entries(process.env).filter(([name, value]) => value !== undefined && !/^npm_/i.test(name))) as Record<string, string>;
+}
+
+/** Writes a configuration for a stack that a program makes up. */
+export function writeConfig(dir: string, config: object): string {
+  mkdirSync(dir, { recursive: true });
+  const file = join(dir, 'meritorder.yaml');
+  // JSON is YAML.
+  writeFileSync(file, JSON.stringify(config, null, 2));
+  return file;
+}
