@@ -17,6 +17,8 @@ local function each(change)
   end
 end
 local function free(key, amount)
+  -- "-0" is not an integer to Redis, and an error half-way would leave half of the change.
+  if amount == '0' then return end
   redis.call('HINCRBY', key, state == 'unconfirmed' and 'unconfirmed' or 'reserved', '-' .. amount)
 end
 local function finish(as)

@@ -1,4 +1,4 @@
-import type { DynamicModule } from '@nestjs/common';
+import { Logger, type DynamicModule } from '@nestjs/common';
 import { BUCKETS } from '@meritorder/contracts';
 import { Counters } from '@meritorder/counters';
 import { applyBudgets, connectDatabase } from '@meritorder/ledger-store';
@@ -12,8 +12,9 @@ import { BUDGET_POLICY, type BudgetPolicyRuntime } from './budget-policy.runtime
 
 /** The composition root: ports to adapters. */
 export async function budgetPolicyModule({ config, bus, env, readiness }: ServiceContext): Promise<DynamicModule> {
+  const log = new Logger('Counters');
   const database = await connectDatabase(env['DATABASE_URL'] ?? 'postgres://meritorder@127.0.0.1:5432/meritorder', 'meritorder-budget-policy');
-  const counters = await Counters.connect(env['REDIS_URL'] ?? 'redis://127.0.0.1:6379');
+  const counters = await Counters.connect(env['REDIS_URL'] ?? 'redis://127.0.0.1:6379', { onError: (error) => log.warn(`Redis: ${error.message}`) });
   const inForce = await applyBudgets(database, config.budgets.map(budgetFromConfig));
   const bucket = await openBucket(bus, BUCKETS.budgets.name);
   for (const budget of inForce) await putIfChanged(bucket, budget.id, JSON.stringify(budget));
