@@ -36,7 +36,7 @@ export class InvoiceFile {
    * @throws Error with the line number when a whole line is not an invoice line.
    */
   static async open(path: string, onLine: (line: InvoiceLine) => void): Promise<InvoiceFile> {
-    if (existsSync(path)) {
+    if (existsSync(path) && statSync(path).isFile()) {
       const wholeBytes = await readLines(path, onLine);
       const torn = statSync(path).size - wholeBytes;
       if (torn > 0) {

@@ -44,7 +44,6 @@ export class Meter {
     if (!this.#running) return;
     this.#running = false;
     this.#model.kvTokens -= this.#promptTokens + this.usage.outputTokens;
-    this.#model.counts[outcome]++;
     this.#invoice.add({
       ...this.#call,
       ...this.usage,
@@ -53,6 +52,7 @@ export class Meter {
       nanoUsd: chargeNanos(this.usage, this.#model.config.prices),
       outcome,
     });
+    this.#model.counts[outcome]++;
   }
 
   get #promptTokens(): number {
