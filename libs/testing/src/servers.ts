@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { chownSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { findServer, type FindOptions } from './find-server.js';
@@ -80,12 +81,13 @@ export async function startPostgres(
   const binary = await findServer('postgres', options);
   const port = await portFor(options, 'Postgres', 'MERITORDER_POSTGRES_PORT');
   const owner = postgresOwner();
-  const data = join(options.dataDir, 'pgdata');
-  const logFile = join(options.dataDir, 'postgres.log');
-  mkdirSync(options.dataDir, { recursive: true });
-  if (owner) chownSync(options.dataDir, owner.uid, owner.gid);
+  const dataDir = owner ? reachableFolder(options.dataDir, owner, options.log) : options.dataDir;
+  const data = join(dataDir, 'pgdata');
+  mkdirSync(dataDir, { recursive: true });
+  if (owner) chownSync(dataDir, owner.uid, owner.gid);
+  const logFile = join(dataDir, 'postgres.log');
   const as = owner ? { uid: owner.uid, gid: owner.gid } : {};
-  const env = { LC_ALL: 'C', PGDATA: data, HOME: options.dataDir, ...binary.env };
+  const env = { LC_ALL: 'C', PGDATA: data, HOME: dataDir, ...binary.env };
   if (!existsSync(join(data, 'PG_VERSION'))) {
     options.log('creating the Postgres data folder');
     try {
@@ -95,7 +97,7 @@ export async function startPostgres(
         {
           env: { ...process.env, ...env },
           stdio: ['ignore', 'ignore', 'pipe'],
-          cwd: options.dataDir,
+          cwd: dataDir,
           ...as,
         },
       );
@@ -105,7 +107,7 @@ export async function startPostgres(
         .split('\n')
         .at(-1);
       throw new Error(
-        `initdb failed: ${text}; the folder ${options.dataDir} must be reachable by the user who runs Postgres`,
+        `initdb failed: ${text}; the folder ${dataDir} must be reachable by the user who runs Postgres`,
       );
     }
   }
@@ -128,7 +130,7 @@ export async function startPostgres(
     logFile,
     // INT is Postgres' fast shutdown; TERM waits for clients.
     stopSignal: 'INT',
-    cwd: options.dataDir,
+    cwd: dataDir,
     ...as,
   });
   await waitForPort(port, server, 'postgres', logFile);
@@ -153,6 +155,23 @@ export async function ensureDatabase(port: number, database: string): Promise<vo
     } finally {
       await client.end().catch(() => {});
     }
+  }
+}
+
+/**
+ * A folder that the user who runs Postgres can enter: the wanted one, or, below a folder that only root can enter (a clone in
+ * /root), one in /var/tmp that belongs to it by name.
+ */
+function reachableFolder(wanted: string, owner: { uid: number; gid: number }, log: (line: string) => void): string {
+  mkdirSync(wanted, { recursive: true });
+  try {
+    execFileSync('test', ['-x', wanted], { ...owner, stdio: 'ignore', cwd: '/' });
+    return wanted;
+  } catch {
+    const folder = join('/var/tmp', `meritorder-postgres-${createHash('sha256').update(wanted).digest('hex').slice(0, 12)}`);
+    log(`the user who runs Postgres cannot enter ${wanted}; its data is in ${folder}`);
+    mkdirSync(folder, { recursive: true });
+    return folder;
   }
 }
 

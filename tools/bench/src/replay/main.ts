@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { Command } from 'commander';
@@ -21,6 +21,7 @@ program.parse();
 const options = program.opts<{ trace: string; speed: string; config?: string; limit?: string; routers: string; chaos?: string; keep?: boolean }>();
 
 const dataDir = mkdtempSync(join(tmpdir(), 'meritorder-replay-'));
+chmodSync(dataDir, 0o755);
 const started = Date.now();
 try {
   const all = readTrace(options.trace);
