@@ -4,10 +4,17 @@ import { connect } from '@nats-io/transport-node';
 
 const org = process.env.MERITORDER_ORG ?? 'acme';
 const pass = process.env.NATS_PASSWORD ?? readFileSync(`.data/nats/generated/passwords/org-${org}`, 'utf8').trim();
-const nats = await connect({ servers: process.env.NATS_URL ?? 'nats://127.0.0.1:14222', user: `org-${org}`, pass, inboxPrefix: `_INBOX_${org}` });
+const nats = await connect({
+  servers: process.env.NATS_URL ?? 'nats://127.0.0.1:14222',
+  user: `org-${org}`,
+  pass,
+  inboxPrefix: `_INBOX_${org}`,
+});
 console.log('waiting for budget events; Ctrl-C ends');
 for await (const message of nats.subscribe(`deliver.v1.${org}.alerts`)) {
   const event = message.json();
-  console.log(`${event.budgetName} (${event.window}): ${event.threshold * 100} % crossed, $${event.spentUsd} of $${event.limitUsd}`);
+  console.log(
+    `${event.budgetName} (${event.window}): ${event.threshold * 100} % crossed, $${event.spentUsd} of $${event.limitUsd}`,
+  );
   message.respond();
 }

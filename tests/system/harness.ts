@@ -37,7 +37,8 @@ export async function startProduct(options: {
   // Postgres may run as another user, who must be able to enter.
   chmodSync(root, 0o755);
   const models: SimulatorConfig['models'] = {};
-  for (const b of options.backends) models[b.id] = { prices: { input: '1', output: '2' }, ...b.behaviour } as SimulatorConfig['models'][string];
+  for (const b of options.backends)
+    models[b.id] = { prices: { input: '1', output: '2' }, ...b.behaviour } as SimulatorConfig['models'][string];
   const simulator = await startInProcess({ name: 'simco', models });
   const configFile = writeConfig(root, {
     version: 1,
@@ -92,7 +93,11 @@ export function chat(text: string, more: Record<string, unknown> = {}): string {
   return JSON.stringify({ model: 'auto', messages: [{ role: 'user', content: text }], max_tokens: 100, ...more });
 }
 
-export async function ask(app: NatsConnection, body: string | Uint8Array, options: { org?: string; timeout?: number; headers?: Msg['headers'] } = {}): Promise<Msg> {
+export async function ask(
+  app: NatsConnection,
+  body: string | Uint8Array,
+  options: { org?: string; timeout?: number; headers?: Msg['headers'] } = {},
+): Promise<Msg> {
   return app.request(`inference.request.v1.${options.org ?? 'acme'}`, body, {
     timeout: options.timeout ?? 20_000,
     ...(options.headers ? { headers: options.headers } : {}),

@@ -7,5 +7,7 @@ const log = console.log;
 console.log = console.error;
 setUp();
 console.log = log;
-const result = spawnSync(node, [join(root, 'tools/bench/dist/replay/main.js'), ...process.argv.slice(2)], { stdio: 'inherit' });
+const result = spawnSync(node, [join(root, 'tools/bench/dist/replay/main.js'), ...process.argv.slice(2)], {
+  stdio: 'inherit',
+});
 process.exit(result.status ?? 1);

@@ -19,3 +19,4 @@ export * from './events/price-version-published.v1.js';
 export * from './config/meritorder-config.js';
 export * from './config/load-config.js';
 export * from './events/index.js';
+export * from './examples.js';

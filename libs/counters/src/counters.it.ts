@@ -187,9 +187,13 @@ describe('holds', () => {
   });
 
   it.each(['release', 'settle', 'unconfirm'] as const)('a hold of zero in one basis ends by %s', async (verb) => {
-    const free: ReserveCandidate = { ...flat(0n, win('cash', 5n), win('full', 50n, 'full')), full: { fixedNanos: 9n, perOutputTokenNanos: 0n } };
+    const free: ReserveCandidate = {
+      ...flat(0n, win('cash', 5n), win('full', 50n, 'full')),
+      full: { fixedNanos: 9n, perOutputTokenNanos: 0n },
+    };
     expect(await reserve('a', free)).toMatchObject({ type: 'granted', cashNanos: 0n, fullNanos: 9n });
-    const reply = verb === 'settle' ? await counters.settle('a', { cashNanos: 0n, fullNanos: 4n }) : await counters[verb]('a');
+    const reply =
+      verb === 'settle' ? await counters.settle('a', { cashNanos: 0n, fullNanos: 4n }) : await counters[verb]('a');
     expect(reply).toEqual({ type: 'done', was: 'reserved' });
     expect((await counters.inspectWindows()).map((w) => w.reservedNanos)).toEqual([0n, 0n]);
   });

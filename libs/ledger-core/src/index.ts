@@ -55,7 +55,10 @@ function post(parties: AttemptParties, charge: Charge, reverse: boolean): Entry[
   const unconfirmed = charge.state === 'unconfirmed';
   const lines: [string, Nanos][] = [
     [unconfirmed ? `unconfirmed-payable:${parties.provider}` : `payable:${parties.provider}`, charge.cashNanos],
-    [unconfirmed ? `unconfirmed-absorbed:${parties.provider}` : `absorbed:${parties.provider}`, charge.fullNanos - charge.cashNanos],
+    [
+      unconfirmed ? `unconfirmed-absorbed:${parties.provider}` : `absorbed:${parties.provider}`,
+      charge.fullNanos - charge.cashNanos,
+    ],
   ];
   return lines.flatMap(([account, amount]): Entry[] => {
     if (amount === 0n) return [];

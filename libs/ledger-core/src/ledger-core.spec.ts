@@ -24,10 +24,35 @@ describe('balances after', () => {
     ['a confirmed cloud attempt', [[undefined, confirmed(10n)]], { 'expense:acme:eng': 10n, 'payable:openai': -10n }],
     ['own hardware', [[undefined, confirmed(0n, 7n)]], { 'expense:acme:eng': 7n, 'absorbed:openai': -7n }],
     ['a free attempt', [[undefined, free]], {}],
-    ['an unconfirmed one', [[undefined, unconfirmed(10n)]], { 'expense:acme:eng': 10n, 'unconfirmed-payable:openai': -10n }],
-    ['its invoice line', [[undefined, unconfirmed(10n)], [unconfirmed(10n), confirmed(3n)]], { 'expense:acme:eng': 3n, 'payable:openai': -3n }],
-    ['no invoice line', [[undefined, unconfirmed(10n, 12n)], [unconfirmed(10n, 12n), free]], {}],
-    ['a free one that was billed after all', [[undefined, free], [free, confirmed(4n)]], { 'expense:acme:eng': 4n, 'payable:openai': -4n }],
+    [
+      'an unconfirmed one',
+      [[undefined, unconfirmed(10n)]],
+      { 'expense:acme:eng': 10n, 'unconfirmed-payable:openai': -10n },
+    ],
+    [
+      'its invoice line',
+      [
+        [undefined, unconfirmed(10n)],
+        [unconfirmed(10n), confirmed(3n)],
+      ],
+      { 'expense:acme:eng': 3n, 'payable:openai': -3n },
+    ],
+    [
+      'no invoice line',
+      [
+        [undefined, unconfirmed(10n, 12n)],
+        [unconfirmed(10n, 12n), free],
+      ],
+      {},
+    ],
+    [
+      'a free one that was billed after all',
+      [
+        [undefined, free],
+        [free, confirmed(4n)],
+      ],
+      { 'expense:acme:eng': 4n, 'payable:openai': -4n },
+    ],
   ])('%s', (_name, steps, expected) => {
     expect(balances(steps)).toEqual(expected);
   });

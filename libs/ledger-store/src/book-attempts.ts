@@ -31,7 +31,10 @@ export interface Settlement {
 
 /** Records attempts as opened. One that is known already, in any state, stays as it is. */
 export async function recordOpened(source: DataSource, events: readonly UsageAttemptOpenedV1[]): Promise<void> {
-  await insertAttempts(source.manager, events.map((e) => ({ terms: e, worker: e.worker })));
+  await insertAttempts(
+    source.manager,
+    events.map((e) => ({ terms: e, worker: e.worker })),
+  );
 }
 
 /**
@@ -39,7 +42,9 @@ export async function recordOpened(source: DataSource, events: readonly UsageAtt
  * gives the same answer. A charge that may not follow the one in force is ignored.
  */
 export async function book(source: DataSource, bookings: readonly Booking[]): Promise<Settlement[]> {
-  const distinct = [...new Map(bookings.map((b) => [b.terms.attemptId, b])).values()].sort((a, b) => (a.terms.attemptId < b.terms.attemptId ? -1 : 1));
+  const distinct = [...new Map(bookings.map((b) => [b.terms.attemptId, b])).values()].sort((a, b) =>
+    a.terms.attemptId < b.terms.attemptId ? -1 : 1,
+  );
   if (distinct.length === 0) return [];
   return inTransaction(source, async (manager) => {
     await insertAttempts(manager, distinct);
@@ -71,7 +76,10 @@ interface Change {
   revision: number;
 }
 
-async function insertAttempts(manager: EntityManager, rows: readonly { terms: AttemptTerms; worker: string }[]): Promise<void> {
+async function insertAttempts(
+  manager: EntityManager,
+  rows: readonly { terms: AttemptTerms; worker: string }[],
+): Promise<void> {
   const sorted = rows.toSorted((a, b) => (a.terms.attemptId < b.terms.attemptId ? -1 : 1));
   const column = <T>(of: (row: { terms: AttemptTerms; worker: string }) => T): T[] => sorted.map(of);
   await manager.query(
@@ -98,15 +106,48 @@ async function insertAttempts(manager: EntityManager, rows: readonly { terms: At
 
 /** Events carry more than the terms; only these are kept as such. */
 function termsOnly(t: AttemptTerms): AttemptTerms {
-  const { attemptId, requestId, attemptNumber, attribution, backend, provider, model, kind, epoch, bound, windows, priceVersion, reservedAt, deadlineAt } = t;
-  return { attemptId, requestId, attemptNumber, attribution, backend, provider, model, kind, epoch, bound, windows, priceVersion, reservedAt, deadlineAt };
+  const {
+    attemptId,
+    requestId,
+    attemptNumber,
+    attribution,
+    backend,
+    provider,
+    model,
+    kind,
+    epoch,
+    bound,
+    windows,
+    priceVersion,
+    reservedAt,
+    deadlineAt,
+  } = t;
+  return {
+    attemptId,
+    requestId,
+    attemptNumber,
+    attribution,
+    backend,
+    provider,
+    model,
+    kind,
+    epoch,
+    bound,
+    windows,
+    priceVersion,
+    reservedAt,
+    deadlineAt,
+  };
 }
 
 /**
  * Claims the guard rows: inserts those that are not there, in the state that is about to be booked, and locks those that are.
  * @returns what was in force before, for attempts that had been booked.
  */
-async function claim(manager: EntityManager, bookings: readonly Booking[]): Promise<Map<string, { charge: Charge; revision: number }>> {
+async function claim(
+  manager: EntityManager,
+  bookings: readonly Booking[],
+): Promise<Map<string, { charge: Charge; revision: number }>> {
   const ids = bookings.map((b) => b.terms.attemptId);
   const inserted: { attempt_id: string }[] = await manager.query(
     `insert into attempt_settled (attempt_id, state, revision, cash_nanos, full_nanos)
@@ -116,12 +157,19 @@ async function claim(manager: EntityManager, bookings: readonly Booking[]): Prom
   const fresh = new Set(inserted.map((r) => r.attempt_id));
   const known = ids.filter((id) => !fresh.has(id));
   if (known.length === 0) return new Map();
-  const rows: { attempt_id: string; state: AttemptState; revision: number; cash_nanos: string; full_nanos: string }[] = await manager.query(
-    `select attempt_id, state, revision, cash_nanos, full_nanos from attempt_settled where attempt_id = any($1) order by attempt_id for update`,
-    [known],
-  );
+  const rows: { attempt_id: string; state: AttemptState; revision: number; cash_nanos: string; full_nanos: string }[] =
+    await manager.query(
+      `select attempt_id, state, revision, cash_nanos, full_nanos from attempt_settled where attempt_id = any($1) order by attempt_id for update`,
+      [known],
+    );
   return new Map(
-    rows.map((r) => [r.attempt_id, { revision: r.revision, charge: { state: r.state, cashNanos: BigInt(r.cash_nanos), fullNanos: BigInt(r.full_nanos) } }]),
+    rows.map((r) => [
+      r.attempt_id,
+      {
+        revision: r.revision,
+        charge: { state: r.state, cashNanos: BigInt(r.cash_nanos), fullNanos: BigInt(r.full_nanos) },
+      },
+    ]),
   );
 }
 
@@ -184,7 +232,12 @@ async function writeSpend(manager: EntityManager, changes: readonly Change[]): P
        settled_nanos = window_spend.settled_nanos + excluded.settled_nanos,
        unconfirmed_nanos = window_spend.unconfirmed_nanos + excluded.unconfirmed_nanos,
        changed_at = now()`,
-    [rows.map((r) => r.budget), rows.map((r) => r.window), rows.map((r) => r.settled.toString()), rows.map((r) => r.unconfirmed.toString())],
+    [
+      rows.map((r) => r.budget),
+      rows.map((r) => r.window),
+      rows.map((r) => r.settled.toString()),
+      rows.map((r) => r.unconfirmed.toString()),
+    ],
   );
 }
 

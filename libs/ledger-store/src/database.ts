@@ -16,7 +16,9 @@ export async function connectDatabase(url: string, application: string, poolSize
   const source = await open(url, application, poolSize);
   if (await source.showMigrations()) {
     await source.destroy();
-    throw new Error('the database has an older schema than this version needs; run the migration step first (meritorder migrate)');
+    throw new Error(
+      'the database has an older schema than this version needs; run the migration step first (meritorder migrate)',
+    );
   }
   return source;
 }
@@ -50,7 +52,9 @@ async function open(url: string, application: string, poolSize: number): Promise
   try {
     return await source.initialize();
   } catch (error) {
-    throw new Error(`cannot use Postgres at ${url.replace(/:[^:@/]*@/, ':***@')}: ${(error as Error).message || (error as { code?: string }).code}; check DATABASE_URL`);
+    throw new Error(
+      `cannot use Postgres at ${url.replace(/:[^:@/]*@/, ':***@')}: ${(error as Error).message || (error as { code?: string }).code}; check DATABASE_URL`,
+    );
   }
 }
 
@@ -60,7 +64,9 @@ export async function inTransaction<T>(source: DataSource, run: (manager: Entity
     try {
       return await source.transaction(run);
     } catch (error) {
-      const code = (error as { code?: string; driverError?: { code?: string } }).driverError?.code ?? (error as { code?: string }).code;
+      const code =
+        (error as { code?: string; driverError?: { code?: string } }).driverError?.code ??
+        (error as { code?: string }).code;
       if (attempt >= TRIES || !RETRYABLE.has(code ?? '')) throw error;
       await new Promise((r) => setTimeout(r, 5 * 2 ** attempt));
     }

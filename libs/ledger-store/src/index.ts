@@ -10,3 +10,4 @@ export * from './leases.js';
 export * from './outbox.js';
 export * from './reads.js';
 export * from './reconcile.js';
+export * from './untold-settlements.js';

@@ -1,7 +1,12 @@
 import type { DataSource } from 'typeorm';
 
 /** What only one process may do. The fence rises with every change of holder. */
-export async function acquireLease(source: DataSource, name: string, holder: string, ttlMs: number): Promise<{ fence: bigint } | undefined> {
+export async function acquireLease(
+  source: DataSource,
+  name: string,
+  holder: string,
+  ttlMs: number,
+): Promise<{ fence: bigint } | undefined> {
   const rows: { fence: string }[] = await source.query(
     `insert into lease (name, holder, fence, expires_at) values ($1, $2, 1, now() + $3 * interval '1 ms')
      on conflict (name) do update set

@@ -34,10 +34,25 @@ export async function putOutbox(manager: EntityManager, owner: string, rows: rea
  * share the work. A crash in between publishes rows again with the same identity.
  * @returns how many were published.
  */
-export async function relayOutbox(source: DataSource, owner: string, limit: number, publish: (row: OutboxRow) => Promise<void>): Promise<number> {
+export async function relayOutbox(
+  source: DataSource,
+  owner: string,
+  limit: number,
+  publish: (row: OutboxRow) => Promise<void>,
+): Promise<number> {
   return source.transaction(async (manager) => {
-    const rows: { id: string; type: EventType; subject: string; message_id: string; body: unknown; occurred_at: Date; traceparent: string | null }[] =
-      await manager.query(`select * from outbox where owner = $1 order by id limit $2 for update skip locked`, [owner, limit]);
+    const rows: {
+      id: string;
+      type: EventType;
+      subject: string;
+      message_id: string;
+      body: unknown;
+      occurred_at: Date;
+      traceparent: string | null;
+    }[] = await manager.query(`select * from outbox where owner = $1 order by id limit $2 for update skip locked`, [
+      owner,
+      limit,
+    ]);
     if (rows.length === 0) return 0;
     const results = await Promise.allSettled(
       rows.map((r) =>

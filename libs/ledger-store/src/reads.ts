@@ -12,13 +12,22 @@ export interface WindowTotal {
   unconfirmedNanos: Nanos;
 }
 
-export async function windowTotals(source: DataSource | EntityManager, keys?: readonly { budget: string; window: string }[]): Promise<WindowTotal[]> {
-  const rows: { budget: string; window_id: string; settled_nanos: string; unconfirmed_nanos: string }[] = await source.query(
-    `select budget, window_id, settled_nanos, unconfirmed_nanos from window_spend
+export async function windowTotals(
+  source: DataSource | EntityManager,
+  keys?: readonly { budget: string; window: string }[],
+): Promise<WindowTotal[]> {
+  const rows: { budget: string; window_id: string; settled_nanos: string; unconfirmed_nanos: string }[] =
+    await source.query(
+      `select budget, window_id, settled_nanos, unconfirmed_nanos from window_spend
      ${keys ? 'where (budget, window_id) in (select * from unnest($1::text[], $2::text[]))' : ''} order by budget, window_id`,
-    keys ? [keys.map((k) => k.budget), keys.map((k) => k.window)] : [],
-  );
-  return rows.map((r) => ({ budget: r.budget, window: r.window_id, settledNanos: BigInt(r.settled_nanos), unconfirmedNanos: BigInt(r.unconfirmed_nanos) }));
+      keys ? [keys.map((k) => k.budget), keys.map((k) => k.window)] : [],
+    );
+  return rows.map((r) => ({
+    budget: r.budget,
+    window: r.window_id,
+    settledNanos: BigInt(r.settled_nanos),
+    unconfirmedNanos: BigInt(r.unconfirmed_nanos),
+  }));
 }
 
 export interface OpenAttempt {
@@ -30,17 +39,33 @@ export interface OpenAttempt {
 }
 
 /** What counters are rebuilt from, as of one instant. */
-export async function rebuildSnapshot(source: DataSource): Promise<{ windows: WindowTotal[]; attempts: OpenAttempt[]; limits: Map<string, Nanos> }> {
+export async function rebuildSnapshot(
+  source: DataSource,
+): Promise<{ windows: WindowTotal[]; attempts: OpenAttempt[]; limits: Map<string, Nanos> }> {
   return source.transaction('REPEATABLE READ', async (manager) => {
     const windows = await windowTotals(manager);
-    const attempts: { attempt_id: string; state: 'opened' | 'unconfirmed'; cash: string; full_cost: string; windows: WindowCharge[] }[] = await manager.query(
+    const attempts: {
+      attempt_id: string;
+      state: 'opened' | 'unconfirmed';
+      cash: string;
+      full_cost: string;
+      windows: WindowCharge[];
+    }[] = await manager.query(
       `select attempt_id, state, bound_cash_nanos as cash, bound_full_nanos as full_cost, terms -> 'windows' as windows
        from attempt where state in ('opened', 'unconfirmed')`,
     );
-    const budgets: { id: string; limit_nanos: string }[] = await manager.query(`select id, definition ->> 'limitNanos' as limit_nanos from budget`);
+    const budgets: { id: string; limit_nanos: string }[] = await manager.query(
+      `select id, definition ->> 'limitNanos' as limit_nanos from budget`,
+    );
     return {
       windows,
-      attempts: attempts.map((a) => ({ attemptId: a.attempt_id, state: a.state, boundCashNanos: BigInt(a.cash), boundFullNanos: BigInt(a.full_cost), windows: a.windows })),
+      attempts: attempts.map((a) => ({
+        attemptId: a.attempt_id,
+        state: a.state,
+        boundCashNanos: BigInt(a.cash),
+        boundFullNanos: BigInt(a.full_cost),
+        windows: a.windows,
+      })),
       limits: new Map(budgets.map((b) => [b.id, BigInt(b.limit_nanos)])),
     };
   });
@@ -48,12 +73,19 @@ export async function rebuildSnapshot(source: DataSource): Promise<{ windows: Wi
 
 /** The number of the next epoch; numbers never repeat. */
 export async function nextEpoch(source: DataSource, reason: string): Promise<number> {
-  const [row]: { id: number }[] = await source.query(`insert into epoch (id, reason) select coalesce(max(id), 0) + 1, $1 from epoch returning id`, [reason]);
+  const [row]: { id: number }[] = await source.query(
+    `insert into epoch (id, reason) select coalesce(max(id), 0) + 1, $1 from epoch returning id`,
+    [reason],
+  );
   return row!.id;
 }
 
 /** Opened attempts whose deadline and grace are over: nobody will close them in time. */
-export async function overdueAttempts(source: DataSource, graceMs: number, limit: number): Promise<{ terms: AttemptTerms; worker: string }[]> {
+export async function overdueAttempts(
+  source: DataSource,
+  graceMs: number,
+  limit: number,
+): Promise<{ terms: AttemptTerms; worker: string }[]> {
   const rows = await source.query(
     `select terms, worker from attempt where state = 'opened' and deadline_at < now() - $1 * interval '1 ms' order by deadline_at limit $2`,
     [graceMs, limit],
@@ -62,12 +94,18 @@ export async function overdueAttempts(source: DataSource, graceMs: number, limit
 }
 
 export async function unsettledAttempts(source: DataSource, limit = 10_000): Promise<AttemptEntity[]> {
-  return source.getRepository(AttemptEntity).find({ where: [{ state: 'opened' }, { state: 'unconfirmed' }], order: { reservedAt: 'ASC' }, take: limit });
+  return source
+    .getRepository(AttemptEntity)
+    .find({ where: [{ state: 'opened' }, { state: 'unconfirmed' }], order: { reservedAt: 'ASC' }, take: limit });
 }
 
 export async function attemptsByIds(source: DataSource, ids: readonly string[]): Promise<AttemptEntity[]> {
   if (ids.length === 0) return [];
-  return source.getRepository(AttemptEntity).createQueryBuilder('a').where('a.attempt_id = any(:ids)', { ids }).getMany();
+  return source
+    .getRepository(AttemptEntity)
+    .createQueryBuilder('a')
+    .where('a.attempt_id = any(:ids)', { ids })
+    .getMany();
 }
 
 /** Sum of all accounts; zero, or the ledger is broken. */
@@ -81,14 +119,22 @@ export async function trialBalance(source: DataSource): Promise<{ account: strin
   return rows.map((r) => ({ account: r.account, balanceNanos: BigInt(r.balance) }));
 }
 
-export async function savePriceVersions(source: DataSource, versions: readonly PriceVersion[]): Promise<PriceVersion[]> {
+export async function savePriceVersions(
+  source: DataSource,
+  versions: readonly PriceVersion[],
+): Promise<PriceVersion[]> {
   const fresh: PriceVersion[] = [];
   for (const version of versions) {
     const result = await source
       .createQueryBuilder()
       .insert()
       .into(PriceVersionEntity)
-      .values({ id: version.id, backend: version.backend, effectiveFrom: new Date(version.effectiveFrom), definition: version })
+      .values({
+        id: version.id,
+        backend: version.backend,
+        effectiveFrom: new Date(version.effectiveFrom),
+        definition: version,
+      })
       .orIgnore()
       .returning('id')
       .execute();
@@ -102,5 +148,7 @@ export async function priceVersions(source: DataSource): Promise<PriceVersion[]>
 }
 
 export async function budgets(source: DataSource): Promise<BudgetDefinition[]> {
-  return (await source.getRepository(BudgetEntity).find({ where: { retired: false }, order: { id: 'ASC' } })).map((e) => e.definition);
+  return (await source.getRepository(BudgetEntity).find({ where: { retired: false }, order: { id: 'ASC' } })).map(
+    (e) => e.definition,
+  );
 }

@@ -13,7 +13,10 @@ interface Known extends AttemptEntity {
  * still open or thought free are booked at the line's amount. Confirmed ones that differ are listed, never changed. Importing
  * the same lines again changes nothing.
  */
-export async function reconcile(source: DataSource, request: ReconcileRequest): Promise<{ report: ReconcileReport; settlements: Settlement[] }> {
+export async function reconcile(
+  source: DataSource,
+  request: ReconcileRequest,
+): Promise<{ report: ReconcileReport; settlements: Settlement[] }> {
   const attempts = await findAttempts(source, request);
   const report: ReconcileReport = {
     linesMatched: 0,
@@ -35,12 +38,20 @@ export async function reconcile(source: DataSource, request: ReconcileRequest): 
     report.linesMatched++;
     const billed = BigInt(line.nanoUsd);
     if (billed > BigInt(attempt.boundCashNanos)) {
-      report.aboveBound.push({ attemptId: attempt.attemptId, boundNanos: attempt.boundCashNanos, invoiceNanos: line.nanoUsd });
+      report.aboveBound.push({
+        attemptId: attempt.attemptId,
+        boundNanos: attempt.boundCashNanos,
+        invoiceNanos: line.nanoUsd,
+      });
     }
     if (attempt.charge?.state === 'confirmed') {
       if (attempt.charge.cashNanos !== billed) {
         difference += attempt.charge.cashNanos - billed;
-        report.differences.push({ attemptId: attempt.attemptId, ledgerNanos: attempt.charge.cashNanos.toString(), invoiceNanos: line.nanoUsd });
+        report.differences.push({
+          attemptId: attempt.attemptId,
+          ledgerNanos: attempt.charge.cashNanos.toString(),
+          invoiceNanos: line.nanoUsd,
+        });
       }
       continue;
     }
@@ -72,7 +83,10 @@ function booking(attempt: AttemptEntity, charge: Charge): Booking {
   };
 }
 
-async function findAttempts(source: DataSource, request: ReconcileRequest): Promise<{ byId: Map<string, Known>; byCall: Map<string, Known> }> {
+async function findAttempts(
+  source: DataSource,
+  request: ReconcileRequest,
+): Promise<{ byId: Map<string, Known>; byCall: Map<string, Known> }> {
   const rows = (await source.query(
     `select a.attempt_id as "attemptId", a.provider_call_id as "providerCallId", a.terms, a.worker, a.outcome, a.reserved_at as "reservedAt",
             a.bound_cash_nanos as "boundCashNanos", a.bound_full_nanos as "boundFullNanos", s.state, s.cash_nanos, s.full_nanos
@@ -81,7 +95,10 @@ async function findAttempts(source: DataSource, request: ReconcileRequest): Prom
     [request.provider, request.lines.map((l) => l.clientRequestId).filter(Boolean), request.lines.map((l) => l.callId)],
   )) as (Known & { state: Charge['state'] | null; cash_nanos: string; full_nanos: string })[];
   for (const row of rows) {
-    row.charge = row.state === null ? undefined : ({ state: row.state as Charge['state'], cashNanos: BigInt(row.cash_nanos), fullNanos: BigInt(row.full_nanos) });
+    row.charge =
+      row.state === null
+        ? undefined
+        : { state: row.state as Charge['state'], cashNanos: BigInt(row.cash_nanos), fullNanos: BigInt(row.full_nanos) };
   }
   return {
     byId: new Map(rows.map((r) => [r.attemptId, r])),
@@ -89,7 +106,11 @@ async function findAttempts(source: DataSource, request: ReconcileRequest): Prom
   };
 }
 
-async function keepLines(source: DataSource, request: ReconcileRequest, attempts: Awaited<ReturnType<typeof findAttempts>>): Promise<void> {
+async function keepLines(
+  source: DataSource,
+  request: ReconcileRequest,
+  attempts: Awaited<ReturnType<typeof findAttempts>>,
+): Promise<void> {
   await source.query(
     `insert into invoice_line (provider, call_id, attempt_id, nano_usd, started_at, invoice_id)
      select $1, c, a, n, s, $6 from unnest($2::text[], $3::text[], $4::bigint[], $5::timestamptz[]) as rows(c, a, n, s)
@@ -97,7 +118,9 @@ async function keepLines(source: DataSource, request: ReconcileRequest, attempts
     [
       request.provider,
       request.lines.map((l) => l.callId),
-      request.lines.map((l) => (attempts.byId.get(l.clientRequestId ?? '') ?? attempts.byCall.get(l.callId))?.attemptId ?? null),
+      request.lines.map(
+        (l) => (attempts.byId.get(l.clientRequestId ?? '') ?? attempts.byCall.get(l.callId))?.attemptId ?? null,
+      ),
       request.lines.map((l) => l.nanoUsd),
       request.lines.map((l) => l.startedAt),
       request.invoiceId,
@@ -106,17 +129,28 @@ async function keepLines(source: DataSource, request: ReconcileRequest, attempts
 }
 
 /** A complete invoice without a line for an unconfirmed attempt of its period: the provider did not charge for it. */
-async function releaseWithoutLine(source: DataSource, provider: string, period: { from: string; to: string }): Promise<Settlement[]> {
+async function releaseWithoutLine(
+  source: DataSource,
+  provider: string,
+  period: { from: string; to: string },
+): Promise<Settlement[]> {
   const rows = (await source.query(
     `select a.attempt_id as "attemptId", a.terms, a.worker, a.outcome, a.reserved_at as "reservedAt"
      from attempt a where a.provider = $1 and a.state = 'unconfirmed' and a.reserved_at between $2 and $3
        and not exists (select 1 from invoice_line l where l.attempt_id = a.attempt_id)`,
     [provider, period.from, period.to],
   )) as AttemptEntity[];
-  return book(source, rows.map((row) => booking(row, NOTHING)));
+  return book(
+    source,
+    rows.map((row) => booking(row, NOTHING)),
+  );
 }
 
-async function totals(source: DataSource, provider: string, period: { from: string; to: string }): Promise<NonNullable<ReconcileReport['totals']>> {
+async function totals(
+  source: DataSource,
+  provider: string,
+  period: { from: string; to: string },
+): Promise<NonNullable<ReconcileReport['totals']>> {
   const [row] = (await source.query(
     `select
        (select coalesce(sum(s.cash_nanos), 0)::text from attempt a join attempt_settled s using (attempt_id)

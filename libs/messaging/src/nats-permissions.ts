@@ -109,6 +109,7 @@ function router(config: Pick<MeritorderConfig, 'orgs' | 'backends'>): NatsUser {
       'routing.decision-made.v1.*',
       'inference.result.v1.*.*',
       'dead-letter.v1.*',
+      `${SERVICE_INBOX.router}.>`,
       ...orgInboxes(config),
       ...Object.values(SERVICE_INBOX)
         .filter((p) => p.endsWith('worker'))

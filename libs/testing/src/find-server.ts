@@ -96,7 +96,7 @@ function postgresFolders(): string[] {
       : [];
   return [
     ...versioned('/usr/lib/postgresql', 'bin'),
-    ...[...BREW.map((b) => join(b, '..', 'opt'))].flatMap((opt) =>
+    ...BREW.map((b) => join(b, '..', 'opt')).flatMap((opt) =>
       existsSync(opt)
         ? readdirSync(opt)
             .filter((n) => n.startsWith('postgresql'))

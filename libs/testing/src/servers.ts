@@ -106,9 +106,7 @@ export async function startPostgres(
         .trim()
         .split('\n')
         .at(-1);
-      throw new Error(
-        `initdb failed: ${text}; the folder ${dataDir} must be reachable by the user who runs Postgres`,
-      );
+      throw new Error(`initdb failed: ${text}; the folder ${dataDir} must be reachable by the user who runs Postgres`);
     }
   }
   const server = launch({
@@ -168,7 +166,10 @@ function reachableFolder(wanted: string, owner: { uid: number; gid: number }, lo
     execFileSync('test', ['-x', wanted], { ...owner, stdio: 'ignore', cwd: '/' });
     return wanted;
   } catch {
-    const folder = join('/var/tmp', `meritorder-postgres-${createHash('sha256').update(wanted).digest('hex').slice(0, 12)}`);
+    const folder = join(
+      '/var/tmp',
+      `meritorder-postgres-${createHash('sha256').update(wanted).digest('hex').slice(0, 12)}`,
+    );
     log(`the user who runs Postgres cannot enter ${wanted}; its data is in ${folder}`);
     mkdirSync(folder, { recursive: true });
     return folder;

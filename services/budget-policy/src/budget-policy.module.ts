@@ -13,12 +13,23 @@ import { BUDGET_POLICY, type BudgetPolicyRuntime } from './budget-policy.runtime
 /** The composition root: ports to adapters. */
 export async function budgetPolicyModule({ config, bus, env, readiness }: ServiceContext): Promise<DynamicModule> {
   const log = new Logger('Counters');
-  const database = await connectDatabase(env['DATABASE_URL'] ?? 'postgres://meritorder@127.0.0.1:5432/meritorder', 'meritorder-budget-policy');
-  const counters = await Counters.connect(env['REDIS_URL'] ?? 'redis://127.0.0.1:6379', { onError: (error) => log.warn(`Redis: ${error.message}`) });
+  const database = await connectDatabase(
+    env['DATABASE_URL'] ?? 'postgres://meritorder@127.0.0.1:5432/meritorder',
+    'meritorder-budget-policy',
+  );
+  const counters = await Counters.connect(env['REDIS_URL'] ?? 'redis://127.0.0.1:6379', {
+    onError: (error) => log.warn(`Redis: ${error.message}`),
+  });
   const inForce = await applyBudgets(database, config.budgets.map(budgetFromConfig));
   const bucket = await openBucket(bus, BUCKETS.budgets.name);
   for (const budget of inForce) await putIfChanged(bucket, budget.id, JSON.stringify(budget));
-  const runtime: BudgetPolicyRuntime = { config, bus, database, counters, budgets: new Map(inForce.map((b) => [b.id, b])) };
+  const runtime: BudgetPolicyRuntime = {
+    config,
+    bus,
+    database,
+    counters,
+    budgets: new Map(inForce.map((b) => [b.id, b])),
+  };
   readiness(() => (counters.openEpochId() === undefined ? 'the budget counters are being rebuilt' : undefined));
   return {
     module: class BudgetPolicyModule {

@@ -13,9 +13,16 @@ import { METERING, MeteringRuntime } from './metering.runtime.js';
 /** The composition root: ports to adapters. */
 export async function meteringModule({ config, bus, env }: ServiceContext): Promise<DynamicModule> {
   const log = new Logger('Counters');
-  const database = await connectDatabase(env['DATABASE_URL'] ?? 'postgres://meritorder@127.0.0.1:5432/meritorder', 'meritorder-metering');
-  const counters = await Counters.connect(env['REDIS_URL'] ?? 'redis://127.0.0.1:6379', { onError: (error) => log.warn(`Redis: ${error.message}`) });
-  const versions = config.backends.flatMap((b) => priceVersionsFromConfig(b, (text) => createHash('sha256').update(text).digest('hex')));
+  const database = await connectDatabase(
+    env['DATABASE_URL'] ?? 'postgres://meritorder@127.0.0.1:5432/meritorder',
+    'meritorder-metering',
+  );
+  const counters = await Counters.connect(env['REDIS_URL'] ?? 'redis://127.0.0.1:6379', {
+    onError: (error) => log.warn(`Redis: ${error.message}`),
+  });
+  const versions = config.backends.flatMap((b) =>
+    priceVersionsFromConfig(b, (text) => createHash('sha256').update(text).digest('hex')),
+  );
   const fresh = await savePriceVersions(database, versions);
   await putOutbox(
     database.manager,

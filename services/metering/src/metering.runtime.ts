@@ -1,9 +1,10 @@
 import type { MeritorderConfig, PriceVersion } from '@meritorder/contracts';
 import type { Counters } from '@meritorder/counters';
-import { book, priceVersions, recordOpened } from '@meritorder/ledger-store';
+import { book, keepUntold, priceVersions, recordOpened, type Settlement } from '@meritorder/ledger-store';
 import type { Bus } from '@meritorder/messaging';
 import type { DataSource } from 'typeorm';
 import type { Books } from './application/book-usage.js';
+import { settleHolds } from './application/settle-holds.js';
 
 export const METERING = Symbol('METERING');
 
@@ -19,6 +20,11 @@ export class MeteringRuntime {
     readonly configured: ReadonlySet<string>,
   ) {
     this.books = postgresBooks(database);
+  }
+
+  /** Tells the counters, or keeps what they cannot be told now. After this a message may be acknowledged. */
+  async settle(settlements: readonly Settlement[]): Promise<void> {
+    await keepUntold(this.database, await settleHolds(this.counters, settlements));
   }
 }
 

@@ -9,7 +9,14 @@ export const Invoice = z.looseObject({
   provider: z.string(),
   from: z.iso.datetime(),
   to: z.iso.datetime(),
-  lines: z.array(z.looseObject({ callId: z.string(), clientRequestId: z.string().nullish(), nanoUsd: NanosText, startedAt: z.iso.datetime() })),
+  lines: z.array(
+    z.looseObject({
+      callId: z.string(),
+      clientRequestId: z.string().nullish(),
+      nanoUsd: NanosText,
+      startedAt: z.iso.datetime(),
+    }),
+  ),
 });
 export type Invoice = z.infer<typeof Invoice>;
 
@@ -22,25 +29,49 @@ export async function readInvoice(source: string): Promise<Invoice> {
     text = await response.text();
   } else text = readFileSync(source, 'utf8');
   const parsed = Invoice.safeParse(JSON.parse(text));
-  if (!parsed.success) throw new Error(`${source} is not an invoice: ${parsed.error.issues[0]!.path.join('.')}: ${parsed.error.issues[0]!.message}`);
+  if (!parsed.success)
+    throw new Error(
+      `${source} is not an invoice: ${parsed.error.issues[0]!.path.join('.')}: ${parsed.error.issues[0]!.message}`,
+    );
   return parsed.data;
 }
 
 const CHUNK = 5_000;
 
 /** Sends an invoice to metering in parts; the sum of the parts' reports. */
-export async function importInvoice(operator: NatsConnection, provider: string, invoice: Invoice): Promise<ReconcileReport> {
+export async function importInvoice(
+  operator: NatsConnection,
+  provider: string,
+  invoice: Invoice,
+): Promise<ReconcileReport> {
   const invoiceId = `${provider}/${invoice.from}/${invoice.to}`;
-  const total: ReconcileReport = { linesMatched: 0, confirmedByInvoice: 0, releasedWithoutLine: 0, aboveBound: [], differences: [], confirmedDifferenceNanos: '0', unmatchedLines: [] };
+  const total: ReconcileReport = {
+    linesMatched: 0,
+    confirmedByInvoice: 0,
+    releasedWithoutLine: 0,
+    aboveBound: [],
+    differences: [],
+    confirmedDifferenceNanos: '0',
+    unmatchedLines: [],
+  };
   const parts = Math.max(1, Math.ceil(invoice.lines.length / CHUNK));
   for (let part = 0; part < parts; part++) {
     const request: ReconcileRequest = {
       provider,
       invoiceId,
-      lines: invoice.lines.slice(part * CHUNK, (part + 1) * CHUNK).map((l) => ({ callId: l.callId, clientRequestId: l.clientRequestId ?? null, nanoUsd: l.nanoUsd, startedAt: l.startedAt })),
+      lines: invoice.lines
+        .slice(part * CHUNK, (part + 1) * CHUNK)
+        .map((l) => ({
+          callId: l.callId,
+          clientRequestId: l.clientRequestId ?? null,
+          nanoUsd: l.nanoUsd,
+          startedAt: l.startedAt,
+        })),
       ...(part === parts - 1 ? { complete: { from: invoice.from, to: invoice.to } } : {}),
     };
-    const answer: unknown = (await operator.request(subjects.meteringReconcile(), JSON.stringify(request), { timeout: 120_000 })).json();
+    const answer: unknown = (
+      await operator.request(subjects.meteringReconcile(), JSON.stringify(request), { timeout: 120_000 })
+    ).json();
     const report = ReconcileReport.safeParse(answer);
     if (!report.success) throw new Error(`metering refused the invoice: ${JSON.stringify(answer).slice(0, 300)}`);
     total.linesMatched += report.data.linesMatched;
@@ -49,7 +80,9 @@ export async function importInvoice(operator: NatsConnection, provider: string, 
     total.aboveBound.push(...report.data.aboveBound);
     total.differences.push(...report.data.differences);
     total.unmatchedLines.push(...report.data.unmatchedLines);
-    total.confirmedDifferenceNanos = (BigInt(total.confirmedDifferenceNanos) + BigInt(report.data.confirmedDifferenceNanos)).toString();
+    total.confirmedDifferenceNanos = (
+      BigInt(total.confirmedDifferenceNanos) + BigInt(report.data.confirmedDifferenceNanos)
+    ).toString();
     if (report.data.totals) total.totals = report.data.totals;
   }
   return total;

@@ -15,7 +15,10 @@ program
   .command('estimate')
   .description('what a request would cost, from a table of rates per 1K tokens')
   .requiredOption('--model <name>', 'model of the table')
-  .requiredOption('--rates <file>', 'JSON: model to {provider, inputUsdPer1k, outputUsdPer1k}; "default" serves the rest')
+  .requiredOption(
+    '--rates <file>',
+    'JSON: model to {provider, inputUsdPer1k, outputUsdPer1k}; "default" serves the rest',
+  )
   .option('--text <text>', 'the input; or --input-tokens')
   .option('--input-tokens <n>', 'tokens of the input, counted elsewhere')
   .requiredOption('--max-output <n>', 'most output tokens; with --input-tokens the output tokens')
@@ -46,7 +49,11 @@ program
   .option('--monitor <address>', 'its monitoring endpoint')
   .option('--store <dir>', 'where JetStream keeps its streams', '/data')
   .action((o: { config: string; out: string; secrets: string; listen: string; monitor?: string; store: string }) => {
-    writeNatsConfig(loadConfig(o.config), o.out, o.secrets || `${o.out}/secrets.json`, { listen: o.listen, storeDir: o.store, monitor: o.monitor });
+    writeNatsConfig(loadConfig(o.config), o.out, o.secrets || `${o.out}/secrets.json`, {
+      listen: o.listen,
+      storeDir: o.store,
+      monitor: o.monitor,
+    });
     console.log(`wrote ${o.out}/nats.conf`);
   });
 
@@ -67,7 +74,9 @@ program
   .argument('[file]', 'meritorder.yaml', 'meritorder.yaml')
   .action((file: string) => {
     const config = loadConfig(file);
-    console.log(`${file}: ${config.orgs.length} orgs, ${config.backends.length} backends, ${config.routes.length} routes, ${config.budgets.length} budgets`);
+    console.log(
+      `${file}: ${config.orgs.length} orgs, ${config.backends.length} backends, ${config.routes.length} routes, ${config.budgets.length} budgets`,
+    );
   });
 
 program
@@ -88,9 +97,12 @@ program
   .description('balances of all accounts, and attempts that are not confirmed (DATABASE_URL)')
   .action(async () => {
     const database = await connectDatabase(process.env['DATABASE_URL'] ?? DEFAULT_DATABASE, 'meritorder-cli', 1);
-    for (const { account, balanceNanos } of await trialBalance(database)) console.log(`${account.padEnd(40)} ${nanosToUsd(balanceNanos).padStart(20)} USD`);
+    for (const { account, balanceNanos } of await trialBalance(database))
+      console.log(`${account.padEnd(40)} ${nanosToUsd(balanceNanos).padStart(20)} USD`);
     for (const a of await unsettledAttempts(database)) {
-      console.log(`${a.state} ${a.attemptId} ${a.backend} bound ${nanosToUsd(BigInt(a.boundCashNanos))} USD since ${a.reservedAt.toISOString()}`);
+      console.log(
+        `${a.state} ${a.attemptId} ${a.backend} bound ${nanosToUsd(BigInt(a.boundCashNanos))} USD since ${a.reservedAt.toISOString()}`,
+      );
     }
     await database.destroy();
   });

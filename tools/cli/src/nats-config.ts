@@ -25,7 +25,8 @@ export function natsPasswords(config: MeritorderConfig, file: string): NatsPassw
 function readSecrets(file: string): NatsPasswords {
   try {
     const parsed: unknown = JSON.parse(readFileSync(file, 'utf8'));
-    if (parsed && typeof parsed === 'object' && Object.values(parsed).every((v) => typeof v === 'string')) return parsed as NatsPasswords;
+    if (parsed && typeof parsed === 'object' && Object.values(parsed).every((v) => typeof v === 'string'))
+      return parsed as NatsPasswords;
   } catch (error) {
     throw new Error(`${file} cannot be read as JSON: ${(error as Error).message}`);
   }
@@ -33,7 +34,12 @@ function readSecrets(file: string): NatsPasswords {
 }
 
 /** Writes `nats.conf`, and one file with the password of each user, into a folder. */
-export function writeNatsConfig(config: MeritorderConfig, outDir: string, secretsFile: string, settings: NatsServerSettings): void {
+export function writeNatsConfig(
+  config: MeritorderConfig,
+  outDir: string,
+  secretsFile: string,
+  settings: NatsServerSettings,
+): void {
   const passwords = natsPasswords(config, secretsFile);
   const users = natsUsers(config);
   mkdirSync(outDir, { recursive: true });

@@ -5,7 +5,16 @@ import { nanosToUsd, seededRandom, usdToNanos } from '@meritorder/kernel';
 import type { Stack } from './stack.js';
 
 const SUMMARY_EVERY_MS = 5_000;
-const TOPICS = ['invoices', 'a refund', 'the outage', 'a contract clause', 'the roadmap', 'a stack trace', 'onboarding', 'pricing'];
+const TOPICS = [
+  'invoices',
+  'a refund',
+  'the outage',
+  'a contract clause',
+  'the roadmap',
+  'a stack trace',
+  'onboarding',
+  'pricing',
+];
 
 /** Trace-like traffic of two orgs, and a live summary of what became of it. */
 export class Demo {
@@ -46,10 +55,13 @@ export class Demo {
     if (this.stopped) return;
     const wave = 1 + 0.8 * Math.sin(Date.now() / 20_000);
     const gapMs = (-Math.log(1 - this.random()) / (this.requestsPerSecond * wave)) * 1_000;
-    const timer = setTimeout(() => {
-      void this.send();
-      this.scheduleNext();
-    }, Math.min(gapMs, 10_000));
+    const timer = setTimeout(
+      () => {
+        void this.send();
+        this.scheduleNext();
+      },
+      Math.min(gapMs, 10_000),
+    );
     this.timers = [...this.timers.slice(-3), timer];
   }
 
@@ -65,15 +77,22 @@ export class Demo {
       model: 'auto',
       messages: [
         { role: 'system', content: 'You are a helpful assistant of the company.' },
-        { role: 'user', content: `About ${topic}: ${'context '.repeat(words)}Write ${20 + Math.floor(this.random() * 180)} words.` },
+        {
+          role: 'user',
+          content: `About ${topic}: ${'context '.repeat(words)}Write ${20 + Math.floor(this.random() * 180)} words.`,
+        },
       ],
       max_tokens: 512,
-      ...(needsTools ? { tools: [{ type: 'function', function: { name: 'look_up', parameters: { type: 'object' } } }] } : {}),
+      ...(needsTools
+        ? { tools: [{ type: 'function', function: { name: 'look_up', parameters: { type: 'object' } } }] }
+        : {}),
       metadata: department ? { department } : {},
     };
     this.sent++;
     try {
-      const reply = await this.connections[which]!.request(`inference.request.v1.${org.id}`, JSON.stringify(body), { timeout: 120_000 });
+      const reply = await this.connections[which]!.request(`inference.request.v1.${org.id}`, JSON.stringify(body), {
+        timeout: 120_000,
+      });
       const answer = reply.json<{ meritorder?: Receipt; error?: { code: string } }>();
       if (answer.meritorder) {
         const { backend, cost } = answer.meritorder;
@@ -102,8 +121,13 @@ export class Demo {
         return `${w.budget} ${share.toFixed(1)} %`;
       })
       .sort();
-    const list = (map: Map<string, number>): string => [...map].sort(([a], [b]) => (a < b ? -1 : 1)).map(([k, n]) => `${k} ${n}`).join(', ');
-    if (this.lines++ % 12 === 0) console.log('   sent  answered   cash USD    with own hardware   where it went | refused | budgets used');
+    const list = (map: Map<string, number>): string =>
+      [...map]
+        .sort(([a], [b]) => (a < b ? -1 : 1))
+        .map(([k, n]) => `${k} ${n}`)
+        .join(', ');
+    if (this.lines++ % 12 === 0)
+      console.log('   sent  answered   cash USD    with own hardware   where it went | refused | budgets used');
     console.log(
       `${String(this.sent).padStart(7)} ${String(this.answered).padStart(9)} ${dollars(this.cashNanos).padStart(10)} ${dollars(this.fullNanos).padStart(12)}` +
         `           ${list(this.byBackend)}${this.refusals.size > 0 ? ` | ${list(this.refusals)}` : ''}${spent.length > 0 ? ` | ${spent.join(', ')}` : ''}`,

@@ -24,7 +24,8 @@ const port = (name: string, fallback: number): number => {
   return value;
 };
 const started = Date.now();
-const say = (line: string): void => console.log(`[${((Date.now() - started) / 1_000).toFixed(1).padStart(5)} s] ${line}`);
+const say = (line: string): void =>
+  console.log(`[${((Date.now() - started) / 1_000).toFixed(1).padStart(5)} s] ${line}`);
 
 let stack: Stack | undefined;
 let demo: Demo | undefined;
@@ -41,7 +42,8 @@ async function stop(code: number): Promise<void> {
   say('stopped');
   process.exit(code);
 }
-for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => void stop(signal === 'SIGINT' ? 130 : 0));
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+  process.on(signal, () => void stop(signal === 'SIGINT' ? 130 : 0));
 
 try {
   const configFile = resolve(options.config);
@@ -52,12 +54,24 @@ try {
     cacheDir: join(dataDir, 'servers'),
     log: say,
     supervise: true,
-    ports: { nats: port('MERITORDER_NATS_PORT', 14_222), redis: port('MERITORDER_REDIS_PORT', 16_379), postgres: port('MERITORDER_POSTGRES_PORT', 15_432) },
-    external: { nats: env['NATS_URL'], redis: env['REDIS_URL'], database: env['DATABASE_URL'], natsSecrets: env['MERITORDER_NATS_SECRETS'] },
+    ports: {
+      nats: port('MERITORDER_NATS_PORT', 14_222),
+      redis: port('MERITORDER_REDIS_PORT', 16_379),
+      postgres: port('MERITORDER_POSTGRES_PORT', 15_432),
+    },
+    external: {
+      nats: env['NATS_URL'],
+      redis: env['REDIS_URL'],
+      database: env['DATABASE_URL'],
+      natsSecrets: env['MERITORDER_NATS_SECRETS'],
+    },
   });
   if (options.demo) {
     say('starting simulated providers: openai (18081) and the GPU host gpu-1 (18082)');
-    for (const [file, at] of [['cloud', port('SIMULATOR_CLOUD_PORT', 18_081)], ['gpu', port('SIMULATOR_GPU_PORT', 18_082)]] as const) {
+    for (const [file, at] of [
+      ['cloud', port('SIMULATOR_CLOUD_PORT', 18_081)],
+      ['gpu', port('SIMULATOR_GPU_PORT', 18_082)],
+    ] as const) {
       simulators.push(await startSimulator(join(WORKSPACE, 'tools/launcher/demo', `${file}.yaml`), at));
     }
   }

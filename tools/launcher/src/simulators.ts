@@ -10,10 +10,14 @@ export interface Simulator {
 
 /** Starts the provider simulator as the separate program that it is. */
 export async function startSimulator(configFile: string, port: number): Promise<Simulator> {
-  const child = spawn(process.execPath, [join(WORKSPACE, 'tools/provider-simulator/dist/main.js'), '--config', configFile, '--port', String(port)], {
-    detached: true,
-    stdio: ['pipe', 'pipe', 'pipe'],
-  });
+  const child = spawn(
+    process.execPath,
+    [join(WORKSPACE, 'tools/provider-simulator/dist/main.js'), '--config', configFile, '--port', String(port)],
+    {
+      detached: true,
+      stdio: ['pipe', 'pipe', 'pipe'],
+    },
+  );
   let text = '';
   const url = await new Promise<string>((resolve, reject) => {
     const hear = (data: Buffer): void => {
@@ -23,7 +27,9 @@ export async function startSimulator(configFile: string, port: number): Promise<
     };
     child.stdout.on('data', hear);
     child.stderr.on('data', (data: Buffer) => (text += data.toString()));
-    child.once('exit', () => reject(new Error(`the provider simulator ended at its start: ${text.trim().split('\n')[0]}`)));
+    child.once('exit', () =>
+      reject(new Error(`the provider simulator ended at its start: ${text.trim().split('\n')[0]}`)),
+    );
   });
   process.once('exit', () => child.kill('SIGKILL'));
   return { url, child, stop: () => stopChild(child) };

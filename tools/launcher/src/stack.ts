@@ -6,7 +6,15 @@ import { natsPasswords, writeNatsConfig, type NatsPasswords } from '@meritorder/
 import { loadConfig, orgInboxPrefix, type MeritorderConfig } from '@meritorder/contracts';
 import { migrate } from '@meritorder/ledger-store';
 import { busOn, ensureTopology, natsServerConfig, natsUsers, orgUser, SERVICE_INBOX } from '@meritorder/messaging';
-import { freePort, lastLines, startNats, startPostgres, startRedis, UNSAFE_POSTGRES, type RunningServer } from '@meritorder/testing';
+import {
+  freePort,
+  lastLines,
+  startNats,
+  startPostgres,
+  startRedis,
+  UNSAFE_POSTGRES,
+  type RunningServer,
+} from '@meritorder/testing';
 
 export const WORKSPACE = resolve(import.meta.dirname, '../../..');
 
@@ -22,7 +30,12 @@ export interface StackOptions {
   /** Instances of each service; default one, and one local-worker per host of the configuration. */
   instances?: Partial<Record<ServiceName, number>>;
   /** Servers that exist already. */
-  external?: { nats?: string | undefined; redis?: string | undefined; database?: string | undefined; natsSecrets?: string | undefined };
+  external?: {
+    nats?: string | undefined;
+    redis?: string | undefined;
+    database?: string | undefined;
+    natsSecrets?: string | undefined;
+  };
   /** Environment of the services. */
   env?: Record<string, string>;
   /** Faster and unsafe against a power cut: for tests. */
@@ -74,7 +87,9 @@ export class Stack {
     chmodSync(dataDir, 0o755);
     const common = { cacheDir, log };
     this.passwords = external?.nats
-      ? external.natsSecrets ? natsPasswords(this.config, external.natsSecrets) : undefined
+      ? external.natsSecrets
+        ? natsPasswords(this.config, external.natsSecrets)
+        : undefined
       : natsPasswords(this.config, join(dataDir, 'nats', 'secrets.json'));
     const started = await Promise.allSettled([
       external?.nats
@@ -83,14 +98,26 @@ export class Stack {
             ...common,
             dataDir: join(dataDir, 'nats'),
             port: ports?.nats,
-            config: (port, storeDir) => natsServerConfig(natsUsers(this.config), this.passwords!, { listen: `127.0.0.1:${port}`, storeDir }),
+            config: (port, storeDir) =>
+              natsServerConfig(natsUsers(this.config), this.passwords!, { listen: `127.0.0.1:${port}`, storeDir }),
           }),
       external?.redis
         ? undefined
-        : startRedis({ ...common, dataDir: join(dataDir, 'redis'), port: ports?.redis, args: unsafe ? [] : ['--appendonly', 'yes'] }),
+        : startRedis({
+            ...common,
+            dataDir: join(dataDir, 'redis'),
+            port: ports?.redis,
+            args: unsafe ? [] : ['--appendonly', 'yes'],
+          }),
       external?.database
         ? undefined
-        : startPostgres({ ...common, dataDir: join(dataDir, 'postgres'), port: ports?.postgres, database: 'meritorder', args: unsafe ? UNSAFE_POSTGRES : [] }),
+        : startPostgres({
+            ...common,
+            dataDir: join(dataDir, 'postgres'),
+            port: ports?.postgres,
+            database: 'meritorder',
+            args: unsafe ? UNSAFE_POSTGRES : [],
+          }),
     ]);
     const [nats, redis, postgres] = started.map((s) => (s.status === 'fulfilled' ? s.value : undefined));
     this.nats = { url: external?.nats ?? nats?.url ?? '', ...(nats ? { server: nats } : {}) };
@@ -99,7 +126,10 @@ export class Stack {
     const failed = started.find((s) => s.status === 'rejected');
     if (failed) throw failed.reason;
     if (!external?.nats) {
-      writeNatsConfig(this.config, join(dataDir, 'nats', 'generated'), join(dataDir, 'nats', 'secrets.json'), { listen: this.nats.url.slice(7), storeDir: join(dataDir, 'nats', 'jetstream') });
+      writeNatsConfig(this.config, join(dataDir, 'nats', 'generated'), join(dataDir, 'nats', 'secrets.json'), {
+        listen: this.nats.url.slice(7),
+        storeDir: join(dataDir, 'nats', 'jetstream'),
+      });
     }
   }
 
@@ -136,23 +166,27 @@ export class Stack {
     const logFile = join(dataDir, 'logs', `${name}-${index}.log`);
     const output = createWriteStream(logFile, { flags: 'a' });
     const needsStores = name === 'router' || name === 'metering' || name === 'budget-policy';
-    const child = spawn(process.execPath, ['--enable-source-maps', join(WORKSPACE, 'services', name, 'dist', 'main.js')], {
-      // A group of its own: Ctrl-C in the terminal reaches the launcher alone.
-      detached: true,
-      stdio: ['pipe', 'pipe', 'pipe'],
-      env: {
-        ...baseEnv(),
-        ...env,
-        ...extraEnv,
-        MERITORDER_CONFIG: configFile,
-        MERITORDER_PARENT_PIPE: '1',
-        HEALTH_PORT: String(healthPort),
-        NATS_URL: this.nats.url,
-        ...(this.passwords ? { NATS_USER: name, NATS_PASSWORD: this.passwords[name]! } : {}),
-        ...(needsStores ? { REDIS_URL: this.redis.url } : {}),
-        ...(name === 'metering' || name === 'budget-policy' ? { DATABASE_URL: this.database.url } : {}),
+    const child = spawn(
+      process.execPath,
+      ['--enable-source-maps', join(WORKSPACE, 'services', name, 'dist', 'main.js')],
+      {
+        // A group of its own: Ctrl-C in the terminal reaches the launcher alone.
+        detached: true,
+        stdio: ['pipe', 'pipe', 'pipe'],
+        env: {
+          ...baseEnv(),
+          ...env,
+          ...extraEnv,
+          MERITORDER_CONFIG: configFile,
+          MERITORDER_PARENT_PIPE: '1',
+          HEALTH_PORT: String(healthPort),
+          NATS_URL: this.nats.url,
+          ...(this.passwords ? { NATS_USER: name, NATS_PASSWORD: this.passwords[name]! } : {}),
+          ...(needsStores ? { REDIS_URL: this.redis.url } : {}),
+          ...(name === 'metering' || name === 'budget-policy' ? { DATABASE_URL: this.database.url } : {}),
+        },
       },
-    });
+    );
     child.stdin!.on('error', () => {});
     child.stdout!.pipe(output, { end: false });
     child.stderr!.pipe(output, { end: false });
@@ -175,11 +209,21 @@ export class Stack {
   }
 
   async connectOperator(): Promise<NatsConnection> {
-    return connect({ servers: this.nats.url, ...this.credentials('operator'), inboxPrefix: SERVICE_INBOX.operator, name: 'operator' });
+    return connect({
+      servers: this.nats.url,
+      ...this.credentials('operator'),
+      inboxPrefix: SERVICE_INBOX.operator,
+      name: 'operator',
+    });
   }
 
   async connectOrg(org: string): Promise<NatsConnection> {
-    return connect({ servers: this.nats.url, ...this.credentials(orgUser(org)), inboxPrefix: orgInboxPrefix(org), name: `app-${org}` });
+    return connect({
+      servers: this.nats.url,
+      ...this.credentials(orgUser(org)),
+      inboxPrefix: orgInboxPrefix(org),
+      name: `app-${org}`,
+    });
   }
 
   credentials(user: string): { user?: string; pass?: string } {
@@ -221,7 +265,9 @@ export async function stopChild(child: ChildProcess, limitMs = 30_000): Promise<
 
 /** Nothing of npm's own environment reaches a service. */
 function baseEnv(): Record<string, string> {
-  return Object.fromEntries(Object.entries(process.env).filter(([name, value]) => value !== undefined && !/^npm_/i.test(name))) as Record<string, string>;
+  return Object.fromEntries(
+    Object.entries(process.env).filter(([name, value]) => value !== undefined && !/^npm_/i.test(name)),
+  ) as Record<string, string>;
 }
 
 /** Writes a configuration for a stack that a program makes up. */

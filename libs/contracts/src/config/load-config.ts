@@ -11,7 +11,11 @@ export class ConfigError extends Error {
  * Parses and checks a configuration. `${NAME}` and `${NAME:-default}` are taken from the environment.
  * @throws ConfigError with one line per problem (at most ten).
  */
-export function parseConfig(text: string, file: string, env: Record<string, string | undefined> = process.env): MeritorderConfig {
+export function parseConfig(
+  text: string,
+  file: string,
+  env: Record<string, string | undefined> = process.env,
+): MeritorderConfig {
   const lines = new LineCounter();
   const document = parseDocument(substitute(text, file, env), { lineCounter: lines, uniqueKeys: true });
   const broken = document.errors[0];
@@ -45,9 +49,13 @@ export function loadConfig(file: string): MeritorderConfig {
 }
 
 function substitute(text: string, file: string, env: Record<string, string | undefined>): string {
-  return text.replace(/\$\{([A-Z][A-Z0-9_]*)(?::-([^}\n]*))?\}/g, (_whole, name: string, otherwise: string | undefined) => {
-    const value = env[name] ?? otherwise;
-    if (value === undefined) throw new ConfigError(`${file}: \${${name}} is not in the environment and has no default`);
-    return value;
-  });
+  return text.replace(
+    /\$\{([A-Z][A-Z0-9_]*)(?::-([^}\n]*))?\}/g,
+    (_whole, name: string, otherwise: string | undefined) => {
+      const value = env[name] ?? otherwise;
+      if (value === undefined)
+        throw new ConfigError(`${file}: \${${name}} is not in the environment and has no default`);
+      return value;
+    },
+  );
 }

@@ -1,4 +1,4 @@
-import { isSlug, usdPerMillionToPicos, usdToNanos } from '@meritorder/kernel';
+import { usdPerMillionToPicos, usdToNanos } from '@meritorder/kernel';
 import { z } from 'zod';
 import { SELECTOR_KEYS, WindowKind } from '../internal/budget-definition.v1.js';
 import { AttributionValue, Basis, Slug } from '../primitives.js';
@@ -236,8 +236,7 @@ export type LimitsConfig = MeritorderConfig['limits'];
 
 function isTimeZone(text: string): boolean {
   try {
-    new Intl.DateTimeFormat('en', { timeZone: text });
-    return !isSlug(text) || text === 'utc' || !/^\d/.test(text);
+    return new Intl.DateTimeFormat('en', { timeZone: text }).resolvedOptions().timeZone !== '';
   } catch {
     return false;
   }

@@ -79,6 +79,14 @@ export class Books1764000000000 implements MigrationInterface {
         primary key (budget, window_id)
       );
 
+      -- What the counters could not be told while admission was closed.
+      create table untold_settlement (
+        attempt_id text primary key,
+        state text not null check (state in ('confirmed', 'free', 'unconfirmed')),
+        cash_nanos bigint not null,
+        full_nanos bigint not null
+      );
+
       create table invoice_line (
         provider text not null,
         call_id text not null,
@@ -137,7 +145,7 @@ export class Books1764000000000 implements MigrationInterface {
 
   async down(runner: QueryRunner): Promise<void> {
     await runner.query(`
-      drop table lease, epoch, outbox, threshold_crossing, budget, invoice_line, window_spend, ledger_entry, attempt_settled, attempt, price_version;
+      drop table untold_settlement, lease, epoch, outbox, threshold_crossing, budget, invoice_line, window_spend, ledger_entry, attempt_settled, attempt, price_version;
       drop function refuse_change;
     `);
   }

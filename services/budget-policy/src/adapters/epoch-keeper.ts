@@ -7,7 +7,7 @@ import { rebuildCounters } from '../application/rebuild-counters.js';
 import { BUDGET_POLICY, type BudgetPolicyRuntime } from '../budget-policy.runtime.js';
 
 const EVERY_MS = 200;
-const LEASE_MS = 15_000;
+const LEASE_MS = 4_000;
 
 /** Watches the epoch of the counters and rebuilds them when it is gone; expires holds that were never opened. */
 @Injectable()
@@ -16,8 +16,12 @@ export class EpochKeeper implements OnApplicationBootstrap, OnApplicationShutdow
   private readonly holder = newId();
   private stopped = false;
   private loop: Promise<void> | undefined;
-  private readonly rebuilds = meter().createCounter('meritorder_counter_rebuilds', { description: 'Times the budget counters were rebuilt' });
-  private readonly expired = meter().createCounter('meritorder_holds_expired', { description: 'Holds that ended with their lease, never opened' });
+  private readonly rebuilds = meter().createCounter('meritorder_counter_rebuilds', {
+    description: 'Times the budget counters were rebuilt',
+  });
+  private readonly expired = meter().createCounter('meritorder_holds_expired', {
+    description: 'Holds that ended with their lease, never opened',
+  });
 
   constructor(@Inject(BUDGET_POLICY) private readonly policy: BudgetPolicyRuntime) {}
 
@@ -51,7 +55,11 @@ export class EpochKeeper implements OnApplicationBootstrap, OnApplicationShutdow
       if (ended.length > 0) this.expired.add(ended.length);
       return;
     }
-    const reason = !epoch ? 'the counters are empty' : epoch.runId !== runId ? 'another Redis answers' : `the epoch is ${epoch.state}`;
+    const reason = !epoch
+      ? 'the counters are empty'
+      : epoch.runId !== runId
+        ? 'another Redis answers'
+        : `the epoch is ${epoch.state}`;
     await this.rebuild(reason);
   }
 
@@ -67,7 +75,9 @@ export class EpochKeeper implements OnApplicationBootstrap, OnApplicationShutdow
         meteringFloor: async () => {
           const info = await manager.consumers.info(STREAMS.usage.name, DURABLES.metering);
           // Nothing waiting and nothing in hand is a floor at the end of the stream.
-          return info.num_pending === 0 && info.num_ack_pending === 0 ? info.delivered.stream_seq : info.ack_floor.stream_seq;
+          return info.num_pending === 0 && info.num_ack_pending === 0
+            ? info.delivered.stream_seq
+            : info.ack_floor.stream_seq;
         },
         nextEpoch: (why) => nextEpoch(database, why),
         beginEpoch: (id) => counters.beginEpoch(id),
@@ -77,7 +87,8 @@ export class EpochKeeper implements OnApplicationBootstrap, OnApplicationShutdow
         openEpoch: (id, windows) => counters.openEpoch(id, windows),
         dropOldEpochs: (id) => counters.dropOldEpochs(id),
         pause: async () => {
-          if (this.stopped || !(await acquireLease(database, 'epoch', this.holder, LEASE_MS))) throw new Error('the lease was lost');
+          if (this.stopped || !(await acquireLease(database, 'epoch', this.holder, LEASE_MS)))
+            throw new Error('the lease was lost');
           await new Promise((r) => setTimeout(r, 50));
         },
       },
@@ -85,6 +96,8 @@ export class EpochKeeper implements OnApplicationBootstrap, OnApplicationShutdow
     );
     if (!rebuilt) return this.log.warn('the rebuild was overtaken; trying again');
     this.rebuilds.add(1);
-    this.log.log(`epoch ${rebuilt.epochId} is open after ${Date.now() - started} ms: ${rebuilt.windows} windows, ${rebuilt.holds} attempts in flight or unconfirmed`);
+    this.log.log(
+      `epoch ${rebuilt.epochId} is open after ${Date.now() - started} ms: ${rebuilt.windows} windows, ${rebuilt.holds} attempts in flight or unconfirmed`,
+    );
   }
 }

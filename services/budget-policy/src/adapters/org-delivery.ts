@@ -59,7 +59,8 @@ export class OrgDelivery implements OnApplicationBootstrap, OnApplicationShutdow
     const id = newId();
     const ack = subjects.deliveryAck(org, subscriber, id);
     const h = headers();
-    for (const key of delivery.headers?.keys() ?? []) if (!key.startsWith('Nats-')) h.set(key, delivery.headers!.get(key));
+    for (const key of delivery.headers?.keys() ?? [])
+      if (!key.startsWith('Nats-')) h.set(key, delivery.headers!.get(key));
     h.set('Meritorder-Subject', delivery.subject);
     h.set('Meritorder-Delivery', String(delivery.deliveryCount));
     const answered = new Promise<boolean>((resolve) => {

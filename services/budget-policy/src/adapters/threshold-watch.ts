@@ -1,7 +1,16 @@
 import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import { BUCKETS, DURABLES, STREAMS, type EventType } from '@meritorder/contracts';
 import { recordCrossings, relayOutbox, windowTotals } from '@meritorder/ledger-store';
-import { contextOf, openBucket, PoisonMessage, putIfChanged, runConsumer, type Delivery, type EventBody, type RunningConsumer } from '@meritorder/messaging';
+import {
+  contextOf,
+  openBucket,
+  PoisonMessage,
+  putIfChanged,
+  runConsumer,
+  type Delivery,
+  type EventBody,
+  type RunningConsumer,
+} from '@meritorder/messaging';
 import { decideThresholds } from '../application/decide-thresholds.js';
 import { BUDGET_POLICY, type BudgetPolicyRuntime } from '../budget-policy.runtime.js';
 
@@ -69,7 +78,8 @@ export class ThresholdWatch implements OnApplicationBootstrap, OnApplicationShut
     const { bus, database } = this.policy;
     await relayOutbox(database, 'budget-policy', BATCH, async (row) => {
       // The stream forgets message ids after its window; a relay that was down for longer looks before it speaks.
-      if (Date.now() - Date.parse(row.occurredAt) > 60_000 && (await this.isPublished(row.subject, row.messageId))) return;
+      if (Date.now() - Date.parse(row.occurredAt) > 60_000 && (await this.isPublished(row.subject, row.messageId)))
+        return;
       await bus.publishEvent({
         type: row.type,
         subject: row.subject,
@@ -85,10 +95,12 @@ export class ThresholdWatch implements OnApplicationBootstrap, OnApplicationShut
     const manager = await this.policy.bus.manager();
     let sequence = 1;
     for (;;) {
-      const found = await manager.streams.getMessage(STREAMS.events.name, nextOf(subject, sequence)).catch((error: Error) => {
-        if (/no message found/i.test(error.message)) return null;
-        throw error;
-      });
+      const found = await manager.streams
+        .getMessage(STREAMS.events.name, nextOf(subject, sequence))
+        .catch((error: Error) => {
+          if (/no message found/i.test(error.message)) return null;
+          throw error;
+        });
       if (!found) return false;
       if (found.header?.get('ce-id') === messageId) return true;
       sequence = found.seq + 1;

@@ -3,7 +3,13 @@ import type { Nanos } from '@meritorder/kernel';
 
 export interface Snapshot {
   windows: { budget: string; window: string; settledNanos: Nanos; unconfirmedNanos: Nanos }[];
-  attempts: { attemptId: string; state: 'opened' | 'unconfirmed'; boundCashNanos: Nanos; boundFullNanos: Nanos; windows: LoadedHold['windows'] }[];
+  attempts: {
+    attemptId: string;
+    state: 'opened' | 'unconfirmed';
+    boundCashNanos: Nanos;
+    boundFullNanos: Nanos;
+    windows: LoadedHold['windows'];
+  }[];
   limits: ReadonlyMap<string, Nanos>;
 }
 
@@ -32,7 +38,10 @@ const CHUNK = 1_000;
  * Once the old epoch is closed no hold can be opened, so every attempt that can have reached a backend was published before:
  * it lies below the last sequence number noted now. When metering has committed up to there, the books know them all.
  */
-export async function rebuildCounters(ports: RebuildPorts, reason: string): Promise<{ epochId: number; windows: number; holds: number } | undefined> {
+export async function rebuildCounters(
+  ports: RebuildPorts,
+  reason: string,
+): Promise<{ epochId: number; windows: number; holds: number } | undefined> {
   await ports.closeEpoch();
   const watermark = await ports.lastUsageSequence();
   while ((await ports.meteringFloor()) < watermark) await ports.pause();
@@ -56,7 +65,15 @@ export function countersOf(snapshot: Snapshot): { windows: WindowCounters[]; hol
     if (!counters) {
       // A retired budget has no limit in force; nothing is reserved on it any more.
       const limitNanos = snapshot.limits.get(budget) ?? 0n;
-      counters = { budget, window, limitNanos, settledNanos: 0n, unconfirmedNanos: 0n, reservedNanos: 0n, peakNanos: 0n };
+      counters = {
+        budget,
+        window,
+        limitNanos,
+        settledNanos: 0n,
+        unconfirmedNanos: 0n,
+        reservedNanos: 0n,
+        peakNanos: 0n,
+      };
       windows.set(key, counters);
     }
     return counters;
@@ -72,7 +89,13 @@ export function countersOf(snapshot: Snapshot): { windows: WindowCounters[]; hol
         at(budget, window).reservedNanos += basis === 'cash' ? attempt.boundCashNanos : attempt.boundFullNanos;
       }
     }
-    return { attemptId: attempt.attemptId, state: attempt.state, cashNanos: attempt.boundCashNanos, fullNanos: attempt.boundFullNanos, windows: attempt.windows };
+    return {
+      attemptId: attempt.attemptId,
+      state: attempt.state,
+      cashNanos: attempt.boundCashNanos,
+      fullNanos: attempt.boundFullNanos,
+      windows: attempt.windows,
+    };
   });
   return { windows: [...windows.values()], holds };
 }

@@ -1,13 +1,14 @@
 import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import { BUCKETS, type EventType } from '@meritorder/contracts';
 import { contextOf, openBucket, putIfChanged, type EventBody } from '@meritorder/messaging';
-import { overdueAttempts, priceVersions, relayOutbox } from '@meritorder/ledger-store';
+import { overdueAttempts, priceVersions, relayOutbox, tellUntold } from '@meritorder/ledger-store';
 import { unconfirmedCharge } from '../application/charge-of.js';
 import { settleHolds } from '../application/settle-holds.js';
 import { METERING, type MeteringRuntime } from '../metering.runtime.js';
 
 const RELAY_EVERY_MS = 50;
 const SWEEP_EVERY_MS = 1_000;
+const UNTOLD_EVERY_MS = 100;
 const BATCH = 200;
 
 /** What metering does by itself: publish what it booked, and charge attempts that nobody closed. */
@@ -22,6 +23,7 @@ export class PeriodicWork implements OnApplicationBootstrap, OnApplicationShutdo
   onApplicationBootstrap(): void {
     this.loops.push(this.loop('outbox', RELAY_EVERY_MS, () => this.relay()));
     this.loops.push(this.loop('overdue attempts', SWEEP_EVERY_MS, () => this.sweep()));
+    this.loops.push(this.loop('untold settlements', UNTOLD_EVERY_MS, () => this.tellUntold()));
     this.loops.push(this.loop('prices', 5_000, () => this.publishPrices()));
   }
 
@@ -47,7 +49,7 @@ export class PeriodicWork implements OnApplicationBootstrap, OnApplicationShutdo
 
   /** An opened attempt that nobody closed in time becomes an unconfirmed charge at its bound. */
   private async sweep(): Promise<boolean> {
-    const { database, books, counters, config } = this.metering;
+    const { database, books, config } = this.metering;
     const overdue = await overdueAttempts(database, config.limits.unconfirmedGraceMs, BATCH);
     const settlements = await books.book(
       overdue.map(({ terms, worker }) => ({
@@ -59,12 +61,16 @@ export class PeriodicWork implements OnApplicationBootstrap, OnApplicationShutdo
         occurredAt: new Date().toISOString(),
       })),
     );
-    for (const s of settlements) if (s.changed) this.log.warn(`attempt ${s.attemptId} was never closed: booked as unconfirmed at its bound`);
-    await settleHolds(counters, settlements, async () => {
-      await new Promise((r) => setTimeout(r, 50));
-      return !this.stop.signal.aborted;
-    });
+    for (const s of settlements)
+      if (s.changed) this.log.warn(`attempt ${s.attemptId} was never closed: booked as unconfirmed at its bound`);
+    await this.metering.settle(settlements);
     return overdue.length === BATCH;
+  }
+
+  private async tellUntold(): Promise<boolean> {
+    const { counters, database } = this.metering;
+    if (counters.openEpochId() === undefined) return false;
+    return (await tellUntold(database, BATCH, (settlements) => settleHolds(counters, settlements))) === BATCH;
   }
 
   /** The bucket says what the books say, also after somebody emptied it. */
@@ -73,7 +79,9 @@ export class PeriodicWork implements OnApplicationBootstrap, OnApplicationShutdo
     const bucket = await openBucket(bus, BUCKETS.prices.name);
     const versions = await priceVersions(database);
     for (const backend of config.backends) {
-      const own = versions.filter((v) => v.backend === backend.id && this.metering.configured.has(v.id)).sort((a, b) => (a.effectiveFrom < b.effectiveFrom ? -1 : 1));
+      const own = versions
+        .filter((v) => v.backend === backend.id && this.metering.configured.has(v.id))
+        .sort((a, b) => (a.effectiveFrom < b.effectiveFrom ? -1 : 1));
       await putIfChanged(bucket, backend.id, JSON.stringify(own));
     }
     return false;

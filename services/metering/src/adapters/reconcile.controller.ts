@@ -4,7 +4,6 @@ import { ReconcileRequest } from '@meritorder/contracts';
 import { reconcile } from '@meritorder/ledger-store';
 import { decodeJson, SERVICE_INBOX } from '@meritorder/messaging';
 import { NatsContext } from '@meritorder/service-kit';
-import { settleHolds } from '../application/settle-holds.js';
 import { METERING, type MeteringRuntime } from '../metering.runtime.js';
 
 /** `metering.reconcile`: an operator imports a provider's invoice. */
@@ -19,10 +18,7 @@ export class ReconcileController {
     if (!message.reply?.startsWith(`${SERVICE_INBOX.operator}.`)) return;
     try {
       const { report, settlements } = await reconcile(this.metering.database, decodeJson(ReconcileRequest, data));
-      await settleHolds(this.metering.counters, settlements, async () => {
-        await new Promise((r) => setTimeout(r, 50));
-        return true;
-      });
+      await this.metering.settle(settlements);
       message.respond(JSON.stringify(report));
     } catch (error) {
       this.log.error(`reconcile: ${(error as Error).stack}`);

@@ -4,7 +4,6 @@ import { PoisonMessage, runConsumer, traceparentOf, type Delivery, type RunningC
 import { meter, tracer } from '@meritorder/telemetry';
 import { SpanKind, trace, type Span } from '@opentelemetry/api';
 import { bookUsage, UnknownPriceVersion, type ClosedAttempt } from '../application/book-usage.js';
-import { settleHolds } from '../application/settle-holds.js';
 import { METERING, type MeteringRuntime } from '../metering.runtime.js';
 
 const MAX_BATCH = 200;
@@ -14,8 +13,9 @@ const MAX_BATCH = 200;
 export class UsageConsumer implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly log = new Logger(UsageConsumer.name);
   private consumer: RunningConsumer | undefined;
-  private stopping = false;
-  private readonly booked = meter().createCounter('meritorder_attempts_booked', { description: 'Attempts booked, by state' });
+  private readonly booked = meter().createCounter('meritorder_attempts_booked', {
+    description: 'Attempts booked, by state',
+  });
 
   constructor(@Inject(METERING) private readonly metering: MeteringRuntime) {}
 
@@ -33,7 +33,6 @@ export class UsageConsumer implements OnApplicationBootstrap, OnApplicationShutd
   }
 
   async onApplicationShutdown(): Promise<void> {
-    this.stopping = true;
     await this.consumer?.drain();
   }
 
@@ -44,7 +43,12 @@ export class UsageConsumer implements OnApplicationBootstrap, OnApplicationShutd
       try {
         const event = delivery.decode(['usage.attempt-opened.v1', 'usage.attempt-closed.v1']);
         if (event.type === 'usage.attempt-opened.v1') opened.push(event.data as UsageAttemptOpenedV1);
-        else closed.push({ event: event.data as ClosedAttempt['event'], traceparent: traceparentOf(delivery.context), delivery });
+        else
+          closed.push({
+            event: event.data as ClosedAttempt['event'],
+            traceparent: traceparentOf(delivery.context),
+            delivery,
+          });
       } catch (error) {
         if (!(error instanceof PoisonMessage)) throw error;
         this.log.error(`usage message ${delivery.streamSequence} goes to the dead letters: ${error.message}`);
@@ -57,8 +61,7 @@ export class UsageConsumer implements OnApplicationBootstrap, OnApplicationShutd
     try {
       const settlements = await bookUsage(this.metering.books, closed);
       for (const { charge, changed } of settlements) if (changed) this.booked.add(1, { state: charge.state });
-      const told = await settleHolds(this.metering.counters, settlements, () => this.pause());
-      if (!told) throw new Error('stopped before the counters could be told');
+      await this.metering.settle(settlements);
     } catch (error) {
       if (error instanceof UnknownPriceVersion) await this.oneByOne(closed, error);
       else throw error;
@@ -77,14 +80,13 @@ export class UsageConsumer implements OnApplicationBootstrap, OnApplicationShutd
     for (const one of closed) await this.handle([one.delivery]);
   }
 
-  private async pause(): Promise<boolean> {
-    await new Promise((r) => setTimeout(r, 50));
-    return !this.stopping;
-  }
-
   /** The commit of each attempt is the last span of its request's trace, linked to the batch that it was part of. */
   private startSpans(closed: readonly (ClosedAttempt & { delivery: Delivery })[]): Span[] {
-    const batch = tracer().startSpan('book usage', { kind: SpanKind.CONSUMER, root: true, attributes: { 'messaging.batch.message_count': closed.length } });
+    const batch = tracer().startSpan('book usage', {
+      kind: SpanKind.CONSUMER,
+      root: true,
+      attributes: { 'messaging.batch.message_count': closed.length },
+    });
     const commits = closed.map(({ event, delivery }) =>
       tracer().startSpan(
         'ledger commit',

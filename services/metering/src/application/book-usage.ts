@@ -23,7 +23,10 @@ export async function bookUsage(books: Books, closed: readonly ClosedAttempt[]):
   const bookings: Booking[] = [];
   for (const { event, traceparent } of closed) {
     const price = await books.priceVersion(event.priceVersion);
-    if (!price) throw new UnknownPriceVersion(`the price version ${event.priceVersion} of attempt ${event.attemptId} is not in the books`);
+    if (!price)
+      throw new UnknownPriceVersion(
+        `the price version ${event.priceVersion} of attempt ${event.attemptId} is not in the books`,
+      );
     bookings.push({
       terms: event,
       worker: event.worker,

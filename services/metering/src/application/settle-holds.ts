@@ -4,18 +4,17 @@ import type { Settlement } from '@meritorder/ledger-store';
 export type HoldCounters = Pick<Counters, 'settle' | 'release' | 'unconfirm'>;
 
 /**
- * Tells the counters what the books say. Idempotent. While admission is closed nothing can be told, and what was not told
- * may be missing from the counters that are being rebuilt: so it is repeated until an epoch is open.
- * @returns false when `stop` ended the waiting: the messages must be processed again.
+ * Tells the counters what the books say; idempotent.
+ *
+ * While admission is closed nothing can be told. What was committed before the snapshot of a rebuild is in it; what was
+ * committed after it is not. So the untold must be kept and told when an epoch is open: a hold that is there then was not
+ * counted yet, and one that is not there was. Waiting here instead would keep the messages unacknowledged that the rebuild
+ * itself waits for.
+ * @returns what could not be told.
  */
-export async function settleHolds(counters: HoldCounters, settlements: readonly Settlement[], wait: () => Promise<boolean>): Promise<boolean> {
-  let left = [...settlements];
-  for (;;) {
-    const replies = await Promise.all(left.map((s) => tell(counters, s)));
-    left = left.filter((_, i) => replies[i]!.type === 'epoch');
-    if (left.length === 0) return true;
-    if (!(await wait())) return false;
-  }
+export async function settleHolds(counters: HoldCounters, settlements: readonly Settlement[]): Promise<Settlement[]> {
+  const replies = await Promise.all(settlements.map((s) => tell(counters, s)));
+  return settlements.filter((_, i) => replies[i]!.type === 'epoch');
 }
 
 function tell(counters: HoldCounters, { attemptId, charge }: Settlement): Promise<FinishReply> {

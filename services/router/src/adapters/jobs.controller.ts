@@ -137,8 +137,8 @@ export class JobsController implements OnApplicationBootstrap, OnApplicationShut
     if (await this.hasResult(job)) return;
     const org = this.router.directory.orgs.get(job.org);
     const acceptedMs = Date.parse(job.acceptedAt);
-    const body = job.body as Parameters<RouterRuntime['dispatch']>[0]['body'];
-    const deadlineMs = acceptedMs + (body.meritorder?.deadline_ms ?? JOB_DEADLINE_MS);
+    const request = job.body as Parameters<RouterRuntime['dispatch']>[0]['body'];
+    const deadlineMs = acceptedMs + (request.meritorder?.deadline_ms ?? JOB_DEADLINE_MS);
     const inbox = `${SERVICE_INBOX.router}.job.${newId()}`;
     const subscription = this.bus.nats.subscribe(inbox, { max: 1 });
     try {
@@ -147,7 +147,7 @@ export class JobsController implements OnApplicationBootstrap, OnApplicationShut
         ? await this.router.dispatch({
             requestId: job.requestId,
             kind: job.kind,
-            body,
+            body: request,
             attribution: job.attribution,
             org,
             replyTo: inbox,
@@ -161,18 +161,12 @@ export class JobsController implements OnApplicationBootstrap, OnApplicationShut
       if (outcome.ended === 'refused' && ERRORS[outcome.refusal.code].retryable && Date.now() + RETRY_MS < deadlineMs) {
         return delivery.retry((outcome.refusal.retryAfterSeconds ?? 0) * 1_000 || RETRY_MS);
       }
-      const message = outcome.ended === 'refused' && !org ? undefined : await answered;
-      const failed = !message || message.headers?.has(HEADERS.serviceError);
-      await this.publishResult(
-        job,
-        failed ? 'error' : 'ok',
-        message?.json() ??
-          errorBody(
-            outcome.ended === 'refused' ? outcome.refusal : { code: 'internal', message: 'no answer' },
-            job.requestId,
-          ),
-        delivery,
-      );
+      const body =
+        outcome.ended === 'refused'
+          ? errorBody(outcome.refusal, job.requestId)
+          : ((await answered)?.json<Record<string, unknown>>() ??
+            errorBody({ code: 'internal', message: 'no answer came' }, job.requestId));
+      await this.publishResult(job, 'error' in body ? 'error' : 'ok', body, delivery);
     } finally {
       subscription.unsubscribe();
     }

@@ -8,7 +8,9 @@ import { replay } from './replay.js';
 import { readTrace } from './trace.js';
 
 const program = new Command('npm run replay --')
-  .description('Publishes the requests of a trace to NATS at their times and compares the books with the invoice of simulated providers.')
+  .description(
+    'Publishes the requests of a trace to NATS at their times and compares the books with the invoice of simulated providers.',
+  )
   .requiredOption('--trace <file>', 'Azure or BurstGPT CSV, or Mooncake JSON lines')
   .option('--speed <n>', 'how many times faster than recorded', '60')
   .option('--config <file>', 'configuration with the backends of tools/bench/replay/meritorder.yaml')
@@ -18,7 +20,15 @@ const program = new Command('npm run replay --')
   .option('--keep', 'keep data and logs')
   .showHelpAfterError();
 program.parse();
-const options = program.opts<{ trace: string; speed: string; config?: string; limit?: string; routers: string; chaos?: string; keep?: boolean }>();
+const options = program.opts<{
+  trace: string;
+  speed: string;
+  config?: string;
+  limit?: string;
+  routers: string;
+  chaos?: string;
+  keep?: boolean;
+}>();
 
 const dataDir = mkdtempSync(join(tmpdir(), 'meritorder-replay-'));
 chmodSync(dataDir, 0o755);
@@ -37,7 +47,14 @@ try {
     instances: { router: Number(options.routers) },
     ...(options.chaos === undefined
       ? {}
-      : { chaos: { seed: Number(options.chaos), killEveryMs: 4_000, duplicates: true, wipeRedisAtMs: trace.at(-1)!.atMs / speed / 2 } }),
+      : {
+          chaos: {
+            seed: Number(options.chaos),
+            killEveryMs: 4_000,
+            duplicates: true,
+            wipeRedisAtMs: trace.at(-1)!.atMs / speed / 2,
+          },
+        }),
     log: (line) => console.error(`[${((Date.now() - started) / 1_000).toFixed(1).padStart(5)} s] ${line}`),
   });
   for (const [key, value] of Object.entries(report)) {

@@ -119,12 +119,21 @@ class Replay {
       await this.settle(async () => (await unsettledAttempts(database)).filter((a) => a.state === 'opened').length);
       await this.sample(counters);
       const unconfirmed = (await unsettledAttempts(database)).filter((a) => a.state === 'unconfirmed');
-      const confirmed = Number((await database.query(`select count(*) as n from attempt_settled where state = 'confirmed'`) as { n: string }[])[0]!.n);
+      const confirmed = Number(
+        (
+          (await database.query(`select count(*) as n from attempt_settled where state = 'confirmed'`)) as {
+            n: string;
+          }[]
+        )[0]!.n,
+      );
       const cash = await this.importInvoices(operator);
-      await this.settle(async () => Number((await database.query(`select count(*) as n from outbox`) as { n: string }[])[0]!.n));
+      await this.settle(async () =>
+        Number(((await database.query(`select count(*) as n from outbox`)) as { n: string }[])[0]!.n),
+      );
       clearInterval(sampler);
       const thresholds = await this.thresholds(operator, database);
-      const deadLetters = (await (await jetstreamManager(operator)).streams.info(STREAMS.deadLetter.name)).state.messages;
+      const deadLetters = (await (await jetstreamManager(operator)).streams.info(STREAMS.deadLetter.name)).state
+        .messages;
       return {
         requests: options.trace.length,
         answered: this.answered,
@@ -172,18 +181,25 @@ class Replay {
         model: 'auto',
         messages: [{ role: 'user', content: promptFor(request) }],
         max_tokens: Math.max(1, Math.min(4_096, 2 ** Math.ceil(Math.log2(request.outputTokens + 1)))),
-        metadata: org.departments.length > 0 ? { department: DEPARTMENTS.filter((d) => org.departments.includes(d))[i % 3] ?? org.departments[0]! } : {},
+        metadata:
+          org.departments.length > 0
+            ? { department: DEPARTMENTS.filter((d) => org.departments.includes(d))[i % 3] ?? org.departments[0]! }
+            : {},
       };
       this.waiting.set(String(i), { sentMs: Date.now(), done: () => {} });
       app.publish(subjects.inferenceRequest(org.id), JSON.stringify(body), { reply: `${inbox}.${i}` });
-      if (i % 1_000 === 999) this.options.log(`published ${i + 1} of ${trace.length}; ${this.answered} answered, ${this.rejected} refused`);
+      if (i % 1_000 === 999)
+        this.options.log(`published ${i + 1} of ${trace.length}; ${this.answered} answered, ${this.rejected} refused`);
     }
     const deadline = Date.now() + this.stack.config.limits.requestDeadlineMs + 10_000;
     while (this.waiting.size > 0 && Date.now() < deadline) await new Promise((r) => setTimeout(r, 50));
     await app.close();
   }
 
-  private hear(id: string, message: { data: Uint8Array; headers?: { get(name: string): string; code: number } | undefined; json<T>(): T }): void {
+  private hear(
+    id: string,
+    message: { data: Uint8Array; headers?: { get(name: string): string; code: number } | undefined; json<T>(): T },
+  ): void {
     const waiting = this.waiting.get(id);
     if (!waiting) return;
     this.waiting.delete(id);
@@ -231,7 +247,11 @@ class Replay {
       if (name === 'gpu') continue;
       const raw = await readInvoice(`${simulator.url}/invoice`);
       // Everything this provider has ever charged.
-      const invoice: Invoice = { ...raw, from: '2000-01-01T00:00:00.000Z', to: new Date(Date.now() + 1_000).toISOString() };
+      const invoice: Invoice = {
+        ...raw,
+        from: '2000-01-01T00:00:00.000Z',
+        to: new Date(Date.now() + 1_000).toISOString(),
+      };
       const report = await importInvoice(operator, name, invoice);
       confirmedDifference += BigInt(report.confirmedDifferenceNanos);
       aboveBound += report.aboveBound.length;
@@ -258,7 +278,10 @@ class Replay {
       const windows = await counters.inspectWindows();
       for (const w of windows) {
         const t = books.get(`${w.budget} ${w.window}`);
-        difference += abs(w.settledNanos - (t?.settledNanos ?? 0n)) + abs(w.unconfirmedNanos - (t?.unconfirmedNanos ?? 0n)) + abs(w.reservedNanos);
+        difference +=
+          abs(w.settledNanos - (t?.settledNanos ?? 0n)) +
+          abs(w.unconfirmedNanos - (t?.unconfirmedNanos ?? 0n)) +
+          abs(w.reservedNanos);
       }
       for (const key of books.keys()) if (!windows.some((w) => `${w.budget} ${w.window}` === key)) difference += 1n;
       if (difference === 0n) break;
@@ -270,18 +293,24 @@ class Replay {
   /** Every threshold that the totals reached has exactly one event in the stream. */
   private async thresholds(operator: NatsConnection, database: Parameters<typeof windowTotals>[0]) {
     const ids: string[] = [];
-    const consumer = await jetstream(operator).consumers.get(STREAMS.events.name, { filter_subjects: 'budget.threshold-crossed.v1.*.*' });
+    const consumer = await jetstream(operator).consumers.get(STREAMS.events.name, {
+      filter_subjects: 'budget.threshold-crossed.v1.*.*',
+    });
     const pending = (await consumer.info()).num_pending;
     if (pending > 0) {
       const messages = await consumer.fetch({ max_messages: pending, expires: 5_000 });
       for await (const m of messages) ids.push(m.headers?.get('ce-id') ?? '');
     }
-    const expected = (await database.query(`select budget, window_id, threshold, limit_version from threshold_crossing`)) as { budget: string; window_id: string; threshold: string; limit_version: number }[];
+    const expected = (await database.query(
+      `select budget, window_id, threshold, limit_version from threshold_crossing`,
+    )) as { budget: string; window_id: string; threshold: string; limit_version: number }[];
     const distinct = new Set(ids);
     return {
       thresholdEvents: ids.length,
       thresholdDuplicates: ids.length - distinct.size,
-      thresholdsMissing: expected.filter((e) => !distinct.has(`${e.budget}/${e.window_id}/${Number(e.threshold)}/v${e.limit_version}`)).length,
+      thresholdsMissing: expected.filter(
+        (e) => !distinct.has(`${e.budget}/${e.window_id}/${Number(e.threshold)}/v${e.limit_version}`),
+      ).length,
     };
   }
 }

@@ -15,16 +15,25 @@ export interface TraceRequest {
  * @throws Error naming file and line of what cannot be read.
  */
 export function readTrace(file: string): TraceRequest[] {
-  const lines = readFileSync(file, 'utf8').split(/\r?\n/).filter((l) => l.trim() !== '');
+  const lines = readFileSync(file, 'utf8')
+    .split(/\r?\n/)
+    .filter((l) => l.trim() !== '');
   if (lines.length === 0) throw new Error(`${file} is empty`);
-  const requests = lines[0]!.trimStart().startsWith('{') ? lines.map((l, i) => mooncake(file, i + 1, l)) : csv(file, lines);
+  const requests = lines[0]!.trimStart().startsWith('{')
+    ? lines.map((l, i) => mooncake(file, i + 1, l))
+    : csv(file, lines);
   requests.sort((a, b) => a.atMs - b.atMs);
   const first = requests[0]!.atMs;
   return requests.map((r) => ({ ...r, atMs: r.atMs - first }));
 }
 
 function mooncake(file: string, line: number, text: string): TraceRequest {
-  const row = JSON.parse(text) as { timestamp: number; input_length: number; output_length: number; hash_ids?: number[] };
+  const row = JSON.parse(text) as {
+    timestamp: number;
+    input_length: number;
+    output_length: number;
+    hash_ids?: number[];
+  };
   return checked(file, line, {
     atMs: row.timestamp,
     inputTokens: row.input_length,
@@ -36,13 +45,23 @@ function mooncake(file: string, line: number, text: string): TraceRequest {
 function csv(file: string, lines: string[]): TraceRequest[] {
   const columns = lines[0]!.split(',').map((c) => c.trim().toLowerCase());
   const column = (...names: string[]): number => columns.findIndex((c) => names.includes(c));
-  const [time, input, output] = [column('timestamp'), column('contexttokens', 'request tokens'), column('generatedtokens', 'response tokens')];
+  const [time, input, output] = [
+    column('timestamp'),
+    column('contexttokens', 'request tokens'),
+    column('generatedtokens', 'response tokens'),
+  ];
   if (time < 0 || input < 0 || output < 0) {
-    throw new Error(`${file}:1: the columns are neither Azure's (TIMESTAMP,ContextTokens,GeneratedTokens) nor BurstGPT's (Timestamp, Request tokens, Response tokens)`);
+    throw new Error(
+      `${file}:1: the columns are neither Azure's (TIMESTAMP,ContextTokens,GeneratedTokens) nor BurstGPT's (Timestamp, Request tokens, Response tokens)`,
+    );
   }
   return lines.slice(1).map((line, i) => {
     const cells = line.split(',');
-    return checked(file, i + 2, { atMs: timeMs(cells[time]!), inputTokens: Number(cells[input]), outputTokens: Number(cells[output]) });
+    return checked(file, i + 2, {
+      atMs: timeMs(cells[time]!),
+      inputTokens: Number(cells[input]),
+      outputTokens: Number(cells[output]),
+    });
   });
 }
 
@@ -56,11 +75,29 @@ function timeMs(text: string): number {
 
 function checked(file: string, line: number, request: TraceRequest): TraceRequest {
   const counts = [request.inputTokens, request.outputTokens];
-  if (!Number.isFinite(request.atMs) || counts.some((n) => !Number.isInteger(n) || n < 0)) throw new Error(`${file}:${line}: not a request of a trace`);
+  if (!Number.isFinite(request.atMs) || counts.some((n) => !Number.isInteger(n) || n < 0))
+    throw new Error(`${file}:${line}: not a request of a trace`);
   return request;
 }
 
-const WORDS = ['alder', 'birch', 'cedar', 'doum', 'elm', 'fir', 'gum', 'holly', 'iroko', 'jute', 'kapok', 'larch', 'maple', 'nut', 'oak', 'pine'];
+const WORDS = [
+  'alder',
+  'birch',
+  'cedar',
+  'doum',
+  'elm',
+  'fir',
+  'gum',
+  'holly',
+  'iroko',
+  'jute',
+  'kapok',
+  'larch',
+  'maple',
+  'nut',
+  'oak',
+  'pine',
+];
 const TEMPLATE_TOKENS = 7;
 const REQUEST_TOKENS = 3;
 const BLOCK_TOKENS = 512;

@@ -1,0 +1,121 @@
+// Module boundaries: who may import whom, and what a core may not touch. Fails with every violation; `--self-test` proves that
+// it sees one.
+import { readdirSync, readFileSync, statSync } from 'node:fs';
+import { join, relative } from 'node:path';
+import { parseSync } from 'oxc-parser';
+
+const root = new URL('../..', import.meta.url).pathname;
+
+/** Layers from the inside out; a project may import its own layer and those before it, as far as the rules allow. */
+const RULES = [
+  { of: /^libs\/kernel$/, may: [] },
+  { of: /^libs\/contracts$/, may: ['kernel'] },
+  { of: /^libs\/pricing-core$/, may: ['kernel', 'contracts'] },
+  { of: /^libs\/[a-z]+-core$/, may: ['kernel', 'contracts', 'pricing-core'] },
+  { of: /^libs\/telemetry$/, may: [] },
+  { of: /^libs\/testing$/, may: [] },
+  { of: /^libs\/counters$/, may: ['kernel', 'contracts'] },
+  { of: /^libs\/messaging$/, may: ['kernel', 'contracts'] },
+  { of: /^libs\/ledger-store$/, may: ['kernel', 'contracts', 'ledger-core'] },
+  { of: /^libs\/service-kit$/, may: ['kernel', 'contracts', 'messaging', 'telemetry'] },
+  { of: /^libs\/worker-kit$/, may: ['kernel', 'contracts', 'messaging', 'telemetry', 'service-kit', 'pricing-core'] },
+  { of: /^services\/(provider|local)-worker$/, may: ['service-kit', 'worker-kit'] },
+  {
+    of: /^services\/router$/,
+    may: ['kernel', 'contracts', 'messaging', 'telemetry', 'service-kit', 'counters', '*-core'],
+  },
+  {
+    of: /^services\//,
+    may: ['kernel', 'contracts', 'messaging', 'telemetry', 'service-kit', 'counters', 'ledger-store', '*-core'],
+  },
+  { of: /^tools\/provider-simulator$/, may: [] },
+  {
+    of: /^tools\//,
+    may: ['kernel', 'contracts', 'messaging', 'counters', 'ledger-store', 'testing', 'cli', 'launcher', '*-core'],
+  },
+];
+/** Tests may also use these. */
+const TESTS_MAY = ['testing', 'budget-core', 'kernel', 'provider-simulator'];
+/** A core is pure: no I/O, no clock, no random, no process, no Nest. */
+const CORE_FORBIDDEN_IMPORT = /^(node:|@nestjs\/|@nats-io\/|typeorm$|pg$|ioredis$|undici$)/;
+const CORE_FORBIDDEN_TEXT = /\b(Date\.now\(|new Date\(\)|Math\.random\(|process\.|setTimeout\(|fetch\()/;
+/** The application layer knows no framework and no driver. */
+const APPLICATION_FORBIDDEN_IMPORT = /^(@nestjs\/|@nats-io\/|typeorm$|pg$|ioredis$|undici$)/;
+
+function* sources(folder) {
+  for (const name of readdirSync(folder)) {
+    const path = join(folder, name);
+    if (name === 'dist' || name === 'node_modules') continue;
+    if (statSync(path).isDirectory()) yield* sources(path);
+    else if (/\.tsx?$/.test(name)) yield path;
+  }
+}
+
+function importsOf(path, text) {
+  const { module } = parseSync(path, text);
+  return [
+    ...module.staticImports,
+    ...module.staticExports.flatMap((e) => e.entries.map((x) => ({ moduleRequest: x.moduleRequest }))),
+    ...module.dynamicImports,
+  ]
+    .map(
+      (i) =>
+        i.moduleRequest?.value ??
+        (i.moduleRequest ? text.slice(i.moduleRequest.start, i.moduleRequest.end).replace(/['"]/g, '') : undefined),
+    )
+    .filter((v) => v !== undefined);
+}
+
+function check(path, text) {
+  const [layer, project] = path.split('/');
+  const home = `${layer}/${project}`;
+  const rule = RULES.find((r) => r.of.test(home));
+  const isTest = /\.(spec|it)\.ts$|for-tests/.test(path);
+  const isCore = project.endsWith('-core');
+  const violations = [];
+  const allowed = [...(rule?.may ?? []), ...(isTest ? TESTS_MAY : [])];
+  for (const specifier of importsOf(path, text)) {
+    const own = /^@meritorder\/([^/]+)/.exec(specifier)?.[1];
+    if (own && own !== project && !allowed.some((a) => a === own || (a === '*-core' && own.endsWith('-core')))) {
+      violations.push(`${path}: ${home} must not import @meritorder/${own}`);
+    }
+    if (/^\.\.\/(\.\.\/)+(libs|services|tools)\//.test(specifier))
+      violations.push(`${path}: reaches into another project by path: ${specifier}`);
+    if (isCore && !isTest && CORE_FORBIDDEN_IMPORT.test(specifier))
+      violations.push(`${path}: a core is pure and must not import ${specifier}`);
+    if (path.includes('/src/application/') && !isTest && APPLICATION_FORBIDDEN_IMPORT.test(specifier)) {
+      violations.push(`${path}: the application layer must not import ${specifier}`);
+    }
+  }
+  const impure = isCore && !isTest ? CORE_FORBIDDEN_TEXT.exec(text.replace(/\/\*[\s\S]*?\*\/|\/\/.*$/gm, '')) : null;
+  if (impure) violations.push(`${path}: a core is pure and must not use ${impure[0]}`);
+  return violations;
+}
+
+if (process.argv.includes('--self-test')) {
+  const bad = [
+    ['services/router/src/x.ts', "import { x } from '@meritorder/metering';"],
+    ['services/router/src/x.ts', "import { x } from '@meritorder/ledger-store';"],
+    ['libs/pricing-core/src/x.ts', "import { readFileSync } from 'node:fs';"],
+    ['libs/routing-core/src/x.ts', 'export const now = Date.now();'],
+    ['services/router/src/application/x.ts', "import { Injectable } from '@nestjs/common';"],
+    ['tools/provider-simulator/src/x.ts', "import { rate } from '@meritorder/pricing-core';"],
+    ['services/metering/src/x.ts', "export * from '../../../services/router/src/y.js';"],
+  ];
+  const missed = bad.filter(([path, text]) => check(path, text).length === 0);
+  if (missed.length > 0) {
+    console.error(`boundaries: not seen: ${missed.map((m) => m.join(': ')).join('; ')}`);
+    process.exit(1);
+  }
+  console.log(`boundaries: ${bad.length} bad imports seen`);
+  process.exit(0);
+}
+
+const violations = [];
+for (const layer of ['libs', 'services', 'tools']) {
+  for (const path of sources(join(root, layer)))
+    violations.push(...check(relative(root, path), readFileSync(path, 'utf8')));
+}
+for (const violation of violations) console.error(violation);
+console.log(`boundaries: ${violations.length} violations`);
+process.exit(violations.length === 0 ? 0 : 1);
