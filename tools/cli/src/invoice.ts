@@ -59,14 +59,12 @@ export async function importInvoice(
     const request: ReconcileRequest = {
       provider,
       invoiceId,
-      lines: invoice.lines
-        .slice(part * CHUNK, (part + 1) * CHUNK)
-        .map((l) => ({
-          callId: l.callId,
-          clientRequestId: l.clientRequestId ?? null,
-          nanoUsd: l.nanoUsd,
-          startedAt: l.startedAt,
-        })),
+      lines: invoice.lines.slice(part * CHUNK, (part + 1) * CHUNK).map((l) => ({
+        callId: l.callId,
+        clientRequestId: l.clientRequestId ?? null,
+        nanoUsd: l.nanoUsd,
+        startedAt: l.startedAt,
+      })),
       ...(part === parts - 1 ? { complete: { from: invoice.from, to: invoice.to } } : {}),
     };
     const answer: unknown = (

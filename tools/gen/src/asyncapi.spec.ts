@@ -1,0 +1,15 @@
+import { Parser } from '@asyncapi/parser';
+import { expect, it } from 'vitest';
+import { asyncApi } from './asyncapi.js';
+
+it('the AsyncAPI document passes the official parser without an error', async () => {
+  const { document, diagnostics } = await new Parser().parse(JSON.stringify(asyncApi('0.0.0')));
+  const errors = diagnostics.filter((d) => d.severity === 0).map((d) => `${d.path.join('.')}: ${d.message}`);
+  expect(errors).toEqual([]);
+  expect(
+    document
+      ?.channels()
+      .all()
+      .map((c) => c.address()),
+  ).toContain('budget.threshold-crossed.v1.{org}.{budget}');
+});

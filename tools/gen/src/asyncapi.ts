@@ -1,0 +1,290 @@
+import { EVENTS, EXAMPLES, STREAMS, type EventType } from '@meritorder/contracts';
+import { MAX_PAYLOAD_BYTES } from '@meritorder/messaging';
+import { schemaOf, schemas } from './schemas.js';
+
+type Json = Record<string, unknown>;
+
+const ORG = { org: { description: 'Id of the org; NATS lets its user publish and subscribe under its own only.' } };
+
+const CLOUD_EVENT_HEADERS: Json = {
+  type: 'object',
+  properties: {
+    'ce-specversion': { type: 'string', const: '1.0' },
+    'ce-id': {
+      type: 'string',
+      description: 'The identity of the fact: the same on every delivery. Deduplicate by it.',
+    },
+    'ce-type': { type: 'string' },
+    'ce-source': { type: 'string' },
+    'ce-time': { type: 'string', format: 'date-time' },
+    traceparent: { type: 'string', description: 'W3C trace context.' },
+  },
+  required: ['ce-specversion', 'ce-id', 'ce-type', 'ce-source'],
+};
+
+const EVENT_CHANNELS: Record<
+  Exclude<EventType, 'usage.attempt-opened.v1' | 'usage.attempt-closed.v1' | 'job.accepted.v1'>,
+  { address: string; parameters?: Json; what: string }
+> = {
+  'budget.threshold-crossed.v1': {
+    address: 'budget.threshold-crossed.v1.{org}.{budget}',
+    parameters: { ...ORG, budget: { description: 'Id of the budget.' } },
+    what: 'A budget window reached a share of its limit: exactly one event per budget, window, threshold and limit version.',
+  },
+  'metering.usage-rated.v1': {
+    address: 'metering.usage-rated.v1.{org}',
+    parameters: ORG,
+    what: 'An attempt as booked; corrections have higher revisions.',
+  },
+  'routing.decision-made.v1': {
+    address: 'routing.decision-made.v1.{org}',
+    parameters: ORG,
+    what: 'A decision with all its candidates.',
+  },
+  'inference.result.v1': {
+    address: 'inference.result.v1.{org}.{request}',
+    parameters: { ...ORG, request: { description: 'Id of the job.' } },
+    what: 'The end of a durable job.',
+  },
+  'price.version-published.v1': { address: 'price.version-published.v1', what: 'A backend has new prices.' },
+};
+
+const DELIVERED: EventType[] = [
+  'budget.threshold-crossed.v1',
+  'inference.result.v1',
+  'metering.usage-rated.v1',
+  'routing.decision-made.v1',
+];
+
+/** The AsyncAPI 3 document of the public surface on NATS. */
+export function asyncApi(version: string): Json {
+  const messages: Json = {};
+  const channels: Json = {};
+  const operations: Json = {};
+  for (const type of Object.keys(EVENT_CHANNELS) as (keyof typeof EVENT_CHANNELS)[]) {
+    const { address, parameters, what } = EVENT_CHANNELS[type];
+    const name = camel(type);
+    messages[name] = {
+      name: type,
+      contentType: 'application/json',
+      summary: what,
+      headers: {
+        ...CLOUD_EVENT_HEADERS,
+        properties: { ...(CLOUD_EVENT_HEADERS['properties'] as Json), 'ce-type': { type: 'string', const: type } },
+      },
+      payload: schemaOf(EVENTS[type]),
+      examples: [{ payload: EXAMPLES.events[type] }],
+    };
+    channels[name] = {
+      address,
+      description: `${what} Live only; \`deliver\` brings it also to who was away. Stream ${STREAMS.events.name}.`,
+      ...(parameters ? { parameters } : {}),
+      messages: { [name]: { $ref: `#/components/messages/${name}` } },
+    };
+    operations[`publish${upper(name)}`] = { action: 'send', channel: { $ref: `#/channels/${name}` } };
+  }
+  messages['inferenceRequest'] = message(
+    'inference.request.v1',
+    "OpenAI's chat-completion request with two additions: `metadata` carries attribution, `meritorder` carries wishes.",
+    schemas['inference-request.v1']!,
+    EXAMPLES.request,
+    {
+      type: 'object',
+      properties: {
+        'Meritorder-Kind': { type: 'string', enum: ['chat'], default: 'chat' },
+        'Meritorder-Key': { type: 'string', description: 'API key; binds department, customer, tier.' },
+        'Meritorder-Request': {
+          type: 'string',
+          pattern: '^[a-z0-9-]{1,64}$',
+          description: 'An id of your own, needed to cancel; made up when absent.',
+        },
+        traceparent: { type: 'string' },
+      },
+    },
+  );
+  messages['inferenceAnswer'] = message(
+    'inference.answer.v1',
+    'Not streaming: one chat completion with its receipt in `meritorder`.',
+    { type: 'object', properties: { meritorder: schemas['receipt.v1'] }, required: ['meritorder'] },
+    EXAMPLES.completion,
+  );
+  messages['inferenceChunk'] = message(
+    'inference.chunk.v1',
+    'Streaming: OpenAI chunks, numbered from 0. A chunk with a reply subject asks for an acknowledgement: publish anything to it, or the stream ends with reader_away. The last message has Meritorder-Status and the receipt.',
+    { type: 'object', properties: { object: { const: 'chat.completion.chunk' }, meritorder: schemas['receipt.v1'] } },
+    {
+      id: 'chatcmpl-1',
+      object: 'chat.completion.chunk',
+      created: 1795512600,
+      model: 'gpt-4.1-mini',
+      choices: [{ index: 0, delta: { content: 'The' }, finish_reason: null }],
+    },
+    {
+      type: 'object',
+      properties: {
+        'Meritorder-Seq': { type: 'string', pattern: '^\\d+$' },
+        'Meritorder-Status': { type: 'string', enum: ['ok', 'error', 'cancelled'] },
+      },
+    },
+  );
+  messages['inferenceError'] = message(
+    'inference.error.v1',
+    "An error: NATS service-error headers and OpenAI's error body with a stable code (docs/reference/errors.md).",
+    {
+      type: 'object',
+      properties: {
+        error: {
+          type: 'object',
+          properties: {
+            message: { type: 'string' },
+            type: { type: 'string' },
+            param: { type: ['string', 'null'] },
+            code: { type: 'string' },
+          },
+          required: ['message', 'code'],
+        },
+      },
+      required: ['error'],
+    },
+    {
+      error: {
+        message: 'The budget Acme, all cloud spend (2026-11) has no room.',
+        type: 'insufficient_quota',
+        param: null,
+        code: 'budget_exhausted',
+      },
+    },
+    {
+      type: 'object',
+      properties: {
+        'Nats-Service-Error': { type: 'string' },
+        'Nats-Service-Error-Code': { type: 'string' },
+        'Retry-After': { type: 'string' },
+      },
+      required: ['Nats-Service-Error', 'Nats-Service-Error-Code'],
+    },
+  );
+  messages['jobAccepted'] = message(
+    'inference.job-accepted.v1',
+    'The job is kept: the shape of a JetStream acknowledgement, with the id of the job.',
+    {
+      type: 'object',
+      properties: {
+        stream: { type: 'string' },
+        seq: { type: 'integer' },
+        duplicate: { type: 'boolean' },
+        request_id: { type: 'string' },
+      },
+      required: ['stream', 'seq', 'request_id'],
+    },
+    { stream: 'JOBS', seq: 7, request_id: '01932f9c-7d5e-7000-8000-0000000000b1' },
+  );
+  messages['acknowledgement'] = message('acknowledgement', 'Any payload, also none.', { type: 'string' }, '');
+
+  const reply = (...names: string[]): Json => ({
+    address: {
+      location: '$message.header#/reply',
+      description:
+        'The reply subject of the request; honoured only under _INBOX_<org>. : set the inbox prefix of your client to _INBOX_<org>.',
+    },
+    messages: names.map((n) => ({ $ref: `#/channels/replyInbox/messages/${n}` })),
+    channel: { $ref: '#/channels/replyInbox' },
+  });
+  const refs = (...names: string[]): Json =>
+    Object.fromEntries(names.map((n) => [n, { $ref: `#/components/messages/${n}` }]));
+  Object.assign(channels, {
+    inferenceRequest: { address: 'inference.request.v1.{org}', parameters: ORG, messages: refs('inferenceRequest') },
+    inferenceJob: {
+      address: 'inference.job.v1.{org}',
+      parameters: ORG,
+      description:
+        'Durable: kept before it is acknowledged, run at least once. `Nats-Msg-Id` makes a repetition harmless.',
+      messages: refs('inferenceRequest'),
+    },
+    inferenceCancel: {
+      address: 'inference.cancel.v1.{org}.{request}',
+      parameters: { ...ORG, request: { description: 'Id of the request.' } },
+      messages: refs('acknowledgement'),
+    },
+    replyInbox: {
+      address: null,
+      description: 'The inbox of the caller.',
+      messages: refs('inferenceAnswer', 'inferenceChunk', 'inferenceError', 'jobAccepted'),
+    },
+    deliver: {
+      address: 'deliver.v1.{org}.{subscriber}',
+      description:
+        'Every event of an org for one of its configured subscribers (default: `alerts` for budget events, `results` for jobs), in order of publication, also those published while nobody was subscribed. Plain NATS: subscribe, and publish anything to the reply subject of the message to acknowledge it. Without that it comes again after 20 seconds. `Meritorder-Subject` has the original subject.',
+      parameters: {
+        ...ORG,
+        subscriber: { description: 'Name of the subscriber in the configuration.', default: 'alerts' },
+      },
+      messages: refs(...DELIVERED.map(camel)),
+    },
+    deliverAck: {
+      address: 'deliver-ack.v1.{org}.{subscriber}.{delivery}',
+      description: 'The reply subject of a delivered event.',
+      parameters: { ...ORG, subscriber: {}, delivery: {} },
+      messages: refs('acknowledgement'),
+    },
+  });
+  Object.assign(operations, {
+    answerRequest: {
+      action: 'receive',
+      channel: { $ref: '#/channels/inferenceRequest' },
+      reply: reply('inferenceAnswer', 'inferenceChunk', 'inferenceError'),
+    },
+    acceptJob: {
+      action: 'receive',
+      channel: { $ref: '#/channels/inferenceJob' },
+      reply: reply('jobAccepted', 'inferenceError'),
+    },
+    cancelRequest: { action: 'receive', channel: { $ref: '#/channels/inferenceCancel' } },
+    deliverEvents: {
+      action: 'send',
+      channel: { $ref: '#/channels/deliver' },
+      reply: { address: { location: '$message.header#/reply' }, channel: { $ref: '#/channels/deliverAck' } },
+    },
+  });
+  return {
+    asyncapi: '3.0.0',
+    info: {
+      title: 'Meritorder',
+      version,
+      description: `Economic dispatch for LLM inference, on NATS. Payloads are JSON of at most ${MAX_PAYLOAD_BYTES} bytes. An org connects as the user org-<org> with the inbox prefix _INBOX_<org>. Generated; do not edit.`,
+      license: { name: 'Apache-2.0' },
+    },
+    defaultContentType: 'application/json',
+    servers: {
+      default: {
+        host: '127.0.0.1:14222',
+        protocol: 'nats',
+        security: [{ $ref: '#/components/securitySchemes/userPassword' }],
+      },
+    },
+    channels,
+    operations,
+    components: {
+      messages,
+      securitySchemes: { userPassword: { type: 'userPassword', description: 'One NATS user per org.' } },
+    },
+  };
+}
+
+function message(name: string, summary: string, payload: unknown, example: unknown, headers?: Json): Json {
+  return {
+    name,
+    summary,
+    contentType: 'application/json',
+    payload,
+    ...(headers ? { headers } : {}),
+    examples: [{ payload: example }],
+  };
+}
+
+function camel(type: string): string {
+  return type.replace(/\.v\d+$/, '').replace(/[.-](\w)/g, (_m, c: string) => c.toUpperCase());
+}
+function upper(text: string): string {
+  return text[0]!.toUpperCase() + text.slice(1);
+}

@@ -1,0 +1,30 @@
+import {
+  ChatRequest,
+  EVENTS,
+  MeritorderConfig,
+  Receipt,
+  ReconcileReport,
+  ReconcileRequest,
+} from '@meritorder/contracts';
+import { z } from 'zod';
+
+type Json = Record<string, unknown>;
+
+/** JSON Schema (draft 7) of what a person or program writes. */
+export function schemaOf(schema: z.ZodType): Json {
+  const { $schema: _draft, ...rest } = z.toJSONSchema(schema, {
+    target: 'draft-7',
+    io: 'input',
+    unrepresentable: 'any',
+  }) as Json;
+  return rest;
+}
+
+export const schemas: Record<string, Json> = {
+  ...Object.fromEntries(Object.entries(EVENTS).map(([type, schema]) => [type, schemaOf(schema)])),
+  'inference-request.v1': schemaOf(ChatRequest),
+  'receipt.v1': schemaOf(Receipt),
+  'reconcile-request.v1': schemaOf(ReconcileRequest),
+  'reconcile-report.v1': schemaOf(ReconcileReport),
+  'meritorder.yaml': schemaOf(MeritorderConfig),
+};
