@@ -34,8 +34,9 @@ program
 program
   .command('migrate')
   .description('bring the database schema up to date (DATABASE_URL)')
-  .action(async () => {
-    const run = await migrate(process.env['DATABASE_URL'] ?? DEFAULT_DATABASE);
+  .option('--wait <seconds>', 'how long to wait for the database', '0')
+  .action(async (o: { wait: string }) => {
+    const run = await patiently(Number(o.wait), () => migrate(process.env['DATABASE_URL'] ?? DEFAULT_DATABASE));
     console.log(run.length > 0 ? `ran ${run.join(', ')}` : 'the schema is up to date');
   });
 
@@ -61,8 +62,9 @@ program
   .command('provision')
   .description('make streams, buckets and consumers agree with the configuration (as the NATS user operator)')
   .option('--config <file>', 'meritorder.yaml', process.env['MERITORDER_CONFIG'] ?? 'meritorder.yaml')
-  .action(async (o: { config: string }) => {
-    const bus = await operatorBus();
+  .option('--wait <seconds>', 'how long to wait for the server', '0')
+  .action(async (o: { config: string; wait: string }) => {
+    const bus = await patiently(Number(o.wait), operatorBus);
     await ensureTopology(bus, loadConfig(o.config));
     await bus.close();
     console.log('streams, buckets and consumers agree with the configuration');
@@ -106,6 +108,19 @@ program
     }
     await database.destroy();
   });
+
+/** Tries again every half second until it works or the time is up. */
+async function patiently<T>(seconds: number, run: () => Promise<T>): Promise<T> {
+  const deadline = Date.now() + seconds * 1_000;
+  for (;;) {
+    try {
+      return await run();
+    } catch (error) {
+      if (Date.now() >= deadline) throw error;
+      await new Promise((r) => setTimeout(r, 500));
+    }
+  }
+}
 
 async function operatorBus() {
   return connectBus({
