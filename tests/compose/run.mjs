@@ -144,8 +144,6 @@ try {
         '-T',
         'postgres',
         'psql',
-        '-h',
-        '127.0.0.1',
         '-U',
         'meritorder',
         '-d',

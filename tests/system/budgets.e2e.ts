@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { headers } from '@nats-io/transport-node';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Counters } from '@meritorder/counters';
@@ -95,7 +96,13 @@ it('a threshold is published once; a subscriber that was away gets it, again unt
   // Nobody has listened so far: what was published meanwhile is delivered now.
   const got: { id: string; event: any; reply: () => void }[] = [];
   const subscriber = await product.app();
-  subscriber.subscribe('deliver.v1.acme.alerts', {
+  // Everything the subscriber knows is in the generated AsyncAPI document.
+  const { channels, operations } = JSON.parse(readFileSync('docs/reference/asyncapi.json', 'utf8'));
+  expect(operations.deliverEvents).toMatchObject({ action: 'send', channel: { $ref: '#/channels/deliver' } });
+  const address: string = channels.deliver.address
+    .replace('{org}', 'acme')
+    .replace('{subscriber}', channels.deliver.parameters.subscriber.default);
+  subscriber.subscribe(address, {
     callback: (_e, m) => void got.push({ id: m.headers!.get('ce-id'), event: m.json(), reply: () => void m.respond() }),
   });
   const first = await waitFor(
