@@ -67,7 +67,8 @@ export async function runService(definition: ServiceDefinition, env: NodeJS.Proc
         })
       : undefined;
     stopOnSignal(async () => {
-      await app?.close();
+      // What depends on a server that went first cannot end in order; the rest still does, and nothing unacknowledged is lost.
+      await app?.close().catch((error: Error) => console.error(`meritorder ${name}: while stopping: ${error.message}`));
       health?.close();
       await bus.close();
       await telemetry.stop();

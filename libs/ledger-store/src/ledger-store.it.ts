@@ -1,0 +1,329 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { AttemptTerms } from '@meritorder/contracts';
+import { testServers } from '@meritorder/testing';
+import type { DataSource } from 'typeorm';
+import {
+  acquireLease,
+  applyBudgets,
+  book,
+  connectDatabase,
+  keepUntold,
+  migrate,
+  overdueAttempts,
+  rebuildSnapshot,
+  reconcile,
+  recordCrossings,
+  recordOpened,
+  relayOutbox,
+  tellUntold,
+  trialBalance,
+  windowTotals,
+  type Booking,
+} from './index.js';
+
+const servers = testServers();
+let url: string;
+let db: DataSource;
+
+beforeAll(async () => {
+  url = (await servers.postgres()).url;
+  await expect(connectDatabase(url, 'test')).rejects.toThrow(/older schema.*meritorder migrate/);
+  expect(await migrate(url)).toEqual(['Books1764000000000']);
+  expect(await migrate(url)).toEqual([]);
+  db = await connectDatabase(url, 'test');
+});
+afterAll(async () => {
+  await db.destroy();
+  await servers.stop();
+});
+beforeEach(async () => {
+  // Only the owner of the tables can do this: the trigger stands for everybody.
+  await db.query(`alter table ledger_entry disable trigger all`);
+  await db.query(
+    `truncate attempt, attempt_settled, ledger_entry, window_spend, outbox, invoice_line, untold_settlement, threshold_crossing, budget, lease`,
+  );
+  await db.query(`alter table ledger_entry enable trigger all`);
+});
+
+const terms = (attemptId: string, deadlineAt = '2026-11-24T10:00:30.000Z'): AttemptTerms => ({
+  attemptId,
+  requestId: `r-${attemptId}`,
+  attemptNumber: 1,
+  attribution: { org: 'acme', department: 'eng' },
+  backend: 'b',
+  provider: 'simco',
+  model: 'm',
+  kind: 'chat',
+  epoch: 1,
+  bound: { cashNanos: '1000', fullNanos: '1500' },
+  windows: [
+    { budget: 'org', window: '2026-11', basis: 'cash' },
+    { budget: 'all', window: 'total', basis: 'full' },
+  ],
+  priceVersion: 'pv-1',
+  reservedAt: '2026-11-24T10:00:00.000Z',
+  deadlineAt,
+});
+const booking = (attemptId: string, state: Booking['charge']['state'], cash = 0n, full = cash): Booking => ({
+  terms: terms(attemptId),
+  worker: 'w',
+  charge: { state, cashNanos: cash, fullNanos: full },
+  cause: 'closed',
+  outcome: 'finished',
+  providerCallId: `call-${attemptId}`,
+  occurredAt: '2026-11-24T10:00:01.000Z',
+});
+const opened = (attemptId: string) => ({ ...terms(attemptId), worker: 'w', openedAt: '2026-11-24T10:00:00.000Z' });
+const totals = async () =>
+  Object.fromEntries((await windowTotals(db)).map((t) => [t.budget, [t.settledNanos, t.unconfirmedNanos]]));
+const stateOf = async (id: string) =>
+  ((await db.query(`select state from attempt where attempt_id = $1`, [id])) as { state: string }[])[0]?.state;
+
+async function expectBalanced(): Promise<void> {
+  expect((await trialBalance(db)).reduce((sum, a) => sum + a.balanceNanos, 0n)).toBe(0n);
+}
+
+describe('booking', () => {
+  it('a booking repeated, in the same batch or later, is booked once and answers the same', async () => {
+    const twice = await book(db, [booking('a', 'confirmed', 700n, 900n), booking('a', 'confirmed', 700n, 900n)]);
+    const again = await book(db, [booking('a', 'confirmed', 700n, 900n), booking('b', 'free')]);
+    expect(twice).toEqual([
+      { attemptId: 'a', charge: { state: 'confirmed', cashNanos: 700n, fullNanos: 900n }, changed: true },
+    ]);
+    expect(again[0]).toMatchObject({ attemptId: 'a', charge: { cashNanos: 700n }, changed: false });
+    expect(await totals()).toEqual({ org: [700n, 0n], all: [900n, 0n] });
+    expect((await db.query(`select count(*)::int as n from outbox`))[0].n).toBe(2);
+    await expectBalanced();
+  });
+
+  it('opened after closed changes nothing', async () => {
+    await book(db, [booking('a', 'confirmed', 700n)]);
+    await recordOpened(db, [opened('a')]);
+    expect(await stateOf('a')).toBe('confirmed');
+  });
+
+  it('late usage replaces an unconfirmed charge by entries, never by a change', async () => {
+    await recordOpened(db, [opened('a')]);
+    await book(db, [booking('a', 'unconfirmed', 1000n, 1500n)]);
+    expect(await totals()).toEqual({ org: [0n, 1000n], all: [0n, 1500n] });
+    await book(db, [booking('a', 'confirmed', 300n, 400n)]);
+    expect(await totals()).toEqual({ org: [300n, 0n], all: [400n, 0n] });
+    const kinds = (await db.query(`select kind, revision from ledger_entry order by id`)).map(
+      (r: any) => `${r.kind} ${r.revision}`,
+    );
+    expect(kinds).toEqual(['unconfirmed 1', 'unconfirmed 1', 'reversal 2', 'reversal 2', 'usage 2', 'usage 2']);
+    expect(await book(db, [booking('a', 'unconfirmed', 1000n)])).toMatchObject([
+      { changed: false, charge: { state: 'confirmed' } },
+    ]);
+    await expectBalanced();
+  });
+
+  it('the same batches from four connections at once, in different orders, are booked once', async () => {
+    const connections = await Promise.all([1, 2, 3, 4].map(() => connectDatabase(url, 'test', 2)));
+    const bookings = Array.from({ length: 200 }, (_, i) =>
+      booking(`a${i}`, i % 7 === 0 ? 'unconfirmed' : 'confirmed', BigInt(i + 1)),
+    );
+    await Promise.all(
+      connections.flatMap((c, i) =>
+        [0, 1, 2].map((k) => book(c, bookings.toSorted(() => ((i + k) % 2 ? 1 : -1)).slice(k * 20))),
+      ),
+    );
+    const [settled, unconfirmed] = (await totals())['org']!;
+    expect(settled! + unconfirmed!).toBe((200n * 201n) / 2n);
+    expect((await db.query(`select count(*)::int as n from outbox`))[0].n).toBe(200);
+    await expectBalanced();
+    await Promise.all(connections.map((c) => c.destroy()));
+  });
+
+  it('a crash before the commit leaves nothing, and the repetition books', async () => {
+    await db.query(
+      `create function crash() returns trigger language plpgsql as $$ begin raise exception 'crash'; end $$`,
+    );
+    await db.query(`create trigger crash before insert on outbox for each statement execute function crash()`);
+    await expect(book(db, [booking('a', 'confirmed', 5n)])).rejects.toThrow(/crash/);
+    expect(await totals()).toEqual({});
+    await db.query(`drop trigger crash on outbox; drop function crash`);
+    expect(await book(db, [booking('a', 'confirmed', 5n)])).toMatchObject([{ changed: true }]);
+    await expectBalanced();
+  });
+
+  it('window totals equal the charges in force', async () => {
+    await book(db, [
+      booking('a', 'confirmed', 10n),
+      booking('b', 'unconfirmed', 20n),
+      booking('c', 'free'),
+      booking('d', 'unconfirmed', 40n),
+    ]);
+    await book(db, [booking('b', 'confirmed', 7n), booking('d', 'free')]);
+    const [row] = await db.query(
+      `select sum(cash_nanos) filter (where state = 'confirmed') as c, coalesce(sum(cash_nanos) filter (where state = 'unconfirmed'), 0) as u from attempt_settled`,
+    );
+    expect((await totals())['org']).toEqual([BigInt(row.c), BigInt(row.u)]);
+  });
+});
+
+describe('reconciling', () => {
+  const line = (attemptId: string | null, callId: string, nanoUsd: string) => ({
+    callId,
+    clientRequestId: attemptId,
+    nanoUsd,
+    startedAt: '2026-11-24T10:00:00.000Z',
+  });
+  const period = { from: '2026-11-24T00:00:00.000Z', to: '2026-11-25T00:00:00.000Z' };
+
+  it('confirms what was unconfirmed or open, releases what was not billed, lists what differs; twice is once', async () => {
+    await recordOpened(db, ['open', 'unsure', 'unbilled'].map(opened));
+    await book(db, [
+      booking('unsure', 'unconfirmed', 1000n, 1500n),
+      booking('unbilled', 'unconfirmed', 1000n, 1500n),
+      booking('same', 'confirmed', 50n),
+      booking('other', 'confirmed', 60n),
+      booking('free', 'free'),
+    ]);
+    const request = {
+      provider: 'simco',
+      invoiceId: 'i1',
+      lines: [
+        line('open', 'c1', '11'),
+        line('unsure', 'c2', '1200'),
+        line(null, 'call-same', '50'),
+        line('other', 'c4', '61'),
+        line('free', 'c5', '3'),
+        line('strange', 'c6', '9'),
+      ],
+      complete: period,
+    };
+    const { report, settlements } = await reconcile(db, request);
+    expect(report).toEqual({
+      linesMatched: 5,
+      confirmedByInvoice: 3,
+      releasedWithoutLine: 1,
+      aboveBound: [{ attemptId: 'unsure', boundNanos: '1000', invoiceNanos: '1200' }],
+      differences: [{ attemptId: 'other', ledgerNanos: '60', invoiceNanos: '61' }],
+      confirmedDifferenceNanos: '-1',
+      unmatchedLines: [{ callId: 'c6', clientRequestId: 'strange', nanoUsd: '9' }],
+      totals: {
+        ledgerNanos: String(11 + 1200 + 50 + 60 + 3),
+        invoiceNanos: String(11 + 1200 + 50 + 61 + 3 + 9),
+        unconfirmed: 0,
+      },
+    });
+    expect(settlements.map((s) => `${s.attemptId} ${s.charge.state} ${s.charge.cashNanos}`).sort()).toEqual([
+      'free confirmed 3',
+      'open confirmed 11',
+      'unbilled free 0',
+      'unsure confirmed 1200',
+    ]);
+    const again = await reconcile(db, request);
+    expect(again.report).toMatchObject({ confirmedByInvoice: 0, releasedWithoutLine: 0, totals: report.totals });
+    await expectBalanced();
+  });
+});
+
+it('the snapshot for a rebuild has totals, and every attempt that is opened or unconfirmed', async () => {
+  await recordOpened(db, [opened('open'), opened('done')]);
+  await book(db, [booking('done', 'confirmed', 10n), booking('unsure', 'unconfirmed', 1000n, 1500n)]);
+  const { windows, attempts } = await rebuildSnapshot(db);
+  expect(windows).toContainEqual({ budget: 'org', window: '2026-11', settledNanos: 10n, unconfirmedNanos: 1000n });
+  expect(attempts.map((a) => `${a.attemptId} ${a.state} ${a.boundCashNanos}`).sort()).toEqual([
+    'open opened 1000',
+    'unsure unconfirmed 1000',
+  ]);
+});
+
+it('an attempt is overdue after its deadline and the grace', async () => {
+  await recordOpened(db, [{ ...opened('late'), deadlineAt: new Date(Date.now() - 5_000).toISOString() }]);
+  expect(await overdueAttempts(db, 60_000, 10)).toEqual([]);
+  expect((await overdueAttempts(db, 1_000, 10)).map((a) => a.terms.attemptId)).toEqual(['late']);
+});
+
+it('what the counters could not be told is kept until they were', async () => {
+  const settlement = (state: 'confirmed' | 'unconfirmed', cash: bigint) => ({
+    attemptId: 'a',
+    charge: { state, cashNanos: cash, fullNanos: cash },
+    changed: true,
+  });
+  await keepUntold(db, [settlement('unconfirmed', 9n)]);
+  await keepUntold(db, [settlement('confirmed', 4n)]);
+  expect(await tellUntold(db, 10, async (all) => all)).toBe(0);
+  const told: unknown[] = [];
+  expect(await tellUntold(db, 10, async (all) => (told.push(...all), []))).toBe(1);
+  expect(told).toMatchObject([{ attemptId: 'a', charge: { state: 'confirmed', cashNanos: 4n } }]);
+  expect(await tellUntold(db, 10, async (all) => all)).toBe(0);
+});
+
+describe('the outbox', () => {
+  it('forgets what was published and keeps what was not', async () => {
+    await book(db, [booking('a', 'confirmed', 1n), booking('b', 'confirmed', 2n)]);
+    const seen: string[] = [];
+    await expect(relayOutbox(db, 'metering', 10, () => Promise.reject(new Error('NATS is away')))).rejects.toThrow(
+      /away/,
+    );
+    expect(
+      await relayOutbox(db, 'metering', 10, async (row) => {
+        if (row.messageId.startsWith('a')) throw new Error('x');
+        seen.push(row.messageId);
+      }),
+    ).toBe(1);
+    expect(await relayOutbox(db, 'metering', 10, async (row) => void seen.push(row.messageId))).toBe(1);
+    expect(seen).toEqual(['b/r1', 'a/r1']);
+    expect(await relayOutbox(db, 'budget-policy', 10, async () => {})).toBe(0);
+  });
+});
+
+describe('budgets', () => {
+  const wanted = (limitNanos: string) => [
+    {
+      id: 'org',
+      name: 'Org',
+      selector: { org: 'acme' },
+      window: 'month' as const,
+      timeZone: 'UTC',
+      limitNanos,
+      basis: 'cash' as const,
+      thresholds: [0.5],
+    },
+  ];
+  it('a changed limit raises the version, an unchanged one does not', async () => {
+    expect(await applyBudgets(db, wanted('10'))).toMatchObject([{ limitVersion: 1 }]);
+    expect(await applyBudgets(db, wanted('10'))).toMatchObject([{ limitVersion: 1 }]);
+    expect(await applyBudgets(db, wanted('20'))).toMatchObject([{ limitVersion: 2, limitNanos: '20' }]);
+    expect(await applyBudgets(db, [])).toEqual([]);
+  });
+
+  it('a crossing has one event, whoever decides it how often', async () => {
+    const event = {
+      budget: 'org',
+      budgetName: 'Org',
+      org: 'acme',
+      window: '2026-11',
+      windowStart: null,
+      windowEnd: null,
+      timeZone: 'UTC',
+      basis: 'cash' as const,
+      threshold: 0.5,
+      limitVersion: 1,
+      limitNanos: '10',
+      settledNanos: '5',
+      unconfirmedNanos: '0',
+      spentUsd: '0.000000005',
+      limitUsd: '0.00000001',
+      selector: { org: 'acme' },
+      crossedAt: '2026-11-24T10:00:00.000Z',
+    };
+    const counts = await Promise.all([1, 2, 3, 4].map(() => recordCrossings(db, [event])));
+    expect(counts.reduce((a, b) => a + b, 0)).toBe(1);
+    expect(await recordCrossings(db, [{ ...event, limitVersion: 2 }])).toBe(1);
+    const ids: string[] = [];
+    await relayOutbox(db, 'budget-policy', 10, async (row) => void ids.push(row.messageId));
+    expect(ids).toEqual(['org/2026-11/0.5/v1', 'org/2026-11/0.5/v2']);
+  });
+});
+
+it('a lease has one holder; the fence rises when it changes', async () => {
+  const first = await acquireLease(db, 'epoch', 'a', 60_000);
+  expect(await acquireLease(db, 'epoch', 'b', 60_000)).toBeUndefined();
+  expect(await acquireLease(db, 'epoch', 'a', 1)).toEqual(first);
+  await new Promise((r) => setTimeout(r, 20));
+  expect((await acquireLease(db, 'epoch', 'b', 60_000))!.fence).toBe(first!.fence + 1n);
+});
