@@ -1,0 +1,240 @@
+import { connect, headers } from '@nats-io/transport-node';
+import { trace } from '@opentelemetry/api';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { EXAMPLES, STREAMS, type MeritorderConfig } from '@meritorder/contracts';
+import { testServers, waitFor, type RunningServer } from '@meritorder/testing';
+import {
+  busOn,
+  connectBus,
+  contextOf,
+  ensureTopology,
+  extractTrace,
+  injectTrace,
+  natsServerConfig,
+  natsUsers,
+  openBucket,
+  putIfChanged,
+  runConsumer,
+  SERVICE_INBOX,
+  traceparentOf,
+  watchBucket,
+  type Bus,
+} from './index.js';
+
+const servers = testServers();
+const config = {
+  orgs: [
+    { id: 'acme', subscribers: [{ name: 'alerts', context: 'budget' }] },
+    { id: 'globex', subscribers: [] },
+  ],
+  backends: [
+    { id: 'gpt', kind: 'cloud' },
+    { id: 'llama', kind: 'local' },
+  ],
+} as unknown as MeritorderConfig;
+const passwords = Object.fromEntries(natsUsers(config).map((u) => [u.user, `pw-${u.user}`]));
+let server: RunningServer;
+let operator: Bus;
+
+beforeAll(async () => {
+  server = await servers.nats((port, storeDir) =>
+    natsServerConfig(natsUsers(config), passwords, { listen: `127.0.0.1:${port}`, storeDir }),
+  );
+  operator = await as('operator');
+  await ensureTopology(operator, config);
+  await ensureTopology(operator, config);
+});
+afterAll(async () => {
+  await operator.close();
+  await servers.stop();
+});
+
+const as = (user: string): Promise<Bus> =>
+  connectBus({
+    url: server.url,
+    user,
+    password: passwords[user],
+    name: user,
+    inboxPrefix: SERVICE_INBOX[user as 'operator'] ?? `_INBOX_${user.replace('org-', '')}`,
+  });
+const rated = (id: string) => ({
+  type: 'metering.usage-rated.v1' as const,
+  subject: 'metering.usage-rated.v1.acme',
+  id,
+  time: '2026-11-24T10:00:00.000Z',
+  data: EXAMPLES.events['metering.usage-rated.v1'] as any,
+});
+
+describe('the bus', () => {
+  it('says who and where when it cannot connect', async () => {
+    await expect(
+      connectBus({ url: server.url, user: 'nobody', password: 'x', name: 't', inboxPrefix: '_INBOX' }),
+    ).rejects.toThrow(/cannot use NATS at nats:.*as nobody.*NATS_PASSWORD/);
+  });
+
+  it('refuses to publish what its schema does not allow', async () => {
+    await expect(operator.publishEvent({ ...rated('x'), data: { attemptId: 7 } as any })).rejects.toThrow(
+      /invalid metering.usage-rated.v1: attemptId/,
+    );
+  });
+
+  it('publishing the same fact twice is publishing it once', async () => {
+    const first = await operator.publishEvent(rated('twice'));
+    expect(await operator.publishEvent(rated('twice'))).toEqual({ sequence: first.sequence, duplicate: true });
+  });
+
+  it('passes trace context on without any tracing set up', () => {
+    const traceparent = '00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01';
+    const h = headers();
+    h.set('Traceparent', traceparent);
+    expect(traceparentOf(extractTrace(h))).toBe(traceparent);
+    expect(injectTrace(undefined, contextOf(traceparent)).get('traceparent')).toBe(traceparent);
+    expect(trace.getSpanContext(contextOf(undefined))).toBeUndefined();
+  });
+});
+
+describe('a durable consumer', () => {
+  const consume = (handle: (ids: string[]) => Promise<void>, more: object = {}) => {
+    const seen: string[] = [];
+    const errors: unknown[] = [];
+    const consumer = runConsumer(operator, {
+      stream: STREAMS.events.name,
+      durable: 'budget-policy',
+      maxBatch: 10,
+      onError: (e) => errors.push(e),
+      handle: async (batch) => {
+        const ids = batch.map((d) => d.decode(['metering.usage-rated.v1']).id);
+        await handle(ids);
+        seen.push(...ids);
+      },
+      ...more,
+    });
+    return { seen, errors, consumer };
+  };
+
+  it('delivers again what failed, until it succeeds, and nothing twice after that', async () => {
+    let failures = 3;
+    const { seen, errors, consumer } = consume(async () => {
+      if (failures-- > 0) throw new Error('the database is away');
+    });
+    await operator.publishEvent(rated('fails-first'));
+    await waitFor(() => seen.includes('fails-first'), 'the event');
+    expect(errors.length).toBe(3);
+    await operator.publishEvent(rated('next'));
+    await waitFor(() => seen.includes('next') && seen.includes('twice'), 'the next event, and all before it');
+    await consumer.drain();
+    expect(seen.filter((id) => id === 'fails-first')).toHaveLength(1);
+  });
+
+  it('what was in hand at a drain is done; what was published meanwhile waits for the next', async () => {
+    const first = consume(() => new Promise((r) => setTimeout(r, 200)));
+    await operator.publishEvent(rated('in-hand'));
+    await waitFor(() => first.consumer.pending() > 0, 'the message to be in hand');
+    await first.consumer.drain();
+    expect(first.seen).toContain('in-hand');
+    await operator.publishEvent(rated('later'));
+    const second = consume(async () => {});
+    await waitFor(() => second.seen.includes('later'), 'the later event');
+    expect(second.seen).not.toContain('in-hand');
+    await second.consumer.drain();
+  });
+
+  it('a message that is no event goes to the dead letters with its reason, and the rest flows on', async () => {
+    const reasons: string[] = [];
+    operator.nats.subscribe('dead-letter.v1.events', {
+      callback: (_e, m) => void reasons.push(m.headers!.get('Meritorder-Reason')),
+    });
+    const { seen, consumer } = consume(async () => {}, { maxBatch: 1 });
+    operator.nats.publish('metering.usage-rated.v1.acme', 'poison');
+    await operator.publishEvent(rated('after-poison'));
+    await waitFor(() => seen.includes('after-poison') && reasons.length === 1, 'both');
+    expect(reasons[0]).toMatch(/ce-type or ce-id is missing/);
+    await consumer.drain();
+  });
+});
+
+describe('buckets', () => {
+  it('a watcher gets what is there, then every change, and equal values are no change', async () => {
+    const bucket = await openBucket(operator, 'PRICES');
+    expect(await putIfChanged(bucket, 'gpt', '1')).toBe(true);
+    expect(await putIfChanged(bucket, 'gpt', '1')).toBe(false);
+    const seen: string[] = [];
+    const stop = new AbortController();
+    const router = await as('router');
+    await watchBucket(
+      router,
+      'PRICES',
+      (key, value) => seen.push(`${key}=${value && new TextDecoder().decode(value)}`),
+      stop.signal,
+    );
+    expect(seen).toEqual(['gpt=1']);
+    await bucket.put('gpt', '2');
+    await bucket.delete('gpt');
+    await waitFor(() => seen.length === 3, 'the changes');
+    expect(seen).toEqual(['gpt=1', 'gpt=2', 'gpt=null']);
+    stop.abort();
+    await router.close();
+  });
+
+  it('a watch on an empty bucket is ready at once', async () => {
+    await watchBucket(operator, 'BUDGETS', () => {}, AbortSignal.timeout(10_000));
+  });
+});
+
+describe('permissions', () => {
+  it.each([
+    [
+      'provider-worker',
+      [
+        'inference.request.v1.acme',
+        'work.v1.gpt',
+        'worker.heartbeat.v1.llama',
+        'metering.usage-rated.v1.acme',
+        '$JS.API.STREAM.DELETE.USAGE',
+        '$KV.PRICES.gpt',
+      ],
+    ],
+    [
+      'router',
+      ['usage.attempt-closed.v1.acme', '$KV.PRICES.gpt', 'metering.reconcile.v1', '$JS.API.STREAM.DELETE.USAGE'],
+    ],
+    ['metering', ['work.v1.gpt', 'budget.threshold-crossed.v1.acme.b', '_INBOX_acme.x']],
+    ['budget-policy', ['work.v1.gpt', 'usage.attempt-closed.v1.acme', '_INBOX_acme.x', '$KV.PRICES.gpt']],
+    [
+      'org-acme',
+      [
+        'inference.request.v1.globex',
+        'deliver-ack.v1.globex.alerts.x',
+        '$JS.API.INFO',
+        '$JS.ACK.EVENTS.acme_alerts.1.1.1.1.1',
+        'price.version-published.v1',
+      ],
+    ],
+  ])('%s may not publish what is not its business', async (user, subjects) => {
+    const nats = await connect({
+      servers: server.url,
+      user,
+      pass: passwords[user]!,
+      inboxPrefix: SERVICE_INBOX[user as 'router'] ?? '_INBOX_acme',
+    });
+    const denied: string[] = [];
+    void (async () => {
+      for await (const s of nats.status()) if (s.type === 'error') denied.push(s.error.message);
+    })();
+    for (const subject of subjects) nats.publish(subject, 'x');
+    await nats.flush();
+    await waitFor(() => denied.length >= subjects.length, `${subjects.length} refusals, not ${denied.length}`);
+    for (const subject of subjects) expect(denied.join('\n')).toContain(`"${subject}"`);
+    await nats.close();
+  });
+
+  it('a server acknowledgement can purge a stream: what a captured subject would let an org do (ADR 4)', async () => {
+    const manager = await operator.manager();
+    await manager.streams.add({ name: 'CAPTURED', subjects: ['captured.>'] });
+    await manager.streams.add({ name: 'VICTIM', subjects: ['victim.>'] });
+    for (let i = 0; i < 3; i++) await operator.jetstream.publish('victim.x', 'v');
+    for (let i = 0; i < 3; i++) operator.nats.publish('captured.x', '{}', { reply: '$JS.API.STREAM.PURGE.VICTIM' });
+    await waitFor(async () => (await manager.streams.info('VICTIM')).state.messages < 3, 'the victim to be purged');
+    expect(busOn(operator.nats, 'x').source).toBe('/meritorder/x');
+  });
+});
