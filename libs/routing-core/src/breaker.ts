@@ -18,7 +18,12 @@ const LONGEST_OPEN_MS = 300_000;
 const LONGEST_COOL_DOWN_MS = 60_000;
 
 export type BreakerEvent =
-  { type: 'success' } | { type: 'failure' } | { type: 'quota'; retryAfterMs: number | undefined } | { type: 'probe' };
+  | { type: 'success' }
+  | { type: 'failure' }
+  | { type: 'quota'; retryAfterMs: number | undefined }
+  | { type: 'probe' }
+  /** A call ended without saying anything about the backend: nobody took it, or the caller went. */
+  | { type: 'neutral' };
 
 /** Whether a call may be sent now. */
 export function breakerAllows(state: BreakerState, nowMs: number): boolean {
@@ -31,6 +36,8 @@ export function nextBreaker(state: BreakerState, event: BreakerEvent, nowMs: num
       return CLOSED;
     case 'probe':
       return state.trips > 0 ? { ...state, probing: true } : state;
+    case 'neutral':
+      return state.probing ? { ...state, probing: false } : state;
     case 'quota':
       return {
         ...state,

@@ -48,6 +48,10 @@ export class HeartbeatFleet implements Fleet {
     this.step(backend, { type: 'quota', retryAfterMs });
   }
 
+  ended(backend: string): void {
+    this.step(backend, { type: 'neutral' });
+  }
+
   private step(backend: string, event: BreakerEvent): void {
     this.breakers.set(backend, nextBreaker(this.breakers.get(backend) ?? CLOSED, event, this.clock.nowMs()));
   }

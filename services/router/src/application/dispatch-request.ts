@@ -261,13 +261,11 @@ class Dispatch {
     };
     ports.fleet.probing(chosen.backend.id);
     const session = ports.workers.dispatch(work, request.context);
-    const onCancel = (): void => session.stop();
-    request.cancelled.addEventListener('abort', onCancel, { once: true });
     try {
       return await this.follow(session, chosen.backend.id, attemptId);
     } finally {
-      request.cancelled.removeEventListener('abort', onCancel);
       session.close();
+      ports.fleet.ended(chosen.backend.id);
     }
   }
 
@@ -333,7 +331,8 @@ class Dispatch {
     attemptId: string,
   ): Step {
     const { fleet } = this.ports;
-    if (signal.code === 'cancelled') return refused(CANCELLED);
+    // The worker hears a cancel itself; here it only decides what is said.
+    if (signal.code === 'cancelled' || this.request.cancelled.aborted) return refused(CANCELLED);
     if (signal.code === 'quota')
       fleet.quota(backend, signal.retryAfterSeconds === undefined ? undefined : signal.retryAfterSeconds * 1_000);
     else if (signal.code !== 'caller-fault' && signal.code !== 'context-length' && signal.code !== 'stopped')

@@ -40,6 +40,8 @@ export interface Fleet {
   succeeded(backend: string): void;
   failed(backend: string): void;
   quota(backend: string, retryAfterMs: number | undefined): void;
+  /** The call is over, whatever it said of the backend. */
+  ended(backend: string): void;
 }
 
 /** What happened to an attempt, as its worker or the lack of one says. */

@@ -1,0 +1,129 @@
+import { describe, expect, it } from 'vitest';
+import { EXAMPLES, type BackendConfig, type ChatRequest, type PriceVersion } from '@meritorder/contracts';
+import {
+  breakerAllows,
+  CLOSED,
+  nextBreaker,
+  rankCandidates,
+  reasonFor,
+  requirementsOf,
+  type BackendView,
+  type BreakerState,
+} from './index.js';
+
+const base = EXAMPLES.events['price.version-published.v1'].version;
+const priced = (input: number, output: number): PriceVersion => ({
+  ...base,
+  cash: {
+    ...base.cash,
+    inputPicosPerToken: String(input),
+    cacheReadPicosPerToken: '0',
+    cacheWrite5mPicosPerToken: '0',
+    cacheWrite1hPicosPerToken: '0',
+    outputPicosPerToken: String(output),
+  },
+});
+const view = (id: string, more: Partial<BackendView> = {}, config: Partial<BackendConfig> = {}): BackendView => ({
+  backend: {
+    id,
+    contextTokens: 1_000,
+    maxOutputTokens: 500,
+    capabilities: ['streaming'],
+    templateTokensPerMessage: 1,
+    ...config,
+  } as BackendConfig,
+  price: priced(1_000_000, 2_000_000),
+  workersAlive: 1,
+  workersWithRoom: 1,
+  breakerClosed: true,
+  ...more,
+});
+const body = (more: object = {}): ChatRequest =>
+  ({ model: 'auto', messages: [{ role: 'user', content: 'hi' }], ...more }) as ChatRequest;
+const estimate = { inputExpected: 100, inputBound: () => 400, outputExpected: 50 };
+
+describe('ranking', () => {
+  it('is cheapest first among the able, and the same for the same inputs', () => {
+    const views = [
+      view('dear', { price: priced(9_000_000, 9_000_000) }),
+      view('b'),
+      view('a'),
+      view('free', { price: priced(0, 0) }),
+    ];
+    const ids = rankCandidates(views, requirementsOf(body()), estimate, undefined).ranked.map((r) => r.backend.id);
+    expect(ids).toEqual(['free', 'a', 'b', 'dear']);
+    expect(
+      rankCandidates(views.toReversed(), requirementsOf(body()), estimate, undefined).ranked.map((r) => r.backend.id),
+    ).toEqual(ids);
+  });
+
+  it.each<[string, BackendView, object, RegExp]>([
+    ['tools', view('x'), { tools: [{ type: 'function' }] }, /lacks tools/],
+    ['an image', view('x'), { messages: [{ role: 'user', content: [{ type: 'image_url' }] }] }, /lacks vision/],
+    ['JSON', view('x'), { response_format: { type: 'json_schema' } }, /lacks json/],
+    ['several choices', view('x'), { n: 2 }, /lacks choices/],
+    ['a context too small', view('x', {}, { contextTokens: 100 }), {}, /exceed its context of 100/],
+    ['no price', view('x', { price: undefined }), {}, /no price in force/],
+    ['no worker', view('x', { workersAlive: 0 }), {}, /no live worker/],
+    ['busy workers', view('x', { workersWithRoom: 0 }), {}, /busy/],
+    ['an open breaker', view('x', { breakerClosed: false }), {}, /cooling down/],
+  ])('excludes for %s', (_name, candidate, more, why) => {
+    const { ranked, excluded } = rankCandidates([candidate], requirementsOf(body(more)), estimate, undefined);
+    expect(ranked).toEqual([]);
+    expect(excluded[0]!.why).toMatch(why);
+  });
+
+  it("clamps the output to the context, the backend and the caller's own cap", () => {
+    const rank = (more: object, cap?: bigint) =>
+      rankCandidates([view('x')], requirementsOf(body(more)), estimate, cap).ranked[0];
+    expect(rank({})!.maxTokens).toBe(500);
+    expect(rank({ max_tokens: 20 })).toMatchObject({ maxTokens: 20, minTokens: 20 });
+    expect(
+      rankCandidates([view('x', {}, { contextTokens: 150 })], requirementsOf(body()), estimate, undefined).ranked[0]!
+        .maxTokens,
+    ).toBe(50);
+    // 400 input tokens at 1000 nano, and 2000 nano for each of 100 output tokens.
+    expect(rank({}, 600_000n)!.maxTokens).toBe(100);
+    expect(rank({}, 400_000n)).toBeUndefined();
+  });
+
+  it('says why in one sentence', () => {
+    const { ranked } = rankCandidates(
+      [view('a'), view('b', { price: priced(2_000_000, 2_000_000) })],
+      requirementsOf(body()),
+      estimate,
+      undefined,
+    );
+    expect(reasonFor(ranked[0]!, ranked, ['z'])).toBe(
+      'a: the cheapest of 2 able backends at $0.0002 expected; next b at $0.0003, after z could not take it',
+    );
+  });
+});
+
+describe('the breaker', () => {
+  const run = (events: Parameters<typeof nextBreaker>[1][], at = 0): BreakerState =>
+    events.reduce((s, e) => nextBreaker(s, e, at), CLOSED);
+  const failure = { type: 'failure' } as const;
+  it('opens after five failures in a row, for 5 s, then lets one probe through', () => {
+    expect(breakerAllows(run([failure, failure, failure, failure]), 0)).toBe(true);
+    expect(breakerAllows(run([failure, failure, { type: 'success' }, failure, failure, failure]), 0)).toBe(true);
+    const open = run([failure, failure, failure, failure, failure]);
+    expect(breakerAllows(open, 4_999)).toBe(false);
+    expect(breakerAllows(open, 5_000)).toBe(true);
+    const probing = nextBreaker(open, { type: 'probe' }, 5_000);
+    expect(breakerAllows(probing, 5_001)).toBe(false);
+    expect(breakerAllows(nextBreaker(probing, { type: 'success' }, 5_002), 5_002)).toBe(true);
+    expect(breakerAllows(nextBreaker(probing, failure, 5_002), 15_001)).toBe(false);
+    expect(breakerAllows(nextBreaker(probing, failure, 5_002), 15_002)).toBe(true);
+  });
+  it('a probe that says nothing lets the next one through', () => {
+    const probing = nextBreaker(run([failure, failure, failure, failure, failure]), { type: 'probe' }, 5_000);
+    expect(breakerAllows(nextBreaker(probing, { type: 'neutral' }, 5_001), 5_001)).toBe(true);
+  });
+  it('cools down for as long as a quota answer asks, at most a minute', () => {
+    const cooling = run([{ type: 'quota', retryAfterMs: 3_000 }]);
+    expect(breakerAllows(cooling, 2_999)).toBe(false);
+    expect(breakerAllows(cooling, 3_000)).toBe(true);
+    expect(breakerAllows(run([{ type: 'quota', retryAfterMs: 9e9 }]), 60_000)).toBe(true);
+  });
+});

@@ -1,0 +1,300 @@
+import { ROOT_CONTEXT } from '@opentelemetry/api';
+import { describe, expect, it } from 'vitest';
+import {
+  EXAMPLES,
+  MeritorderConfig,
+  type BackendConfig,
+  type BudgetDefinition,
+  type Refusal,
+  type RouterReply,
+  type RoutingDecisionMadeV1,
+  type WorkRequest,
+} from '@meritorder/contracts';
+import type { ReserveCommand, ReserveReply } from '@meritorder/counters';
+import { ManualClock } from '@meritorder/kernel';
+import { dispatchRequest, type DispatchPorts, type DispatchRequest } from './dispatch-request.js';
+import type { AttemptSignal } from './ports.js';
+
+const price = EXAMPLES.events['price.version-published.v1'].version;
+const NOW = Date.parse('2026-11-24T10:00:00Z');
+const budget: BudgetDefinition = {
+  id: 'org',
+  name: 'Org',
+  selector: { org: 'acme' },
+  window: 'day',
+  timeZone: 'UTC',
+  limitNanos: '1000',
+  limitVersion: 1,
+  basis: 'cash',
+  thresholds: [],
+};
+const backends = ['a', 'b', 'c'].map(
+  (id) =>
+    ({
+      id,
+      provider: 'p',
+      model: id,
+      contextTokens: 1_000,
+      maxOutputTokens: 100,
+      capabilities: [],
+      templateTokensPerMessage: 1,
+    }) as unknown as BackendConfig,
+);
+const { limits } = MeritorderConfig.parse({
+  version: 1,
+  orgs: [{ id: 'acme' }],
+  backends: [
+    {
+      id: 'a',
+      kind: 'cloud',
+      provider: 'p',
+      model: 'a',
+      baseUrl: 'http://127.0.0.1:1',
+      contextTokens: 1,
+      maxOutputTokens: 1,
+    },
+  ],
+});
+
+interface World {
+  /** What the worker of each backend says, in order. */
+  workers?: Record<string, AttemptSignal[]>;
+  reserve?: (command: Omit<ReserveCommand, 'epochId'>) => ReserveReply;
+  open?: boolean;
+  cancelled?: boolean;
+  deadlineMs?: number;
+  model?: string;
+}
+
+async function dispatch(world: World) {
+  const log: string[] = [];
+  const refusals: Refusal[] = [];
+  const works: WorkRequest[] = [];
+  const decisions: RoutingDecisionMadeV1[] = [];
+  const abort = new AbortController();
+  if (world.cancelled) abort.abort();
+  const ports: DispatchPorts = {
+    clock: new ManualClock(NOW),
+    admission: {
+      epochId: () => 1,
+      reserve: async (command) => {
+        log.push(`reserve ${command.candidates.map((c) => c.backend).join(' ')}`);
+        return (world.reserve ?? grantFirst)(command);
+      },
+      open: async () => (log.push('open'), world.open ?? true),
+      release: async () => void log.push('release'),
+    },
+    catalogue: {
+      backend: (id) => backends.find((b) => b.id === id),
+      route: (id) => (id === 'auto' ? { id, backends } : undefined),
+      routeIds: () => ['auto'],
+      price: () => price,
+      budgetsFor: () => [budget],
+    },
+    fleet: {
+      workersAlive: () => 1,
+      workersWithRoom: () => 1,
+      allows: () => true,
+      probing: () => {},
+      succeeded: (b) => void log.push(`${b} succeeded`),
+      failed: (b) => void log.push(`${b} failed`),
+      quota: (b, ms) => void log.push(`${b} quota ${ms}`),
+      ended: () => {},
+    },
+    workers: {
+      dispatch: (work) => {
+        works.push(work);
+        const signals = [...(world.workers?.[work.terms.backend] ?? OK)];
+        return {
+          next: async () => ({ signal: signals.shift()!, reply: (answer: RouterReply) => void log.push(answer.type) }),
+          stop: () => void log.push('stop attempt'),
+          close: () => {},
+        };
+      },
+    },
+    caller: { refuse: (_to, _id, refusal) => void refusals.push(refusal) },
+    decisions: { record: (d) => void decisions.push(d) },
+  };
+  const request: DispatchRequest = {
+    requestId: 'r1',
+    kind: 'chat',
+    body: {
+      model: world.model ?? 'auto',
+      messages: [{ role: 'user', content: 'hi' }],
+      max_completion_tokens: 50,
+      metadata: { department: 'eng' },
+      meritorder: {},
+      temperature: 0.5,
+    },
+    attribution: { org: 'acme', department: 'eng' },
+    org: { id: 'acme', departments: [], keys: [], requireKey: false, subscribers: [] },
+    replyTo: '_INBOX_acme.x',
+    deadlineMs: world.deadlineMs ?? NOW + 60_000,
+    context: ROOT_CONTEXT,
+    cancelled: abort.signal,
+  };
+  const outcome = await dispatchRequest(ports, limits, request);
+  return { outcome, log, refusals, works, decisions };
+}
+
+const opened: AttemptSignal = { type: 'opened', attemptId: 'x' };
+const OK: AttemptSignal[] = [opened, { type: 'finished', attemptId: 'x', status: 'ok' }];
+const failed = (
+  code: 'server-error' | 'quota' | 'caller-fault' | 'context-length',
+  retryable = true,
+): AttemptSignal => ({ type: 'failed', attemptId: 'x', retryable, code, message: 'said so', retryAfterSeconds: 3 });
+const grantFirst = (command: Omit<ReserveCommand, 'epochId'>): ReserveReply => ({
+  type: 'granted',
+  epochId: 1,
+  candidateIndex: 0,
+  maxTokens: Math.min(40, command.candidates[0]!.maxTokens),
+  cashNanos: 5n,
+  fullNanos: 6n,
+  leaseUntilMs: 0,
+  left: [],
+});
+const refuseAll =
+  (kind: 'held' | 'exhausted') =>
+  (command: Omit<ReserveCommand, 'epochId'>): ReserveReply => ({
+    type: 'refused',
+    candidates: command.candidates.map(() => ({
+      budget: 'org',
+      window: '2026-11-24',
+      basis: 'cash' as const,
+      kind,
+      limitNanos: 1000n,
+      settledNanos: 900n,
+      unconfirmedNanos: 50n,
+      reservedNanos: 40n,
+      neededNanos: 200n,
+      earliestLeaseInMs: 7_500,
+    })),
+  });
+
+describe('a request', () => {
+  it('is reserved, opened, and only then told to go; the grant clamps its output', async () => {
+    const { outcome, log, works, decisions } = await dispatch({});
+    expect(outcome).toEqual({ ended: 'answered' });
+    expect(log).toEqual(['reserve a b c', 'open', 'go', 'a succeeded']);
+    expect(works[0]).toMatchObject({
+      body: { max_tokens: 40, temperature: 0.5 },
+      terms: {
+        bound: { cashNanos: '5', fullNanos: '6' },
+        epoch: 1,
+        windows: [{ budget: 'org', window: '2026-11-24', basis: 'cash' }],
+        reservedAt: '2026-11-24T10:00:00.000Z',
+      },
+      price: { id: price.id },
+    });
+    for (const field of ['metadata', 'meritorder', 'max_completion_tokens'])
+      expect(works[0]!.body).not.toHaveProperty(field);
+    expect(decisions).toMatchObject([
+      { choice: 'a', candidates: [{ backend: 'a' }, { backend: 'b' }, { backend: 'c' }] },
+    ]);
+  });
+
+  it.each<[string, World, string[], string | undefined]>([
+    [
+      'goes on with the next candidate after a failure before the first token',
+      { workers: { a: [opened, failed('server-error')] } },
+      ['reserve a b c', 'open', 'go', 'taken', 'a failed', 'reserve b c', 'open', 'go', 'b succeeded'],
+      undefined,
+    ],
+    [
+      'a quota answer cools the backend down',
+      { workers: { a: [opened, failed('quota')] } },
+      ['reserve a b c', 'open', 'go', 'taken', 'a quota 3000', 'reserve b c', 'open', 'go', 'b succeeded'],
+      undefined,
+    ],
+    [
+      "the caller's fault is not tried elsewhere",
+      { workers: { a: [opened, failed('caller-fault', false)] } },
+      ['reserve a b c', 'open', 'go', 'taken'],
+      'upstream_rejected',
+    ],
+    [
+      'a context too small for one backend is tried on the next, and is no failure',
+      { workers: { a: [opened, failed('context-length')] } },
+      ['reserve a b c', 'open', 'go', 'taken', 'reserve b c', 'open', 'go', 'b succeeded'],
+      undefined,
+    ],
+    [
+      'no worker and a busy one give their holds back',
+      { workers: { a: [{ type: 'no-worker' }], b: [{ type: 'refused', code: 'busy', message: 'full' }] } },
+      ['reserve a b c', 'release', 'reserve b c', 'release', 'reserve c', 'open', 'go', 'c succeeded'],
+      undefined,
+    ],
+    [
+      'a hold that is gone is not sent',
+      { open: false },
+      [
+        'reserve a b c',
+        'open',
+        'stop',
+        'release',
+        'reserve b c',
+        'open',
+        'stop',
+        'release',
+        'reserve c',
+        'open',
+        'stop',
+        'release',
+      ],
+      'admission_closed',
+    ],
+    [
+      'a worker lost before its first token: the hold stays, the next candidate is tried',
+      { workers: { a: [opened, { type: 'silent', firstTokenSeen: false }] } },
+      ['reserve a b c', 'open', 'go', 'stop attempt', 'a failed', 'reserve b c', 'open', 'go', 'b succeeded'],
+      undefined,
+    ],
+    [
+      'a worker that never answered gives its hold back',
+      { workers: { a: [{ type: 'silent', firstTokenSeen: false }] } },
+      ['reserve a b c', 'stop attempt', 'a failed', 'release', 'reserve b c', 'open', 'go', 'b succeeded'],
+      undefined,
+    ],
+    [
+      'a worker lost after the first token is not retried',
+      { workers: { a: [opened, { type: 'silent', firstTokenSeen: true }] } },
+      ['reserve a b c', 'open', 'go', 'stop attempt', 'a failed'],
+      'stream_cut',
+    ],
+    ['cancelled before it was decided', { cancelled: true }, [], 'cancelled'],
+    ['past its deadline', { deadlineMs: NOW }, [], 'deadline_exceeded'],
+    ['of an unknown route', { model: 'nope' }, [], 'route_unknown'],
+    ['while admission is closed', { reserve: () => ({ type: 'epoch' }) }, ['reserve a b c'], 'admission_closed'],
+  ])('%s', async (_name, world, expected, code) => {
+    const { log, refusals } = await dispatch(world);
+    expect(log).toEqual(expected);
+    expect(refusals.map((r) => r.code)).toEqual(code === undefined ? [] : [code]);
+  });
+
+  it('tells held from exhausted, with the numbers and when to retry (pitfall 36)', async () => {
+    const held = (await dispatch({ reserve: refuseAll('held') })).refusals[0]!;
+    expect(held).toMatchObject({
+      code: 'budget_held',
+      retryAfterSeconds: 8,
+      details: { budget: 'org', held_usd: '0.00000004' },
+    });
+    const exhausted = (await dispatch({ reserve: refuseAll('exhausted') })).refusals[0]!;
+    expect(exhausted).toMatchObject({
+      code: 'budget_exhausted',
+      retryAfterSeconds: 14 * 3_600,
+      details: { window_end: '2026-11-25T00:00:00.000Z', limit_usd: '0.000001' },
+    });
+    expect(exhausted.message).toBe(
+      'The budget Org (2026-11-24) has no room: limit $0.000001, spent $0.00000095, held $0.00000004, needed $0.0000002; the next window starts 2026-11-25T00:00:00.000Z.',
+    );
+  });
+
+  it('stops after four attempts', async () => {
+    const lost: AttemptSignal[] = [opened, failed('server-error')];
+    const { log, refusals } = await dispatch({ workers: { a: lost, b: lost, c: lost } });
+    expect(log.filter((l) => l.startsWith('reserve'))).toEqual(['reserve a b c', 'reserve b c', 'reserve c']);
+    expect(refusals).toMatchObject([
+      { code: 'backend_failed', message: expect.stringContaining('3 candidates failed') },
+    ]);
+  });
+});
