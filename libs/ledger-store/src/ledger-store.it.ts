@@ -218,6 +218,17 @@ describe('reconciling', () => {
     expect(again.report).toMatchObject({ confirmedByInvoice: 0, releasedWithoutLine: 0, totals: report.totals });
     await expectBalanced();
   });
+
+  it('an attempt belongs to the period of its line, although it was reserved a moment before', async () => {
+    await book(db, [booking('early', 'confirmed', 50n)]);
+    const { report } = await reconcile(db, {
+      provider: 'simco',
+      invoiceId: 'i2',
+      lines: [{ ...line('early', 'c1', '50'), startedAt: '2026-11-24T10:00:00.010Z' }],
+      complete: { from: '2026-11-24T10:00:00.010Z', to: '2026-11-24T11:00:00.000Z' },
+    });
+    expect(report.totals).toEqual({ ledgerNanos: '50', invoiceNanos: '50', unconfirmed: 0 });
+  });
 });
 
 it('the snapshot for a rebuild has totals, and every attempt that is opened or unconfirmed', async () => {

@@ -146,17 +146,24 @@ async function releaseWithoutLine(
   );
 }
 
+/**
+ * What both sides say of a period. An attempt belongs to the period of its line; only one without a line belongs to the time of
+ * its reservation, which is a little before the provider's own clock starts.
+ */
 async function totals(
   source: DataSource,
   provider: string,
   period: { from: string; to: string },
 ): Promise<NonNullable<ReconcileReport['totals']>> {
   const [row] = (await source.query(
-    `select
-       (select coalesce(sum(s.cash_nanos), 0)::text from attempt a join attempt_settled s using (attempt_id)
-         where a.provider = $1 and a.reserved_at between $2 and $3) as ledger,
+    `with period_attempt as (
+       select a.attempt_id, a.state from attempt a left join invoice_line l on l.attempt_id = a.attempt_id and l.provider = a.provider
+       where a.provider = $1 and coalesce(l.started_at, a.reserved_at) between $2 and $3
+     )
+     select
+       (select coalesce(sum(cash_nanos), 0)::text from attempt_settled where attempt_id in (select attempt_id from period_attempt)) as ledger,
        (select coalesce(sum(nano_usd), 0)::text from invoice_line where provider = $1 and started_at between $2 and $3) as invoice,
-       (select count(*)::int from attempt where provider = $1 and state in ('opened', 'unconfirmed') and reserved_at between $2 and $3) as unconfirmed`,
+       (select count(*)::int from period_attempt where state in ('opened', 'unconfirmed')) as unconfirmed`,
     [provider, period.from, period.to],
   )) as { ledger: string; invoice: string; unconfirmed: number }[];
   return { ledgerNanos: row!.ledger, invoiceNanos: row!.invoice, unconfirmed: row!.unconfirmed };

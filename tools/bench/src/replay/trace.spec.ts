@@ -1,12 +1,15 @@
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it } from 'vitest';
 import { countTokens, TOKENS_PER_CONVERSATION, TOKENS_PER_MESSAGE } from '@meritorder/provider-simulator';
 import { percentile, promptFor, readTrace } from '../index.js';
 
+const folder = mkdtempSync(join(tmpdir(), 'trace-'));
+afterAll(() => rmSync(folder, { recursive: true }));
+let count = 0;
 const file = (text: string): string => {
-  const path = join(mkdtempSync(join(tmpdir(), 'trace-')), 'trace');
+  const path = join(folder, `trace-${count++}`);
   writeFileSync(path, text);
   return path;
 };
