@@ -1,24 +1,24 @@
-/** Streams and buckets as data; `libs/messaging` makes the server agree with them. NATS 2.9 features only. */
+/**
+ * Streams and buckets as data; `libs/messaging` makes the server agree with them. NATS 2.9 features only. Streams are bounded by
+ * age; by size the server bounds them all together (`max_file_store`, 75 % of the disk by default), and then refuses what is new
+ * instead of forgetting what is old.
+ */
 export interface StreamDeclaration {
   name: string;
   subjects: string[];
   retention: 'limits' | 'workqueue';
   maxAgeHours: number;
-  maxBytes: number;
   /** How long a `Nats-Msg-Id` is remembered. */
   duplicateWindowSeconds: number;
   purpose: string;
 }
-
-const GIB = 1024 ** 3;
 
 export const STREAMS = {
   usage: {
     name: 'USAGE',
     subjects: ['usage.attempt-opened.v1.*', 'usage.attempt-closed.v1.*'],
     retention: 'limits',
-    maxAgeHours: 24 * 7,
-    maxBytes: 8 * GIB,
+    maxAgeHours: 48,
     duplicateWindowSeconds: 600,
     purpose: 'Every attempt that can cost money, before its first byte goes upstream and after its last one came back.',
   },
@@ -27,7 +27,6 @@ export const STREAMS = {
     subjects: ['job.accepted.v1.*'],
     retention: 'workqueue',
     maxAgeHours: 24 * 7,
-    maxBytes: 4 * GIB,
     duplicateWindowSeconds: 600,
     purpose: 'Durable jobs that a router accepted and nobody has finished.',
   },
@@ -42,7 +41,6 @@ export const STREAMS = {
     ],
     retention: 'limits',
     maxAgeHours: 24 * 7,
-    maxBytes: 8 * GIB,
     duplicateWindowSeconds: 600,
     purpose: 'What other programs subscribe to.',
   },
@@ -51,7 +49,6 @@ export const STREAMS = {
     subjects: ['dead-letter.v1.*'],
     retention: 'limits',
     maxAgeHours: 24 * 30,
-    maxBytes: 1 * GIB,
     duplicateWindowSeconds: 600,
     purpose: 'Messages that could not be processed, with the reason, as they were received.',
   },

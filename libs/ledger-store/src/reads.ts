@@ -39,11 +39,24 @@ export interface OpenAttempt {
 }
 
 /** What counters are rebuilt from, as of one instant. */
+/** Totals of windows that may still be open: the longest window but `total` is a month, and an open one was changed in it. */
+export async function liveWindowTotals(source: DataSource | EntityManager): Promise<WindowTotal[]> {
+  const rows: { budget: string; window_id: string }[] = await source.query(
+    `select budget, window_id from window_spend where window_id = 'total' or changed_at > now() - interval '40 days'`,
+  );
+  return rows.length === 0
+    ? []
+    : windowTotals(
+        source,
+        rows.map((r) => ({ budget: r.budget, window: r.window_id })),
+      );
+}
+
 export async function rebuildSnapshot(
   source: DataSource,
 ): Promise<{ windows: WindowTotal[]; attempts: OpenAttempt[]; limits: Map<string, Nanos> }> {
   return source.transaction('REPEATABLE READ', async (manager) => {
-    const windows = await windowTotals(manager);
+    const windows = await liveWindowTotals(manager);
     const attempts: {
       attempt_id: string;
       state: 'opened' | 'unconfirmed';

@@ -45,7 +45,8 @@ export interface RunningConsumer {
   pending(): number;
 }
 
-const WORKING_EVERY_MS = 8_000;
+/** Well below the shortest acknowledgement wait (5 s). */
+const WORKING_EVERY_MS = 1_500;
 
 /** A pull loop over a durable consumer: bounded, batching by what has arrived, alive through reconnects. */
 export function runConsumer(bus: Bus, options: ConsumerOptions): RunningConsumer {

@@ -30,7 +30,8 @@ export async function ensureTopology(bus: Bus, config: Pick<MeritorderConfig, 'o
   for (const bucket of Object.values(BUCKETS)) await kvm.create(bucket.name, { history: 1, replicas });
   await ensureConsumer(manager, STREAMS.usage.name, {
     durable_name: DURABLES.metering,
-    ack_wait: 30 * SECOND_NS,
+    // Short: a rebuild of the counters waits for what a metering that was killed had in hand.
+    ack_wait: 5 * SECOND_NS,
     max_ack_pending: 10_000,
   });
   await ensureConsumer(manager, STREAMS.jobs.name, {
@@ -67,8 +68,8 @@ async function ensureStream(
     description: declaration.purpose,
     retention: declaration.retention === 'workqueue' ? RetentionPolicy.Workqueue : RetentionPolicy.Limits,
     storage: StorageType.File,
+    max_bytes: -1,
     max_age: declaration.maxAgeHours * 3600 * SECOND_NS,
-    max_bytes: declaration.maxBytes,
     // A full stream refuses what is new instead of forgetting what is old: nothing is dropped in silence.
     discard: DiscardPolicy.New,
     duplicate_window: declaration.duplicateWindowSeconds * SECOND_NS,

@@ -1,6 +1,6 @@
 import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import { BUCKETS, DURABLES, STREAMS, type EventType } from '@meritorder/contracts';
-import { recordCrossings, relayOutbox, windowTotals } from '@meritorder/ledger-store';
+import { liveWindowTotals, recordCrossings, relayOutbox, windowTotals } from '@meritorder/ledger-store';
 import {
   contextOf,
   openBucket,
@@ -70,7 +70,7 @@ export class ThresholdWatch implements OnApplicationBootstrap, OnApplicationShut
 
   private async decide(keys: { budget: string; window: string }[] | undefined): Promise<void> {
     if (keys?.length === 0) return;
-    const totals = await windowTotals(this.policy.database, keys);
+    const totals = keys ? await windowTotals(this.policy.database, keys) : await liveWindowTotals(this.policy.database);
     await recordCrossings(this.policy.database, decideThresholds(this.policy.budgets, totals, Date.now()));
   }
 

@@ -22,6 +22,7 @@ import {
   type TokenEstimate,
 } from '@meritorder/routing-core';
 import type { Context } from '@opentelemetry/api';
+import { decisionRecord } from './decision-record.js';
 import { budgetRefusal, exclusionRefusal } from './refusals.js';
 import type { Admission, Caller, Catalogue, DecisionLog, Fleet, Workers, WorkSession } from './ports.js';
 
@@ -367,53 +368,23 @@ class Dispatch {
     refusal: Refusal | undefined,
     reason = refusal?.message ?? '',
   ): void {
-    const { request, ports } = this;
+    const { request, ports, estimate, requirements } = this;
     ports.decisions.record(
-      {
-        requestId: request.requestId,
-        ...(attemptId === undefined ? {} : { attemptId }),
-        attemptNumber,
-        attribution: request.attribution,
-        kind: request.kind,
+      decisionRecord({
+        request,
         route,
-        objective: 'cheapest',
-        decidedAt: new Date(ports.clock.nowMs()).toISOString(),
-        epoch: ports.admission.epochId() ?? 0,
-        inputTokensExpected: this.estimate.inputExpected,
-        inputTokensBound: ranked[0] ? (this.estimate.inputBound(ranked[0].backend) ?? 0) : 0,
-        outputTokensExpected: this.estimate.outputExpected,
-        maxTokens: this.requirements.maxTokens ?? null,
-        candidates: [
-          ...ranked.map((r) => ({
-            backend: r.backend.id,
-            priceVersion: r.price.id,
-            expectedCashUsd: Number(r.expectedCashNanos) / 1e9,
-            expectedFullUsd: Number(r.expectedFullNanos) / 1e9,
-            boundCashNanos: (
-              r.bound.cash.fixedNanos +
-              r.bound.cash.perOutputTokenNanos * BigInt(r.maxTokens)
-            ).toString(),
-            boundFullNanos: (
-              r.bound.full.fixedNanos +
-              r.bound.full.perOutputTokenNanos * BigInt(r.maxTokens)
-            ).toString(),
-            excluded: null,
-          })),
-          ...excluded.map((e) => ({
-            backend: e.backend.id,
-            priceVersion: null,
-            expectedCashUsd: null,
-            expectedFullUsd: null,
-            boundCashNanos: null,
-            boundFullNanos: null,
-            excluded: e.why,
-          })),
-        ],
-        choice: chosen?.backend.id ?? null,
-        probability: chosen ? 1 : 0,
-        refusal: refusal?.code ?? null,
+        attemptNumber,
+        attemptId,
+        ranked,
+        excluded,
+        chosen,
+        refusal,
         reason,
-      },
+        estimate,
+        maxTokens: requirements.maxTokens,
+        decidedAtMs: ports.clock.nowMs(),
+        epoch: ports.admission.epochId() ?? 0,
+      }),
       request.context,
     );
   }
