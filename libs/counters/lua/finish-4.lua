@@ -24,7 +24,8 @@ end
 local function finish(as)
   redis.call('HSET', KEYS[4], 's', as)
   redis.call('PEXPIRE', KEYS[4], ARGV[6])
-  redis.call('ZREM', KEYS[3], ARGV[2])
+  -- An expired hold keeps its lease entry until the books know of it.
+  if as ~= 'expired' then redis.call('ZREM', KEYS[3], ARGV[2]) end
 end
 
 if verb == 'open' then

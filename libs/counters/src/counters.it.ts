@@ -207,6 +207,9 @@ describe('holds', () => {
       return ids.length > 0 && ids;
     }, 'the lease to end');
     expect(expired).toEqual(['lost']);
+    expect(await counters.expireDue()).toEqual(['lost']);
+    await counters.forgetLeases(expired);
+    expect(await counters.expireDue()).toEqual([]);
     expect(await counters.open('lost')).toEqual({ type: 'done', was: 'expired' });
     expect(await counters.inspectWindows()).toMatchObject([{ reservedNanos: 10n }]);
   });

@@ -228,7 +228,10 @@ export class Counters {
     return this.finish(attemptId, 'unconfirm');
   }
 
-  /** Ends holds that were never opened and whose lease is over. Returns their attempts. */
+  /**
+   * Ends holds that were never opened and whose lease is over. Returns their attempts, which from now on can never be opened,
+   * again and again until `forgetLeases` says that the books know of them.
+   */
   async expireDue(limit = 500): Promise<string[]> {
     const epochId = this.openEpochId();
     if (epochId === undefined) return [];
@@ -244,11 +247,16 @@ export class Counters {
     const expired: string[] = [];
     for (const attemptId of due) {
       const reply = await this.finish(attemptId, 'expire');
-      if (reply.type === 'done' && reply.was === 'reserved') expired.push(attemptId);
-      // A tombstone that went before its lease entry leaves nothing to expire.
-      if (reply.type === 'done' && reply.was === 'unknown') await this.redis.zrem(keys.leases(epochId), attemptId);
+      // `unknown`: the tombstone went before the books were told.
+      if (reply.type === 'done' && (reply.was === 'reserved' || reply.was === 'expired' || reply.was === 'unknown'))
+        expired.push(attemptId);
     }
     return expired;
+  }
+
+  async forgetLeases(attemptIds: readonly string[]): Promise<void> {
+    const epochId = this.openEpochId();
+    if (epochId !== undefined && attemptIds.length > 0) await this.redis.zrem(keys.leases(epochId), ...attemptIds);
   }
 
   /** Closes admission, whatever the epoch was. */

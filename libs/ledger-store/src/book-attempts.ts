@@ -70,6 +70,27 @@ export async function book(source: DataSource, bookings: readonly Booking[]): Pr
   });
 }
 
+/**
+ * Books attempts whose hold ended with its lease as free: they were never opened, so nothing was ever sent. Also for attempts
+ * whose record is still on its way: it will find the guard.
+ */
+export async function bookExpired(source: DataSource, attemptIds: readonly string[]): Promise<void> {
+  if (attemptIds.length === 0) return;
+  const sorted = attemptIds.toSorted();
+  await inTransaction(source, async (manager) => {
+    await manager.query(
+      `insert into attempt_settled (attempt_id, state, revision, cash_nanos, full_nanos)
+       select a, 'free', 1, 0, 0 from unnest($1::text[]) as rows(a) on conflict do nothing`,
+      [sorted],
+    );
+    await manager.query(
+      `update attempt a set state = 'free', outcome = 'not-sent' from attempt_settled s
+       where a.attempt_id = any($1) and s.attempt_id = a.attempt_id and s.state = 'free' and a.state = 'opened'`,
+      [sorted],
+    );
+  });
+}
+
 interface Change {
   booking: Booking;
   before: Charge | undefined;
@@ -84,7 +105,7 @@ async function insertAttempts(
   const column = <T>(of: (row: { terms: AttemptTerms; worker: string }) => T): T[] => sorted.map(of);
   await manager.query(
     `insert into attempt (attempt_id, request_id, org, provider, backend, state, terms, bound_cash_nanos, bound_full_nanos, reserved_at, deadline_at, worker)
-     select a, r, o, p, b, 'opened', t, c, f, s, d, w
+     select a, r, o, p, b, coalesce((select state from attempt_settled where attempt_id = a), 'opened'), t, c, f, s, d, w
      from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::jsonb[], $7::bigint[], $8::bigint[], $9::timestamptz[], $10::timestamptz[], $11::text[])
        as rows(a, r, o, p, b, t, c, f, s, d, w)
      on conflict do nothing`,

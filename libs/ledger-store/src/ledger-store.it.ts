@@ -4,6 +4,7 @@ import { testServers } from '@meritorder/testing';
 import type { DataSource } from 'typeorm';
 import {
   acquireLease,
+  bookExpired,
   applyBudgets,
   book,
   connectDatabase,
@@ -239,6 +240,19 @@ it('the snapshot for a rebuild has totals, and every attempt that is opened or u
   expect(attempts.map((a) => `${a.attemptId} ${a.state} ${a.boundCashNanos}`).sort()).toEqual([
     'open opened 1000',
     'unsure unconfirmed 1000',
+  ]);
+});
+
+it('an expired hold is booked as free, whether its record came before or comes after; what was charged stays', async () => {
+  await recordOpened(db, [opened('before')]);
+  await book(db, [booking('charged', 'confirmed', 9n)]);
+  await bookExpired(db, ['before', 'after', 'charged']);
+  await bookExpired(db, ['before', 'after', 'charged']);
+  await recordOpened(db, [opened('after')]);
+  expect(await Promise.all(['before', 'after', 'charged'].map(stateOf))).toEqual(['free', 'free', 'confirmed']);
+  expect((await rebuildSnapshot(db)).attempts).toEqual([]);
+  expect(await book(db, [booking('after', 'unconfirmed', 1000n)])).toMatchObject([
+    { changed: false, charge: { state: 'free' } },
   ]);
 });
 

@@ -136,5 +136,6 @@ try {
   await program.parseAsync();
 } catch (error) {
   console.error(`meritorder: ${(error as Error).message}`);
-  process.exitCode = 1;
+  // Connections that are still open must not keep a failed command alive.
+  process.exit(1);
 }

@@ -1,7 +1,7 @@
 import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import { DURABLES, STREAMS } from '@meritorder/contracts';
 import { newId } from '@meritorder/kernel';
-import { acquireLease, nextEpoch, rebuildSnapshot, releaseLease } from '@meritorder/ledger-store';
+import { acquireLease, bookExpired, nextEpoch, rebuildSnapshot, releaseLease } from '@meritorder/ledger-store';
 import { meter } from '@meritorder/telemetry';
 import { rebuildCounters } from '../application/rebuild-counters.js';
 import { BUDGET_POLICY, type BudgetPolicyRuntime } from '../budget-policy.runtime.js';
@@ -52,7 +52,11 @@ export class EpochKeeper implements OnApplicationBootstrap, OnApplicationShutdow
     const { epoch, runId } = await counters.refreshEpoch();
     if (epoch?.state === 'open' && epoch.runId === runId) {
       const ended = await counters.expireDue();
-      if (ended.length > 0) this.expired.add(ended.length);
+      if (ended.length === 0) return;
+      // They can never be opened any more, so the books must not take them for attempts in flight.
+      await bookExpired(database, ended);
+      await counters.forgetLeases(ended);
+      this.expired.add(ended.length);
       return;
     }
     const reason = !epoch

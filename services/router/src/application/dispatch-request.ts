@@ -273,15 +273,14 @@ class Dispatch {
   /** Follows one attempt to its end. */
   private async follow(session: WorkSession, backend: string, attemptId: string): Promise<Step> {
     const { admission, fleet } = this.ports;
-    let opened = false;
     for (;;) {
       const { signal, reply } = await session.next();
       switch (signal.type) {
         case 'opened': {
-          opened = !this.request.cancelled.aborted && (await admission.open(attemptId));
+          const opened = !this.request.cancelled.aborted && (await admission.open(attemptId));
           reply(opened ? { type: 'go' } : { type: 'stop', reason: 'the hold is gone' });
           if (!opened) {
-            await admission.release(attemptId);
+            // What is left of the hold ends when the worker closes the attempt, or with its lease: only then do the books know.
             if (this.request.cancelled.aborted) return refused(CANCELLED);
             return this.next(attemptId, backend, 'refused', {
               code: 'admission_closed',
@@ -295,7 +294,8 @@ class Dispatch {
           break;
         case 'no-worker':
         case 'refused': {
-          await admission.release(attemptId);
+          // An attempt that may be on record keeps its hold until it is closed or its lease ends.
+          if (signal.type === 'no-worker' || signal.code !== 'not-recorded') await admission.release(attemptId);
           const why = signal.type === 'no-worker' ? 'no live worker' : signal.message;
           return this.next(attemptId, backend, 'refused', {
             code: 'backend_unavailable',
@@ -306,8 +306,7 @@ class Dispatch {
         case 'silent': {
           session.stop();
           fleet.failed(backend);
-          // An opened attempt may have cost money: its hold stays until it is closed or becomes an unconfirmed charge.
-          if (!opened) await admission.release(attemptId);
+          // Opened, it may have cost money; not opened, it may be on record: the hold ends when it is closed, or with its lease.
           if (signal.firstTokenSeen)
             return refused({ code: 'stream_cut', message: `The worker of ${backend} was lost during the stream.` });
           return this.next(attemptId, backend, 'failed', {
