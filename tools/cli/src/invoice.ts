@@ -67,9 +67,7 @@ export async function importInvoice(
       })),
       ...(part === parts - 1 ? { complete: { from: invoice.from, to: invoice.to } } : {}),
     };
-    const answer: unknown = (
-      await operator.request(subjects.meteringReconcile(), JSON.stringify(request), { timeout: 120_000 })
-    ).json();
+    const answer = await askMetering(operator, request);
     const report = ReconcileReport.safeParse(answer);
     if (!report.success) throw new Error(`metering refused the invoice: ${JSON.stringify(answer).slice(0, 300)}`);
     total.linesMatched += report.data.linesMatched;
@@ -84,4 +82,22 @@ export async function importInvoice(
     if (report.data.totals) total.totals = report.data.totals;
   }
   return total;
+}
+
+const PATIENCE_MS = 30_000;
+
+/** Asks until metering answers: it may be starting, and importing the same lines again changes nothing. */
+async function askMetering(operator: NatsConnection, request: ReconcileRequest): Promise<unknown> {
+  const deadline = Date.now() + PATIENCE_MS;
+  for (;;) {
+    try {
+      return (
+        await operator.request(subjects.meteringReconcile(), JSON.stringify(request), { timeout: 120_000 })
+      ).json();
+    } catch (error) {
+      if (Date.now() >= deadline)
+        throw new Error(`metering does not answer: ${(error as Error).message}; is it running?`);
+      await new Promise((r) => setTimeout(r, 500));
+    }
+  }
 }
