@@ -169,9 +169,13 @@ describe('buckets', () => {
     );
     expect(seen).toEqual(['gpt=1']);
     await bucket.put('gpt', '2');
+    await waitFor(() => seen.length === 2, 'the change');
     await bucket.delete('gpt');
-    await waitFor(() => seen.length === 3, 'the changes');
+    await waitFor(() => seen.length === 3, 'the deletion');
     expect(seen).toEqual(['gpt=1', 'gpt=2', 'gpt=null']);
+    // A bucket keeps the last value alone: of changes in quick succession, the last one is certain to be seen.
+    for (let n = 3; n <= 50; n++) await bucket.put('gpt', String(n));
+    await waitFor(() => seen.at(-1) === 'gpt=50', 'the last of many');
     stop.abort();
     await router.close();
   });
