@@ -46,7 +46,7 @@ export async function connectBus(options: BusOptions): Promise<Bus> {
   } catch (error) {
     const as = options.user ? ` as ${options.user}` : '';
     throw new Error(
-      `cannot use NATS at ${options.url}${as}: ${(error as Error).message}; check NATS_URL, NATS_USER and NATS_PASSWORD`,
+      `cannot use NATS at ${options.url.replace(/:[^:@/]*@/g, ':***@')}${as}: ${(error as Error).message}; check NATS_URL, NATS_USER and NATS_PASSWORD`,
     );
   }
   return busOn(nats, options.name);

@@ -1,7 +1,9 @@
 import { existsSync } from 'node:fs';
-import { join, relative, resolve } from 'node:path';
+import { join, relative } from 'node:path';
 import { Command } from 'commander';
 import { orgUser } from '@meritorder/messaging';
+import { assertPortFree, serverCacheDir } from '@meritorder/testing';
+import { ENVIRONMENT_HELP, settingsFrom, withoutPassword, type StartOptions } from './settings.js';
 import { startSimulator, type Simulator } from './simulators.js';
 import { Stack, WORKSPACE } from './stack.js';
 import { Demo } from './demo.js';
@@ -11,18 +13,10 @@ const program = new Command('npm start --')
   .option('--config <file>', 'configuration', join(WORKSPACE, 'meritorder.yaml'))
   .option('--no-demo', 'no simulated providers and no generated traffic')
   .option('--rate <n>', 'requests a second of the generated traffic', '3')
+  .addHelpText('after', ENVIRONMENT_HELP)
   .showHelpAfterError();
 program.parse();
-const options = program.opts<{ config: string; demo: boolean; rate: string }>();
 
-const env = process.env;
-const dataDir = resolve(env['MERITORDER_DATA'] ?? join(WORKSPACE, '.data'));
-const port = (name: string, fallback: number): number => {
-  const text = env[name];
-  const value = text === undefined ? fallback : Number(text);
-  if (!Number.isInteger(value) || value < 0 || value > 65_535) throw new Error(`${name} must be a port, not "${text}"`);
-  return value;
-};
 const started = Date.now();
 const say = (line: string): void =>
   console.log(`[${((Date.now() - started) / 1_000).toFixed(1).padStart(5)} s] ${line}`);
@@ -46,55 +40,60 @@ for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
   process.on(signal, () => void stop(signal === 'SIGINT' ? 130 : 0));
 
 try {
-  const configFile = resolve(options.config);
-  if (!existsSync(configFile)) throw new Error(`${options.config} does not exist; name a configuration with --config`);
+  const settings = settingsFrom(program.opts<StartOptions>(), process.env, WORKSPACE);
+  const { configFile, dataDir, demo: withDemo, ports, external } = settings;
+  if (!existsSync(configFile)) throw new Error(`${configFile} does not exist; name a configuration with --config`);
+  if (withDemo) {
+    // The configuration finds the simulated providers by these, unless it is to find others.
+    process.env['SIMULATOR_CLOUD_URL'] ??= `http://127.0.0.1:${ports.simulatedCloud}`;
+    process.env['SIMULATOR_GPU_URL'] ??= `http://127.0.0.1:${ports.simulatedGpu}`;
+  }
   stack = new Stack({
     configFile,
     dataDir,
-    cacheDir: join(dataDir, 'servers'),
+    cacheDir: serverCacheDir(),
     log: say,
     supervise: true,
-    ports: {
-      nats: port('MERITORDER_NATS_PORT', 14_222),
-      redis: port('MERITORDER_REDIS_PORT', 16_379),
-      postgres: port('MERITORDER_POSTGRES_PORT', 15_432),
-    },
-    external: {
-      nats: env['NATS_URL'],
-      redis: env['REDIS_URL'],
-      database: env['DATABASE_URL'],
-      natsSecrets: env['MERITORDER_NATS_SECRETS'],
-    },
+    ports,
+    external,
   });
-  if (options.demo) {
-    say('starting simulated providers: openai (18081) and the GPU host gpu-1 (18082)');
-    for (const [file, at] of [
-      ['cloud', port('SIMULATOR_CLOUD_PORT', 18_081)],
-      ['gpu', port('SIMULATOR_GPU_PORT', 18_082)],
+  if (withDemo) {
+    say(
+      `starting simulated providers: openai (${ports.simulatedCloud}) and the GPU host gpu-1 (${ports.simulatedGpu})`,
+    );
+    for (const [file, at, setting] of [
+      ['cloud', ports.simulatedCloud, 'SIMULATOR_CLOUD_PORT'],
+      ['gpu', ports.simulatedGpu, 'SIMULATOR_GPU_PORT'],
     ] as const) {
+      await assertPortFree(at, 'a simulated provider', setting);
       simulators.push(await startSimulator(join(WORKSPACE, 'tools/launcher/demo', `${file}.yaml`), at));
     }
   }
   say('starting NATS, Redis and Postgres');
   await stack.startServers();
-  say(`NATS ${stack.nats.url}   Redis ${stack.redis.url}   Postgres ${stack.database.url}`);
+  const [nats, redis, database] = [stack.nats.url, stack.redis.url, stack.database.url].map(withoutPassword);
+  say(`NATS ${nats}   Redis ${redis}   Postgres ${database}`);
   await stack.prepare();
   say('starting metering, budget-policy, router and workers');
   await stack.startServices();
-  const passwords = relative(process.cwd(), join(dataDir, 'nats', 'generated', 'passwords'));
+  const user = orgUser(stack.config.orgs[0]!.id);
+  const secret = external.natsSecrets ?? join(dataDir, 'nats', 'generated', 'passwords', user);
+  const as = stack.passwords
+    ? `, user ${user}, password in ${relative(process.cwd(), secret)}`
+    : ', without a password';
   say('ready');
   console.log(`
-  Publish requests as an org: NATS ${stack.nats.url}, user ${orgUser(stack.config.orgs[0]!.id)}, password in ${passwords}/${orgUser(stack.config.orgs[0]!.id)}
+  Publish requests as an org: NATS ${nats}${as}
   Try:   node examples/ask.mjs "What is a merit order?"
-  Books: DATABASE_URL=${stack.database.url} npx meritorder books
+  Books: DATABASE_URL=${database} npx meritorder books
   Logs:  ${relative(process.cwd(), join(dataDir, 'logs'))}/     Ctrl-C ends everything that was started here.
 `);
-  if (options.demo) {
-    demo = new Demo(stack, Number(options.rate));
+  if (withDemo) {
+    demo = new Demo(stack, settings.requestsPerSecond);
     await demo.start();
   }
 } catch (error) {
   console.error(`meritorder: ${(error as Error).message}`);
-  if (env['MERITORDER_DEBUG']) console.error((error as Error).stack);
+  if (process.env['MERITORDER_DEBUG']) console.error((error as Error).stack);
   await stop(1);
 }

@@ -1,20 +1,22 @@
 import { spawn, type ChildProcess } from 'node:child_process';
-import { chmodSync, createWriteStream, mkdirSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { chmodSync, createWriteStream, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { natsPasswords, writeNatsConfig, type NatsPasswords } from '@meritorder/cli';
 import { loadConfig, orgInboxPrefix, type MeritorderConfig } from '@meritorder/contracts';
+import { Counters } from '@meritorder/counters';
 import { migrate } from '@meritorder/ledger-store';
-import { busOn, ensureTopology, natsServerConfig, natsUsers, orgUser, SERVICE_INBOX } from '@meritorder/messaging';
+import { connectBus, ensureTopology, natsServerConfig, natsUsers, orgUser, SERVICE_INBOX } from '@meritorder/messaging';
 import {
   freePort,
-  lastLines,
   startNats,
   startPostgres,
   startRedis,
   UNSAFE_POSTGRES,
   type RunningServer,
 } from '@meritorder/testing';
+import { withoutPassword } from './settings.js';
 
 export const WORKSPACE = resolve(import.meta.dirname, '../../..');
 
@@ -50,6 +52,10 @@ export interface ServiceProcess {
   child: ChildProcess;
   healthPort: number;
   logFile: string;
+  /** Where in the file its own lines begin. */
+  logStart: number;
+  /** It has ended, and the file holds all that it said. */
+  ended: Promise<void>;
 }
 
 const READY_TIMEOUT_MS = 60_000;
@@ -62,6 +68,8 @@ export class Stack {
   redis!: { url: string; server?: RunningServer };
   database!: { url: string; server?: RunningServer };
   passwords: NatsPasswords | undefined;
+  /** All services were ready once: from then on a service that ends is started again. */
+  private started = false;
   private stopping = false;
 
   constructor(readonly options: StackOptions) {
@@ -133,13 +141,28 @@ export class Stack {
     }
   }
 
-  /** Schema, streams, buckets and consumers. */
+  /** Schema, streams, buckets and consumers. @throws Error with one line that names the server that cannot be used. */
   async prepare(): Promise<void> {
     const run = await migrate(this.database.url);
     if (run.length > 0) this.options.log(`the database schema is new: ${run.join(', ')}`);
-    const operator = await this.connectOperator();
-    await ensureTopology(busOn(operator, 'launcher'), this.config);
-    await operator.close();
+    await (await Counters.connect(this.redis.url)).close();
+    const { user, pass: password } = this.credentials('operator');
+    const bus = await connectBus({
+      url: this.nats.url,
+      user,
+      password,
+      name: 'launcher',
+      inboxPrefix: SERVICE_INBOX.operator,
+    });
+    try {
+      await ensureTopology(bus, this.config);
+    } catch (error) {
+      throw new Error(
+        `cannot make streams at ${withoutPassword(this.nats.url)}: ${(error as Error).message}; does its NATS run with JetStream (-js)?`,
+      );
+    } finally {
+      await bus.close();
+    }
   }
 
   async startServices(): Promise<void> {
@@ -156,6 +179,7 @@ export class Stack {
     if (hasCloud) add('provider-worker');
     for (const host of hosts) add('local-worker', { MERITORDER_HOST: host });
     await Promise.all(plan.map(([name, index, env]) => this.startService(name, index, env)));
+    this.started = true;
   }
 
   /** Starts one instance and waits until it is ready. */
@@ -164,6 +188,7 @@ export class Stack {
     const healthPort = await freePort();
     mkdirSync(join(dataDir, 'logs'), { recursive: true });
     const logFile = join(dataDir, 'logs', `${name}-${index}.log`);
+    const logStart = existsSync(logFile) ? statSync(logFile).size : 0;
     const output = createWriteStream(logFile, { flags: 'a' });
     const needsStores = name === 'router' || name === 'metering' || name === 'budget-policy';
     const child = spawn(
@@ -190,12 +215,13 @@ export class Stack {
     child.stdin!.on('error', () => {});
     child.stdout!.pipe(output, { end: false });
     child.stderr!.pipe(output, { end: false });
-    const service: ServiceProcess = { name, index, child, healthPort, logFile };
+    // Not at its exit: what it said last is still on its way then.
+    const ended = once(child, 'close').then(() => new Promise<void>((resolve) => output.end(resolve)));
+    const service: ServiceProcess = { name, index, child, healthPort, logFile, logStart, ended };
     this.services.push(service);
     child.once('exit', (code, signal) => {
-      output.end();
       this.services.splice(this.services.indexOf(service), 1);
-      if (!supervise || this.stopping) return;
+      if (!supervise || !this.started || this.stopping) return;
       log(`${name} ended (${signal ?? code}), starting it again; see ${logFile}`);
       setTimeout(() => void this.startService(name, index, extraEnv).catch((error: Error) => log(error.message)), 500);
     });
@@ -241,7 +267,8 @@ export class Stack {
     const deadline = Date.now() + READY_TIMEOUT_MS;
     while (Date.now() < deadline) {
       if (service.child.exitCode !== null || service.child.signalCode !== null) {
-        throw new Error(`${service.name} ended at its start: ${lastLines(service.logFile)}`);
+        await service.ended;
+        throw new Error(`${service.name} ended at its start: ${reasonOf(service)}; see ${service.logFile}`);
       }
       const ready = await fetch(`http://127.0.0.1:${service.healthPort}/health/ready`).then(
         (r) => r.ok,
@@ -261,6 +288,14 @@ export async function stopChild(child: ChildProcess, limitMs = 30_000): Promise<
   const timer = setTimeout(() => child.kill('SIGKILL'), limitMs);
   await exited;
   clearTimeout(timer);
+}
+
+/** The one line with which a service says why it cannot start, or the end of what it wrote. */
+function reasonOf({ name, logFile, logStart }: ServiceProcess): string {
+  const said = readFileSync(logFile).subarray(logStart).toString('utf8').trim().split('\n');
+  const prefix = `meritorder ${name}: `;
+  const why = said.findLast((line) => line.startsWith(prefix));
+  return why?.slice(prefix.length) ?? (said.slice(-3).join(' | ') || 'it printed nothing');
 }
 
 /** Nothing of npm's own environment reaches a service. */
