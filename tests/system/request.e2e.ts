@@ -1,10 +1,12 @@
 import { connect as connectClassic, JSONCodec } from 'nats';
 import { headers, type NatsConnection } from '@nats-io/transport-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { EXAMPLES } from '@meritorder/contracts';
 import { connectDatabase, trialBalance } from '@meritorder/ledger-store';
 import { waitFor } from '@meritorder/testing';
 import { ask, chat, errorCode, startProduct, type Product } from './harness.js';
 
+const CLOSED = EXAMPLES.events['usage.attempt-closed.v1'];
 let product: Product;
 let app: NatsConnection;
 
@@ -236,6 +238,8 @@ describe('bad input gets a clear error, and the next request an answer', () => {
       'no_able_backend',
       /vision/,
     ],
+    ['a value no book can hold', chat('x', { metadata: { user: 'nul\u0000' } }), 'body_invalid', /user/],
+    ['half a character', chat('x', { metadata: { customer: '\ud800' } }), 'body_invalid', /customer/],
   ])('%s', async (_name, body, code, words) => {
     const reply = await ask(app, body);
     expect(errorCode(reply)).toBe(code);
@@ -330,6 +334,41 @@ it('a poisoned usage message goes to the dead letters with the reason, and the n
   await booked(meritorder.attempts[0].attempt_id, 'confirmed');
   await operator.close();
 });
+
+it.each<[string, object]>([
+  ['a text that Postgres cannot hold', { providerCallId: 'nul\u0000' }],
+  ['more tokens than an amount can count', { usage: { ...CLOSED.usage, outputTokens: Number.MAX_SAFE_INTEGER } }],
+])(
+  'a usage event in the right form with %s goes to the dead letters, and its neighbours are booked',
+  async (_n, wrong) => {
+    const operator = await product.stack.connectOperator();
+    const reasons: string[] = [];
+    operator.subscribe('dead-letter.v1.*', {
+      callback: (_e, m) => void reasons.push(m.headers!.get('Meritorder-Reason')),
+    });
+    const { meritorder } = (await ask(app, chat('Write 1 words.'))).json<any>();
+    const { price_version: priceVersion } = meritorder.cost;
+    const id = `poison-${Object.keys(wrong)[0]!.toLowerCase()}`;
+    const h = headers();
+    h.set('ce-id', id);
+    h.set('ce-type', 'usage.attempt-closed.v1');
+    const event = {
+      ...CLOSED,
+      attemptId: id,
+      priceVersion,
+      backend: 'cloud',
+      provider: 'simco',
+      windows: [],
+      ...wrong,
+    };
+    operator.publish('usage.attempt-closed.v1.acme', JSON.stringify(event), { headers: h });
+    const next = (await ask(app, chat('Write 1 words.'))).json<any>();
+    await booked(next.meritorder.attempts[0].attempt_id, 'confirmed');
+    await waitFor(() => reasons.length === 1, 'the dead letter');
+    expect(reasons[0]).toMatch(/cannot be booked/);
+    await operator.close();
+  },
+);
 
 it('the books hold every attempt of this file once, and balance', async () => {
   const { meritorder } = (await ask(app, chat(`${'word '.repeat(300)} Write 3 words.`))).json<any>();

@@ -26,7 +26,12 @@ export type Kind = z.infer<typeof Kind>;
 export const ATTRIBUTION_KEYS = ['department', 'team', 'customer', 'feature', 'task', 'tier', 'user'] as const;
 export type AttributionKey = (typeof ATTRIBUTION_KEYS)[number];
 
-export const AttributionValue = z.string().min(1).max(128);
+/** Without control characters and half surrogate pairs, which neither the books nor a screen can hold. */
+export const AttributionValue = z
+  .string()
+  .min(1)
+  .max(128)
+  .refine((text) => !/[\p{Cc}\p{Cs}]/u.test(text), 'has a control character or half of a surrogate pair');
 
 export const Attribution = z.object({
   org: Slug,

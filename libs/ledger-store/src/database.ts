@@ -64,11 +64,18 @@ export async function inTransaction<T>(source: DataSource, run: (manager: Entity
     try {
       return await source.transaction(run);
     } catch (error) {
-      const code =
-        (error as { code?: string; driverError?: { code?: string } }).driverError?.code ??
-        (error as { code?: string }).code;
-      if (attempt >= TRIES || !RETRYABLE.has(code ?? '')) throw error;
+      if (attempt >= TRIES || !RETRYABLE.has(sqlState(error))) throw error;
       await new Promise((r) => setTimeout(r, 5 * 2 ** attempt));
     }
   }
+}
+
+/** Whether Postgres refused the values themselves (class 22, such as a NUL in a text): trying again cannot help. */
+export function isRefusedData(error: unknown): boolean {
+  return sqlState(error).startsWith('22');
+}
+
+function sqlState(error: unknown): string {
+  const { driverError, code } = error as { code?: string; driverError?: { code?: string } };
+  return driverError?.code ?? code ?? '';
 }

@@ -1,9 +1,16 @@
 import type { MeritorderConfig, PriceVersion } from '@meritorder/contracts';
 import type { Counters } from '@meritorder/counters';
-import { book, keepUntold, priceVersions, recordOpened, type Settlement } from '@meritorder/ledger-store';
+import {
+  book,
+  isRefusedData,
+  keepUntold,
+  priceVersions,
+  recordOpened,
+  type Settlement,
+} from '@meritorder/ledger-store';
 import type { Bus } from '@meritorder/messaging';
 import type { DataSource } from 'typeorm';
-import type { Books } from './application/book-usage.js';
+import { CannotBeBooked, type Books } from './application/book-usage.js';
 import { settleHolds } from './application/settle-holds.js';
 
 export const METERING = Symbol('METERING');
@@ -31,11 +38,15 @@ export class MeteringRuntime {
 function postgresBooks(database: DataSource): Books {
   const known = new Map<string, PriceVersion>();
   return {
-    recordOpened: (events) => recordOpened(database, events),
-    book: (bookings) => book(database, bookings),
+    recordOpened: (events) => recordOpened(database, events).catch(refused),
+    book: (bookings) => book(database, bookings).catch(refused),
     async priceVersion(id) {
       if (!known.has(id)) for (const version of await priceVersions(database)) known.set(version.id, version);
       return known.get(id);
     },
   };
+}
+
+function refused(error: Error): never {
+  throw isRefusedData(error) ? new CannotBeBooked(error.message) : error;
 }

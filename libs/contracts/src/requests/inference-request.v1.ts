@@ -15,7 +15,7 @@ export const Metadata = z
   .refine((m) => Object.keys(m).length <= 16, 'at most 16 entries')
   .refine(
     (m) => ATTRIBUTION_KEYS.every((k) => m[k] === undefined || AttributionValue.safeParse(m[k]).success),
-    `values of ${ATTRIBUTION_KEYS.join(', ')} have 1 to 128 characters`,
+    `values of ${ATTRIBUTION_KEYS.join(', ')} have 1 to 128 characters, none of them a control character`,
   );
 
 const Message = z.looseObject({

@@ -3,10 +3,16 @@ import { DURABLES, STREAMS, type UsageAttemptOpenedV1 } from '@meritorder/contra
 import { PoisonMessage, runConsumer, traceparentOf, type Delivery, type RunningConsumer } from '@meritorder/messaging';
 import { meter, tracer } from '@meritorder/telemetry';
 import { SpanKind, trace, type Span } from '@opentelemetry/api';
-import { bookUsage, UnknownPriceVersion, type ClosedAttempt } from '../application/book-usage.js';
+import { bookUsage, CannotBeBooked, UnknownPriceVersion, type ClosedAttempt } from '../application/book-usage.js';
 import { METERING, type MeteringRuntime } from '../metering.runtime.js';
 
 const MAX_BATCH = 200;
+
+interface OpenedDelivery {
+  event: UsageAttemptOpenedV1;
+  delivery: Delivery;
+}
+type ClosedDelivery = ClosedAttempt & { delivery: Delivery };
 
 /** `usage.attempt-opened` and `-closed`, in batches: opened first, then booked, then settled, then acknowledged. */
 @Injectable()
@@ -37,12 +43,13 @@ export class UsageConsumer implements OnApplicationBootstrap, OnApplicationShutd
   }
 
   private async handle(batch: Delivery[]): Promise<void> {
-    const opened: UsageAttemptOpenedV1[] = [];
-    const closed: (ClosedAttempt & { delivery: Delivery })[] = [];
+    const opened: OpenedDelivery[] = [];
+    const closed: ClosedDelivery[] = [];
     for (const delivery of batch) {
       try {
         const event = delivery.decode(['usage.attempt-opened.v1', 'usage.attempt-closed.v1']);
-        if (event.type === 'usage.attempt-opened.v1') opened.push(event.data as UsageAttemptOpenedV1);
+        if (event.type === 'usage.attempt-opened.v1')
+          opened.push({ event: event.data as UsageAttemptOpenedV1, delivery });
         else
           closed.push({
             event: event.data as ClosedAttempt['event'],
@@ -55,33 +62,46 @@ export class UsageConsumer implements OnApplicationBootstrap, OnApplicationShutd
         await delivery.deadLetter(error.message);
       }
     }
-    if (opened.length > 0) await this.metering.books.recordOpened(opened);
-    if (closed.length === 0) return;
+    try {
+      if (opened.length > 0) await this.metering.books.recordOpened(opened.map((o) => o.event));
+      if (closed.length > 0) await this.book(closed);
+    } catch (error) {
+      if (!(error instanceof UnknownPriceVersion || error instanceof CannotBeBooked)) throw error;
+      await this.oneByOne([...opened, ...closed], error);
+    }
+  }
+
+  private async book(closed: ClosedDelivery[]): Promise<void> {
     const spans = this.startSpans(closed);
     try {
       const settlements = await bookUsage(this.metering.books, closed);
       for (const { charge, changed } of settlements) if (changed) this.booked.add(1, { state: charge.state });
       await this.metering.settle(settlements);
-    } catch (error) {
-      if (error instanceof UnknownPriceVersion) await this.oneByOne(closed, error);
-      else throw error;
     } finally {
       for (const span of spans) span.end();
     }
   }
 
-  /** One attempt without its price must not hold up the others; it is tried again until the price is there. */
-  private async oneByOne(closed: (ClosedAttempt & { delivery: Delivery })[], first: Error): Promise<void> {
-    if (closed.length === 1) {
-      this.log.error(first.message);
-      closed[0]!.delivery.retry(5_000);
+  /**
+   * One attempt that cannot be booked must not hold up the others. One without its price is tried again until the price is
+   * there; one that the books cannot hold goes to the dead letters.
+   */
+  private async oneByOne(
+    parts: readonly { delivery: Delivery }[],
+    error: UnknownPriceVersion | CannotBeBooked,
+  ): Promise<void> {
+    if (parts.length > 1) {
+      for (const { delivery } of parts) await this.handle([delivery]);
       return;
     }
-    for (const one of closed) await this.handle([one.delivery]);
+    const { delivery } = parts[0]!;
+    this.log.error(`usage message ${delivery.streamSequence}: ${error.message}`);
+    if (error instanceof CannotBeBooked) await delivery.deadLetter(`it cannot be booked: ${error.message}`);
+    else delivery.retry(5_000);
   }
 
   /** The commit of each attempt is the last span of its request's trace, linked to the batch that it was part of. */
-  private startSpans(closed: readonly (ClosedAttempt & { delivery: Delivery })[]): Span[] {
+  private startSpans(closed: readonly ClosedDelivery[]): Span[] {
     const batch = tracer().startSpan('book usage', {
       kind: SpanKind.CONSUMER,
       root: true,

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { EXAMPLES, type UsageAttemptClosedV1 } from '@meritorder/contracts';
 import type { FinishReply } from '@meritorder/counters';
-import { bookUsage, UnknownPriceVersion, type Books } from './book-usage.js';
+import { bookUsage, CannotBeBooked, UnknownPriceVersion, type Books } from './book-usage.js';
 import { chargeOf } from './charge-of.js';
 import { settleHolds } from './settle-holds.js';
 
@@ -47,6 +47,12 @@ it('an attempt is never rated at another price version than its own', async () =
   const books: Books = { recordOpened: async () => {}, book: async () => [], priceVersion: async () => undefined };
   await expect(bookUsage(books, [{ event: closed, traceparent: undefined }])).rejects.toThrow(UnknownPriceVersion);
   expect(usage).toBeDefined();
+});
+
+it('a charge beyond what a counter can hold is not booked', async () => {
+  const books: Books = { recordOpened: async () => {}, book: async () => [], priceVersion: async () => price };
+  const event = { ...closed, usage: { ...closed.usage!, outputTokens: Number.MAX_SAFE_INTEGER } };
+  await expect(bookUsage(books, [{ event, traceparent: undefined }])).rejects.toThrow(CannotBeBooked);
 });
 
 it('what the counters cannot be told while admission is closed is given back', async () => {
