@@ -1,12 +1,12 @@
-import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { loadConfig } from '@meritorder/contracts';
 import { connectDatabase, migrate, trialBalance, unsettledAttempts } from '@meritorder/ledger-store';
 import { connectBus, ensureTopology, secretFromEnvironment, SERVICE_INBOX } from '@meritorder/messaging';
-import { estimateRequestCost, costOfTokens, type RateTable } from '@meritorder/pricing-core';
+import { estimateRequestCost, costOfTokens } from '@meritorder/pricing-core';
 import { nanosToUsd } from '@meritorder/kernel';
 import { importInvoice, readInvoice } from './invoice.js';
 import { writeNatsConfig } from './nats-config.js';
+import { readRates } from './rates.js';
 
 const DEFAULT_DATABASE = 'postgres://meritorder@127.0.0.1:5432/meritorder';
 const program = new Command('meritorder').description('Economic dispatch for LLM inference.').showHelpAfterError();
@@ -23,11 +23,14 @@ program
   .option('--input-tokens <n>', 'tokens of the input, counted elsewhere')
   .requiredOption('--max-output <n>', 'most output tokens; with --input-tokens the output tokens')
   .action((options: { model: string; rates: string; text?: string; inputTokens?: string; maxOutput: string }) => {
-    const rates = JSON.parse(readFileSync(options.rates, 'utf8')) as RateTable;
+    const { model, text, inputTokens, maxOutput } = options;
+    if ((text === undefined) === (inputTokens === undefined))
+      throw new Error('estimate needs either --text or --input-tokens');
+    const rates = readRates(options.rates);
     const estimate =
-      options.inputTokens === undefined
-        ? estimateRequestCost(options.model, options.text ?? '', Number(options.maxOutput), rates)
-        : costOfTokens(options.model, Number(options.inputTokens), Number(options.maxOutput), rates);
+      text === undefined
+        ? costOfTokens(model, Number(inputTokens), Number(maxOutput), rates)
+        : estimateRequestCost(model, text, Number(maxOutput), rates);
     console.log(JSON.stringify(estimate, null, 2));
   });
 
