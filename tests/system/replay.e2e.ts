@@ -32,6 +32,11 @@ const ALWAYS = {
   deadLetters: 0,
 };
 
+it('a trace of one request, which leaves all providers but one without a call', async () => {
+  const report = await run({ trace: [{ atMs: 0, inputTokens: 30, outputTokens: 3 }] });
+  expect(report).toMatchObject({ ...ALWAYS, requests: 1, answered: 1, rejected: 0, unanswered: 0, confirmed: 1 });
+});
+
 describe.skipIf(!data)('a production trace through the whole product (MERITORDER_TEST_DATA)', () => {
   const trace = (n: number) => readTrace(join(data!, 'traces/azure-code-2023.csv')).slice(0, n);
 

@@ -4,11 +4,14 @@ import { NanosText, ReconcileReport, type ReconcileRequest } from '@meritorder/c
 import { subjects } from '@meritorder/contracts';
 import type { NatsConnection } from '@nats-io/transport-node';
 
-/** A provider's invoice by call. `to` is exclusive of nothing: the invoice is complete between the two instants. */
+/**
+ * A provider's invoice by call. `to` is exclusive of nothing: the invoice is complete between the two instants. Without them, as
+ * where nothing was ever charged, it says nothing about calls that it does not name.
+ */
 export const Invoice = z.looseObject({
   provider: z.string(),
-  from: z.iso.datetime(),
-  to: z.iso.datetime(),
+  from: z.iso.datetime().nullish(),
+  to: z.iso.datetime().nullish(),
   lines: z.array(
     z.looseObject({
       callId: z.string(),
@@ -28,12 +31,16 @@ export async function readInvoice(source: string): Promise<Invoice> {
     if (!response.ok) throw new Error(`${source} answered ${response.status}`);
     text = await response.text();
   } else text = readFileSync(source, 'utf8');
-  const parsed = Invoice.safeParse(JSON.parse(text));
-  if (!parsed.success)
-    throw new Error(
-      `${source} is not an invoice: ${parsed.error.issues[0]!.path.join('.')}: ${parsed.error.issues[0]!.message}`,
-    );
-  return parsed.data;
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw new Error(`${source} cannot be read as JSON: ${(error as Error).message}`);
+  }
+  const parsed = Invoice.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const { path, message } = parsed.error.issues[0]!;
+  throw new Error(`${source} is not an invoice: ${path.join('.') || 'the file'}: ${message}`);
 }
 
 const CHUNK = 5_000;
@@ -44,7 +51,8 @@ export async function importInvoice(
   provider: string,
   invoice: Invoice,
 ): Promise<ReconcileReport> {
-  const invoiceId = `${provider}/${invoice.from}/${invoice.to}`;
+  const { from, to } = invoice;
+  const invoiceId = `${provider}/${from ?? ''}/${to ?? ''}`;
   const total: ReconcileReport = {
     linesMatched: 0,
     confirmedByInvoice: 0,
@@ -65,7 +73,7 @@ export async function importInvoice(
         nanoUsd: l.nanoUsd,
         startedAt: l.startedAt,
       })),
-      ...(part === parts - 1 ? { complete: { from: invoice.from, to: invoice.to } } : {}),
+      ...(part === parts - 1 && from && to ? { complete: { from, to } } : {}),
     };
     const answer = await askMetering(operator, request);
     const report = ReconcileReport.safeParse(answer);
