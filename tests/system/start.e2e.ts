@@ -101,6 +101,18 @@ it('shows live traffic with everything on ports of its own choice, and Ctrl-C en
   bystander.kill();
 });
 
+it('nothing is left behind when it is killed with -9, and it starts again on what was left', async () => {
+  const ports = Object.entries(env).filter(([name]) => /^(MERITORDER|SIMULATOR)_\w+_PORT$/.test(name));
+  const killed = start();
+  await waitFor(() => killed.said().includes('] ready'), 'the product to be ready', 120_000);
+  killed.child.kill('SIGKILL');
+  await killed.ended;
+  for (const [name, port] of ports) await waitFor(async () => !(await listens(port!)), `${name} to be free`, 60_000);
+  const again = start();
+  await waitFor(() => again.said().includes('] ready'), 'the product to be ready again', 120_000);
+  expect(await stopped(again)).toMatch(/\] stopped\n/);
+});
+
 it.each([
   ['MERITORDER_NATS_PORT', 'NATS'],
   ['MERITORDER_REDIS_PORT', 'Redis'],

@@ -12,7 +12,15 @@ export interface Simulator {
 export async function startSimulator(configFile: string, port: number): Promise<Simulator> {
   const child = spawn(
     process.execPath,
-    [join(WORKSPACE, 'tools/provider-simulator/dist/main.js'), '--config', configFile, '--port', String(port)],
+    [
+      join(WORKSPACE, 'tools/provider-simulator/dist/main.js'),
+      '--config',
+      configFile,
+      '--port',
+      String(port),
+      // However we end, also by kill -9.
+      '--stop-with-stdin',
+    ],
     {
       detached: true,
       stdio: ['pipe', 'pipe', 'pipe'],
@@ -31,6 +39,5 @@ export async function startSimulator(configFile: string, port: number): Promise<
       reject(new Error(`the provider simulator ended at its start: ${text.trim().split('\n')[0]}`)),
     );
   });
-  process.once('exit', () => child.kill('SIGKILL'));
   return { url, child, stop: () => stopChild(child) };
 }

@@ -2,7 +2,7 @@ import { parseArgs } from 'node:util';
 import { readConfigFile, type SimulatorConfig } from './config.js';
 import { startSimulator } from './simulator.js';
 
-const USAGE = `node dist/main.js --config FILE [--port N] [--host ADDRESS] [--name NAME] [--invoice-file FILE]
+const USAGE = `node dist/main.js --config FILE [--port N] [--host ADDRESS] [--name NAME] [--invoice-file FILE] [--stop-with-stdin]
 `;
 
 const { values } = parseArgs({
@@ -12,6 +12,7 @@ const { values } = parseArgs({
     host: { type: 'string' },
     name: { type: 'string' },
     'invoice-file': { type: 'string' },
+    'stop-with-stdin': { type: 'boolean' },
     help: { type: 'boolean' },
   },
 });
@@ -34,7 +35,13 @@ async function main(): Promise<void> {
   const config = configuration(values.config);
   const simulator = await startSimulator(config);
   process.stdout.write(`provider-simulator ${config.name ?? 'simulator'} listening on ${simulator.url}\n`);
-  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void simulator.stop());
+  const stop = async (): Promise<void> => {
+    await simulator.stop();
+    // Open, it would keep the process alive.
+    process.stdin.destroy();
+  };
+  for (const signal of ['SIGTERM', 'SIGINT'] as const) process.once(signal, () => void stop());
+  if (values['stop-with-stdin']) process.stdin.resume().once('end', () => void stop());
 }
 
 main().catch((error: unknown) => {
