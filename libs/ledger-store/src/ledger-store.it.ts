@@ -220,6 +220,22 @@ describe('reconciling', () => {
     await expectBalanced();
   });
 
+  it('a confirmed attempt that a complete invoice does not charge for is listed as a difference, not changed', async () => {
+    await book(db, [booking('billed', 'confirmed', 50n), booking('unbilled', 'confirmed', 7n)]);
+    const { report, settlements } = await reconcile(db, {
+      provider: 'simco',
+      invoiceId: 'i3',
+      lines: [line('billed', 'c1', '50')],
+      complete: { from: '2026-11-24T00:00:00.000Z', to: '2999-01-01T00:00:00.000Z' },
+    });
+    expect(report).toMatchObject({
+      differences: [{ attemptId: 'unbilled', ledgerNanos: '7', invoiceNanos: '0' }],
+      confirmedDifferenceNanos: '7',
+      totals: { ledgerNanos: '57', invoiceNanos: '50' },
+    });
+    expect(settlements.filter((s) => s.changed)).toEqual([]);
+  });
+
   it('an attempt belongs to the period of its line, although it was reserved a moment before', async () => {
     await book(db, [booking('early', 'confirmed', 50n)]);
     const { report } = await reconcile(db, {

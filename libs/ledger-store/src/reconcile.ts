@@ -62,13 +62,17 @@ export async function reconcile(
   await keepLines(source, request, attempts);
   const settlements = await book(source, bookings);
   report.confirmedByInvoice = settlements.filter((s) => s.changed).length;
-  report.confirmedDifferenceNanos = difference.toString();
   if (request.complete) {
+    for (const { attemptId, cashNanos } of await confirmedWithoutLine(source, request.provider, request.complete)) {
+      difference += BigInt(cashNanos);
+      report.differences.push({ attemptId, ledgerNanos: cashNanos, invoiceNanos: '0' });
+    }
     const released = await releaseWithoutLine(source, request.provider, request.complete);
     report.releasedWithoutLine = released.filter((s) => s.changed).length;
     settlements.push(...released);
     report.totals = await totals(source, request.provider, request.complete);
   }
+  report.confirmedDifferenceNanos = difference.toString();
   return { report, settlements };
 }
 
@@ -143,6 +147,25 @@ async function releaseWithoutLine(
   return book(
     source,
     rows.map((row) => booking(row, NOTHING)),
+  );
+}
+
+/**
+ * Confirmed attempts that a complete invoice does not charge for. Only those that were booked within its period: the line of one
+ * that was reserved at its end may start after it.
+ */
+async function confirmedWithoutLine(
+  source: DataSource,
+  provider: string,
+  period: { from: string; to: string },
+): Promise<{ attemptId: string; cashNanos: string }[]> {
+  return source.query(
+    `select a.attempt_id as "attemptId", s.cash_nanos as "cashNanos"
+     from attempt a join attempt_settled s using (attempt_id)
+     where a.provider = $1 and s.state = 'confirmed' and s.cash_nanos <> 0 and a.reserved_at >= $2 and s.recorded_at <= $3
+       and not exists (select 1 from invoice_line l where l.attempt_id = a.attempt_id)
+     order by a.attempt_id`,
+    [provider, period.from, period.to],
   );
 }
 
