@@ -78,6 +78,7 @@ function consider(
   const exclude = (code: ExclusionCode, why: string): Excluded => ({ backend, code, why });
   const missing = requirements.capabilities.filter((c) => !backend.capabilities.includes(c));
   if (missing.length > 0) return exclude('unable', `lacks ${missing.join(', ')}`);
+  if (requirements.unbounded) return exclude('unable', `${requirements.unbounded} has no cost bound`);
   const contextLeft = Math.floor(backend.contextTokens - estimate.inputExpected);
   if (contextLeft < 1) {
     return exclude(

@@ -73,6 +73,26 @@ describe('ranking', () => {
     expect(excluded[0]!.why).toMatch(why);
   });
 
+  it.each<[string, object]>([
+    ['service_tier', { service_tier: 'priority' }],
+    ['tools', { tools: [{ type: 'web_search' }] }],
+    ['modalities', { modalities: ['text', 'audio'] }],
+    ['best_of', { best_of: 8 }],
+    ['web_search_options', { web_search_options: {} }],
+    ['documents', { documents: [{ text: 'hi' }] }],
+  ])('refuses %s, whose cost no bound is known for', (field, more) => {
+    const able = view('x', {}, { capabilities: ['tools'] });
+    const { ranked, excluded } = rankCandidates([able], requirementsOf(body(more)), estimate, undefined);
+    expect(ranked).toEqual([]);
+    expect(excluded[0]).toMatchObject({ code: 'unable', why: `${field} has no cost bound` });
+  });
+
+  it('takes what changes nothing of the cost', () => {
+    const more = { service_tier: 'auto', best_of: 1, modalities: ['text'], audio: null, tools: [{ type: 'function' }] };
+    const able = view('x', {}, { capabilities: ['tools'] });
+    expect(rankCandidates([able], requirementsOf(body(more)), estimate, undefined).ranked).toHaveLength(1);
+  });
+
   it("clamps the output to the context, the backend and the caller's own cap", () => {
     const rank = (more: object, cap?: bigint) =>
       rankCandidates([view('x')], requirementsOf(body(more)), estimate, cap).ranked[0];
