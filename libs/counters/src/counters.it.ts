@@ -401,14 +401,16 @@ async function dropFirstReply(
     const upstream = connectTcp(target, '127.0.0.1');
     sockets.add(client).add(upstream);
     let swallow = false;
+    let lost = false;
     client.on('data', (data) => {
       if (dropped === 0 && data.includes(marker) && !data.includes('NOSCRIPT')) swallow = true;
       upstream.write(data);
     });
     upstream.on('data', (data) => {
-      if (dropped > 0 && client.destroyed) return;
+      // A connection that lost a reply gives no later one: the client would take it for the answer to another command.
+      if (lost) return;
       if (swallow && !data.toString().startsWith('-NOSCRIPT')) {
-        swallow = false;
+        lost = true;
         dropped++;
         setTimeout(() => client.destroy(), 300);
         return;
