@@ -210,6 +210,12 @@ describe('bad input gets a clear error, and the next request an answer', () => {
     ['a list', '[]', 'body_invalid', /object/],
     ['messages of the wrong type', JSON.stringify({ model: 'auto', messages: 'hi' }), 'body_invalid', /messages/],
     ['no messages', JSON.stringify({ model: 'auto', messages: [] }), 'body_invalid', /messages/],
+    [
+      'nested beyond any use',
+      chat('x').replace(/}$/, `,"seed":${'['.repeat(5_000)}${']'.repeat(5_000)}}`),
+      'body_invalid',
+      /200 levels/,
+    ],
     ['negative max_tokens', chat('x', { max_tokens: -5 }), 'body_invalid', /max_tokens/],
     ['a huge n', chat('x', { n: 1e9 }), 'body_invalid', /n:/],
     ['an unknown wish', chat('x', { meritorder: { value_usd: '1' } }), 'body_invalid', /value_usd/],

@@ -15,6 +15,9 @@ export interface ParsedRequest {
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
+/** A tool's schema has a few dozen levels; whatever walks a body by recursion must come to an end. */
+const MAX_DEPTH = 200;
+
 /** The request id to answer with, even when nothing else of the message is usable. */
 export function requestIdOf(message: IncomingMessage): string {
   const named = message.header('request');
@@ -52,10 +55,22 @@ export function parseRequest(
   } catch (error) {
     return { code: 'body_not_json', message: `The body is not JSON: ${(error as Error).message.slice(0, 200)}` };
   }
+  if (isDeeperThan(value, MAX_DEPTH))
+    return { code: 'body_invalid', message: `body: nested more than ${MAX_DEPTH} levels deep` };
   const parsed = ChatRequest.safeParse(value);
   if (!parsed.success) {
     const issues = parsed.error.issues.slice(0, 3).map((i) => `${i.path.join('.') || 'body'}: ${i.message}`);
     return { code: 'body_invalid', message: issues.join('; '), param: parsed.error.issues[0]!.path.join('.') };
   }
   return { requestId, kind: kind.data, body: parsed.data };
+}
+
+/** Level by level, since a recursion could overflow the stack itself. */
+function isDeeperThan(value: unknown, limit: number): boolean {
+  let level = [value];
+  for (let depth = 0; level.length > 0; depth++) {
+    if (depth > limit) return true;
+    level = level.flatMap((v): unknown[] => (v !== null && typeof v === 'object' ? Object.values(v) : []));
+  }
+  return false;
 }
