@@ -4,6 +4,8 @@ import {
   ChatRequest,
   ConfigError,
   ERRORS,
+  EstimateReply,
+  EstimateRequest,
   EVENTS,
   EXAMPLES,
   isOrgReply,
@@ -22,6 +24,8 @@ describe('contracts', () => {
   it('the example request and receipt match theirs', () => {
     expect(ChatRequest.parse(EXAMPLES.request)).toEqual(EXAMPLES.request);
     expect(Receipt.parse(EXAMPLES.receipt)).toEqual(EXAMPLES.receipt);
+    expect(EstimateRequest.parse(EXAMPLES.estimate.request)).toEqual(EXAMPLES.estimate.request);
+    expect(EstimateReply.parse(EXAMPLES.estimate.reply)).toEqual(EXAMPLES.estimate.reply);
   });
 
   // A released version never changes but by optional fields: a change here asks for a new version beside it.

@@ -1,5 +1,6 @@
 import type { BudgetThresholdCrossedV1 } from './events/budget-threshold-crossed.v1.js';
 import type { EventType } from './events/index.js';
+import type { HardwareMeasuredV1 } from './events/hardware-measured.v1.js';
 import type { InferenceResultV1 } from './events/inference-result.v1.js';
 import type { MeteringUsageRatedV1 } from './events/metering-usage-rated.v1.js';
 import type { RoutingDecisionMadeV1 } from './events/routing-decision-made.v1.js';
@@ -74,6 +75,58 @@ export const EXAMPLES = {
   },
   completion,
   receipt,
+  estimate: {
+    request: {
+      body: { model: 'auto', messages: [{ role: 'user', content: 'What is a merit order?' }], max_tokens: 200 },
+    },
+    reply: {
+      route: 'auto',
+      estimatedAt: '2026-11-24T09:00:00.000Z',
+      rows: [
+        {
+          backend: 'gpt-4-1-mini',
+          provider: 'openai',
+          model: 'gpt-4.1-mini',
+          state: 'able',
+          input: {
+            expectedTokens: 14,
+            upperTokens: 30,
+            boundTokens: 46,
+            basis: 'exact',
+            coverage: { share: 0.999, judged: 480 },
+            cacheReadTokens: 0,
+            cacheWriteTokens: 0,
+            cacheBasis: 'none',
+          },
+          output: {
+            expectedTokens: 122,
+            p95Tokens: 200,
+            p99Tokens: 200,
+            maxTokens: 200,
+            choices: 1,
+            basis: 'learned',
+            seen: 512,
+            coverage: { p95: 0.951, p99: 0.989, judged: 480 },
+          },
+          priceVersion: 'pv-82af24b7a66c85b4bef6d1cf',
+          cost: {
+            expectedCashNanos: '200800',
+            expectedFullNanos: '200800',
+            expectedMarginalNanos: '200800',
+            p95CashNanos: '325600',
+            p99CashNanos: '325600',
+            boundCashNanos: '338400',
+            boundFullNanos: '338400',
+            lines: [
+              { kind: 'input', count: 14, cashNanos: '5600', fullNanos: '5600' },
+              { kind: 'output', count: 122, cashNanos: '195200', fullNanos: '195200' },
+            ],
+            unpriced: [],
+          },
+        },
+      ],
+    },
+  },
   events: {
     'usage.attempt-opened.v1': {
       ...terms,
@@ -189,6 +242,34 @@ export const EXAMPLES = {
       },
       publishedAt: '2026-11-24T09:00:00.000Z',
     },
+    'price.version-held.v1': {
+      version: {
+        id: 'pv-5be1c2a90d7f44e1a0b3c9d2',
+        backend: 'gpt-4-1-mini',
+        effectiveFrom: '2026-11-24T00:00:00.000Z',
+        cash: { ...rates, inputPicosPerToken: '400000000000' },
+        full: { ...rates, inputPicosPerToken: '400000000000' },
+        source: 'meritorder.yaml',
+      },
+      reasons: [
+        {
+          code: 'implausible',
+          rate: 'input',
+          message: 'input: $400000 per 1M tokens is beyond what any token costs; USD per token typed as USD per 1M?',
+        },
+      ],
+      heldAt: '2026-11-24T09:00:00.000Z',
+    },
+    'hardware.measured.v1': {
+      host: 'gpu-1',
+      worker: '01932f9c-7d5e-7000-8000-0000000000c1',
+      from: '2026-11-24T09:30:00.000Z',
+      to: '2026-11-24T09:31:00.000Z',
+      coveredMs: 60_000,
+      millijoules: 105_925_673,
+      meters: ['nvidia-smi'],
+      gpuUtilization: 0.83,
+    } satisfies HardwareMeasuredV1,
     'job.accepted.v1': {
       requestId: terms.requestId,
       org: 'acme',

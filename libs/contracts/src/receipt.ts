@@ -19,7 +19,8 @@ export const Receipt = z.object({
   cost: z.object({
     usd: UsdText,
     full_usd: UsdText,
-    basis: z.enum(['confirmed', 'unconfirmed']),
+    /** `estimated`: the backend said nothing of its usage, so it was counted here. */
+    basis: z.enum(['confirmed', 'estimated', 'unconfirmed']),
     price_version: Slug,
   }),
   /** As of the reservation. */

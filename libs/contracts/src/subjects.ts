@@ -19,6 +19,7 @@ export const subjects = {
   meteringUsageRated: (org: string) => `metering.usage-rated.v1.${token(org)}`,
   budgetThresholdCrossed: (org: string, budget: string) => `budget.threshold-crossed.v1.${token(org)}.${token(budget)}`,
   priceVersionPublished: () => 'price.version-published.v1',
+  priceVersionHeld: () => 'price.version-held.v1',
   /** Events of one subscriber of an org, delivered until they are acknowledged. */
   delivery: (org: string, subscriber: string) => `deliver.v1.${token(org)}.${token(subscriber)}`,
   deliveryAck: (org: string, subscriber: string, id: string) =>
@@ -27,8 +28,12 @@ export const subjects = {
   work: (backend: string) => `work.v1.${token(backend)}`,
   jobAccepted: (org: string) => `job.accepted.v1.${token(org)}`,
   workerHeartbeat: (backend: string) => `worker.heartbeat.v1.${token(backend)}`,
+  hardwareMeasured: (host: string) => `hardware.measured.v1.${token(host)}`,
   attemptStop: (attempt: string) => `attempt.stop.v1.${token(attempt)}`,
   meteringReconcile: () => 'metering.reconcile.v1',
+  meteringPrices: () => 'metering.prices.v1',
+  meteringHardware: () => 'metering.hardware.v1',
+  inferenceEstimate: (org: string) => `inference.estimate.v1.${token(org)}`,
   deadLetter: (stream: string) => `dead-letter.v1.${token(stream)}`,
 } as const;
 

@@ -38,11 +38,20 @@ export const STREAMS = {
       'routing.decision-made.v1.*',
       'inference.result.v1.*.*',
       'price.version-published.v1',
+      'price.version-held.v1',
     ],
     retention: 'limits',
     maxAgeHours: 24 * 7,
     duplicateWindowSeconds: 600,
     purpose: 'What other programs subscribe to.',
+  },
+  hardware: {
+    name: 'HARDWARE',
+    subjects: ['hardware.measured.v1.*'],
+    retention: 'limits',
+    maxAgeHours: 48,
+    duplicateWindowSeconds: 600,
+    purpose: 'What the meters of GPU hosts said of their energy, until it is in the books.',
   },
   deadLetter: {
     name: 'DEAD_LETTER',
@@ -61,7 +70,12 @@ export interface BucketDeclaration {
 }
 
 export const BUCKETS = {
-  prices: { name: 'PRICES', purpose: 'Price version in force by backend.', writer: 'metering' },
+  prices: { name: 'PRICES', purpose: 'Price versions that reservations may use, by backend.', writer: 'metering' },
+  estimates: {
+    name: 'ESTIMATES',
+    purpose: 'What routers have learned of tokens, for one that starts.',
+    writer: 'router',
+  },
   budgets: { name: 'BUDGETS', purpose: 'Budget definition in force by id.', writer: 'budget-policy' },
 } as const satisfies Record<string, BucketDeclaration>;
 

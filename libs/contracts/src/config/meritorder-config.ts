@@ -1,44 +1,11 @@
-import { usdPerMillionToPicos, usdToNanos } from '@meritorder/kernel';
+import { usdToNanos } from '@meritorder/kernel';
 import { z } from 'zod';
 import { SELECTOR_KEYS, WindowKind } from '../internal/budget-definition.v1.js';
-import { AttributionValue, Basis, Slug } from '../primitives.js';
-
-function exact(parse: (text: string) => bigint, hint: string) {
-  return z.union([z.string(), z.number()]).transform((value, ctx) => {
-    const text = String(value);
-    try {
-      if (parse(text) < 0n) throw new RangeError('must not be negative');
-      return text;
-    } catch (error) {
-      ctx.addIssue({ code: 'custom', message: `${(error as Error).message}; ${hint}` });
-      return z.NEVER;
-    }
-  });
-}
-const UsdPerMillion = exact(usdPerMillionToPicos, 'write USD per 1M tokens, for example "2.50"');
-const Usd = exact(usdToNanos, 'write USD, for example "250" or "0.05"');
-
-/** Prices of one kind of money. What is left out is priced as input; zero must be written. */
-const RatesConfig = z.strictObject({
-  inputUsdPerMillionTokens: UsdPerMillion,
-  outputUsdPerMillionTokens: UsdPerMillion,
-  cacheReadUsdPerMillionTokens: UsdPerMillion.optional().meta({ description: 'Default: the input price.' }),
-  cacheWrite5mUsdPerMillionTokens: UsdPerMillion.optional().meta({ description: 'Default: the input price.' }),
-  cacheWrite1hUsdPerMillionTokens: UsdPerMillion.optional().meta({
-    description: 'Default: the 5-minute cache-write price.',
-  }),
-  requestUsd: exact((t) => usdToNanos(t), 'write USD per request')
-    .optional()
-    .meta({ description: 'Per request. Default: none.' }),
-});
-export type RatesConfig = z.infer<typeof RatesConfig>;
-
-const PriceConfig = z.strictObject({
-  effectiveFrom: z.iso.datetime().meta({ description: 'From when these prices hold.' }),
-  cash: RatesConfig.meta({ description: 'Paid to others, USD per 1M tokens. For own hardware write zeros.' }),
-  full: RatesConfig.optional().meta({ description: 'Including own hardware. Default: the same as cash.' }),
-  source: z.string().max(500).default('meritorder.yaml'),
-});
+import { AttributionValue, Basis, Slug, USAGE_UNITS } from '../primitives.js';
+import { Usd } from './decimals.js';
+import { HostConfig, ThroughputConfig } from './hosts-config.js';
+import { AccountConfig, ExchangeRateConfig, OtherModelConfig, PriceConfig } from './prices-config.js';
+import { IanaTimeZone } from './time-zone.js';
 
 const Milliseconds = z.int().min(1).max(3_600_000);
 
@@ -81,10 +48,43 @@ const BackendConfig = z.strictObject({
   connectTimeoutMs: Milliseconds.default(5_000),
   firstTokenTimeoutMs: Milliseconds.default(60_000),
   betweenTokensTimeoutMs: Milliseconds.default(30_000),
+  catalogue: z
+    .union([z.literal(false), z.string().regex(/^[^/]+\/.+$/)])
+    .optional()
+    .meta({
+      description:
+        'What the price catalogue knows the model as, for example "openai/gpt-4.1"; false: not to be asked. Default for a cloud backend: provider/model.',
+    }),
   prices: z
     .array(PriceConfig)
+    .max(1_000)
     .default([])
-    .meta({ description: 'Without a price the backend gets no budgeted traffic.' }),
+    .meta({ description: "Laid over the catalogue's. Without any price the backend gets no budgeted traffic." }),
+  otherModels: z
+    .array(OtherModelConfig)
+    .max(16)
+    .default([])
+    .meta({ description: 'Models that may answer in place of `model`, with their prices.' }),
+  modelAliases: z
+    .array(z.string().max(256))
+    .max(64)
+    .default([])
+    .meta({ description: 'Names under which `model` itself answers, beside its dated versions.' }),
+  unitBounds: z
+    .partialRecord(z.enum(USAGE_UNITS), z.int().min(0).max(10_000_000))
+    .default({})
+    .meta({ description: 'The most of a unit that one request can use, for example webSearches: 10.' }),
+  maxTokensPerImage: z
+    .int()
+    .min(1)
+    .max(100_000)
+    .optional()
+    .meta({ description: 'The most input tokens that one image can cost. Without it images are refused.' }),
+  withoutUsage: z.enum(['bound', 'estimate']).optional().meta({
+    description:
+      'When the backend says nothing of its usage: book the upper bound, unconfirmed, until an invoice tells; or book what is counted here, marked as estimated. Default: bound for cloud, estimate for local.',
+  }),
+  throughput: ThroughputConfig.optional(),
 });
 export type BackendConfig = z.infer<typeof BackendConfig>;
 
@@ -104,7 +104,7 @@ const BudgetConfig = z.strictObject({
     .refine((s) => s.org !== undefined, 'needs an org')
     .meta({ description: 'A request matches when every field here equals its own.' }),
   window: WindowKind,
-  timeZone: z.string().default('UTC').refine(isTimeZone, 'must be an IANA time zone such as Europe/Berlin'),
+  timeZone: IanaTimeZone.default('UTC'),
   limitUsd: Usd,
   basis: Basis.default('cash').meta({ description: 'cash: paid to others; full: including own hardware.' }),
   thresholds: z
@@ -146,6 +146,9 @@ const OrgConfig = z.strictObject({
   keys: z.array(KeyConfig).max(10_000).default([]),
   requireKey: z.boolean().default(false),
   routes: z.array(Slug).optional().meta({ description: 'Routes and backends this org may use. Default: all.' }),
+  shareLearning: z.boolean().default(false).meta({
+    description: 'Whether lengths of answers and token counts are learned together with other orgs that say so.',
+  }),
   subscribers: z
     .array(z.strictObject({ name: Slug, context: z.enum(['budget', 'inference', 'metering', 'routing']) }))
     .max(32)
@@ -163,6 +166,9 @@ export const MeritorderConfig = z
     backends: z.array(BackendConfig).min(1).max(1_000),
     routes: z.array(RouteConfig).default([]),
     budgets: z.array(BudgetConfig).max(100_000).default([]),
+    hosts: z.array(HostConfig).max(10_000).default([]).meta({ description: 'Own hardware, and what it costs.' }),
+    accounts: z.array(AccountConfig).max(1_000).default([]),
+    exchangeRates: z.array(ExchangeRateConfig).max(10_000).default([]),
     limits: z
       .strictObject({
         bodyBytes: z.int().min(1_024).max(8_000_000).default(4_000_000),
@@ -191,6 +197,8 @@ export const MeritorderConfig = z
     const backends = unique(config.backends, 'backends');
     const routes = unique(config.routes, 'routes');
     unique(config.budgets, 'budgets');
+    const hosts = unique(config.hosts, 'hosts');
+    const currencies = new Set(config.exchangeRates.map((r) => r.currency));
     config.routes.forEach((route, i) => {
       if (backends.has(route.id))
         issue(['routes', i, 'id'], `"${route.id}" is also a backend; a backend's own name is a route of one`);
@@ -200,11 +208,18 @@ export const MeritorderConfig = z
     });
     config.backends.forEach((backend, i) => {
       if (backend.kind === 'local' && !backend.host) issue(['backends', i, 'host'], 'a local backend needs its host');
+      if (backend.throughput && !(backend.host && hosts.has(backend.host)))
+        issue(['backends', i, 'throughput'], `needs its host "${backend.host ?? ''}" in hosts`);
+      const host = config.hosts.find((h) => h.id === backend.host);
+      if (host && backend.throughput && backend.throughput.gpus > host.gpus)
+        issue(['backends', i, 'throughput', 'gpus'], `the host "${host.id}" has ${host.gpus}`);
       const from = new Set<string>();
       backend.prices.forEach((price, j) => {
         if (from.has(price.effectiveFrom))
           issue(['backends', i, 'prices', j], 'two prices are effective from the same instant');
         from.add(price.effectiveFrom);
+        if (price.currency && price.currency !== 'USD' && !currencies.has(price.currency))
+          issue(['backends', i, 'prices', j, 'currency'], `"${price.currency}" has no rate in exchangeRates`);
       });
     });
     config.budgets.forEach((budget, i) => {
@@ -233,11 +248,3 @@ export const MeritorderConfig = z
   });
 export type MeritorderConfig = z.infer<typeof MeritorderConfig>;
 export type LimitsConfig = MeritorderConfig['limits'];
-
-function isTimeZone(text: string): boolean {
-  try {
-    return new Intl.DateTimeFormat('en', { timeZone: text }).resolvedOptions().timeZone !== '';
-  } catch {
-    return false;
-  }
-}

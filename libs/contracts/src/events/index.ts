@@ -1,7 +1,9 @@
 import { JobAcceptedV1 } from '../internal/job-accepted.v1.js';
 import { BudgetThresholdCrossedV1 } from './budget-threshold-crossed.v1.js';
+import { HardwareMeasuredV1 } from './hardware-measured.v1.js';
 import { InferenceResultV1 } from './inference-result.v1.js';
 import { MeteringUsageRatedV1 } from './metering-usage-rated.v1.js';
+import { PriceVersionHeldV1 } from './price-version-held.v1.js';
 import { PriceVersionPublishedV1 } from './price-version-published.v1.js';
 import { RoutingDecisionMadeV1 } from './routing-decision-made.v1.js';
 import { UsageAttemptClosedV1 } from './usage-attempt-closed.v1.js';
@@ -16,6 +18,8 @@ export const EVENTS = {
   'budget.threshold-crossed.v1': BudgetThresholdCrossedV1,
   'inference.result.v1': InferenceResultV1,
   'price.version-published.v1': PriceVersionPublishedV1,
+  'price.version-held.v1': PriceVersionHeldV1,
+  'hardware.measured.v1': HardwareMeasuredV1,
   'job.accepted.v1': JobAcceptedV1,
 } as const;
 export type EventType = keyof typeof EVENTS;

@@ -1,5 +1,17 @@
 import { z } from 'zod';
-import { Amounts, Attribution, Instant, Kind, Slug, Usage, WindowCharge } from '../primitives.js';
+import { AttemptExpectation } from '../internal/work.v1.js';
+import {
+  Amounts,
+  Attribution,
+  Instant,
+  Kind,
+  NanosText,
+  ServiceTier,
+  Slug,
+  Usage,
+  UsageBasis,
+  WindowCharge,
+} from '../primitives.js';
 
 /** An attempt as booked; a correction is another event with the same attempt and a higher revision. */
 export const MeteringUsageRatedV1 = z.object({
@@ -7,18 +19,30 @@ export const MeteringUsageRatedV1 = z.object({
   requestId: Slug,
   revision: z.int().min(1),
   state: z.enum(['confirmed', 'unconfirmed', 'free']),
-  cause: z.enum(['closed', 'timed-out', 'invoice', 'late-usage']),
+  cause: z.enum(['closed', 'timed-out', 'invoice', 'late-usage', 'price-correction']),
+  /** How the attempt ended: `finished`, `cancelled`, `failed`. */
+  outcome: z.string().optional(),
   attribution: Attribution,
   backend: Slug,
   provider: Slug,
   model: z.string(),
   kind: Kind,
   usage: Usage.optional(),
+  usageBasis: UsageBasis.optional(),
+  servedModel: z.string().optional(),
+  servedTier: ServiceTier.optional(),
   priceVersion: Slug,
   /** The amount in force now; what changed against the revision before is `change`. */
   cost: Amounts,
   change: Amounts,
+  /** What this attempt added to the cost of own hardware; for a cloud backend the cash. */
+  marginalNanos: NanosText.optional(),
+  /** The cash in the provider's own currency, in 10^-9 of its unit. */
+  native: z.object({ currency: z.string(), nanos: NanosText, rateId: z.string() }).optional(),
+  /** What was used and has no rate: priced without it, and to be looked at. */
+  unpriced: z.array(z.string()).optional(),
   bound: Amounts,
+  expected: AttemptExpectation.optional(),
   windows: z.array(WindowCharge),
   occurredAt: Instant,
   recordedAt: Instant,

@@ -23,6 +23,9 @@ export const RoutingDecisionMadeV1 = z.object({
       /** Estimates for the score; may be fractional dollars. */
       expectedCashUsd: z.number().nullable(),
       expectedFullUsd: z.number().nullable(),
+      inputTokensExpected: z.number().optional(),
+      cacheReadTokensExpected: z.number().optional(),
+      outputTokensExpected: z.number().optional(),
       boundCashNanos: NanosText.nullable(),
       boundFullNanos: NanosText.nullable(),
       excluded: z.string().nullable(),

@@ -1,11 +1,11 @@
 import { z } from 'zod';
 import { AttemptTerms } from '../internal/work.v1.js';
-import { Instant, Slug, Usage } from '../primitives.js';
+import { EngineTimings, Instant, ServiceTier, Slug, Usage, UsageBasis } from '../primitives.js';
 
 /**
  * One per attempt, whatever happened; complete in itself, so that it can be booked when the opening was not seen yet.
  * - `sent: false`: nothing went upstream, so it cost nothing.
- * - `usage`: what the provider says it counted: the charge is confirmed.
+ * - `usage`: what the provider says it counted, or what was counted here (`usageBasis`): the charge is confirmed.
  * - neither: the provider may charge anything up to the bound: the charge is unconfirmed.
  */
 export const UsageAttemptClosedV1 = z.object({
@@ -17,6 +17,13 @@ export const UsageAttemptClosedV1 = z.object({
   /** True when the backend answered that it refused the call before doing anything (4xx, 5xx without a body of tokens). */
   refusedUpstream: z.boolean(),
   usage: Usage.optional(),
+  /** Absent: `reported`. */
+  usageBasis: UsageBasis.optional(),
+  /** The tier that was served, where the backend says. */
+  servedTier: ServiceTier.optional(),
+  timings: EngineTimings.optional(),
+  /** Calls in flight at this backend's worker when the call began, itself included. */
+  concurrency: z.int().positive().optional(),
   /** The model that the backend says has answered. */
   servedModel: z.string().max(256).optional(),
   /** The backend's own id of the call, as its invoice names it. */

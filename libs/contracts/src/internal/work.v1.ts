@@ -2,6 +2,31 @@ import { z } from 'zod';
 import { Amounts, Attribution, Instant, Kind, PriceVersion, Slug, WindowCharge } from '../primitives.js';
 import { Receipt } from '../receipt.js';
 
+/** What was expected of an attempt, so that whoever hears of its usage can learn from it. Tokens. */
+export const AttemptExpectation = z.object({
+  /** The route that was asked for: lengths of answers are learned by it. */
+  route: Slug,
+  inputTokens: z.int().nonnegative(),
+  inputUpperTokens: z.int().nonnegative(),
+  /** What the input is made of: tokens of text and of tools as estimated here, numbers of messages and images. */
+  inputFeatures: z.object({
+    text: z.number().nonnegative(),
+    tools: z.number().nonnegative(),
+    messages: z.int().nonnegative(),
+    images: z.int().nonnegative(),
+  }),
+  cacheReadTokens: z.int().nonnegative(),
+  /** The same before what usage taught: what the provider's cache would read if it did as documented. */
+  cachePlannedTokens: z.int().nonnegative().optional(),
+  /** Of one choice. */
+  outputTokens: z.int().nonnegative(),
+  outputP95Tokens: z.int().nonnegative(),
+  outputP99Tokens: z.int().nonnegative(),
+  maxTokens: z.int().positive(),
+  choices: z.int().positive(),
+});
+export type AttemptExpectation = z.infer<typeof AttemptExpectation>;
+
 /** Everything money needs to know of an attempt: carried by the work message and by both usage events. */
 export const AttemptTerms = z.object({
   attemptId: Slug,
@@ -17,8 +42,11 @@ export const AttemptTerms = z.object({
   bound: Amounts,
   windows: z.array(WindowCharge).max(64),
   priceVersion: Slug,
+  /** Prices of other models that may answer in its place. */
+  otherPriceVersions: z.array(Slug).max(16).optional(),
   reservedAt: Instant,
   deadlineAt: Instant,
+  expected: AttemptExpectation.optional(),
 });
 export type AttemptTerms = z.infer<typeof AttemptTerms>;
 
@@ -33,6 +61,9 @@ export const WorkRequest = z.object({
   /** The caller's inbox: the worker answers there. */
   replyTo: z.string(),
   price: PriceVersion,
+  otherPrices: z.array(PriceVersion).max(16).optional(),
+  /** For a backend that says nothing of its usage. */
+  inputTokensExpected: z.number().nonnegative().optional(),
   budgetsLeft: Receipt.shape.budgets_left,
   earlierAttempts: Receipt.shape.attempts,
   reason: z.string(),

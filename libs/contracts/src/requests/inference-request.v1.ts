@@ -4,7 +4,7 @@ import { ATTRIBUTION_KEYS, AttributionValue, UsdText } from '../primitives.js';
 /** What a caller may ask of Meritorder itself, beside what OpenAI defines. */
 export const MeritorderOptions = z
   .strictObject({
-    max_cost_usd: UsdText.optional(),
+    max_cost_usd: UsdText.refine((text) => !text.startsWith('-'), 'must not be negative').optional(),
     deadline_ms: z.int().min(1).max(3_600_000).optional(),
   })
   .meta({ description: 'Wishes of the caller; all optional.' });
