@@ -1,92 +1,209 @@
-import type { PriceVersion, Rates, Usage } from '@meritorder/contracts';
-import { picosToNanosCeil, picosToNanosHalfEven, PICOS_PER_NANO, type Nanos, type Picos } from '@meritorder/kernel';
+import type { PriceVersion, RateCard, ServiceTier, Usage, UsageUnit } from '@meritorder/contracts';
+import { parseDecimal, type Nanos, type Picos } from '@meritorder/kernel';
+import { compileCard, type CompiledCard, type CompiledRates, type CompiledTable } from './compiled-card.js';
 
-/** Rates as integers: pico-USD per token, and per request. */
-export interface CompiledRates {
-  input: Picos;
-  cacheRead: Picos;
-  cacheWrite5m: Picos;
-  cacheWrite1h: Picos;
-  output: Picos;
-  request: Picos;
+/** What decides which of a card's tables an attempt is priced by. */
+export interface Served {
+  /** The tier that was served; undefined: the backend did not say, so the standard one. */
+  tier?: ServiceTier | undefined;
+  /** The instant of completion. */
+  atMs: number;
 }
 
-const compiled = new WeakMap<Rates, CompiledRates>();
+const INPUT_UNITS = [
+  'inputAudioTokens',
+  'inputImageTokens',
+  'inputVideoTokens',
+  'cacheReadAudioTokens',
+  'cacheReadImageTokens',
+  'cacheReadVideoTokens',
+] as const;
 
-/** The rates of a price version as bigints; remembered per object. */
-export function compileRates(rates: Rates): CompiledRates {
-  let known = compiled.get(rates);
+/** All input tokens of a usage, which is what long-context tiers go by. */
+export function totalInputTokens(usage: Usage): number {
+  let total = usage.inputTokens + usage.cacheReadTokens + usage.cacheWrite5mTokens + usage.cacheWrite1hTokens;
+  if (usage.units) for (const unit of INPUT_UNITS) total += usage.units[unit] ?? 0;
+  return total;
+}
+
+function ratesFor(card: CompiledCard, usage: Usage, served: Served): CompiledRates {
+  const table = tableFor(card, served);
+  if (table.tiers.length === 0) return table.base;
+  const input = totalInputTokens(usage);
+  return table.tiers.find((tier) => input > tier.overInputTokens)?.rates ?? table.base;
+}
+
+function tableFor(card: CompiledCard, served: Served): CompiledTable {
+  const special = served.tier && served.tier !== 'standard' ? card.serviceTiers[served.tier] : undefined;
+  if (special) return special;
+  if (card.bands.length > 0) {
+    const minute = Math.floor((((served.atMs % DAY_MS) + DAY_MS) % DAY_MS) / 60_000);
+    const band = card.bands.find(({ fromMinute, toMinute }) =>
+      fromMinute < toMinute ? minute >= fromMinute && minute < toMinute : minute >= fromMinute || minute < toMinute,
+    );
+    if (band) return band.table;
+  }
+  return card.standard;
+}
+
+const DAY_MS = 86_400_000;
+const MS_PER_HOUR = 3_600_000n;
+
+/** An exact amount in pico-units: `picos + audioPicoHoursMs / 3,600,000`. */
+interface ExactPicos {
+  picos: Picos;
+  audioPicoHoursMs: bigint;
+}
+
+/**
+ * The exact cost of a usage. Counts are non-negative integers of a disjoint vector; only reasoning is a part of another
+ * (output).
+ */
+function costOf(rates: CompiledRates, usage: Usage): ExactPicos {
+  let picos = rates.request === 0n ? 0n : rates.request * BigInt(usage.requests);
+  if (usage.inputTokens !== 0) picos += rates.input * BigInt(usage.inputTokens);
+  if (usage.cacheReadTokens !== 0) picos += rates.cacheRead * BigInt(usage.cacheReadTokens);
+  if (usage.cacheWrite5mTokens !== 0) picos += rates.cacheWrite5m * BigInt(usage.cacheWrite5mTokens);
+  if (usage.cacheWrite1hTokens !== 0) picos += rates.cacheWrite1h * BigInt(usage.cacheWrite1hTokens);
+  if (usage.outputTokens !== 0) {
+    if (rates.reasoning === undefined || !usage.reasoningTokens) picos += rates.output * BigInt(usage.outputTokens);
+    else {
+      const reasoning = Math.min(usage.reasoningTokens, usage.outputTokens);
+      picos += rates.reasoning * BigInt(reasoning) + rates.output * BigInt(usage.outputTokens - reasoning);
+    }
+  }
+  let audioPicoHoursMs = 0n;
+  if (usage.units) {
+    for (const unit in usage.units) {
+      const count = BigInt(usage.units[unit as UsageUnit] ?? 0);
+      const rate = rates.unit[unit as UsageUnit] ?? 0n;
+      if (unit === 'audioMilliseconds') audioPicoHoursMs += rate * count;
+      else picos += rate * count;
+    }
+  }
+  return { picos, audioPicoHoursMs };
+}
+
+/** A price version's factor from native pico-units to pico-USD: the account's adjustment times the exchange rate. */
+export interface Factors {
+  account: { numerator: bigint; denominator: bigint } | undefined;
+  exchange: { numerator: bigint; denominator: bigint } | undefined;
+  /** Whether the cards say the same as `cash`, as they do for every cloud backend: then nothing is rated twice. */
+  fullIsCash: boolean;
+  marginalIsCash: boolean;
+}
+
+const factorsOf = new WeakMap<object, Factors>();
+const FACTOR_SCALE = 12;
+const FACTOR_DENOMINATOR = 10n ** 12n;
+
+/** @internal for bounds. */
+export function factorsOfPrice(price: Priced): Factors {
+  let known = factorsOf.get(price);
   if (!known) {
+    const fraction = (text: string | undefined) =>
+      text === undefined ? undefined : { numerator: parseDecimal(text, FACTOR_SCALE), denominator: FACTOR_DENOMINATOR };
+    const cash = JSON.stringify(price.cash);
     known = {
-      input: BigInt(rates.inputPicosPerToken),
-      cacheRead: BigInt(rates.cacheReadPicosPerToken),
-      cacheWrite5m: BigInt(rates.cacheWrite5mPicosPerToken),
-      cacheWrite1h: BigInt(rates.cacheWrite1hPicosPerToken),
-      output: BigInt(rates.outputPicosPerToken),
-      request: BigInt(rates.requestPicos),
+      account: fraction(price.accountFactor),
+      exchange: fraction(price.currency?.usdPerUnit),
+      fullIsCash: JSON.stringify(price.full) === cash,
+      marginalIsCash: price.marginal === undefined || JSON.stringify(price.marginal) === cash,
     };
-    compiled.set(rates, known);
+    factorsOf.set(price, known);
   }
   return known;
 }
 
-/** The exact cost of a usage in pico-USD. Counts are non-negative integers of a disjoint vector. */
-export function costPicos(rates: CompiledRates, usage: Usage): Picos {
-  return (
-    rates.input * BigInt(usage.inputTokens) +
-    rates.cacheRead * BigInt(usage.cacheReadTokens) +
-    rates.cacheWrite5m * BigInt(usage.cacheWrite5mTokens) +
-    rates.cacheWrite1h * BigInt(usage.cacheWrite1hTokens) +
-    rates.output * BigInt(usage.outputTokens) +
-    rates.request * BigInt(usage.requests)
-  );
+/** Rounded once, half to even, from exact pico-units times factors to nanos. */
+function toNanos({ picos, audioPicoHoursMs }: ExactPicos, by: readonly Factors['account'][]): Nanos {
+  let numerator = picos;
+  let denominator = 1_000n;
+  if (audioPicoHoursMs !== 0n) {
+    numerator = numerator * MS_PER_HOUR + audioPicoHoursMs;
+    denominator *= MS_PER_HOUR;
+  }
+  for (const factor of by) {
+    if (!factor) continue;
+    numerator *= factor.numerator;
+    denominator *= factor.denominator;
+  }
+  const whole = numerator / denominator;
+  const twice = (numerator - whole * denominator) * 2n;
+  return twice > denominator || (twice === denominator && (whole & 1n) === 1n) ? whole + 1n : whole;
 }
 
-/** The cost of an attempt as it is booked: nano-USD, rounded once, half to even. */
-export function costNanos(rates: CompiledRates, usage: Usage): Nanos {
-  return picosToNanosHalfEven(costPicos(rates, usage));
+export type Priced = Pick<PriceVersion, 'cash' | 'full' | 'marginal' | 'accountFactor' | 'currency'>;
+
+export interface RatedCost {
+  cashNanos: Nanos;
+  fullNanos: Nanos;
+  marginalNanos: Nanos;
+  /** Cash in the price's own currency, where that is not USD. */
+  native?: { currency: string; nanos: Nanos; rateId: string };
+  /** What was used and has no rate; priced without it. */
+  unpriced: string[];
 }
 
-/** Both costs of an attempt at a price version: what receipts show and what metering books. */
-export function rate(price: Pick<PriceVersion, 'cash' | 'full'>, usage: Usage): { cashNanos: Nanos; fullNanos: Nanos } {
+/** All costs of an attempt at a price version: what receipts show and what metering books. */
+export function rate(price: Priced, usage: Usage, served: Served): RatedCost {
+  const { account, exchange, fullIsCash, marginalIsCash } = factorsOfPrice(price);
+  const own = costIn(price.cash, usage, served);
+  const by = [account, exchange];
+  const cashNanos = toNanos(own, by);
+  const fullNanos = fullIsCash ? cashNanos : toNanos(costIn(price.full, usage, served), by);
+  const marginalNanos = marginalIsCash ? cashNanos : toNanos(costIn(price.marginal!, usage, served), by);
   return {
-    cashNanos: costNanos(compileRates(price.cash), usage),
-    fullNanos: costNanos(compileRates(price.full), usage),
+    cashNanos,
+    fullNanos,
+    marginalNanos,
+    ...(price.currency && exchange
+      ? { native: { currency: price.currency.code, nanos: toNanos(own, [account]), rateId: price.currency.rateId } }
+      : {}),
+    unpriced: unpricedIn(price, usage, served),
   };
 }
 
-/** An upper bound of a cost as a line: `fixedNanos + perOutputTokenNanos x maxTokens`, where maxTokens is of one choice. */
-export interface BoundLine {
-  fixedNanos: Nanos;
-  perOutputTokenNanos: Nanos;
-}
-export interface Bound {
-  cash: BoundLine;
-  full: BoundLine;
+function costIn(card: RateCard, usage: Usage, served: Served): ExactPicos {
+  const compiled = compileCard(card);
+  return costOf(ratesFor(compiled, usage, served), usage);
 }
 
-/**
- * The largest cost an attempt can have: every input token at the dearest rate an input token can have (uncached, cache read,
- * cache write), one request fee, every choice at its longest; each part rounded up.
- */
-export function boundOf(
-  price: Pick<PriceVersion, 'cash' | 'full'>,
-  allows: { inputTokensBound: number; choices: number },
-): Bound {
-  return { cash: line(compileRates(price.cash), allows), full: line(compileRates(price.full), allows) };
+/** Cash of a usage, rounded once: for comparisons and tests. */
+export function costNanos(price: Priced, usage: Usage, served: Served): Nanos {
+  return rate(price, usage, served).cashNanos;
 }
 
-function line(rates: CompiledRates, allows: { inputTokensBound: number; choices: number }): BoundLine {
-  const dearest = [rates.cacheRead, rates.cacheWrite5m, rates.cacheWrite1h].reduce(
-    (a, b) => (b > a ? b : a),
-    rates.input,
-  );
-  return {
-    fixedNanos: picosToNanosCeil(dearest * BigInt(allows.inputTokensBound) + rates.request),
-    perOutputTokenNanos: ((rates.output + PICOS_PER_NANO - 1n) / PICOS_PER_NANO) * BigInt(allows.choices),
+function unpricedIn(price: Priced, usage: Usage, served: Served): string[] {
+  const card = compileCard(price.cash);
+  const tierUnknown = served.tier !== undefined && served.tier !== 'standard' && !card.serviceTiers[served.tier];
+  if (!usage.units && card.notPriced.length === 0 && !tierUnknown) return [];
+  const missing: string[] = [];
+  if (tierUnknown) missing.push(`service-tier:${served.tier}`);
+  const rates = ratesFor(card, usage, served);
+  for (const [unit, count] of Object.entries(usage.units ?? {}))
+    if (count && rates.unit[unit as UsageUnit] === undefined) missing.push(unit);
+  const used: Record<string, number> = {
+    input: usage.inputTokens + usage.cacheReadTokens + usage.cacheWrite5mTokens + usage.cacheWrite1hTokens,
+    output: usage.outputTokens,
   };
+  for (const name of card.notPriced) if ((used[name] ?? 0) > 0) missing.push(name);
+  return missing;
 }
 
-export function boundNanos(line: BoundLine, maxTokens: number): Nanos {
-  return line.fixedNanos + line.perOutputTokenNanos * BigInt(maxTokens);
+/** All tables that an attempt may be priced by, for bounds: of every tier and every time of day, unless the tier is certain. */
+export function reachableRates(
+  card: RateCard,
+  may: { inputTokensBound: number; standardTierOnly: boolean },
+): CompiledRates[] {
+  const compiled = compileCard(card);
+  const tables = [
+    compiled.standard,
+    ...compiled.bands.map((band) => band.table),
+    ...(may.standardTierOnly ? [] : Object.values(compiled.serviceTiers)),
+  ];
+  return tables.flatMap((table) => [
+    table.base,
+    ...table.tiers.filter((tier) => may.inputTokensBound > tier.overInputTokens).map((tier) => tier.rates),
+  ]);
 }

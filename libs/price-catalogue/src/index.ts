@@ -1,0 +1,3 @@
+export * from './catalogue.js';
+export * from './catalogue-peers.js';
+export * from './read-catalogue.js';
