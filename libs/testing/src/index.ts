@@ -3,6 +3,7 @@ export * from './for-tests.js';
 export { startNats, type NatsOptions } from './nats.js';
 export { assertPortFree, freePort } from './ports.js';
 export { startPostgres, UNSAFE_POSTGRES, type PostgresOptions, type RunningPostgres } from './postgres.js';
+export * from './recorded-answers.js';
 export { startRedis, type RedisOptions } from './redis.js';
 export { lastLines, type RunningServer, type StartOptions } from './running-server.js';
 export type { ServerProcess } from './server-process.js';

@@ -127,7 +127,8 @@ export class WorkerController implements OnApplicationBootstrap, OnApplicationSh
     const abort = new AbortController();
     const caller = new NatsCallerLink(bus, work, config.limits);
     abort.signal.addEventListener('abort', () => caller.abandon());
-    this.inFlight.set(backend.id, (this.inFlight.get(backend.id) ?? 0) + 1);
+    const concurrency = (this.inFlight.get(backend.id) ?? 0) + 1;
+    this.inFlight.set(backend.id, concurrency);
     const usageLog = new NatsUsageLog(bus, context, (error) =>
       this.log.warn(`attempt ${terms.attemptId}: ${error.message}`),
     );
@@ -155,6 +156,8 @@ export class WorkerController implements OnApplicationBootstrap, OnApplicationSh
             router,
             caller,
             worker: this.worker,
+            concurrency,
+            warn: (message) => this.log.warn(`attempt ${terms.attemptId}: ${message}`),
             upstreamHeaders: traceparent ? { traceparent } : {},
             every: (ms, run) => {
               const timer = setInterval(run, ms);

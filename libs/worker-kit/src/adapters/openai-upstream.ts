@@ -2,7 +2,6 @@ import { createParser, type EventSourceMessage } from 'eventsource-parser';
 import { Pool, type Dispatcher } from 'undici';
 import type { BackendConfig } from '@meritorder/contracts';
 import { UpstreamError, type FailureCode, type Upstream, type UpstreamRequest } from '../application/ports.js';
-import { usageFromOpenAi } from '../application/usage.js';
 
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 const MAX_EVENT_CHARACTERS = 4 * 1024 * 1024;
@@ -10,6 +9,7 @@ const MAX_ERROR_BYTES = 64 * 1024;
 
 /** The OpenAI-compatible wire over undici, with every retry off. */
 export class OpenAiUpstream implements Upstream {
+  readonly dialect = 'openai-chat';
   private readonly pools = new Map<string, Pool>();
 
   constructor(private readonly apiKeyOf: (backend: BackendConfig) => string | undefined) {}
@@ -23,7 +23,8 @@ export class OpenAiUpstream implements Upstream {
     } catch {
       throw new UpstreamError('protocol', 'the answer is not JSON', SENT_RETRYABLE);
     }
-    note(request, body);
+    request.reader.feed(body);
+    request.reader.end();
     return body;
   }
 
@@ -41,10 +42,19 @@ export class OpenAiUpstream implements Upstream {
           throw new UpstreamError('protocol', 'an event without an end', SENT_FINAL);
         parser.feed(text);
         for (const { data } of events.splice(0)) {
-          if (data === '[DONE]') return;
+          if (data === '[DONE]') {
+            request.reader.end();
+            return;
+          }
           const forward = chunkFor(request, data);
           if (forward !== undefined) yield forward;
         }
+      }
+      // Some servers leave out the empty line after the last event.
+      parser.feed('\n\n');
+      if (events.some(({ data }) => data === '[DONE]')) {
+        request.reader.end();
+        return;
       }
     } catch (error) {
       throw transportError(error, request, true);
@@ -111,31 +121,27 @@ export class OpenAiUpstream implements Upstream {
 const SENT_RETRYABLE = { retryable: true, sent: true, refusedUpstream: false };
 const SENT_FINAL = { retryable: false, sent: true, refusedUpstream: false };
 
-/** Keeps what the backend says about the call; the last usage block counts. */
-function note({ facts }: UpstreamRequest, body: Record<string, unknown>): void {
-  facts.usage = usageFromOpenAi(body['usage']) ?? facts.usage;
-  if (typeof body['model'] === 'string') facts.servedModel = body['model'];
-  if (typeof body['id'] === 'string') facts.providerCallId = body['id'];
-}
-
-/** What the caller gets of one event; parsed only where something must be read or changed. */
-function chunkFor(request: UpstreamRequest, data: string): string | undefined {
-  const hasUsage = data.includes('"usage"') && !data.includes('"usage":null');
-  const isFirst = request.facts.providerCallId === undefined;
-  const hasError = data.startsWith('{"error"');
-  if (!hasUsage && !isFirst && !hasError) return data;
-  let chunk: Record<string, unknown>;
-  try {
-    chunk = JSON.parse(data) as Record<string, unknown>;
-  } catch {
-    throw new UpstreamError('protocol', 'an event is not JSON', SENT_RETRYABLE);
-  }
+/** What the caller gets of one event: the event, without a usage block that it did not ask for. */
+function chunkFor({ reader, includeUsage }: UpstreamRequest, data: string): string | undefined {
+  const chunk = eventOf(data);
   if (chunk['error'])
     throw new UpstreamError('server-error', messageOf(chunk['error']) ?? 'an error inside the stream', SENT_RETRYABLE);
-  note(request, chunk);
-  if (!hasUsage || request.includeUsage) return data;
+  reader.feed(chunk);
+  if (!chunk['usage'] || includeUsage) return data;
   const { usage: _usage, ...rest } = chunk;
   return Array.isArray(rest['choices']) && rest['choices'].length > 0 ? JSON.stringify(rest) : undefined;
+}
+
+function eventOf(data: string): Record<string, unknown> {
+  let event: unknown;
+  try {
+    event = JSON.parse(data);
+  } catch {
+    event = undefined;
+  }
+  if (typeof event !== 'object' || event === null)
+    throw new UpstreamError('protocol', 'an event is not JSON', SENT_RETRYABLE);
+  return event as Record<string, unknown>;
 }
 
 async function readBody(response: Dispatcher.ResponseData, request: UpstreamRequest, limit: number): Promise<string> {

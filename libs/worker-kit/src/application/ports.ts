@@ -2,11 +2,11 @@ import type {
   BackendConfig,
   ErrorCode,
   RouterReply,
-  Usage,
   UsageAttemptClosedV1,
   UsageAttemptOpenedV1,
   WorkEvent,
 } from '@meritorder/contracts';
+import type { Dialect, UsageReader } from '@meritorder/usage-core';
 
 export type FailureCode = Extract<WorkEvent, { type: 'failed' }>['code'];
 
@@ -30,13 +30,6 @@ export class UpstreamError extends Error {
   }
 }
 
-/** What a backend said about the call, as far as it was heard. Filled while the answer arrives. */
-export interface CallFacts {
-  usage: Usage | undefined;
-  servedModel: string | undefined;
-  providerCallId: string | undefined;
-}
-
 export interface UpstreamRequest {
   backend: BackendConfig;
   attemptId: string;
@@ -45,12 +38,15 @@ export interface UpstreamRequest {
   includeUsage: boolean;
   deadlineMs: number;
   signal: AbortSignal;
-  facts: CallFacts;
+  /** Is fed whatever the backend says. */
+  reader: UsageReader;
   headers: Record<string, string>;
 }
 
 /** A backend's wire. No retries of its own: every physical call is an attempt. */
 export interface Upstream {
+  /** How it states usage. */
+  readonly dialect: Dialect;
   /** The whole answer. @throws UpstreamError */
   complete(request: UpstreamRequest): Promise<Record<string, unknown>>;
   /** Chunks as JSON text, ready for the caller. Reading stops while the consumer does not ask. @throws UpstreamError */

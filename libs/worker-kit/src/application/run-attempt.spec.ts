@@ -1,121 +1,7 @@
 import { describe, expect, it } from 'vitest';
-import {
-  EXAMPLES,
-  type BackendConfig,
-  type ErrorCode,
-  type RouterReply,
-  type Usage,
-  type UsageAttemptClosedV1,
-  type WorkEvent,
-  type WorkRequest,
-} from '@meritorder/contracts';
-import { ManualClock } from '@meritorder/kernel';
-import { ReaderAway, UpstreamError, type Upstream, type UpstreamRequest } from './ports.js';
-import { runAttempt } from './run-attempt.js';
-
-const usage: Usage = {
-  inputTokens: 10,
-  cacheReadTokens: 0,
-  cacheWrite5mTokens: 0,
-  cacheWrite1hTokens: 0,
-  outputTokens: 2,
-  requests: 1,
-};
-const { worker: _worker, openedAt: _openedAt, ...terms } = EXAMPLES.events['usage.attempt-opened.v1'];
-const backend = { id: 'gpt-4-1-mini', model: 'gpt-4.1-mini' } as BackendConfig;
-
-interface World {
-  stream?: boolean;
-  answer?: RouterReply | undefined;
-  taken?: boolean;
-  openedFails?: boolean;
-  upstream?: (
-    request: UpstreamRequest,
-    abort: AbortController,
-  ) => AsyncGenerator<string, void> | Promise<Record<string, unknown>>;
-  readerLeavesAt?: number;
-  nowMs?: number;
-}
-
-/** Runs one attempt in a world of in-memory ports; the log says what everybody heard, in order. */
-async function attempt(
-  world: World,
-): Promise<{ log: string[]; closed: UsageAttemptClosedV1[]; sent: WorkEvent[]; finished: any[] }> {
-  const log: string[] = [];
-  const closed: UsageAttemptClosedV1[] = [];
-  const sent: WorkEvent[] = [];
-  const finished: any[] = [];
-  const abort = new AbortController();
-  const call = (request: UpstreamRequest): any => {
-    log.push('upstream');
-    return (world.upstream ?? (world.stream ? streams(3) : answers))(request, abort);
-  };
-  const upstream: Upstream = { complete: call, stream: call };
-  const work: WorkRequest = {
-    terms: terms as WorkRequest['terms'],
-    body: {},
-    stream: world.stream ?? false,
-    includeUsage: false,
-    replyTo: '_INBOX_acme.x',
-    price: EXAMPLES.events['price.version-published.v1'].version,
-    budgetsLeft: [],
-    earlierAttempts: [],
-    reason: 'because',
-  };
-  await runAttempt(
-    work,
-    backend,
-    {
-      clock: new ManualClock(world.nowMs ?? Date.parse(terms.reservedAt)),
-      upstream,
-      usageLog: {
-        opened: async () => {
-          log.push('recorded');
-          if (world.openedFails) throw new Error('timeout');
-        },
-        closed: async (event) => void (closed.push(event), log.push(`closed ${event.outcome}`)),
-      },
-      router: {
-        send: (event) => void (sent.push(event), log.push(event.type)),
-        request: async (event) => {
-          log.push(event.type);
-          sent.push(event);
-          if (event.type === 'opened') return 'answer' in world ? world.answer : { type: 'go' };
-          return world.taken === false ? undefined : { type: 'taken' };
-        },
-      },
-      caller: {
-        chunk: (seq) => {
-          log.push(`chunk ${seq}`);
-          return seq === world.readerLeavesAt ? Promise.reject(new ReaderAway('nothing was acknowledged')) : undefined;
-        },
-        finish: (status, body) => void (finished.push(JSON.parse(body)), log.push(`answer ${status}`)),
-        fail: (code: ErrorCode) => void log.push(`error ${code}`),
-      },
-      worker: 'w1',
-      upstreamHeaders: {},
-      every: () => () => {},
-    },
-    abort,
-  );
-  return { log, closed, sent, finished };
-}
-
-async function answers(request: UpstreamRequest): Promise<Record<string, unknown>> {
-  Object.assign(request.facts, { usage, servedModel: 'm-2026', providerCallId: 'call-1' });
-  return { id: 'call-1', choices: [] };
-}
-const streams = (chunks: number, then?: (request: UpstreamRequest, abort: AbortController) => never) =>
-  async function* (request: UpstreamRequest, abort: AbortController): AsyncGenerator<string, void> {
-    for (let i = 0; i < chunks; i++) yield '{}';
-    then?.(request, abort);
-    request.facts.usage = usage;
-  };
-const fails =
-  (code: UpstreamError['code'], details: Partial<UpstreamError['details']> = {}) =>
-  (): never => {
-    throw new UpstreamError(code, code, { retryable: true, sent: true, refusedUpstream: false, ...details });
-  };
+import type { PriceVersion, UsageAttemptClosedV1 } from '@meritorder/contracts';
+import { attempt, block, fails, price, streams, terms, usage, type World } from './attempt-world.for-tests.js';
+import type { UpstreamRequest } from './ports.js';
 
 describe('an attempt', () => {
   it('is recorded, then opened, then sent, then closed, then answered', async () => {
@@ -239,9 +125,188 @@ describe('an attempt', () => {
     expect(closed[0]?.usage).toBeUndefined();
   });
 
-  it('without usage costs its bound until somebody knows better', async () => {
+  it('without usage and without an expected input costs its bound until somebody knows better', async () => {
     const { closed, finished } = await attempt({ upstream: async () => ({ choices: [] }) });
     expect(closed[0]!.usage).toBeUndefined();
     expect(finished[0].meritorder.cost).toMatchObject({ usd: '0.0022192', basis: 'unconfirmed' });
+    expect(finished[0].meritorder.usage).toBeUndefined();
+  });
+
+  it('closes with what the backend said of itself and with the calls in flight when it began', async () => {
+    const { closed } = await attempt({
+      stream: true,
+      upstream: streams(1, undefined, {
+        usage: { ...block, prompt_time: 0.25, completion_time: 0.5 },
+        service_tier: 'flex',
+      }),
+    });
+    expect(closed[0]).toMatchObject({
+      usage,
+      usageBasis: 'reported',
+      servedModel: 'm-2026',
+      servedTier: 'flex',
+      providerCallId: 'call-1',
+      timings: { prefillTokens: 10, prefillMs: 250, decodeTokens: 2, decodeMs: 500 },
+      concurrency: 3,
+    });
+  });
+
+  it("is counted by the engine's timings where it sends nothing else", async () => {
+    const timings = { prompt_n: 3, cache_n: 7, predicted_n: 2, prompt_ms: 1, predicted_ms: 2 };
+    const { closed, finished } = await attempt({ stream: true, upstream: streams(1, undefined, { timings }) });
+    expect(closed[0]).toMatchObject({
+      usage: { inputTokens: 3, cacheReadTokens: 7, outputTokens: 2 },
+      usageBasis: 'engine-timings',
+    });
+    expect(finished[0].meritorder.cost.basis).toBe('confirmed');
+  });
+
+  it('whose tokens do not add up, or are no counts, says so', async () => {
+    const wrong = await attempt({
+      stream: true,
+      upstream: streams(1, undefined, { usage: { ...block, total_tokens: 5 } }),
+    });
+    expect(wrong.warned).toEqual(['usage of gpt-4-1-mini: the tokens do not add up to the total that was sent']);
+    const corrupt = await attempt({
+      stream: true,
+      upstream: streams(1, undefined, { usage: { ...block, prompt_tokens: -1 } }),
+    });
+    expect(corrupt.warned).toEqual(['usage of gpt-4-1-mini: corrupt:input']);
+    expect(corrupt.closed[0]!.usage).toBeUndefined();
+    expect((await attempt({})).warned).toEqual([]);
+  });
+});
+
+describe('pitfall 13: a client that leaves', () => {
+  const expected = { work: { inputTokensExpected: 10.4 } };
+  const leaves = (_request: UpstreamRequest, abort: AbortController): never => {
+    abort.abort('cancelled');
+    throw new Error('aborted');
+  };
+  const counted = async (chunks: number) => {
+    const { closed } = await attempt({ ...expected, stream: true, upstream: streams(chunks, leaves) });
+    return closed[0]!;
+  };
+
+  it.each([
+    ['at byte 0', 0, 0],
+    ['in the middle', 2, 4],
+    ['after the last word', 5, 10],
+  ])('of a stream %s: the expected input and what it was sent, marked as estimated', async (_when, chunks, words) => {
+    const closed = await counted(chunks);
+    expect(closed).toMatchObject({ outcome: 'cancelled', sent: true, usageBasis: 'estimated' });
+    expect(closed.usage!.inputTokens).toBe(11);
+    // Two of the commonest words are two tokens; the classes of characters are right within a half.
+    expect(closed.usage!.outputTokens).toBeGreaterThanOrEqual(words);
+    expect(closed.usage!.outputTokens).toBeLessThanOrEqual(words * 2);
+  });
+
+  it('of a stream after its usage was sent: what the backend counted', async () => {
+    const upstream = async function* (request: UpstreamRequest, abort: AbortController): AsyncGenerator<string, void> {
+      yield* streams(1)(request, abort);
+      leaves(request, abort);
+    };
+    const { closed } = await attempt({ ...expected, stream: true, upstream });
+    expect(closed[0]).toMatchObject({ outcome: 'cancelled', usage, usageBasis: 'reported' });
+  });
+
+  it('of an answer that is not streamed: nobody knows what was generated, so its bound stands', async () => {
+    const upstream = (request: UpstreamRequest, abort: AbortController) =>
+      Promise.reject(new Error()).catch(() => leaves(request, abort));
+    const { closed } = await attempt({ ...expected, upstream });
+    expect(closed[0]).toMatchObject({ outcome: 'cancelled', sent: true });
+    expect(closed[0]!.usage).toBeUndefined();
+  });
+
+  it('a call that was refused or never sent has no usage, estimated or not', async () => {
+    for (const failure of [fails('quota', { refusedUpstream: true }), fails('connect', { sent: false })]) {
+      const { closed } = await attempt({ ...expected, stream: true, upstream: streams(0, failure) });
+      expect(closed[0]!.usage).toBeUndefined();
+      expect(closed[0]!.usageBasis).toBeUndefined();
+    }
+  });
+
+  it.each<[string, World]>([
+    ['cut by the backend', { upstream: streams(2, fails('cut')) }],
+    ['stopped by the router', { upstream: streams(2, (_r, abort) => (abort.abort('stopped'), fails('cut')())) }],
+    ['whose reader stays away', { readerLeavesAt: 1 }],
+  ])('and a stream %s is counted like that too', async (_name, world) => {
+    const { closed } = await attempt({ ...expected, stream: true, ...world });
+    expect(closed[0]).toMatchObject({ sent: true, usageBasis: 'estimated', usage: { inputTokens: 11 } });
+    expect(closed[0]!.usage!.outputTokens).toBeGreaterThan(0);
+  });
+});
+
+describe('the receipt says what will be booked', () => {
+  const silent = { stream: true, work: { inputTokensExpected: 10 }, upstream: streams(2, undefined, {}) };
+
+  it.each<[string, World, string]>([
+    ['own hardware: by the estimate, for there will never be an invoice', { backend: { kind: 'local' } }, 'estimated'],
+    [
+      'own hardware that is told to: by the bound',
+      { backend: { kind: 'local', withoutUsage: 'bound' } },
+      'unconfirmed',
+    ],
+    ['a cloud: by the bound, until its invoice comes', {}, 'unconfirmed'],
+    ['a cloud that is told to: by the estimate', { backend: { withoutUsage: 'estimate' } }, 'estimated'],
+  ])('without usage, %s (pitfall 18)', async (_name, world, basis) => {
+    const { closed, finished } = await attempt({ ...silent, ...world });
+    const receipt = finished[0].meritorder;
+    expect(closed[0]).toMatchObject({ outcome: 'finished', usageBasis: 'estimated' });
+    expect(receipt.cost.basis).toBe(basis);
+    expect(receipt.usage).toEqual(basis === 'estimated' ? closed[0]!.usage : undefined);
+    expect(Number(receipt.cost.usd)).toBeGreaterThan(0);
+    expect(receipt.cost.usd === '0.0022192').toBe(basis === 'unconfirmed');
+  });
+
+  const rates = (input: string): PriceVersion['cash'] => ({
+    ...price.cash,
+    inputPicosPerToken: input,
+    cacheReadPicosPerToken: input,
+    outputPicosPerToken: '0',
+    requestPicos: '0',
+  });
+  const card = (input: string, more: Partial<PriceVersion['cash']> = {}) => {
+    const cash = { ...rates(input), ...more };
+    return { ...price, cash, full: cash };
+  };
+
+  it('of the model that answered, where that is another one with prices', async () => {
+    const other = { ...card('7000000'), id: 'pv-other', model: 'm' };
+    const { finished } = await attempt({ work: { price: card('1000000'), otherPrices: [other] } });
+    expect(finished[0].meritorder.cost).toMatchObject({ usd: '0.00007', price_version: 'pv-other' });
+  });
+
+  it('at the tier that was served, whatever was asked (pitfall 20)', async () => {
+    const tiered = card('1000000', { serviceTiers: { flex: rates('500000') } });
+    const costAt = async (service_tier: string) => {
+      const upstream = streams(1, undefined, { usage: block, service_tier });
+      const { finished } = await attempt({
+        stream: true,
+        work: { price: tiered, body: { service_tier: 'flex' } },
+        upstream,
+      });
+      return finished[0].meritorder.cost.usd;
+    };
+    expect(await costAt('flex')).toBe('0.000005');
+    expect(await costAt('default')).toBe('0.00001');
+  });
+
+  it('at the price of the hour in which the attempt was closed', async () => {
+    const banded = card('1000000', {
+      timeBands: [{ fromUtc: '16:30', toUtc: '00:30', rates: rates('250000') }],
+    });
+    const costAt = async (time: string) => {
+      const work = {
+        price: banded,
+        terms: { ...terms, deadlineAt: '2099-01-01T00:00:00.000Z' },
+      };
+      const { finished, closed } = await attempt({ work, nowMs: Date.parse(`2026-11-24T${time}:00Z`) });
+      expect(closed[0]!.closedAt).toBe(`2026-11-24T${time}:00.000Z`);
+      return finished[0].meritorder.cost.usd;
+    };
+    expect(await costAt('16:29')).toBe('0.00001');
+    expect(await costAt('16:30')).toBe('0.0000025');
+    expect(await costAt('00:30')).toBe('0.00001');
   });
 });

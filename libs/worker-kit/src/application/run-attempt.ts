@@ -1,15 +1,9 @@
-import { type Receipt, type UsageAttemptClosedV1, type WorkRequest, type BackendConfig } from '@meritorder/contracts';
-import { nanosToUsd, type Clock } from '@meritorder/kernel';
-import { rate } from '@meritorder/pricing-core';
-import {
-  ReaderAway,
-  UpstreamError,
-  type CallerLink,
-  type CallFacts,
-  type RouterLink,
-  type Upstream,
-  type UsageLog,
-} from './ports.js';
+import type { BackendConfig, UsageAttemptClosedV1, WorkRequest } from '@meritorder/contracts';
+import type { Clock } from '@meritorder/kernel';
+import { usageReader, type UsageReader, type UsageReading } from '@meritorder/usage-core';
+import { callFacts, countGenerated, type CallFacts } from './call-facts.js';
+import { ReaderAway, UpstreamError, type CallerLink, type RouterLink, type Upstream, type UsageLog } from './ports.js';
+import { receiptOf } from './receipt.js';
 
 export interface AttemptPorts {
   clock: Clock;
@@ -18,6 +12,10 @@ export interface AttemptPorts {
   router: RouterLink;
   caller: CallerLink;
   worker: string;
+  /** Calls in flight at this backend's worker, this one included. */
+  concurrency: number;
+  /** Something about the usage that somebody should look at. */
+  warn(message: string): void;
   /** Headers for the backend: trace context. */
   upstreamHeaders: Record<string, string>;
   /** Runs something every `ms` until the returned function is called. */
@@ -45,8 +43,10 @@ export async function runAttempt(
 }
 
 class Attempt {
-  private readonly facts: CallFacts = { usage: undefined, servedModel: undefined, providerCallId: undefined };
+  private readonly reader: UsageReader;
   private readonly startedMs: number;
+  /** Fixed when the attempt is closed: the event and the receipt are of the same instant and the same facts. */
+  private closed: { atMs: number; facts: CallFacts } | undefined;
   private firstTokenMs: number | undefined;
   private seq = 0;
 
@@ -57,6 +57,7 @@ class Attempt {
     private readonly abort: AbortController,
   ) {
     this.startedMs = ports.clock.nowMs();
+    this.reader = usageReader(ports.upstream.dialect, { provider: backend.provider, countTokens: countGenerated });
   }
 
   async run(): Promise<void> {
@@ -123,7 +124,7 @@ class Attempt {
   }
 
   private request() {
-    const { work, backend, facts, abort, ports } = this;
+    const { work, backend, reader, abort, ports } = this;
     return {
       backend,
       attemptId: work.terms.attemptId,
@@ -132,7 +133,7 @@ class Attempt {
       includeUsage: work.includeUsage,
       deadlineMs: Date.parse(work.terms.deadlineAt),
       signal: abort.signal,
-      facts,
+      reader,
       headers: ports.upstreamHeaders,
     };
   }
@@ -207,37 +208,20 @@ class Attempt {
 
   private terminal(status: 'ok' | 'cancelled'): void {
     const body = {
-      id: this.facts.providerCallId ?? this.work.terms.attemptId,
+      id: this.closed?.facts.providerCallId ?? this.work.terms.attemptId,
       object: 'chat.completion.chunk',
       created: Math.floor(this.ports.clock.nowMs() / 1_000),
-      model: this.facts.servedModel ?? this.work.terms.model,
+      model: this.closed?.facts.servedModel ?? this.work.terms.model,
       choices: [],
       meritorder: this.receipt(status === 'ok' ? 'finished' : 'cancelled'),
     };
     this.ports.caller.finish(status, JSON.stringify(body), true);
   }
 
-  private receipt(outcome: 'finished' | 'cancelled'): Receipt {
-    const { work, facts } = this;
-    const { terms, price } = work;
-    const cost = facts.usage
-      ? rate(price, facts.usage)
-      : { cashNanos: BigInt(terms.bound.cashNanos), fullNanos: BigInt(terms.bound.fullNanos) };
-    return {
-      request_id: terms.requestId,
-      backend: terms.backend,
-      model: facts.servedModel ?? terms.model,
-      attempts: [...work.earlierAttempts, { attempt_id: terms.attemptId, backend: terms.backend, outcome }],
-      ...(facts.usage ? { usage: facts.usage } : {}),
-      cost: {
-        usd: nanosToUsd(cost.cashNanos),
-        full_usd: nanosToUsd(cost.fullNanos),
-        basis: facts.usage ? 'confirmed' : 'unconfirmed',
-        price_version: price.id,
-      },
-      budgets_left: work.budgetsLeft,
-      reason: work.reason,
-    };
+  /** After `close`. */
+  private receipt(outcome: 'finished' | 'cancelled') {
+    const { atMs, facts } = this.closed!;
+    return receiptOf(this.work, this.backend, facts, atMs, outcome);
   }
 
   private finished(status: 'ok' | 'error' | 'cancelled'): void {
@@ -245,21 +229,39 @@ class Attempt {
   }
 
   private close(ending: Ending): Promise<void> {
-    const { work, facts, ports } = this;
+    const { work, ports } = this;
+    const atMs = ports.clock.nowMs();
+    const facts = this.facts(ending);
+    this.closed = { atMs, facts };
     return ports.usageLog.closed({
       ...work.terms,
       worker: ports.worker,
-      closedAt: new Date(ports.clock.nowMs()).toISOString(),
+      closedAt: new Date(atMs).toISOString(),
       outcome: ending.outcome,
       sent: ending.sent,
       refusedUpstream: ending.refusedUpstream,
-      ...(facts.usage && ending.sent ? { usage: facts.usage } : {}),
-      ...(facts.servedModel === undefined ? {} : { servedModel: facts.servedModel.slice(0, 256) }),
-      ...(facts.providerCallId === undefined ? {} : { providerCallId: facts.providerCallId.slice(0, 256) }),
+      ...facts,
+      ...(ending.sent ? { concurrency: ports.concurrency } : {}),
       ...(ending.code === undefined ? {} : { code: ending.code }),
       ...(this.firstTokenMs === undefined ? {} : { firstTokenMs: this.firstTokenMs }),
       durationMs: this.elapsed(),
     });
+  }
+
+  private facts({ outcome, sent, refusedUpstream }: Ending): CallFacts {
+    if (!sent) return {};
+    this.warnOf(this.reader.read());
+    return callFacts(this.reader, {
+      heard: !refusedUpstream && (this.work.stream || outcome === 'finished'),
+      inputTokensExpected: this.work.inputTokensExpected,
+    });
+  }
+
+  /** What lies outside the counts by the total is a dialect's way; everything else is out of the ordinary. */
+  private warnOf({ totalRule, notes }: UsageReading): void {
+    const odd = notes.filter((note) => !note.startsWith('outside:'));
+    if (totalRule === 'mismatch') odd.push('the tokens do not add up to the total that was sent');
+    if (odd.length > 0) this.ports.warn(`usage of ${this.backend.id}: ${odd.join(', ')}`);
   }
 
   private elapsed(): number {

@@ -1,0 +1,222 @@
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, describe, expect, it } from 'vitest';
+import type { BackendConfig, PriceVersion } from '@meritorder/contracts';
+import { usdToNanos } from '@meritorder/kernel';
+import { startSimulator, type Simulator, type SimulatorConfig } from '@meritorder/provider-simulator';
+import { waitFor } from '@meritorder/testing';
+import { attempt, price, terms, type World } from '../application/attempt-world.for-tests.js';
+import { OpenAiUpstream } from './openai-upstream.js';
+
+const stops: (() => Promise<unknown>)[] = [];
+afterEach(async () => {
+  await Promise.all(stops.splice(0).map((stop) => stop()));
+});
+
+function wire(): OpenAiUpstream {
+  const upstream = new OpenAiUpstream(() => undefined);
+  stops.push(() => upstream.close());
+  return upstream;
+}
+
+type Model = Partial<SimulatorConfig['models'][string]>;
+
+async function simulate(model: Model = {}): Promise<Simulator> {
+  const prices = { input: '1', cachedInput: '0.1', output: '10', perRequest: '0.000001' };
+  const simulator = await startSimulator({ models: { m: { prices, ...model } } });
+  stops.push(() => simulator.stop());
+  return simulator;
+}
+
+/** The simulator's prices. */
+const cash: PriceVersion['cash'] = {
+  inputPicosPerToken: '1000000',
+  cacheReadPicosPerToken: '100000',
+  cacheWrite5mPicosPerToken: '1000000',
+  cacheWrite1hPicosPerToken: '1000000',
+  outputPicosPerToken: '10000000',
+  requestPicos: '1000000',
+};
+/** As the simulator counts "Write ... words." */
+const INPUT_TOKENS = 10;
+
+function call(url: string, words: number, stream: boolean, world: World = {}) {
+  const backend: Partial<BackendConfig> = {
+    id: 'm',
+    model: 'm',
+    kind: 'local',
+    baseUrl: `${url}/v1`,
+    connectTimeoutMs: 5_000,
+    firstTokenTimeoutMs: 20_000,
+    betweenTokensTimeoutMs: 20_000,
+  };
+  return attempt({
+    wire: wire(),
+    stream,
+    nowMs: Date.now(),
+    backend,
+    ...world,
+    work: {
+      terms: { ...terms, deadlineAt: new Date(Date.now() + 30_000).toISOString() },
+      body: { messages: [{ role: 'user', content: `Write ${words} words.` }] },
+      price: { ...price, cash, full: cash },
+      inputTokensExpected: INPUT_TOKENS,
+      ...world.work,
+    },
+  });
+}
+
+async function invoiced(simulator: Simulator) {
+  await waitFor(() => simulator.invoice().lines.length > 0, 'a line on the invoice');
+  return simulator.invoice().lines[0]!;
+}
+
+describe('a call over the OpenAI wire', () => {
+  it.each([true, false])('streamed %s: the receipt is what the provider invoices, to the nano-USD', async (stream) => {
+    const simulator = await simulate();
+    const { closed, finished } = await call(simulator.url, 27, stream);
+    const line = await invoiced(simulator);
+    expect(closed[0]).toMatchObject({ outcome: 'finished', usageBasis: 'reported', providerCallId: line.callId });
+    expect(usdToNanos(finished[0].meritorder.cost.usd).toString()).toBe(line.nanoUsd);
+    expect(finished[0].meritorder.cost.basis).toBe('confirmed');
+  });
+
+  it.each([true, false])(
+    'streamed %s, from a backend that never sends usage: counted here and marked (pitfall 18)',
+    async (stream) => {
+      const simulator = await simulate({ omitUsage: 'always' });
+      const { closed, finished } = await call(simulator.url, 200, stream);
+      expect(closed[0]).toMatchObject({
+        outcome: 'finished',
+        usageBasis: 'estimated',
+        usage: { inputTokens: INPUT_TOKENS },
+      });
+      expect(closed[0]!.usage!.outputTokens).toBeGreaterThanOrEqual((await invoiced(simulator)).outputTokens);
+      expect(finished[0].meritorder.cost.basis).toBe('estimated');
+    },
+  );
+});
+
+describe('a client that leaves (pitfall 13)', () => {
+  const slow: Model = { outputTokensPerSecond: 2_000, wordsPerChunk: 2 };
+
+  it.each([
+    ['in the middle', 5],
+    ['after the first chunk', 0],
+  ])('%s of a stream pays for what it was sent, and no more', async (_when, seq) => {
+    const simulator = await simulate(slow);
+    const { closed, log } = await call(simulator.url, 20_000, true, {
+      onChunk: (at, abort) => at === seq && abort.abort('cancelled'),
+    });
+    const line = await invoiced(simulator);
+    expect(line.outcome).toBe('cancelled');
+    expect(closed[0]).toMatchObject({
+      outcome: 'cancelled',
+      usageBasis: 'estimated',
+      usage: { inputTokens: line.inputTokens },
+      servedModel: 'm',
+      providerCallId: line.callId,
+    });
+    const chunks = log.filter((entry) => entry.startsWith('chunk')).length;
+    expect(chunks).toBeLessThan(50);
+    // A made-up word of the simulator is one token to it and up to four by the classes of its characters.
+    expect(closed[0]!.usage!.outputTokens).toBeLessThanOrEqual(chunks * 2 * 4);
+  });
+
+  it('before the first byte of a stream pays for the input at most', async () => {
+    const simulator = await simulate({ ...slow, firstTokenMs: 60_000 });
+    const { closed } = await call(simulator.url, 5, true, {
+      onCall: (abort) =>
+        void waitFor(() => simulator.control.stats().models['m']!.running === 1, 'the call').then(() =>
+          abort.abort('cancelled'),
+        ),
+    });
+    expect(closed[0]).toMatchObject({
+      outcome: 'cancelled',
+      sent: true,
+      usageBasis: 'estimated',
+      usage: { inputTokens: INPUT_TOKENS, outputTokens: 0 },
+    });
+  });
+
+  it('before an answer that is not streamed has come: its bound stands', async () => {
+    const simulator = await simulate({ outputTokensPerSecond: 1_000 });
+    const { closed } = await call(simulator.url, 50_000, false, {
+      onCall: (abort) =>
+        void waitFor(() => simulator.control.stats().models['m']!.promptTokens > 0, 'the call').then(() =>
+          abort.abort('cancelled'),
+        ),
+    });
+    expect(closed[0]).toMatchObject({ outcome: 'cancelled', sent: true });
+    expect(closed[0]!.usage).toBeUndefined();
+  });
+
+  it('after the last chunk of a stream pays for all of it, by what the provider counted where that was heard', async () => {
+    const simulator = await simulate();
+    const { closed } = await call(simulator.url, 30, true, {
+      onChunk: (_seq, abort, json) => json.includes('"finish_reason":"stop"') && abort.abort('cancelled'),
+    });
+    const line = await invoiced(simulator);
+    expect(line.outputTokens).toBe(30);
+    const { usage, usageBasis } = closed[0]!;
+    expect(usage!.inputTokens).toBe(line.inputTokens);
+    if (usageBasis === 'reported') expect(usage!.outputTokens).toBe(30);
+    else expect(usage!.outputTokens).toBeGreaterThanOrEqual(30);
+  });
+
+  it('a stream that the backend cuts is what reached the client', async () => {
+    const simulator = await simulate({ cutStreamRate: 1 });
+    const { closed } = await call(simulator.url, 100, true);
+    const line = await invoiced(simulator);
+    expect(closed[0]).toMatchObject({ outcome: 'failed', code: 'cut', usageBasis: 'estimated' });
+    expect(closed[0]!.usage!.outputTokens).toBeGreaterThanOrEqual(line.outputTokens);
+    expect(closed[0]!.usage!.outputTokens).toBeLessThanOrEqual(line.outputTokens * 4 + 4);
+  });
+});
+
+const data = process.env['MERITORDER_TEST_DATA'];
+if (!data && process.env['CI'] === 'true') throw new Error('CI needs MERITORDER_TEST_DATA');
+
+describe.skipIf(!data)('recorded streams of engines without a usage block (MERITORDER_TEST_DATA)', () => {
+  async function replay(sse: string): Promise<string> {
+    const server: Server = createServer((_request, response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' });
+      response.end(sse);
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    stops.push(() => new Promise((resolve) => server.close(resolve)));
+    return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  }
+  const recorded = (name: string) => readFileSync(join(data!, 'responses/recorded', name), 'utf8');
+
+  it('vLLM: the command it called is counted here', async () => {
+    const url = await replay(recorded('vllm-stream-no-usage.sse'));
+    const { closed, finished } = await call(url, 1, true);
+    expect(closed[0]).toMatchObject({
+      outcome: 'finished',
+      usageBasis: 'estimated',
+      usage: { inputTokens: INPUT_TOKENS },
+    });
+    expect(closed[0]!.usage!.outputTokens).toBeGreaterThan(0);
+    expect(finished[0].meritorder.cost.basis).toBe('estimated');
+  });
+
+  it('llama-server: the timings of its last chunk are the usage, and how fast it was', async () => {
+    const chunk = recorded('llama-server-final-chunk.json');
+    const url = await replay(`data: ${chunk.trim()}\n\ndata: [DONE]\n\n`);
+    const { closed, finished } = await call(url, 1, true);
+    const { timings } = JSON.parse(chunk) as { timings: Record<string, number> };
+    expect(closed[0]).toMatchObject({
+      usageBasis: 'engine-timings',
+      usage: {
+        inputTokens: timings['prompt_n'],
+        cacheReadTokens: timings['cache_n'],
+        outputTokens: timings['predicted_n'],
+      },
+      timings: { prefillMs: timings['prompt_ms'], decodeMs: timings['predicted_ms'] },
+    });
+    expect(finished[0].meritorder.cost.basis).toBe('confirmed');
+  });
+});

@@ -1,0 +1,149 @@
+import {
+  EXAMPLES,
+  type BackendConfig,
+  type ErrorCode,
+  type PriceVersion,
+  type RouterReply,
+  type Usage,
+  type UsageAttemptClosedV1,
+  type WorkEvent,
+  type WorkRequest,
+} from '@meritorder/contracts';
+import { ManualClock } from '@meritorder/kernel';
+import { ReaderAway, UpstreamError, type Upstream, type UpstreamRequest } from './ports.js';
+import { runAttempt } from './run-attempt.js';
+
+export const usage: Usage = {
+  inputTokens: 10,
+  cacheReadTokens: 0,
+  cacheWrite5mTokens: 0,
+  cacheWrite1hTokens: 0,
+  outputTokens: 2,
+  requests: 1,
+};
+const { worker: _worker, openedAt: _openedAt, ...opened } = EXAMPLES.events['usage.attempt-opened.v1'];
+export const terms = opened as WorkRequest['terms'];
+const backend = { id: 'gpt-4-1-mini', model: 'gpt-4.1-mini', kind: 'cloud', provider: 'openai' } as BackendConfig;
+export const price = EXAMPLES.events['price.version-published.v1'].version as PriceVersion;
+
+export interface World {
+  stream?: boolean;
+  answer?: RouterReply | undefined;
+  taken?: boolean;
+  openedFails?: boolean;
+  upstream?: (
+    request: UpstreamRequest,
+    abort: AbortController,
+  ) => AsyncGenerator<string, void> | Promise<Record<string, unknown>>;
+  /** A real wire in place of `upstream`. */
+  wire?: Upstream;
+  onChunk?: (seq: number, abort: AbortController, json: string) => unknown;
+  onCall?: (abort: AbortController) => void;
+  readerLeavesAt?: number;
+  nowMs?: number;
+  backend?: Partial<BackendConfig>;
+  work?: Partial<WorkRequest>;
+}
+
+/** Runs one attempt in a world of in-memory ports; the log says what everybody heard, in order. */
+export async function attempt(world: World): Promise<{
+  log: string[];
+  closed: UsageAttemptClosedV1[];
+  sent: WorkEvent[];
+  finished: any[];
+  warned: string[];
+}> {
+  const log: string[] = [];
+  const warned: string[] = [];
+  const closed: UsageAttemptClosedV1[] = [];
+  const sent: WorkEvent[] = [];
+  const finished: any[] = [];
+  const abort = new AbortController();
+  const call = (request: UpstreamRequest): any => {
+    log.push('upstream');
+    return (world.upstream ?? (world.stream ? streams(3) : answers))(request, abort);
+  };
+  const upstream: Upstream = world.wire ?? { dialect: 'openai-chat', complete: call, stream: call };
+  const work: WorkRequest = {
+    terms,
+    body: {},
+    stream: world.stream ?? false,
+    includeUsage: false,
+    replyTo: '_INBOX_acme.x',
+    price,
+    budgetsLeft: [],
+    earlierAttempts: [],
+    reason: 'because',
+    ...world.work,
+  };
+  await runAttempt(
+    work,
+    { ...backend, ...world.backend },
+    {
+      clock: new ManualClock(world.nowMs ?? Date.parse(terms.reservedAt)),
+      upstream,
+      usageLog: {
+        opened: async () => {
+          log.push('recorded');
+          if (world.openedFails) throw new Error('timeout');
+        },
+        closed: async (event) => void (closed.push(event), log.push(`closed ${event.outcome}`)),
+      },
+      router: {
+        send: (event) => void (sent.push(event), log.push(event.type)),
+        request: async (event) => {
+          log.push(event.type);
+          sent.push(event);
+          if (event.type === 'opened') world.onCall?.(abort);
+          if (event.type === 'opened') return 'answer' in world ? world.answer : { type: 'go' };
+          return world.taken === false ? undefined : { type: 'taken' };
+        },
+      },
+      caller: {
+        chunk: (seq, json) => {
+          log.push(`chunk ${seq}`);
+          world.onChunk?.(seq, abort, json);
+          return seq === world.readerLeavesAt ? Promise.reject(new ReaderAway('nothing was acknowledged')) : undefined;
+        },
+        finish: (status, body) => void (finished.push(JSON.parse(body)), log.push(`answer ${status}`)),
+        fail: (code: ErrorCode) => void log.push(`error ${code}`),
+      },
+      worker: 'w1',
+      concurrency: 3,
+      warn: (message) => void warned.push(message),
+      upstreamHeaders: {},
+      every: () => () => {},
+    },
+    abort,
+  );
+  return { log, closed, sent, finished, warned };
+}
+
+export const block = { prompt_tokens: 10, completion_tokens: 2, total_tokens: 12 };
+export const named = { id: 'call-1', model: 'm-2026' };
+export async function answers(request: UpstreamRequest): Promise<Record<string, unknown>> {
+  const body = { ...named, object: 'chat.completion', choices: [], usage: block };
+  request.reader.feed(body);
+  request.reader.end();
+  return body;
+}
+/** So many chunks of two words each; then something goes wrong, or the stream ends with its usage. */
+export const streams = (
+  chunks: number,
+  then?: (request: UpstreamRequest, abort: AbortController) => never,
+  last: object = { usage: block },
+) =>
+  async function* (request: UpstreamRequest, abort: AbortController): AsyncGenerator<string, void> {
+    for (let i = 0; i < chunks; i++) {
+      request.reader.feed({ ...named, choices: [{ index: 0, delta: { content: 'hello world ' } }] });
+      yield '{}';
+    }
+    then?.(request, abort);
+    request.reader.feed({ ...named, choices: [], ...last });
+    request.reader.end();
+  };
+export const fails =
+  (code: UpstreamError['code'], details: Partial<UpstreamError['details']> = {}) =>
+  (): never => {
+    throw new UpstreamError(code, code, { retryable: true, sent: true, refusedUpstream: false, ...details });
+  };
