@@ -1,0 +1,16 @@
+export * from './input/estimate-input.js';
+export * from './input/input-parts.js';
+export * from './input/input-learning.js';
+export * from './input/input-reading.js';
+export type { ExactTokenizer } from './input/density-bands.js';
+export * from './output/output-lengths.js';
+export * from './cache/cache-hits.js';
+export * from './cache/cache-policy.js';
+export * from './cache/prefix-cache.js';
+export * from './cache/prompt-prefix.js';
+export * from './cost/compare-backends.js';
+export * from './cost/estimate-cost.js';
+export * from './learned/forecast-request.js';
+export * from './learned/learn-from-usage.js';
+export * from './learned/learned.js';
+export * from './learned/snapshot.js';

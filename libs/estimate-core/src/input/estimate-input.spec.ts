@@ -1,0 +1,165 @@
+import { loadTokenizer, type GuardedTokenizer } from '@meritorder/tokenizers';
+import type { ChatRequest } from '@meritorder/contracts';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { adversarialTexts } from './adversarial-texts.js';
+import { estimateInput, type InputEstimate } from './estimate-input.js';
+import { inputPartsOf, type InputParts } from './input-parts.js';
+import { readInput } from './input-reading.js';
+
+const print = process.env['MERITORDER_PRINT'] === '1';
+const NAMES = ['o200k_base', 'cl100k_base'] as const;
+/** A text just above what is counted whole, and one that is a sample of its kind. */
+const SIZES = print ? [8_500, 40_000, 1_000_000] : [8_500, 40_000];
+const corpora = SIZES.map((units) => adversarialTexts(units));
+
+const settings = { templateTokensPerMessage: 0 };
+const partsOf = (...texts: string[]): InputParts => ({
+  texts,
+  toolTexts: [],
+  messages: 0,
+  tools: 0,
+  builtInTools: 0,
+  images: 0,
+  others: 0,
+});
+/** What an estimate says of the text itself, without the start of the answer: 3 tokens expected, 16 at most. */
+const ofText = (estimate: InputEstimate) => ({
+  expected: estimate.expected - 3,
+  upper: estimate.upper - 16,
+  bound: estimate.bound! - 16,
+});
+
+let tokenizers: Record<(typeof NAMES)[number], GuardedTokenizer>;
+beforeAll(async () => {
+  tokenizers = { o200k_base: await loadTokenizer('o200k_base'), cl100k_base: await loadTokenizer('cl100k_base') };
+});
+
+describe.each(NAMES)('estimates against the exact count of %s', (name) => {
+  it.each([...corpora[0]!.keys()])('upper covers %s, with and without the tokenizer, and bound is no less', (label) => {
+    const tokenizer = tokenizers[name];
+    for (const corpus of corpora) {
+      const text = corpus.get(label)!;
+      const actual = tokenizer.countTokensOffline(text);
+      const reading = readInput(partsOf(text));
+      const row: string[] = [];
+      for (const using of [tokenizer, undefined]) {
+        const estimate = estimateInput(reading, settings, using);
+        const { expected, upper, bound } = ofText(estimate);
+        expect(upper).toBeGreaterThanOrEqual(actual);
+        expect(bound).toBeGreaterThanOrEqual(upper);
+        expect(bound).toBe(Buffer.byteLength(text));
+        expect(upper).toBeGreaterThanOrEqual(expected);
+        expect(estimate.countedUnits).toBeLessThanOrEqual(using === undefined ? 0 : 8_192);
+        row.push(`${(expected / actual).toFixed(2)} ${(upper / actual).toFixed(2)}`);
+      }
+      if (print) console.log(`${name} ${text.length} ${label}: sampled ${row[0]}, classes ${row[1]} of the count`);
+    }
+  });
+
+  it('counts every character of a text of up to 8 KB, and says so', () => {
+    const text = 'Every request is estimated before it is sent. '.repeat(100);
+    const estimate = estimateInput(readInput(partsOf(text, text.slice(0, 1_000))), settings, tokenizers[name]);
+    expect(estimate).toMatchObject({ basis: 'exact', countedUnits: text.length + 1_000, visitedUnits: 0 });
+    expect(ofText(estimate).expected).toBe(
+      tokenizers[name].countTokens(text)! + tokenizers[name].countTokens(text.slice(0, 1_000))!,
+    );
+  });
+
+  it('is within 5 % of the count for prose, code and every living language of the corpus', () => {
+    for (const corpus of corpora) {
+      for (const [label, text] of corpus) {
+        if (!/^(english prose|code|living languages|language \d+)$/.test(label)) continue;
+        const { expected } = ofText(estimateInput(readInput(partsOf(text)), settings, tokenizers[name]));
+        const ratio = expected / tokenizers[name].countTokensOffline(text);
+        expect([label, Math.abs(ratio - 1) <= 0.05, ratio]).toEqual([label, true, ratio]);
+      }
+    }
+  });
+});
+
+describe('the work of an estimate', () => {
+  it.each([
+    ['one letter', 'a'.repeat(1_000_000)],
+    ['an emoji run', '😀'.repeat(250_000)],
+    ['mixed scripts', 'кот猫แมว🐈cat '.repeat(80_000).slice(0, 1_000_000)],
+  ])('of 1 MB of %s is one pass and at most 4,096 counted units, for any number of backends', (_label, text) => {
+    const reading = readInput(partsOf(text));
+    let counts = 0;
+    const tokenizer = {
+      ...tokenizers.o200k_base,
+      countTokens: (t: string) => (counts++, tokenizers.o200k_base.countTokens(t)),
+    };
+    const first = estimateInput(reading, settings, tokenizer);
+    expect(first.visitedUnits).toBe(text.length);
+    expect(first.countedUnits).toBeLessThanOrEqual(4_096);
+    const before = counts;
+    const blocks = reading.blocks();
+    for (let i = 0; i < 20; i++) estimateInput(reading, settings, tokenizer);
+    expect(counts).toBe(before);
+    expect(reading.blocks()).toBe(blocks);
+  });
+});
+
+describe('the parts of a request', () => {
+  const body = (more: object): ChatRequest =>
+    ({ model: 'm', messages: [{ role: 'user', content: 'hello there' }], ...more }) as ChatRequest;
+  const estimate = (more: object, maxTokensPerImage?: number) =>
+    estimateInput(
+      readInput(inputPartsOf(body(more))),
+      { templateTokensPerMessage: 16, maxTokensPerImage },
+      tokenizers.o200k_base,
+    );
+
+  it('are all text that reaches the model: contents, refusals, names, calls and results of tools, tools, answer formats', () => {
+    const parts = inputPartsOf(
+      body({
+        messages: [
+          { role: 'system', content: [{ type: 'text', text: 'one', cache_control: { type: 'ephemeral' } }] },
+          { role: 'user', content: 'two', name: 'ann' },
+          {
+            role: 'assistant',
+            content: null,
+            tool_calls: [{ id: 'c1', function: { name: 'f', arguments: '{"a":1}' } }],
+          },
+          { role: 'assistant', content: [{ type: 'refusal', refusal: 'no' }] },
+          { role: 'tool', tool_call_id: 'c1', content: 'three' },
+        ],
+        tools: [{ type: 'function', function: { name: 'f' } }, { type: 'web_search' }],
+        response_format: { type: 'json_object' },
+        temperature: 1,
+        metadata: { team: 'x' },
+      }),
+    );
+    expect(parts.texts).toEqual([
+      'one',
+      'two',
+      'ann',
+      '[{"id":"c1","function":{"name":"f","arguments":"{\\"a\\":1}"}}]',
+      'no',
+      'three',
+      'c1',
+    ]);
+    expect(parts.toolTexts).toEqual([
+      '[{"type":"function","function":{"name":"f"}},{"type":"web_search"}]',
+      '{"type":"json_object"}',
+    ]);
+    expect(parts).toMatchObject({ messages: 5, tools: 2, builtInTools: 1, images: 0, others: 0 });
+  });
+
+  it('have a bound with the template of every message, and the preamble of tools that providers add', () => {
+    const plain = estimate({});
+    expect(plain.bound).toBe('hello there'.length + 16 + 16);
+    const tools = [{ type: 'function', function: { name: 'f' } }];
+    expect(estimate({ tools }).bound! - plain.bound!).toBe(JSON.stringify(tools).length + 640 + 32);
+    expect(estimate({ tools }).upper).toBeGreaterThan(plain.upper + 530);
+  });
+
+  it('have no bound where an image has no configured most, or a part is audio, video or a file', () => {
+    const image = { messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url: 'x' } }] }] };
+    expect(estimate(image)).toMatchObject({ bound: undefined, features: { images: 1 } });
+    expect(estimate(image, 1_600).bound).toBe(16 + 16 + 1_600);
+    expect(estimate(image, 700).expected).toBe(4 + 3 + 700);
+    for (const type of ['input_audio', 'file', 'video_url'])
+      expect(estimate({ messages: [{ role: 'user', content: [{ type }] }] }, 1_600).bound).toBeUndefined();
+  });
+});
