@@ -1,12 +1,15 @@
 import type { Attribution } from '@meritorder/contracts';
 import { invariant, type Nanos } from '@meritorder/kernel';
 
+export * from './host-period.js';
+
 /**
  * The books, as pure decisions. Every entry is a transfer: an amount above zero from the credit to the debit account, so the
- * ledger balances by construction, and nothing is ever changed: a correction reverses and books anew.
+ * ledger balances by construction, and nothing is ever changed: what was unconfirmed is reversed when the truth comes, and a
+ * correction books the difference.
  */
 export type AttemptState = 'confirmed' | 'free' | 'unconfirmed';
-export type EntryKind = 'usage' | 'unconfirmed' | 'reversal';
+export type EntryKind = 'usage' | 'unconfirmed' | 'reversal' | 'adjustment' | 'host-period';
 
 export interface Entry {
   kind: EntryKind;
@@ -19,6 +22,8 @@ export interface Charge {
   state: AttemptState;
   cashNanos: Nanos;
   fullNanos: Nanos;
+  /** What the attempt added to the cost of own hardware; informs, and is not posted. */
+  marginalNanos?: Nanos;
 }
 
 export interface AttemptParties {
@@ -35,18 +40,39 @@ export function expenseAccount({ attribution }: AttemptParties): string {
 
 /**
  * What may follow what: a first charge of any kind; an unconfirmed one becomes confirmed or free; a free one may turn out to
- * have been charged. A confirmed one is final: differences are listed, not booked.
+ * have been charged. A confirmed one is final but for a correction: a price that turned out to be another, or an invoice for
+ * what was only estimated. Other differences are listed, not booked.
  */
-export function mayFollow(before: AttemptState | undefined, after: AttemptState): boolean {
-  if (before === undefined) return true;
+export function mayFollow(before: AttemptState | undefined, after: AttemptState, correction = false): boolean {
+  if (before === undefined) return !correction;
+  if (correction) return before === 'confirmed' && after === 'confirmed';
   if (before === 'unconfirmed') return after !== 'unconfirmed';
   return before === 'free' && after === 'confirmed';
 }
 
 /** The entries that take an attempt from one charge to another. @throws InvariantError for a transition that may not be. */
-export function entriesFor(parties: AttemptParties, before: Charge | undefined, after: Charge): Entry[] {
-  invariant(mayFollow(before?.state, after.state), `an attempt cannot go from ${before?.state} to ${after.state}`);
+export function entriesFor(
+  parties: AttemptParties,
+  before: Charge | undefined,
+  after: Charge,
+  correction = false,
+): Entry[] {
+  invariant(
+    mayFollow(before?.state, after.state, correction),
+    `an attempt cannot go from ${before?.state} to ${after.state}`,
+  );
+  if (correction) return adjust(parties, before!, after);
   return [...(before ? post(parties, before, true) : []), ...post(parties, after, false)];
+}
+
+/** What a correction changes, as transfers of the difference alone: what was booked before stays as it is. */
+function adjust(parties: AttemptParties, before: Charge, after: Charge): Entry[] {
+  const difference: Charge = {
+    state: 'confirmed',
+    cashNanos: after.cashNanos - before.cashNanos,
+    fullNanos: after.fullNanos - before.fullNanos,
+  };
+  return post(parties, difference, false).map((entry) => ({ ...entry, kind: 'adjustment' }));
 }
 
 function post(parties: AttemptParties, charge: Charge, reverse: boolean): Entry[] {

@@ -58,6 +58,61 @@ describe('balances after', () => {
   });
 });
 
+describe('a correction of a confirmed charge books the difference alone', () => {
+  it.each<[string, Charge, Charge, [string, string, bigint][]]>([
+    ['a dearer price', confirmed(10n), confirmed(13n), [['expense:acme:eng', 'payable:openai', 3n]]],
+    ['a cheaper price', confirmed(10n), confirmed(6n), [['payable:openai', 'expense:acme:eng', 4n]]],
+    [
+      'own hardware that turned out to be rented',
+      confirmed(0n, 7n),
+      confirmed(5n, 7n),
+      [
+        ['expense:acme:eng', 'payable:openai', 5n],
+        ['absorbed:openai', 'expense:acme:eng', 5n],
+      ],
+    ],
+    ['another version at the same rates', confirmed(10n), confirmed(10n), []],
+  ])('%s', (_name, before, after, expected) => {
+    const entries = entriesFor(parties, before, after, true);
+    expect(entries.map((e) => [e.debitAccount, e.creditAccount, e.amountNanos])).toEqual(expected);
+    expect(entries.every((e) => e.kind === 'adjustment')).toBe(true);
+  });
+
+  it('moves the total of a window by the difference', () => {
+    expect(spendChange(confirmed(10n, 12n), confirmed(6n, 12n), 'cash')).toEqual({
+      settledNanos: -4n,
+      unconfirmedNanos: 0n,
+    });
+    expect(spendChange(confirmed(10n, 12n), confirmed(6n, 12n), 'full').settledNanos).toBe(0n);
+  });
+
+  it.each<[AttemptState | undefined, AttemptState]>([
+    [undefined, 'confirmed'],
+    ['free', 'confirmed'],
+    ['unconfirmed', 'confirmed'],
+    ['confirmed', 'free'],
+    ['confirmed', 'unconfirmed'],
+  ])('there is none from %s to %s', (before, after) => {
+    expect(mayFollow(before, after, true)).toBe(false);
+    const charge = before === undefined ? undefined : { ...free, state: before };
+    expect(() => entriesFor(parties, charge, { ...free, state: after }, true)).toThrow(/cannot go/);
+  });
+
+  it('over random corrections, the books are what the last price says, and every entry of before stays', () => {
+    const random = seededRandom(31);
+    for (let i = 0; i < 500; i++) {
+      const amount = (): bigint => BigInt(Math.floor(random() * 1e6));
+      const charges = Array.from({ length: 4 }, () => confirmed(amount(), amount()));
+      const entries = charges.map((charge, n) => entriesFor(parties, charges[n - 1], charge, n > 0));
+      const expense = entries
+        .flat()
+        .reduce((sum, e) => sum + (e.debitAccount === 'expense:acme:eng' ? e.amountNanos : -e.amountNanos), 0n);
+      expect(expense).toBe(charges.at(-1)!.fullNanos);
+      expect(entries.slice(1).every((later) => later.every((e) => e.kind === 'adjustment'))).toBe(true);
+    }
+  });
+});
+
 it.each<[AttemptState, AttemptState]>([
   ['confirmed', 'confirmed'],
   ['confirmed', 'free'],
