@@ -1,4 +1,12 @@
-import type { AttemptTerms, MeteringUsageRatedV1, Usage, UsageAttemptOpenedV1 } from '@meritorder/contracts';
+import type {
+  AttemptTerms,
+  EngineTimings,
+  MeteringUsageRatedV1,
+  ServiceTier,
+  Usage,
+  UsageAttemptOpenedV1,
+  UsageBasis,
+} from '@meritorder/contracts';
 import { subjects } from '@meritorder/contracts';
 import { entriesFor, mayFollow, spendChange, type AttemptState, type Charge } from '@meritorder/ledger-core';
 import type { Nanos } from '@meritorder/kernel';
@@ -16,6 +24,18 @@ export interface Booking {
   cause: Cause;
   outcome: string;
   usage?: Usage | undefined;
+  usageBasis?: UsageBasis | undefined;
+  servedModel?: string | undefined;
+  servedTier?: ServiceTier | undefined;
+  timings?: (EngineTimings & { concurrency?: number | undefined }) | undefined;
+  /** When the answer ended; what time-of-day prices go by. */
+  closedAt?: string | undefined;
+  /** The version that the charge rests on, if not the one of the reservation. */
+  priceVersion?: string | undefined;
+  native?: MeteringUsageRatedV1['native'];
+  unpriced?: readonly string[] | undefined;
+  /** Replaces a confirmed charge: a late price, or an invoice for what was only estimated. */
+  correction?: boolean;
   providerCallId?: string | undefined;
   occurredAt: string;
   traceparent?: string | undefined;
@@ -25,6 +45,8 @@ export interface Booking {
 export interface Settlement {
   attemptId: string;
   charge: Charge;
+  /** What was in force before this call, if anything. */
+  before?: Charge | undefined;
   /** Whether this call changed the books. */
   changed: boolean;
 }
@@ -51,7 +73,8 @@ export async function book(source: DataSource, bookings: readonly Booking[]): Pr
     const before = await claim(manager, distinct);
     const changes = distinct.flatMap((booking): Change[] => {
       const known = before.get(booking.terms.attemptId);
-      if (known && !mayFollow(known.charge.state, booking.charge.state)) return [];
+      if (known ? !mayFollow(known.charge.state, booking.charge.state, booking.correction) : booking.correction)
+        return [];
       return [{ booking, before: known?.charge, revision: (known?.revision ?? 0) + 1 }];
     });
     if (changes.length > 0) {
@@ -65,6 +88,7 @@ export async function book(source: DataSource, bookings: readonly Booking[]): Pr
     return distinct.map(({ terms, charge }) => ({
       attemptId: terms.attemptId,
       charge: changed.has(terms.attemptId) ? charge : before.get(terms.attemptId)!.charge,
+      before: before.get(terms.attemptId)?.charge,
       changed: changed.has(terms.attemptId),
     }));
   });
@@ -125,7 +149,7 @@ async function insertAttempts(
   );
 }
 
-/** Events carry more than the terms; only these are kept as such. */
+/** Events carry more than the terms; only these are kept as such. What was expected goes out with the rated event. */
 function termsOnly(t: AttemptTerms): AttemptTerms {
   const {
     attemptId,
@@ -140,6 +164,7 @@ function termsOnly(t: AttemptTerms): AttemptTerms {
     bound,
     windows,
     priceVersion,
+    otherPriceVersions,
     reservedAt,
     deadlineAt,
   } = t;
@@ -156,6 +181,7 @@ function termsOnly(t: AttemptTerms): AttemptTerms {
     bound,
     windows,
     priceVersion,
+    ...(otherPriceVersions ? { otherPriceVersions } : {}),
     reservedAt,
     deadlineAt,
   };
@@ -196,8 +222,10 @@ async function claim(
 
 async function writeGuards(manager: EntityManager, changes: readonly Change[]): Promise<void> {
   await manager.query(
-    `update attempt_settled s set state = n.state, revision = n.revision, cash_nanos = n.cash, full_nanos = n.full_cost, recorded_at = now()
-     from unnest($1::text[], $2::text[], $3::int[], $4::bigint[], $5::bigint[]) as n(id, state, revision, cash, full_cost)
+    `update attempt_settled s set state = n.state, revision = n.revision, cash_nanos = n.cash, full_nanos = n.full_cost,
+       marginal_nanos = n.marginal, price_version = n.price, recorded_at = now()
+     from unnest($1::text[], $2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[])
+       as n(id, state, revision, cash, full_cost, marginal, price)
      where s.attempt_id = n.id`,
     [
       changes.map((c) => c.booking.terms.attemptId),
@@ -205,13 +233,22 @@ async function writeGuards(manager: EntityManager, changes: readonly Change[]): 
       changes.map((c) => c.revision),
       changes.map((c) => c.booking.charge.cashNanos.toString()),
       changes.map((c) => c.booking.charge.fullNanos.toString()),
+      changes.map((c) => (c.booking.charge.marginalNanos ?? c.booking.charge.cashNanos).toString()),
+      changes.map((c) => priceVersionOf(c.booking)),
     ],
   );
 }
 
+function priceVersionOf({ priceVersion, terms }: Booking): string {
+  return priceVersion ?? terms.priceVersion;
+}
+
 async function writeEntries(manager: EntityManager, changes: readonly Change[]): Promise<void> {
   const rows = changes.flatMap((change) =>
-    entriesFor(change.booking.terms, change.before, change.booking.charge).map((entry) => ({ ...entry, ...change })),
+    entriesFor(change.booking.terms, change.before, change.booking.charge, change.booking.correction).map((entry) => ({
+      ...entry,
+      ...change,
+    })),
   );
   if (rows.length === 0) return;
   await manager.query(
@@ -224,22 +261,31 @@ async function writeEntries(manager: EntityManager, changes: readonly Change[]):
       rows.map((r) => r.debitAccount),
       rows.map((r) => r.creditAccount),
       rows.map((r) => r.amountNanos.toString()),
-      rows.map((r) => r.booking.terms.priceVersion),
+      rows.map((r) => priceVersionOf(r.booking)),
       rows.map((r) => r.booking.cause),
       rows.map((r) => r.booking.occurredAt),
     ],
   );
 }
 
+interface SpendChange {
+  budget: string;
+  window: string;
+  settled: Nanos;
+  unconfirmed: Nanos;
+  corrected: Nanos;
+}
+
 /** Window totals, summed first and in a fixed order, so that batches never wait for each other in a circle. */
 async function writeSpend(manager: EntityManager, changes: readonly Change[]): Promise<void> {
-  const totals = new Map<string, { budget: string; window: string; settled: Nanos; unconfirmed: Nanos }>();
+  const totals = new Map<string, SpendChange>();
   for (const { booking, before } of changes) {
     for (const { budget, window, basis } of booking.terms.windows) {
       const change = spendChange(before, booking.charge, basis);
       const key = `${budget} ${window}`;
-      const total = totals.get(key) ?? { budget, window, settled: 0n, unconfirmed: 0n };
-      total.settled += change.settledNanos;
+      const total = totals.get(key) ?? { budget, window, settled: 0n, unconfirmed: 0n, corrected: 0n };
+      if (booking.correction) total.corrected += change.settledNanos;
+      else total.settled += change.settledNanos;
       total.unconfirmed += change.unconfirmedNanos;
       totals.set(key, total);
     }
@@ -247,34 +293,53 @@ async function writeSpend(manager: EntityManager, changes: readonly Change[]): P
   const rows = [...totals].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, total]) => total);
   if (rows.length === 0) return;
   await manager.query(
-    `insert into window_spend (budget, window_id, settled_nanos, unconfirmed_nanos)
-     select * from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[])
+    `insert into window_spend (budget, window_id, settled_nanos, unconfirmed_nanos, corrected_nanos)
+     select * from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[])
      on conflict (budget, window_id) do update set
        settled_nanos = window_spend.settled_nanos + excluded.settled_nanos,
        unconfirmed_nanos = window_spend.unconfirmed_nanos + excluded.unconfirmed_nanos,
+       corrected_nanos = window_spend.corrected_nanos + excluded.corrected_nanos,
        changed_at = now()`,
     [
       rows.map((r) => r.budget),
       rows.map((r) => r.window),
       rows.map((r) => r.settled.toString()),
       rows.map((r) => r.unconfirmed.toString()),
+      rows.map((r) => r.corrected.toString()),
     ],
   );
 }
 
 async function writeAttempts(manager: EntityManager, changes: readonly Change[]): Promise<void> {
   await manager.query(
-    `update attempt a set state = n.state, outcome = n.outcome, usage = coalesce(n.usage, a.usage), provider_call_id = coalesce(n.call_id, a.provider_call_id)
-     from unnest($1::text[], $2::text[], $3::text[], $4::jsonb[], $5::text[]) as n(id, state, outcome, usage, call_id)
+    `update attempt a set state = n.state, outcome = n.outcome, usage = coalesce(n.usage, a.usage),
+       provider_call_id = coalesce(n.call_id, a.provider_call_id), usage_basis = coalesce(n.basis, a.usage_basis),
+       served_model = coalesce(n.model, a.served_model), served_tier = coalesce(n.tier, a.served_tier),
+       closed_at = coalesce(n.closed, a.closed_at), timings = coalesce(n.timings, a.timings),
+       unpriced = n.unpriced, native = n.native
+     from unnest($1::text[], $2::text[], $3::text[], $4::jsonb[], $5::text[], $6::text[], $7::text[], $8::text[],
+                 $9::timestamptz[], $10::jsonb[], $11::jsonb[], $12::jsonb[])
+       as n(id, state, outcome, usage, call_id, basis, model, tier, closed, timings, unpriced, native)
      where a.attempt_id = n.id`,
     [
       changes.map((c) => c.booking.terms.attemptId),
       changes.map((c) => c.booking.charge.state),
       changes.map((c) => c.booking.outcome),
-      changes.map((c) => (c.booking.usage ? JSON.stringify(c.booking.usage) : null)),
+      changes.map((c) => json(c.booking.usage)),
       changes.map((c) => c.booking.providerCallId ?? null),
+      changes.map((c) => c.booking.usageBasis ?? null),
+      changes.map((c) => c.booking.servedModel ?? null),
+      changes.map((c) => c.booking.servedTier ?? null),
+      changes.map((c) => c.booking.closedAt ?? null),
+      changes.map((c) => json(c.booking.timings)),
+      changes.map((c) => json(c.booking.unpriced?.length ? c.booking.unpriced : undefined)),
+      changes.map((c) => json(c.booking.native)),
     ],
   );
+}
+
+function json(value: unknown): string | null {
+  return value === undefined ? null : JSON.stringify(value);
 }
 
 function ratedEvent({ booking, before, revision }: Change): OutboxRow {
@@ -285,19 +350,27 @@ function ratedEvent({ booking, before, revision }: Change): OutboxRow {
     revision,
     state: charge.state,
     cause: booking.cause,
+    outcome: booking.outcome,
     attribution: terms.attribution,
     backend: terms.backend,
     provider: terms.provider,
     model: terms.model,
     kind: terms.kind,
     ...(booking.usage ? { usage: booking.usage } : {}),
-    priceVersion: terms.priceVersion,
+    ...(booking.usageBasis ? { usageBasis: booking.usageBasis } : {}),
+    ...(booking.servedModel ? { servedModel: booking.servedModel } : {}),
+    ...(booking.servedTier ? { servedTier: booking.servedTier } : {}),
+    priceVersion: priceVersionOf(booking),
     cost: { cashNanos: charge.cashNanos.toString(), fullNanos: charge.fullNanos.toString() },
     change: {
       cashNanos: (charge.cashNanos - (before?.cashNanos ?? 0n)).toString(),
       fullNanos: (charge.fullNanos - (before?.fullNanos ?? 0n)).toString(),
     },
+    marginalNanos: (charge.marginalNanos ?? charge.cashNanos).toString(),
+    ...(booking.native ? { native: booking.native } : {}),
+    ...(booking.unpriced?.length ? { unpriced: [...booking.unpriced] } : {}),
     bound: terms.bound,
+    ...(terms.expected ? { expected: terms.expected } : {}),
     windows: terms.windows,
     occurredAt: booking.occurredAt,
     recordedAt: new Date().toISOString(),

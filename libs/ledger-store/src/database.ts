@@ -6,8 +6,10 @@ import { LedgerEntryEntity } from './entities/ledger-entry.entity.js';
 import { PriceVersionEntity } from './entities/price-version.entity.js';
 import { WindowSpendEntity } from './entities/window-spend.entity.js';
 import { Books1764000000000 } from './migrations/1764000000000-books.js';
+import { PriceBook1764200000000 } from './migrations/1764200000000-price-book.js';
+import { Hardware1764300000000 } from './migrations/1764300000000-hardware.js';
 
-const MIGRATIONS = [Books1764000000000];
+const MIGRATIONS = [Books1764000000000, PriceBook1764200000000, Hardware1764300000000];
 const RETRYABLE = new Set(['40001', '40P01']);
 const TRIES = 8;
 

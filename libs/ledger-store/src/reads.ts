@@ -1,32 +1,40 @@
-import type { AttemptTerms, BudgetDefinition, PriceVersion, WindowCharge } from '@meritorder/contracts';
+import type { AttemptTerms, BudgetDefinition, WindowCharge } from '@meritorder/contracts';
 import type { Nanos } from '@meritorder/kernel';
 import type { DataSource, EntityManager } from 'typeorm';
 import { AttemptEntity } from './entities/attempt.entity.js';
 import { BudgetEntity } from './entities/budget.entity.js';
-import { PriceVersionEntity } from './entities/price-version.entity.js';
 
 export interface WindowTotal {
   budget: string;
   window: string;
+  /** All that counts against a limit and is certain, corrections too. */
   settledNanos: Nanos;
   unconfirmedNanos: Nanos;
+  /** The part of `settledNanos` that late prices and invoices brought after an attempt had been settled. */
+  correctedNanos: Nanos;
 }
 
 export async function windowTotals(
   source: DataSource | EntityManager,
   keys?: readonly { budget: string; window: string }[],
 ): Promise<WindowTotal[]> {
-  const rows: { budget: string; window_id: string; settled_nanos: string; unconfirmed_nanos: string }[] =
-    await source.query(
-      `select budget, window_id, settled_nanos, unconfirmed_nanos from window_spend
+  const rows: {
+    budget: string;
+    window_id: string;
+    settled_nanos: string;
+    unconfirmed_nanos: string;
+    corrected_nanos: string;
+  }[] = await source.query(
+    `select budget, window_id, settled_nanos, unconfirmed_nanos, corrected_nanos from window_spend
      ${keys ? 'where (budget, window_id) in (select * from unnest($1::text[], $2::text[]))' : ''} order by budget, window_id`,
-      keys ? [keys.map((k) => k.budget), keys.map((k) => k.window)] : [],
-    );
+    keys ? [keys.map((k) => k.budget), keys.map((k) => k.window)] : [],
+  );
   return rows.map((r) => ({
     budget: r.budget,
     window: r.window_id,
-    settledNanos: BigInt(r.settled_nanos),
+    settledNanos: BigInt(r.settled_nanos) + BigInt(r.corrected_nanos),
     unconfirmedNanos: BigInt(r.unconfirmed_nanos),
+    correctedNanos: BigInt(r.corrected_nanos),
   }));
 }
 
@@ -38,7 +46,6 @@ export interface OpenAttempt {
   windows: WindowCharge[];
 }
 
-/** What counters are rebuilt from, as of one instant. */
 /** Totals of windows that may still be open: the longest window but `total` is a month, and an open one was changed in it. */
 export async function liveWindowTotals(source: DataSource | EntityManager): Promise<WindowTotal[]> {
   const rows: { budget: string; window_id: string }[] = await source.query(
@@ -52,6 +59,7 @@ export async function liveWindowTotals(source: DataSource | EntityManager): Prom
       );
 }
 
+/** What counters are rebuilt from, as of one instant. */
 export async function rebuildSnapshot(
   source: DataSource,
 ): Promise<{ windows: WindowTotal[]; attempts: OpenAttempt[]; limits: Map<string, Nanos> }> {
@@ -130,34 +138,6 @@ export async function trialBalance(source: DataSource): Promise<{ account: strin
      group by account order by account`,
   );
   return rows.map((r) => ({ account: r.account, balanceNanos: BigInt(r.balance) }));
-}
-
-export async function savePriceVersions(
-  source: DataSource,
-  versions: readonly PriceVersion[],
-): Promise<PriceVersion[]> {
-  const fresh: PriceVersion[] = [];
-  for (const version of versions) {
-    const result = await source
-      .createQueryBuilder()
-      .insert()
-      .into(PriceVersionEntity)
-      .values({
-        id: version.id,
-        backend: version.backend,
-        effectiveFrom: new Date(version.effectiveFrom),
-        definition: version,
-      })
-      .orIgnore()
-      .returning('id')
-      .execute();
-    if ((result.raw as unknown[]).length > 0) fresh.push(version);
-  }
-  return fresh;
-}
-
-export async function priceVersions(source: DataSource): Promise<PriceVersion[]> {
-  return (await source.getRepository(PriceVersionEntity).find()).map((e) => e.definition);
 }
 
 export async function budgets(source: DataSource): Promise<BudgetDefinition[]> {

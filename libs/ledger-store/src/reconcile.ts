@@ -6,12 +6,14 @@ import type { AttemptEntity } from './entities/attempt.entity.js';
 
 interface Known extends AttemptEntity {
   charge: Charge | undefined;
+  /** The version that the charge rests on. */
+  priceVersion: string | null;
 }
 
 /**
  * Compares a part of a provider's invoice with the books and confirms what they did not know: attempts that are unconfirmed,
- * still open or thought free are booked at the line's amount. Confirmed ones that differ are listed, never changed. Importing
- * the same lines again changes nothing.
+ * still open or thought free are booked at the line's amount; what was only estimated is corrected to it. Confirmed ones that
+ * differ are listed, never changed. Importing the same lines again changes nothing.
  */
 export async function reconcile(
   source: DataSource,
@@ -45,7 +47,10 @@ export async function reconcile(
       });
     }
     if (attempt.charge?.state === 'confirmed') {
-      if (attempt.charge.cashNanos !== billed) {
+      if (attempt.charge.cashNanos === billed) continue;
+      if (attempt.usageBasis === 'estimated') {
+        bookings.push({ ...booking(attempt, billedAs(attempt.charge, billed)), correction: true });
+      } else {
         difference += attempt.charge.cashNanos - billed;
         report.differences.push({
           attemptId: attempt.attemptId,
@@ -76,12 +81,18 @@ export async function reconcile(
   return { report, settlements };
 }
 
-function booking(attempt: AttemptEntity, charge: Charge): Booking {
+/** Own hardware's part stays as it was. */
+function billedAs(charge: Charge, billed: bigint): Charge {
+  return { state: 'confirmed', cashNanos: billed, fullNanos: billed + charge.fullNanos - charge.cashNanos };
+}
+
+function booking(attempt: AttemptEntity & { priceVersion?: string | null }, charge: Charge): Booking {
   return {
     terms: attempt.terms,
     worker: attempt.worker,
     charge,
     cause: 'invoice',
+    ...(attempt.priceVersion ? { priceVersion: attempt.priceVersion } : {}),
     outcome: attempt.outcome ?? 'failed',
     occurredAt: attempt.reservedAt.toISOString(),
   };
@@ -93,7 +104,8 @@ async function findAttempts(
 ): Promise<{ byId: Map<string, Known>; byCall: Map<string, Known> }> {
   const rows = (await source.query(
     `select a.attempt_id as "attemptId", a.provider_call_id as "providerCallId", a.terms, a.worker, a.outcome, a.reserved_at as "reservedAt",
-            a.bound_cash_nanos as "boundCashNanos", a.bound_full_nanos as "boundFullNanos", s.state, s.cash_nanos, s.full_nanos
+            a.bound_cash_nanos as "boundCashNanos", a.bound_full_nanos as "boundFullNanos", a.usage_basis as "usageBasis",
+            s.price_version as "priceVersion", s.state, s.cash_nanos, s.full_nanos
      from attempt a left join attempt_settled s using (attempt_id)
      where a.provider = $1 and (a.attempt_id = any($2) or a.provider_call_id = any($3))`,
     [request.provider, request.lines.map((l) => l.clientRequestId).filter(Boolean), request.lines.map((l) => l.callId)],

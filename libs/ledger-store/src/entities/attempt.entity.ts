@@ -1,5 +1,5 @@
 import { Column, Entity, PrimaryColumn } from 'typeorm';
-import type { AttemptTerms, Usage } from '@meritorder/contracts';
+import type { AttemptTerms, ServiceTier, Usage, UsageBasis } from '@meritorder/contracts';
 
 /** One physical call, as far as the books know it. Amounts come as decimal strings: bigint columns. */
 @Entity('attempt')
@@ -18,6 +18,13 @@ export class AttemptEntity {
   @Column({ type: 'text' }) worker: string;
   @Column({ name: 'provider_call_id', type: 'text', nullable: true }) providerCallId: string | null;
   @Column({ type: 'jsonb', nullable: true }) usage: Usage | null;
+  @Column({ name: 'usage_basis', type: 'text', nullable: true }) usageBasis: UsageBasis | null;
+  @Column({ name: 'served_model', type: 'text', nullable: true }) servedModel: string | null;
+  @Column({ name: 'served_tier', type: 'text', nullable: true }) servedTier: ServiceTier | null;
+  /** What was used and had no rate. */
+  @Column({ type: 'jsonb', nullable: true }) unpriced: string[] | null;
+  @Column({ type: 'jsonb', nullable: true }) native: { currency: string; nanos: string; rateId: string } | null;
+  @Column({ name: 'closed_at', type: 'timestamptz', nullable: true }) closedAt: Date | null;
   @Column({ type: 'text', nullable: true }) outcome: string | null;
   @Column({ name: 'recorded_at', type: 'timestamptz' }) recordedAt: Date;
 }

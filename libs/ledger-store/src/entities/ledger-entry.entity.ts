@@ -6,7 +6,7 @@ export class LedgerEntryEntity {
   @PrimaryGeneratedColumn('identity', { type: 'bigint' }) id: string;
   @Column({ name: 'attempt_id', type: 'text' }) attemptId: string;
   @Column({ type: 'int' }) revision: number;
-  @Column({ type: 'text' }) kind: 'usage' | 'unconfirmed' | 'reversal';
+  @Column({ type: 'text' }) kind: 'usage' | 'unconfirmed' | 'reversal' | 'adjustment' | 'host-period';
   @Column({ name: 'debit_account', type: 'text' }) debitAccount: string;
   @Column({ name: 'credit_account', type: 'text' }) creditAccount: string;
   @Column({ name: 'amount_nanos', type: 'bigint' }) amountNanos: string;
