@@ -35,7 +35,7 @@ export function natsUsers(config: Pick<MeritorderConfig, 'orgs' | 'backends'>): 
   return [
     router(config),
     worker('provider-worker', config, backendsOf(config, 'cloud')),
-    worker('local-worker', config, backendsOf(config, 'local')),
+    localWorker(config),
     metering(),
     budgetPolicy(config),
     { user: 'operator', publish: ['>'], subscribe: ['>'] },
@@ -45,6 +45,7 @@ export function natsUsers(config: Pick<MeritorderConfig, 'orgs' | 'backends'>): 
         `inference.request.v1.${org.id}`,
         `inference.job.v1.${org.id}`,
         `inference.cancel.v1.${org.id}.*`,
+        `inference.estimate.v1.${org.id}`,
         `inference.ack.v1.${org.id}.*`,
         `deliver-ack.v1.${org.id}.>`,
       ],
@@ -118,9 +119,13 @@ function router(config: Pick<MeritorderConfig, 'orgs' | 'backends'>): NatsUser {
       `$JS.API.STREAM.MSG.GET.${STREAMS.events.name}`,
       ...watching(BUCKETS.prices.name),
       ...watching(BUCKETS.budgets.name),
+      `$KV.${BUCKETS.estimates.name}.>`,
+      ...watching(BUCKETS.estimates.name),
     ],
     subscribe: [
       `${SERVICE_INBOX.router}.>`,
+      'metering.usage-rated.v1.*',
+      'inference.estimate.v1.*',
       'inference.request.v1.*',
       'inference.job.v1.*',
       'inference.cancel.v1.*.*',
@@ -153,19 +158,28 @@ function worker(
   };
 }
 
+/** As provider-worker, and what the meters of the configured hosts say; a host is one that a local backend names. */
+function localWorker(config: Pick<MeritorderConfig, 'orgs' | 'backends'>): NatsUser {
+  const base = worker('local-worker', config, backendsOf(config, 'local'));
+  const hosts = new Set(config.backends.flatMap((b) => (b.kind === 'local' && b.host ? [b.host] : [])));
+  return { ...base, publish: [...base.publish, ...[...hosts].map((host) => `hardware.measured.v1.${host}`)] };
+}
+
 function metering(): NatsUser {
   return {
     user: 'metering',
     publish: [
       'metering.usage-rated.v1.*',
       'price.version-published.v1',
+      'price.version-held.v1',
       'dead-letter.v1.*',
       `${SERVICE_INBOX.operator}.>`,
       `$KV.${BUCKETS.prices.name}.>`,
       ...watching(BUCKETS.prices.name),
       ...consuming(STREAMS.usage.name, DURABLES.metering),
+      ...consuming(STREAMS.hardware.name, DURABLES.metering),
     ],
-    subscribe: [`${SERVICE_INBOX.metering}.>`, 'metering.reconcile.v1'],
+    subscribe: [`${SERVICE_INBOX.metering}.>`, 'metering.reconcile.v1', 'metering.prices.v1', 'metering.hardware.v1'],
   };
 }
 

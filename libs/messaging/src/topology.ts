@@ -34,6 +34,11 @@ export async function ensureTopology(bus: Bus, config: Pick<MeritorderConfig, 'o
     ack_wait: 5 * SECOND_NS,
     max_ack_pending: 10_000,
   });
+  await ensureConsumer(manager, STREAMS.hardware.name, {
+    durable_name: DURABLES.metering,
+    ack_wait: 30 * SECOND_NS,
+    max_ack_pending: 1_000,
+  });
   await ensureConsumer(manager, STREAMS.jobs.name, {
     durable_name: DURABLES.routerJobs,
     ack_wait: 30 * SECOND_NS,

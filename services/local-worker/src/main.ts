@@ -1,5 +1,6 @@
 import { runService } from '@meritorder/service-kit';
 import { workerModule } from '@meritorder/worker-kit';
+import { POWER_OPTIONS, PowerMetering, type PowerOptions } from './adapters/power-metering.js';
 
 /** Runs on a GPU host, beside its engine: every backend of kind `local` whose host is MERITORDER_HOST. */
 await runService({
@@ -12,10 +13,15 @@ await runService({
         `set MERITORDER_HOST to the host of this worker; the configuration has: ${hosts.join(', ') || 'none'}`,
       );
     }
-    return workerModule(
+    const worker = workerModule(
       'local-worker',
       context,
       context.config.backends.filter((b) => b.host === host),
     );
+    const power: PowerOptions = { bus: context.bus, host: context.config.hosts.find((h) => h.id === host) };
+    return {
+      ...worker,
+      providers: [...(worker.providers ?? []), { provide: POWER_OPTIONS, useValue: power }, PowerMetering],
+    };
   },
 });

@@ -1,11 +1,13 @@
-import { createHash } from 'node:crypto';
 import { Logger, type DynamicModule } from '@nestjs/common';
-import { subjects } from '@meritorder/contracts';
 import { Counters } from '@meritorder/counters';
-import { connectDatabase, putOutbox, savePriceVersions } from '@meritorder/ledger-store';
-import { priceVersionsFromConfig } from '@meritorder/pricing-core';
+import { connectDatabase, registerHosts } from '@meritorder/ledger-store';
 import type { ServiceContext } from '@meritorder/service-kit';
+import { HardwareEnergyConsumer } from './adapters/hardware-energy.consumer.js';
+import { HardwareWork } from './adapters/hardware-work.js';
+import { HardwareController } from './adapters/hardware.controller.js';
 import { PeriodicWork } from './adapters/periodic.js';
+import { PostgresPriceBook } from './adapters/price-book.js';
+import { PricesController } from './adapters/prices.controller.js';
 import { ReconcileController } from './adapters/reconcile.controller.js';
 import { UsageConsumer } from './adapters/usage.consumer.js';
 import { METERING, MeteringRuntime } from './metering.runtime.js';
@@ -20,22 +22,15 @@ export async function meteringModule({ config, bus, env }: ServiceContext): Prom
   const counters = await Counters.connect(env['REDIS_URL'] ?? 'redis://127.0.0.1:6379', {
     onError: (error) => log.warn(`Redis: ${error.message}`),
   });
-  const versions = config.backends.flatMap((b) =>
-    priceVersionsFromConfig(b, (text) => createHash('sha256').update(text).digest('hex')),
+  const prices = new PostgresPriceBook(database, config, new Logger('Prices'));
+  await prices.start();
+  // Before anything is booked: what is booked of an unknown host is in none of its hours.
+  await registerHosts(
+    database,
+    config.hosts.map(({ id }) => ({ host: id, backends: config.backends.flatMap((b) => (b.host === id ? b.id : [])) })),
+    new Date(),
   );
-  const fresh = await savePriceVersions(database, versions);
-  await putOutbox(
-    database.manager,
-    'metering',
-    fresh.map((version) => ({
-      type: 'price.version-published.v1' as const,
-      subject: subjects.priceVersionPublished(),
-      messageId: version.id,
-      body: { version, publishedAt: new Date().toISOString() },
-      occurredAt: new Date().toISOString(),
-    })),
-  );
-  const runtime = new MeteringRuntime(config, bus, database, counters, new Set(versions.map((v) => v.id)));
+  const runtime = new MeteringRuntime(config, bus, database, counters, prices);
   return {
     module: class MeteringModule {
       async onApplicationShutdown(): Promise<void> {
@@ -43,7 +38,13 @@ export async function meteringModule({ config, bus, env }: ServiceContext): Prom
         await database.destroy();
       }
     },
-    providers: [{ provide: METERING, useValue: runtime }, UsageConsumer, PeriodicWork],
-    controllers: [ReconcileController],
+    providers: [
+      { provide: METERING, useValue: runtime },
+      UsageConsumer,
+      PeriodicWork,
+      HardwareEnergyConsumer,
+      HardwareWork,
+    ],
+    controllers: [HardwareController, PricesController, ReconcileController],
   };
 }

@@ -1,32 +1,38 @@
 import type { MeritorderConfig, PriceVersion } from '@meritorder/contracts';
 import type { Counters } from '@meritorder/counters';
 import {
+  attemptsRatedOtherwise,
   book,
   isRefusedData,
   keepUntold,
+  noteCorrection,
   priceVersions,
+  publishedPrices,
   recordOpened,
   type Settlement,
 } from '@meritorder/ledger-store';
 import type { Bus } from '@meritorder/messaging';
 import type { DataSource } from 'typeorm';
+import type { PostgresPriceBook } from './adapters/price-book.js';
 import { CannotBeBooked, type Books } from './application/book-usage.js';
+import type { CorrectionBooks } from './application/correct-prices.js';
 import { settleHolds } from './application/settle-holds.js';
 
 export const METERING = Symbol('METERING');
 
 export class MeteringRuntime {
-  readonly books: Books;
+  readonly books: Books & CorrectionBooks;
+  /** Called when the price book changed, so that nobody waits for the next round. */
+  pricesChanged: () => void = () => {};
 
   constructor(
     readonly config: MeritorderConfig,
     readonly bus: Bus,
     readonly database: DataSource,
     readonly counters: Counters,
-    /** Ids of the price versions that the configuration names now. */
-    readonly configured: ReadonlySet<string>,
+    readonly prices: PostgresPriceBook,
   ) {
-    this.books = postgresBooks(database);
+    this.books = postgresBooks(database, config);
   }
 
   /** Tells the counters, or keeps what they cannot be told now. After this a message may be acknowledged. */
@@ -35,15 +41,21 @@ export class MeteringRuntime {
   }
 }
 
-function postgresBooks(database: DataSource): Books {
+function postgresBooks(database: DataSource, config: MeritorderConfig): Books & CorrectionBooks {
   const known = new Map<string, PriceVersion>();
+  const backends = new Map(config.backends.map((b) => [b.id, b]));
   return {
     recordOpened: (events) => recordOpened(database, events).catch(refused),
     book: (bookings) => book(database, bookings).catch(refused),
+    backend: (id) => backends.get(id),
     async priceVersion(id) {
       if (!known.has(id)) for (const version of await priceVersions(database)) known.set(version.id, version);
       return known.get(id);
     },
+    published: async (backend) => (await publishedPrices(database)).get(backend) ?? [],
+    ratedOtherwise: (of, limit) => attemptsRatedOtherwise(database, of, limit),
+    noteCorrection: (priceVersion, adjusted, differenceNanos) =>
+      noteCorrection(database, priceVersion, adjusted, differenceNanos),
   };
 }
 

@@ -1,8 +1,16 @@
 import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import { BUCKETS, type EventType } from '@meritorder/contracts';
 import { contextOf, openBucket, putIfChanged, type EventBody } from '@meritorder/messaging';
-import { overdueAttempts, priceVersions, relayOutbox, tellUntold } from '@meritorder/ledger-store';
+import {
+  noteScanned,
+  openCorrections,
+  overdueAttempts,
+  publishedPrices,
+  relayOutbox,
+  tellUntold,
+} from '@meritorder/ledger-store';
 import { unconfirmedCharge } from '../application/charge-of.js';
+import { correctPrices } from '../application/correct-prices.js';
 import { settleHolds } from '../application/settle-holds.js';
 import { METERING, type MeteringRuntime } from '../metering.runtime.js';
 
@@ -25,6 +33,10 @@ export class PeriodicWork implements OnApplicationBootstrap, OnApplicationShutdo
     this.loops.push(this.loop('overdue attempts', SWEEP_EVERY_MS, () => this.sweep()));
     this.loops.push(this.loop('untold settlements', UNTOLD_EVERY_MS, () => this.tellUntold()));
     this.loops.push(this.loop('prices', 5_000, () => this.publishPrices()));
+    this.loops.push(this.loop('price corrections', 5_000, () => this.correct()));
+    this.metering.pricesChanged = () => {
+      void this.publishPrices().catch((error: Error) => this.log.warn(`prices: ${error.message}`));
+    };
   }
 
   async onApplicationShutdown(): Promise<void> {
@@ -77,13 +89,27 @@ export class PeriodicWork implements OnApplicationBootstrap, OnApplicationShutdo
   private async publishPrices(): Promise<boolean> {
     const { bus, database, config } = this.metering;
     const bucket = await openBucket(bus, BUCKETS.prices.name);
-    const versions = await priceVersions(database);
-    for (const backend of config.backends) {
-      const own = versions
-        .filter((v) => v.backend === backend.id && this.metering.configured.has(v.id))
-        .sort((a, b) => (a.effectiveFrom < b.effectiveFrom ? -1 : 1));
-      await putIfChanged(bucket, backend.id, JSON.stringify(own));
+    const versions = await publishedPrices(database);
+    for (const backend of config.backends)
+      await putIfChanged(bucket, backend.id, JSON.stringify(versions.get(backend.id) ?? []));
+    return false;
+  }
+
+  /**
+   * Attempts that were rated before a price for their time was known. Budgets are brought in line by a new epoch, which is built
+   * from the books: corrections are rare, and a difference told to the counters beside a rebuild could be counted twice.
+   */
+  private async correct(): Promise<boolean> {
+    const { books, counters, database } = this.metering;
+    let adjusted = 0;
+    for (const correction of await openCorrections(database)) {
+      const count = await correctPrices(books, correction, new Date().toISOString());
+      if (count > 0)
+        this.log.log(`${count} attempts of ${correction.backend} were adjusted to price ${correction.priceVersion}`);
+      adjusted += count;
+      await noteScanned(database, correction.priceVersion);
     }
+    if (adjusted > 0) await counters.closeEpoch();
     return false;
   }
 

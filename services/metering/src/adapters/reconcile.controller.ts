@@ -19,6 +19,9 @@ export class ReconcileController {
     try {
       const { report, settlements } = await reconcile(this.metering.database, decodeJson(ReconcileRequest, data));
       await this.metering.settle(settlements);
+      // A hold is settled once; what was corrected after that reaches the counters by a rebuild from the books.
+      if (settlements.some((s) => s.changed && s.before?.state === 'confirmed'))
+        await this.metering.counters.closeEpoch();
       message.respond(JSON.stringify(report));
     } catch (error) {
       this.log.error(`reconcile: ${(error as Error).stack}`);

@@ -23,6 +23,10 @@ export class UsageConsumer implements OnApplicationBootstrap, OnApplicationShutd
     description: 'Attempts booked, by state',
   });
 
+  private readonly unpriced = meter().createCounter('meritorder_attempts_unpriced', {
+    description: 'Attempts that used something without a rate, by backend',
+  });
+
   constructor(@Inject(METERING) private readonly metering: MeteringRuntime) {}
 
   onApplicationBootstrap(): void {
@@ -74,7 +78,11 @@ export class UsageConsumer implements OnApplicationBootstrap, OnApplicationShutd
   private async book(closed: ClosedDelivery[]): Promise<void> {
     const spans = this.startSpans(closed);
     try {
-      const settlements = await bookUsage(this.metering.books, closed);
+      const { settlements, unpriced } = await bookUsage(this.metering.books, closed);
+      for (const { attemptId, backend, what } of unpriced) {
+        this.unpriced.add(1, { backend });
+        this.log.warn(`attempt ${attemptId} of ${backend} used what has no price: ${what.join(', ')}`);
+      }
       for (const { charge, changed } of settlements) if (changed) this.booked.add(1, { state: charge.state });
       await this.metering.settle(settlements);
     } finally {

@@ -1,12 +1,61 @@
-import type { PriceVersion, UsageAttemptClosedV1 } from '@meritorder/contracts';
+import type { BackendConfig, PriceVersion, Usage, UsageAttemptClosedV1 } from '@meritorder/contracts';
 import { NOTHING, type Charge } from '@meritorder/ledger-core';
-import { rate } from '@meritorder/pricing-core';
+import { booksEstimates, priceOfServed, rate, type RatedCost } from '@meritorder/pricing-core';
 
-/** What a closed attempt is charged, at the price version of its reservation. */
-export function chargeOf(event: UsageAttemptClosedV1, price: PriceVersion): Charge {
-  if (!event.sent || (event.refusedUpstream && !event.usage)) return NOTHING;
-  if (event.usage) return { state: 'confirmed', ...rate(price, event.usage) };
-  return unconfirmedCharge(event);
+/** The backend as far as its prices need it. One that the configuration no longer names is taken at the attempt's word. */
+export type PricedBackend = Pick<BackendConfig, 'kind' | 'model' | 'modelAliases' | 'withoutUsage'>;
+
+export interface AttemptPrices {
+  /** Of the reservation. */
+  own: PriceVersion;
+  /** Of other models that may have answered. */
+  others: readonly PriceVersion[];
+}
+
+export interface RatedCharge {
+  charge: Charge;
+  priceVersion: string;
+  native?: { currency: string; nanos: string; rateId: string };
+  unpriced: readonly string[];
+}
+
+/** What a closed attempt is charged, at the price version of its reservation and by the model and tier that served it. */
+export function chargeOf(event: UsageAttemptClosedV1, prices: AttemptPrices, backend: PricedBackend): RatedCharge {
+  const nothing = { priceVersion: prices.own.id, unpriced: [] };
+  if (!event.sent || (event.refusedUpstream && !event.usage)) return { charge: NOTHING, ...nothing };
+  if (!event.usage || (event.usageBasis === 'estimated' && !booksEstimates(backend)))
+    return { charge: unconfirmedCharge(event), ...nothing };
+  return confirmedCharge(event, event.usage, prices, backend);
+}
+
+export type Served = Pick<UsageAttemptClosedV1, 'servedModel' | 'servedTier' | 'closedAt'>;
+
+export function confirmedCharge(
+  served: Served,
+  usage: Usage,
+  { own, others }: AttemptPrices,
+  backend: PricedBackend,
+): RatedCharge {
+  const { price, unknown } = priceOfServed(backend, served.servedModel, own, others);
+  const rated = chargeAt(price, served, usage);
+  return unknown
+    ? { ...rated, unpriced: [...rated.unpriced, `served-model:${served.servedModel}`.slice(0, 128)] }
+    : rated;
+}
+
+/** The charge at a price, whoever answered. */
+export function chargeAt(price: PriceVersion, served: Served, usage: Usage): RatedCharge {
+  const cost = rate(price, usage, { tier: served.servedTier, atMs: Date.parse(served.closedAt) });
+  return {
+    charge: chargeFor(cost),
+    priceVersion: price.id,
+    ...(cost.native ? { native: { ...cost.native, nanos: cost.native.nanos.toString() } } : {}),
+    unpriced: cost.unpriced,
+  };
+}
+
+function chargeFor({ cashNanos, fullNanos, marginalNanos }: RatedCost): Charge {
+  return { state: 'confirmed', cashNanos, fullNanos, marginalNanos };
 }
 
 /** The provider may charge anything up to the bound. */
