@@ -1,30 +1,38 @@
-import type { BackendConfig, PriceVersion } from '@meritorder/contracts';
+import type { BackendConfig, PriceVersion, Usage, UsageUnit } from '@meritorder/contracts';
 import { nanosToUsd, type Nanos } from '@meritorder/kernel';
-import { boundOf, costNanos, compileRates, type Bound } from '@meritorder/pricing-core';
-import type { Requirements } from './requirements.js';
+import { boundOf, boundOfEither, rate, type Bound } from '@meritorder/pricing-core';
+import type { Modality, Requirements } from './requirements.js';
 
 /** One backend as the router sees it when it decides. */
 export interface BackendView {
   backend: BackendConfig;
   price: PriceVersion | undefined;
+  /** Prices in force of other models that may answer in its place; the bound covers them too. */
+  otherPrices?: readonly PriceVersion[];
   /** Live workers with room; 0 when none is heard of. */
   workersWithRoom: number;
   workersAlive: number;
   breakerClosed: boolean;
 }
 
-export interface TokenEstimate {
-  /** Expected input tokens; scores and the context filter use it. */
-  inputExpected: number;
-  /** Upper bound of input tokens by backend, since each has its own template; undefined: unbounded. */
-  inputBound: (backend: BackendConfig) => number | undefined;
-  /** Expected output tokens of one choice. */
-  outputExpected: number;
+/** What is expected of one backend for a request, in tokens. Expectations score, bounds reserve. */
+export interface BackendEstimate {
+  /** All input, whatever its kind. */
+  inputTokensExpected: number;
+  /** Of these, read from the provider's prompt cache; and written to it. */
+  cacheReadTokensExpected: number;
+  cacheWriteTokensExpected: number;
+  /** The most input tokens the request can have; undefined: it has a part without a bound. */
+  inputTokensBound: number | undefined;
+  /** Of one choice. */
+  outputTokensExpected: number;
 }
 
 export interface Ranked {
   backend: BackendConfig;
   price: PriceVersion;
+  otherPrices: readonly PriceVersion[];
+  estimate: BackendEstimate;
   bound: Bound;
   /** Output tokens of one choice: what is asked for, and the least that is useful. */
   maxTokens: number;
@@ -50,13 +58,14 @@ const LEAST_USEFUL_OUTPUT_TOKENS = 64;
 export function rankCandidates(
   views: readonly BackendView[],
   requirements: Requirements,
-  estimate: TokenEstimate,
+  estimateOf: (backend: BackendConfig) => BackendEstimate,
   maxCostNanos: Nanos | undefined,
+  atMs: number,
 ): { ranked: Ranked[]; excluded: Excluded[] } {
   const ranked: Ranked[] = [];
   const excluded: Excluded[] = [];
   for (const view of views) {
-    const outcome = consider(view, requirements, estimate, maxCostNanos);
+    const outcome = consider(view, requirements, estimateOf, maxCostNanos, atMs);
     if ('code' in outcome) excluded.push(outcome);
     else ranked.push(outcome);
   }
@@ -70,52 +79,93 @@ export function rankCandidates(
 }
 
 function consider(
-  { backend, price, workersAlive, workersWithRoom, breakerClosed }: BackendView,
+  { backend, price, otherPrices = [], workersAlive, workersWithRoom, breakerClosed }: BackendView,
   requirements: Requirements,
-  estimate: TokenEstimate,
+  estimateOf: (backend: BackendConfig) => BackendEstimate,
   maxCostNanos: Nanos | undefined,
+  atMs: number,
 ): Ranked | Excluded {
   const exclude = (code: ExclusionCode, why: string): Excluded => ({ backend, code, why });
   const missing = requirements.capabilities.filter((c) => !backend.capabilities.includes(c));
   if (missing.length > 0) return exclude('unable', `lacks ${missing.join(', ')}`);
   if (requirements.unbounded) return exclude('unable', `${requirements.unbounded} has no cost bound`);
-  const contextLeft = Math.floor(backend.contextTokens - estimate.inputExpected);
+  const estimate = estimateOf(backend);
+  const contextLeft = Math.floor(backend.contextTokens - estimate.inputTokensExpected);
   if (contextLeft < 1) {
     return exclude(
       'unable',
-      `about ${Math.ceil(estimate.inputExpected)} input tokens exceed its context of ${backend.contextTokens}`,
+      `about ${Math.ceil(estimate.inputTokensExpected)} input tokens exceed its context of ${backend.contextTokens}`,
     );
   }
-  const inputBound = estimate.inputBound(backend);
-  if (inputBound === undefined)
-    return exclude('unable', 'the input has parts (images, audio, files) without a cost bound');
+  if (estimate.inputTokensBound === undefined)
+    return exclude('unable', 'the input has parts without a cost bound (images need maxTokensPerImage)');
+  const unbounded = requirements.units.filter((unit) => backend.unitBounds?.[unit] === undefined);
+  if (unbounded.length > 0) {
+    return exclude(
+      'unable',
+      `${unbounded.join(', ')} may cost without a bound; add unitBounds: { ${unbounded[0]}: ... }`,
+    );
+  }
   if (!price) return exclude('unpriced', 'has no price in force');
+  const unpriced = unpricedOf(price, requirements);
+  if (unpriced) return exclude('unpriced', unpriced);
   if (workersAlive === 0) return exclude('unavailable', 'no live worker');
   if (!breakerClosed) return exclude('unavailable', 'cooling down after failures');
   if (workersWithRoom === 0) return exclude('unavailable', 'all workers are busy');
 
   const asked = Math.min(requirements.maxTokens ?? backend.maxOutputTokens, backend.maxOutputTokens);
   const maxTokens = Math.max(1, Math.min(asked, contextLeft));
-  const bound = boundOf(price, { inputTokensBound: inputBound, choices: requirements.choices });
-  const output = Math.min(estimate.outputExpected, maxTokens) * requirements.choices;
-  const usage = {
-    inputTokens: Math.ceil(estimate.inputExpected),
-    cacheReadTokens: 0,
-    cacheWrite5mTokens: 0,
-    cacheWrite1hTokens: 0,
-    outputTokens: Math.ceil(output),
-    requests: 1,
+  const allowed = {
+    inputTokensBound: estimate.inputTokensBound,
+    choices: requirements.choices,
+    units: backend.unitBounds ?? {},
+    standardTierOnly: requirements.standardTierOnly,
+    inputModalities: requirements.inputModalities,
+    outputModalities: requirements.outputModalities,
   };
+  const expected = rate(price, expectedUsage(estimate, maxTokens, requirements.choices), { atMs });
   const candidate: Ranked = {
     backend,
     price,
-    bound,
+    otherPrices,
+    estimate,
+    bound: otherPrices.reduce(
+      (either, other) => boundOfEither(either, boundOf(other, allowed)),
+      boundOf(price, allowed),
+    ),
     maxTokens,
     minTokens: Math.min(maxTokens, LEAST_USEFUL_OUTPUT_TOKENS),
-    expectedCashNanos: costNanos(compileRates(price.cash), usage),
-    expectedFullNanos: costNanos(compileRates(price.full), usage),
+    expectedCashNanos: expected.cashNanos,
+    expectedFullNanos: expected.fullNanos,
   };
   return maxCostNanos === undefined ? candidate : capped(candidate, maxCostNanos, exclude);
+}
+
+/** What the request names and the price does not have: it would be billed at a rate that nobody knows. */
+function unpricedOf({ cash }: PriceVersion, { tier, outputModalities }: Requirements): string | undefined {
+  if (tier && !cash.serviceTiers?.[tier]) return `has no price for the service tier ${tier}`;
+  const modality = outputModalities.find((m) => cash.unitPicos?.[OUTPUT_UNIT[m]] === undefined);
+  return modality && `has no price for ${modality} output`;
+}
+
+const OUTPUT_UNIT = {
+  audio: 'outputAudioTokens',
+  image: 'outputImageTokens',
+  video: 'outputVideoTokens',
+} as const satisfies Record<Modality, UsageUnit>;
+
+function expectedUsage(estimate: BackendEstimate, maxTokens: number, choices: number): Usage {
+  const input = Math.ceil(estimate.inputTokensExpected);
+  const cacheReadTokens = Math.min(input, Math.round(estimate.cacheReadTokensExpected));
+  const cacheWrite5mTokens = Math.min(input - cacheReadTokens, Math.round(estimate.cacheWriteTokensExpected));
+  return {
+    inputTokens: input - cacheReadTokens - cacheWrite5mTokens,
+    cacheReadTokens,
+    cacheWrite5mTokens,
+    cacheWrite1hTokens: 0,
+    outputTokens: Math.ceil(Math.min(estimate.outputTokensExpected, maxTokens) * choices),
+    requests: 1,
+  };
 }
 
 /** The caller's own cap clamps the output as a budget would. */

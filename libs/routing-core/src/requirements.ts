@@ -1,4 +1,4 @@
-import type { Capability, ChatRequest } from '@meritorder/contracts';
+import type { Capability, ChatRequest, ServiceTier, UsageUnit } from '@meritorder/contracts';
 
 /** What a request asks of a backend, read from its body. */
 export interface Requirements {
@@ -6,9 +6,18 @@ export interface Requirements {
   /** Most output tokens of one choice that the caller accepts; undefined: as many as the backend gives. */
   maxTokens: number | undefined;
   choices: number;
+  /** Units beside tokens that the request may use: each needs a bound. */
+  units: UsageUnit[];
+  /** The caller named the standard tier, so that no dearer one can be billed. */
+  standardTierOnly: boolean;
+  /** Another tier that the caller named: it needs a price. */
+  tier: Exclude<ServiceTier, 'standard'> | undefined;
+  inputModalities: Modality[];
+  outputModalities: Modality[];
   /** A field whose cost no bound is known for; undefined: all of it is bounded. */
   unbounded: string | undefined;
 }
+export type Modality = 'audio' | 'image' | 'video';
 
 export function requirementsOf(body: ChatRequest): Requirements {
   const needs = new Set<Capability>();
@@ -22,31 +31,67 @@ export function requirementsOf(body: ChatRequest): Requirements {
     capabilities: [...needs],
     maxTokens: body.max_completion_tokens ?? body.max_tokens ?? undefined,
     choices: body.n ?? 1,
+    units: unitsOf(body),
+    standardTierOnly: STANDARD_TIERS.includes(body['service_tier']),
+    tier: SPECIAL_TIERS.find((tier) => tier === body['service_tier']),
+    inputModalities: inputModalitiesOf(body),
+    outputModalities: Array.isArray(body['modalities']) ? body['modalities'].filter(isModality) : [],
     unbounded: unboundedField(body),
   };
 }
 
-const ORDINARY_TIERS: unknown[] = [undefined, null, 'auto', 'default'];
+const STANDARD_TIERS: unknown[] = ['default', 'standard'];
+const SPECIAL_TIERS = ['batch', 'flex', 'priority'] as const;
+/** Tiers whose price a card may have; `auto` is bounded by the dearest of them. */
+const KNOWN_TIERS: unknown[] = [undefined, null, 'auto', ...STANDARD_TIERS, ...SPECIAL_TIERS];
 /** Tools that the caller runs itself; what a provider runs is charged per call. */
 const CALLERS_TOOLS = ['function', 'custom'];
 
 /**
- * A field that is passed through and that a provider may charge in a way that the price book does not know: dearer tiers, calls of
- * tools, audio, more choices than `n` says, text that is not in the messages.
+ * A field that is passed through and that a provider may charge in a way that no price book knows: tiers and tools that nobody
+ * heard of, more choices than `n` says, text that is not in the messages.
  */
 function unboundedField(body: ChatRequest): string | undefined {
   const present = (name: string): boolean => body[name] !== undefined && body[name] !== null;
-  if (!ORDINARY_TIERS.includes(body['service_tier'])) return 'service_tier';
-  if (body.tools?.some((tool) => !CALLERS_TOOLS.includes(tool.type))) return 'tools';
+  if (!KNOWN_TIERS.includes(body['service_tier'])) return 'service_tier';
+  if (body.tools?.some(({ type }) => !CALLERS_TOOLS.includes(type) && !unitOfTool(type))) return 'tools';
   const modalities = body['modalities'];
-  if (present('modalities') && !(Array.isArray(modalities) && modalities.every((m) => m === 'text')))
+  if (present('modalities') && !(Array.isArray(modalities) && modalities.every((m) => m === 'text' || isModality(m))))
     return 'modalities';
   if (present('best_of') && body['best_of'] !== 1) return 'best_of';
-  return ['web_search_options', 'audio', 'documents', 'chat_template'].find(present);
+  return ['documents', 'chat_template'].find(present);
 }
 
 function hasNonTextPart(body: ChatRequest): boolean {
   return body.messages.some(
     (m) => Array.isArray(m.content) && m.content.some((part) => part.type !== 'text' && part.type !== 'refusal'),
   );
+}
+
+const MODALITIES: readonly Modality[] = ['audio', 'image', 'video'];
+
+/** By the start of a tool's type: providers date them ("web_search_20250305"). */
+const UNIT_OF_TOOL: readonly (readonly [RegExp, UsageUnit])[] = [
+  [/^web_search/, 'webSearches'],
+  [/^file_search/, 'fileSearches'],
+  [/^code_(interpreter|execution)/, 'codeExecutions'],
+];
+
+function unitOfTool(type: string): UsageUnit | undefined {
+  return UNIT_OF_TOOL.find(([tool]) => tool.test(type))?.[1];
+}
+
+function unitsOf(body: ChatRequest): UsageUnit[] {
+  const units = (body.tools ?? []).map(({ type }) => unitOfTool(type)).filter((unit) => unit !== undefined);
+  return [...new Set(body['web_search_options'] ? [...units, 'webSearches' as const] : units)];
+}
+
+function isModality(value: unknown): value is Modality {
+  return MODALITIES.some((modality) => modality === value);
+}
+
+/** "image_url", "input_audio", "video": what a part's type says it is. */
+function inputModalitiesOf(body: ChatRequest): Modality[] {
+  const types = body.messages.flatMap((m) => (Array.isArray(m.content) ? m.content.map((part) => part.type) : []));
+  return MODALITIES.filter((modality) => types.some((type) => type.includes(modality)));
 }

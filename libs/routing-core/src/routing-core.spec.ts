@@ -40,7 +40,14 @@ const view = (id: string, more: Partial<BackendView> = {}, config: Partial<Backe
 });
 const body = (more: object = {}): ChatRequest =>
   ({ model: 'auto', messages: [{ role: 'user', content: 'hi' }], ...more }) as ChatRequest;
-const estimate = { inputExpected: 100, inputBound: () => 400, outputExpected: 50 };
+const AT = Date.parse('2026-11-24T10:00:00Z');
+const estimate = () => ({
+  inputTokensExpected: 100,
+  cacheReadTokensExpected: 0,
+  cacheWriteTokensExpected: 0,
+  inputTokensBound: 400,
+  outputTokensExpected: 50,
+});
 
 describe('ranking', () => {
   it('is cheapest first among the able, and the same for the same inputs', () => {
@@ -50,10 +57,12 @@ describe('ranking', () => {
       view('a'),
       view('free', { price: priced(0, 0) }),
     ];
-    const ids = rankCandidates(views, requirementsOf(body()), estimate, undefined).ranked.map((r) => r.backend.id);
+    const ids = rankCandidates(views, requirementsOf(body()), estimate, undefined, AT).ranked.map((r) => r.backend.id);
     expect(ids).toEqual(['free', 'a', 'b', 'dear']);
     expect(
-      rankCandidates(views.toReversed(), requirementsOf(body()), estimate, undefined).ranked.map((r) => r.backend.id),
+      rankCandidates(views.toReversed(), requirementsOf(body()), estimate, undefined, AT).ranked.map(
+        (r) => r.backend.id,
+      ),
     ).toEqual(ids);
   });
 
@@ -68,43 +77,88 @@ describe('ranking', () => {
     ['busy workers', view('x', { workersWithRoom: 0 }), {}, /busy/],
     ['an open breaker', view('x', { breakerClosed: false }), {}, /cooling down/],
   ])('excludes for %s', (_name, candidate, more, why) => {
-    const { ranked, excluded } = rankCandidates([candidate], requirementsOf(body(more)), estimate, undefined);
+    const { ranked, excluded } = rankCandidates([candidate], requirementsOf(body(more)), estimate, undefined, AT);
     expect(ranked).toEqual([]);
     expect(excluded[0]!.why).toMatch(why);
   });
 
   it.each<[string, object]>([
-    ['service_tier', { service_tier: 'priority' }],
-    ['tools', { tools: [{ type: 'web_search' }] }],
-    ['modalities', { modalities: ['text', 'audio'] }],
+    ['service_tier', { service_tier: 'scale' }],
+    ['tools', { tools: [{ type: 'computer_use' }] }],
+    ['modalities', { modalities: ['text', 'smell'] }],
     ['best_of', { best_of: 8 }],
-    ['web_search_options', { web_search_options: {} }],
     ['documents', { documents: [{ text: 'hi' }] }],
   ])('refuses %s, whose cost no bound is known for', (field, more) => {
     const able = view('x', {}, { capabilities: ['tools'] });
-    const { ranked, excluded } = rankCandidates([able], requirementsOf(body(more)), estimate, undefined);
+    const { ranked, excluded } = rankCandidates([able], requirementsOf(body(more)), estimate, undefined, AT);
     expect(ranked).toEqual([]);
     expect(excluded[0]).toMatchObject({ code: 'unable', why: `${field} has no cost bound` });
+  });
+
+  it.each<[string, object, RegExp]>([
+    ['a tier', { service_tier: 'priority' }, /no price for the service tier priority/],
+    ['audio in the answer', { modalities: ['text', 'audio'], audio: {} }, /no price for audio output/],
+  ])('%s is served where it has a price, and no other rate stands in for it', (_name, more, why) => {
+    const plain = priced(1_000_000, 2_000_000);
+    const priceOfAll: PriceVersion = {
+      ...plain,
+      cash: { ...plain.cash, unitPicos: { outputAudioTokens: '8000000' }, serviceTiers: { priority: plain.cash } },
+    };
+    const rank = (price: PriceVersion) =>
+      rankCandidates([view('x', { price })], requirementsOf(body(more)), estimate, undefined, AT);
+    expect(rank(plain).excluded[0]).toMatchObject({ code: 'unpriced', why: expect.stringMatching(why) });
+    expect(rank(priceOfAll).ranked).toHaveLength(1);
   });
 
   it('takes what changes nothing of the cost', () => {
     const more = { service_tier: 'auto', best_of: 1, modalities: ['text'], audio: null, tools: [{ type: 'function' }] };
     const able = view('x', {}, { capabilities: ['tools'] });
-    expect(rankCandidates([able], requirementsOf(body(more)), estimate, undefined).ranked).toHaveLength(1);
+    expect(rankCandidates([able], requirementsOf(body(more)), estimate, undefined, AT).ranked).toHaveLength(1);
   });
 
   it("clamps the output to the context, the backend and the caller's own cap", () => {
     const rank = (more: object, cap?: bigint) =>
-      rankCandidates([view('x')], requirementsOf(body(more)), estimate, cap).ranked[0];
+      rankCandidates([view('x')], requirementsOf(body(more)), estimate, cap, AT).ranked[0];
     expect(rank({})!.maxTokens).toBe(500);
     expect(rank({ max_tokens: 20 })).toMatchObject({ maxTokens: 20, minTokens: 20 });
     expect(
-      rankCandidates([view('x', {}, { contextTokens: 150 })], requirementsOf(body()), estimate, undefined).ranked[0]!
-        .maxTokens,
+      rankCandidates([view('x', {}, { contextTokens: 150 })], requirementsOf(body()), estimate, undefined, AT)
+        .ranked[0]!.maxTokens,
     ).toBe(50);
     // 400 input tokens at 1000 nano, and 2000 nano for each of 100 output tokens.
     expect(rank({}, 600_000n)!.maxTokens).toBe(100);
     expect(rank({}, 400_000n)).toBeUndefined();
+  });
+
+  it('scores expected cache hits at their own price, and holds for a request without any', () => {
+    const cached = { ...estimate(), cacheReadTokensExpected: 80 };
+    const rank = (of: typeof cached) =>
+      rankCandidates([view('x')], requirementsOf(body()), () => of, undefined, AT).ranked[0]!;
+    // 80 of 100 input tokens at 0 in place of 1,000 nano-USD.
+    expect(rank(estimate()).expectedCashNanos - rank(cached).expectedCashNanos).toBe(80_000n);
+    expect(rank(cached).bound).toEqual(rank(estimate()).bound);
+  });
+
+  it.each<[string, object, Partial<BackendConfig>, RegExp | undefined]>([
+    [
+      'web searches without a bound',
+      { tools: [{ type: 'web_search_20250305' }] },
+      {},
+      /webSearches may cost without a bound/,
+    ],
+    ['web searches by option without a bound', { web_search_options: {} }, {}, /webSearches/],
+    ['web searches with a bound', { tools: [{ type: 'web_search' }] }, { unitBounds: { webSearches: 5 } }, undefined],
+  ])('%s', (_name, more, config, why) => {
+    const candidate = view('x', {}, { capabilities: ['tools'], ...config });
+    const { ranked, excluded } = rankCandidates([candidate], requirementsOf(body(more)), estimate, undefined, AT);
+    expect(ranked.length).toBe(why ? 0 : 1);
+    if (why) expect(excluded[0]!.why).toMatch(why);
+  });
+
+  it('excludes what has parts without a cost bound, and says what to configure', () => {
+    const unbounded = () => ({ ...estimate(), inputTokensBound: undefined });
+    const { excluded } = rankCandidates([view('x')], requirementsOf(body()), unbounded, undefined, AT);
+    expect(excluded[0]!.why).toMatch(/maxTokensPerImage/);
   });
 
   it('says why in one sentence', () => {
@@ -113,6 +167,7 @@ describe('ranking', () => {
       requirementsOf(body()),
       estimate,
       undefined,
+      AT,
     );
     expect(reasonFor(ranked[0]!, ranked, ['z'])).toBe(
       'a: the cheapest of 2 able backends at $0.0002 expected; next b at $0.0003, after z could not take it',

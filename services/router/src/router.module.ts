@@ -8,6 +8,8 @@ import { RedisAdmission } from './adapters/admission.redis.js';
 import { NatsCaller } from './adapters/caller.nats.js';
 import { NatsCatalogue } from './adapters/catalogue.nats.js';
 import { NatsDecisionLog } from './adapters/decision-log.nats.js';
+import { EstimatesController } from './adapters/estimates.controller.js';
+import { LearningEstimator } from './adapters/estimator.nats.js';
 import { HeartbeatFleet } from './adapters/fleet.memory.js';
 import { JobsController } from './adapters/jobs.controller.js';
 import { RequestsController } from './adapters/requests.controller.js';
@@ -27,12 +29,15 @@ export async function routerModule({ config, bus, env, readiness }: ServiceConte
   });
   const catalogue = new NatsCatalogue(config, bus, warn);
   await catalogue.start();
+  const estimator = new LearningEstimator(config, bus, systemClock, warn);
+  await estimator.start();
   const fleet = new HeartbeatFleet(systemClock);
   const workers = new NatsWorkers(bus);
   const ports = {
     clock: systemClock,
     admission: new RedisAdmission(counters),
     catalogue,
+    estimator,
     fleet,
     workers,
     caller: new NatsCaller(bus),
@@ -48,6 +53,10 @@ export async function routerModule({ config, bus, env, readiness }: ServiceConte
   readiness(() =>
     counters.openEpochId() === undefined ? 'admission is closed: the budget counters are being rebuilt' : undefined,
   );
+  readiness(() => {
+    const unheard = catalogue.unheardOf();
+    return unheard.length > 0 ? `no word yet of the prices of ${unheard.slice(0, 5).join(', ')}` : undefined;
+  });
   const listeningSinceMs = Date.now();
   readiness(() => (Date.now() - listeningSinceMs < HEARTBEATS_HEARD_MS ? 'not yet heard of all workers' : undefined));
   meter()
@@ -60,10 +69,11 @@ export async function routerModule({ config, bus, env, readiness }: ServiceConte
         while (runtime.requestsInFlight() > 0 && Date.now() < deadline) await new Promise((r) => setTimeout(r, 50));
         workers.close();
         catalogue.close();
+        await estimator.close();
         await counters.close();
       }
     },
     providers: [{ provide: ROUTER, useValue: runtime }],
-    controllers: [RequestsController, JobsController],
+    controllers: [RequestsController, EstimatesController, JobsController],
   };
 }

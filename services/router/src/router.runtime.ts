@@ -3,6 +3,7 @@ import { systemClock } from '@meritorder/kernel';
 import type { Bus } from '@meritorder/messaging';
 import type { Context } from '@opentelemetry/api';
 import type { HeartbeatFleet } from './adapters/fleet.memory.js';
+import type { ComparePorts } from './application/compare-request.js';
 import { dispatchRequest, type DispatchOutcome, type DispatchPorts } from './application/dispatch-request.js';
 import { resolveCaller, type CallerDirectory } from './application/resolve-caller.js';
 
@@ -26,7 +27,7 @@ export class RouterRuntime {
   constructor(
     readonly config: MeritorderConfig,
     readonly bus: Bus,
-    readonly ports: DispatchPorts,
+    readonly ports: DispatchPorts & ComparePorts,
     readonly fleet: HeartbeatFleet,
     readonly directory: CallerDirectory,
   ) {}

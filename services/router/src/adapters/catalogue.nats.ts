@@ -58,6 +58,11 @@ export class NatsCatalogue implements Catalogue {
     this.stop.abort();
   }
 
+  /** Backends of which the price book has not said anything yet, not even that they have no price. */
+  unheardOf(): string[] {
+    return [...this.backends.keys()].filter((id) => !this.prices.has(id));
+  }
+
   backend(id: string): BackendConfig | undefined {
     return this.backends.get(id);
   }
@@ -73,6 +78,12 @@ export class NatsCatalogue implements Catalogue {
 
   price(backend: string, atMs: number): PriceVersion | undefined {
     return priceInForce(this.prices.get(backend) ?? [], atMs);
+  }
+
+  otherPrices(backend: string, atMs: number): PriceVersion[] {
+    const versions = this.prices.get(backend) ?? [];
+    const models = this.backends.get(backend)?.otherModels ?? [];
+    return models.map(({ model }) => priceInForce(versions, atMs, model)).filter((price) => price !== undefined);
   }
 
   budgetsFor(attributes: Record<string, string>): readonly BudgetDefinition[] {

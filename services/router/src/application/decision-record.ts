@@ -1,6 +1,6 @@
 import type { Attribution, Kind, Refusal, RoutingDecisionMadeV1 } from '@meritorder/contracts';
 import { boundNanos } from '@meritorder/pricing-core';
-import type { Excluded, Ranked, TokenEstimate } from '@meritorder/routing-core';
+import type { Excluded, Ranked } from '@meritorder/routing-core';
 
 export interface Decision {
   request: { requestId: string; attribution: Attribution; kind: Kind };
@@ -12,7 +12,6 @@ export interface Decision {
   chosen: Ranked | undefined;
   refusal: Refusal | undefined;
   reason: string;
-  estimate: TokenEstimate;
   maxTokens: number | undefined;
   decidedAtMs: number;
   epoch: number;
@@ -20,6 +19,7 @@ export interface Decision {
 
 /** All candidates with their numbers, the choice and why: the body of `routing.decision-made`. */
 export function decisionRecord(d: Decision): RoutingDecisionMadeV1 {
+  const first = (d.chosen ?? d.ranked[0])?.estimate;
   return {
     requestId: d.request.requestId,
     ...(d.attemptId === undefined ? {} : { attemptId: d.attemptId }),
@@ -30,9 +30,9 @@ export function decisionRecord(d: Decision): RoutingDecisionMadeV1 {
     objective: 'cheapest',
     decidedAt: new Date(d.decidedAtMs).toISOString(),
     epoch: d.epoch,
-    inputTokensExpected: d.estimate.inputExpected,
-    inputTokensBound: d.ranked[0] ? (d.estimate.inputBound(d.ranked[0].backend) ?? 0) : 0,
-    outputTokensExpected: d.estimate.outputExpected,
+    inputTokensExpected: first?.inputTokensExpected ?? 0,
+    inputTokensBound: first?.inputTokensBound ?? 0,
+    outputTokensExpected: first?.outputTokensExpected ?? 0,
     maxTokens: d.maxTokens ?? null,
     candidates: [...d.ranked.map(candidate), ...d.excluded.map(exclusion)],
     choice: d.chosen?.backend.id ?? null,
@@ -51,6 +51,9 @@ function candidate(r: Ranked): Candidate {
     priceVersion: r.price.id,
     expectedCashUsd: Number(r.expectedCashNanos) / 1e9,
     expectedFullUsd: Number(r.expectedFullNanos) / 1e9,
+    inputTokensExpected: r.estimate.inputTokensExpected,
+    cacheReadTokensExpected: r.estimate.cacheReadTokensExpected,
+    outputTokensExpected: r.estimate.outputTokensExpected,
     boundCashNanos: boundNanos(r.bound.cash, r.maxTokens).toString(),
     boundFullNanos: boundNanos(r.bound.full, r.maxTokens).toString(),
     excluded: null,

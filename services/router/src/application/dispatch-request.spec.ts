@@ -5,6 +5,7 @@ import {
   MeritorderConfig,
   type BackendConfig,
   type BudgetDefinition,
+  type PriceVersion,
   type Refusal,
   type RouterReply,
   type RoutingDecisionMadeV1,
@@ -56,7 +57,25 @@ const { limits } = MeritorderConfig.parse({
   ],
 });
 
+const EXPECTED = {
+  inputTokensExpected: 10,
+  cacheReadTokensExpected: 4,
+  cacheWriteTokensExpected: 0,
+  inputTokensBound: 40,
+  outputTokensExpected: 20,
+};
+const EXPECTATION = {
+  inputTokens: 10,
+  inputUpperTokens: 12,
+  inputFeatures: { text: 9, tools: 0, messages: 1, images: 0 },
+  cacheReadTokens: 4,
+  outputTokens: 20,
+  outputP95Tokens: 60,
+  outputP99Tokens: 90,
+};
+
 interface World {
+  otherPrices?: PriceVersion[];
   /** What the worker of each backend says, in order. */
   workers?: Record<string, AttemptSignal[]>;
   reserve?: (command: Omit<ReserveCommand, 'epochId'>) => ReserveReply;
@@ -68,6 +87,7 @@ interface World {
 
 async function dispatch(world: World) {
   const log: string[] = [];
+  const sentTo: string[] = [];
   const refusals: Refusal[] = [];
   const works: WorkRequest[] = [];
   const decisions: RoutingDecisionMadeV1[] = [];
@@ -89,7 +109,11 @@ async function dispatch(world: World) {
       route: (id) => (id === 'auto' ? { id, backends } : undefined),
       routeIds: () => ['auto'],
       price: () => price,
+      otherPrices: () => world.otherPrices ?? [],
       budgetsFor: () => [budget],
+    },
+    estimator: {
+      estimate: () => ({ of: () => EXPECTED, expectation: () => EXPECTATION, sentTo: (b) => void sentTo.push(b.id) }),
     },
     fleet: {
       workersAlive: () => 1,
@@ -127,14 +151,14 @@ async function dispatch(world: World) {
       temperature: 0.5,
     },
     attribution: { org: 'acme', department: 'eng' },
-    org: { id: 'acme', departments: [], keys: [], requireKey: false, subscribers: [] },
+    org: { id: 'acme', departments: [], keys: [], requireKey: false, shareLearning: false, subscribers: [] },
     replyTo: '_INBOX_acme.x',
     deadlineMs: world.deadlineMs ?? NOW + 60_000,
     context: ROOT_CONTEXT,
     cancelled: abort.signal,
   };
   const outcome = await dispatchRequest(ports, limits, request);
-  return { outcome, log, refusals, works, decisions };
+  return { outcome, log, refusals, works, decisions, sentTo };
 }
 
 const opened: AttemptSignal = { type: 'opened', attemptId: 'x' };
@@ -274,6 +298,37 @@ describe('a request', () => {
     expect(exhausted.message).toBe(
       'The budget Org (2026-11-24) has no room: limit $0.000001, spent $0.00000095, held $0.00000004, needed $0.0000002; the next window starts 2026-11-25T00:00:00.000Z.',
     );
+  });
+
+  it('says what was expected, so that whoever hears of the usage can learn from it', async () => {
+    const { works, decisions, sentTo } = await dispatch({});
+    expect(works[0]!.terms.expected).toEqual({ ...EXPECTATION, route: 'auto', maxTokens: 40, choices: 1 });
+    expect(works[0]!.inputTokensExpected).toBe(10);
+    expect(decisions[0]!.candidates[0]).toMatchObject({
+      inputTokensExpected: 10,
+      cacheReadTokensExpected: 4,
+      outputTokensExpected: 20,
+    });
+    expect(sentTo).toEqual(['a']);
+  });
+
+  it('a dearer model that may answer in place of the one asked is within the hold, and its price goes along', async () => {
+    const dearer = {
+      ...price,
+      id: 'pv-other',
+      model: 'other',
+      cash: { ...price.cash, outputPicosPerToken: String(BigInt(price.cash.outputPicosPerToken) * 10n) },
+    };
+    const reserved: bigint[] = [];
+    const reserve = (command: Omit<ReserveCommand, 'epochId'>): ReserveReply => {
+      reserved.push(command.candidates[0]!.cash.perOutputTokenNanos);
+      return grantFirst(command);
+    };
+    const alone = await dispatch({ reserve });
+    const { works } = await dispatch({ reserve, otherPrices: [dearer] });
+    expect(reserved[1]).toBe(reserved[0]! * 10n);
+    expect(works[0]).toMatchObject({ terms: { otherPriceVersions: ['pv-other'] }, otherPrices: [{ id: 'pv-other' }] });
+    expect(alone.works[0]!.otherPrices).toBeUndefined();
   });
 
   it('stops after four attempts', async () => {

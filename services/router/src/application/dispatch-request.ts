@@ -1,4 +1,5 @@
 import type {
+  AttemptExpectation,
   Attribution,
   BudgetDefinition,
   ChatRequest,
@@ -12,24 +13,28 @@ import type {
 import { windowAt } from '@meritorder/budget-core';
 import type { ReserveGrant, ReserveRefusal } from '@meritorder/counters';
 import { nanosToUsd, newId, usdToNanos, type Clock } from '@meritorder/kernel';
-import { expectedInputTokens, inputTokensBound } from '@meritorder/pricing-core';
-import {
-  rankCandidates,
-  reasonFor,
-  requirementsOf,
-  type Excluded,
-  type Ranked,
-  type TokenEstimate,
-} from '@meritorder/routing-core';
+import { rankCandidates, reasonFor, requirementsOf, type Excluded, type Ranked } from '@meritorder/routing-core';
 import type { Context } from '@opentelemetry/api';
 import { decisionRecord } from './decision-record.js';
-import { budgetRefusal, exclusionRefusal } from './refusals.js';
-import type { Admission, Caller, Catalogue, DecisionLog, Fleet, Workers, WorkSession } from './ports.js';
+import { budgetRefusal, exclusionRefusal, routeUnknown } from './refusals.js';
+import type {
+  Admission,
+  Caller,
+  Catalogue,
+  DecisionLog,
+  Estimator,
+  Fleet,
+  RequestEstimate,
+  Workers,
+  WorkSession,
+} from './ports.js';
+import { viewsOf } from './views-of.js';
 
 export interface DispatchPorts {
   clock: Clock;
   admission: Admission;
   catalogue: Catalogue;
+  estimator: Estimator;
   fleet: Fleet;
   workers: Workers;
   caller: Caller;
@@ -55,8 +60,6 @@ export type DispatchOutcome = { ended: 'answered' } | { ended: 'refused'; refusa
 
 /** Physical calls that one request may cause. */
 const MAX_ATTEMPTS = 4;
-/** Without history: the seed's own fallback for the length of an answer. */
-const OUTPUT_TOKENS_FALLBACK = 500;
 
 /**
  * Decides, reserves, dispatches, and goes on with the next candidate while nothing has reached the caller. Tells the caller
@@ -76,7 +79,6 @@ type Step = DispatchOutcome | { ended: 'next'; refusal: Refusal };
 
 class Dispatch {
   private readonly tried: Receipt['attempts'] = [];
-  private readonly estimate: TokenEstimate;
   private readonly requirements;
   private readonly maxCostNanos: bigint | undefined;
 
@@ -87,33 +89,20 @@ class Dispatch {
   ) {
     const { body } = request;
     this.requirements = requirementsOf(body);
-    this.estimate = {
-      inputExpected: expectedInputTokens(body),
-      inputBound: (backend) => inputTokensBound(body, backend.templateTokensPerMessage),
-      outputExpected: OUTPUT_TOKENS_FALLBACK,
-    };
     const cap = body.meritorder?.max_cost_usd;
     this.maxCostNanos = cap === undefined ? undefined : usdToNanos(cap);
   }
 
   async run(): Promise<DispatchOutcome> {
-    const { catalogue } = this.ports;
-    const { body, org } = this.request;
+    const { catalogue, estimator } = this.ports;
+    const { body, org, attribution } = this.request;
     const route = catalogue.route(body.model);
-    if (!route || (org.routes && !org.routes.includes(route.id))) {
-      const known = (org.routes ?? catalogue.routeIds()).slice(0, 20).join(', ');
-      return {
-        ended: 'refused',
-        refusal: {
-          code: 'route_unknown',
-          message: `There is no route "${body.model}"; there are: ${known}.`,
-          param: 'model',
-        },
-      };
-    }
+    if (!route || (org.routes && !org.routes.includes(route.id)))
+      return refused(routeUnknown(catalogue, org, body.model));
+    const estimate = estimator.estimate({ body, attribution, route: route.id });
     let last: Refusal | undefined;
     for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
-      const step = await this.attempt(route, attempt, last);
+      const step = await this.attempt(route, estimate, attempt, last);
       if (step.ended !== 'next') return step;
       last = step.refusal;
     }
@@ -122,6 +111,7 @@ class Dispatch {
 
   private async attempt(
     route: { id: string; backends: WorkBackend[] },
+    estimate: RequestEstimate,
     number: number,
     last: Refusal | undefined,
   ): Promise<Step> {
@@ -130,7 +120,7 @@ class Dispatch {
       return refused({ code: 'deadline_exceeded', message: 'The deadline passed before an answer.' });
     if (this.request.cancelled.aborted) return refused(CANCELLED);
     const untried = route.backends.filter((b) => !this.tried.some((t) => t.backend === b.id));
-    const { ranked, excluded } = this.rank(untried, nowMs);
+    const { ranked, excluded } = this.rank(untried, estimate, nowMs);
     if (ranked.length === 0) {
       const refusal = last ?? exclusionRefusal(excluded);
       this.record(route.id, number, ranked, excluded, undefined, undefined, refusal);
@@ -176,19 +166,19 @@ class Dispatch {
       this.tried.map((t) => t.backend),
     );
     this.record(route.id, number, ranked, excluded, chosen, attemptId, undefined, reason);
-    return this.work(chosen, windows.get(chosen.backend.id)!, reply, attemptId, number, nowMs, reason);
+    const expected = { route: route.id, ...estimate.expectation(chosen.backend, reply.maxTokens) };
+    estimate.sentTo(chosen.backend, nowMs);
+    return this.work(chosen, windows.get(chosen.backend.id)!, reply, attemptId, number, nowMs, expected, reason);
   }
 
-  private rank(backends: WorkBackend[], nowMs: number): { ranked: Ranked[]; excluded: Excluded[] } {
+  private rank(
+    backends: WorkBackend[],
+    estimate: RequestEstimate,
+    nowMs: number,
+  ): { ranked: Ranked[]; excluded: Excluded[] } {
     const { catalogue, fleet } = this.ports;
-    const views = backends.map((backend) => ({
-      backend,
-      price: catalogue.price(backend.id, nowMs),
-      workersAlive: fleet.workersAlive(backend.id),
-      workersWithRoom: fleet.workersWithRoom(backend.id),
-      breakerClosed: fleet.allows(backend.id),
-    }));
-    return rankCandidates(views, this.requirements, this.estimate, this.maxCostNanos);
+    const views = viewsOf(backends, catalogue, fleet, nowMs);
+    return rankCandidates(views, this.requirements, (backend) => estimate.of(backend), this.maxCostNanos, nowMs);
   }
 
   private windowsOf(candidate: Ranked, nowMs: number): BudgetWindow[] {
@@ -225,6 +215,7 @@ class Dispatch {
     attemptId: string,
     number: number,
     reservedAtMs: number,
+    expected: Omit<AttemptExpectation, 'maxTokens' | 'choices'>,
     reason: string,
   ): Promise<Step> {
     const { request, ports } = this;
@@ -243,14 +234,18 @@ class Dispatch {
         bound: { cashNanos: grant.cashNanos.toString(), fullNanos: grant.fullNanos.toString() },
         windows: windows.map(({ budget, window }) => ({ budget: budget.id, window: window.id, basis: budget.basis })),
         priceVersion: chosen.price.id,
+        ...(chosen.otherPrices.length > 0 ? { otherPriceVersions: chosen.otherPrices.map((p) => p.id) } : {}),
         reservedAt: new Date(reservedAtMs).toISOString(),
         deadlineAt: new Date(request.deadlineMs).toISOString(),
+        expected: { ...expected, maxTokens: grant.maxTokens, choices: this.requirements.choices },
       },
       body: { ...body, max_tokens: grant.maxTokens },
       stream: request.body.stream ?? false,
       includeUsage: request.body.stream_options?.include_usage ?? false,
       replyTo: request.replyTo,
       price: chosen.price,
+      ...(chosen.otherPrices.length > 0 ? { otherPrices: [...chosen.otherPrices] } : {}),
+      inputTokensExpected: expected.inputTokens,
       budgetsLeft: grant.left.map((l) => ({
         budget: l.budget,
         window: l.window,
@@ -367,7 +362,7 @@ class Dispatch {
     refusal: Refusal | undefined,
     reason = refusal?.message ?? '',
   ): void {
-    const { request, ports, estimate, requirements } = this;
+    const { request, ports, requirements } = this;
     ports.decisions.record(
       decisionRecord({
         request,
@@ -379,7 +374,6 @@ class Dispatch {
         chosen,
         refusal,
         reason,
-        estimate,
         maxTokens: requirements.maxTokens,
         decidedAtMs: ports.clock.nowMs(),
         epoch: ports.admission.epochId() ?? 0,

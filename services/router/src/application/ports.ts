@@ -1,6 +1,9 @@
 import type {
+  AttemptExpectation,
+  Attribution,
   BackendConfig,
   BudgetDefinition,
+  ChatRequest,
   PriceVersion,
   Refusal,
   RouterReply,
@@ -9,6 +12,7 @@ import type {
   WorkRequest,
 } from '@meritorder/contracts';
 import type { ReserveCommand, ReserveReply } from '@meritorder/counters';
+import type { BackendEstimate } from '@meritorder/routing-core';
 import type { Context } from '@opentelemetry/api';
 
 /** Holds on budgets. Every verb may answer that the epoch is over; nothing is admitted then. */
@@ -28,7 +32,22 @@ export interface Catalogue {
   route(id: string): { id: string; backends: BackendConfig[] } | undefined;
   routeIds(): string[];
   price(backend: string, atMs: number): PriceVersion | undefined;
+  /** Prices in force of the other models that may answer in its place. */
+  otherPrices(backend: string, atMs: number): PriceVersion[];
   budgetsFor(attributes: Record<string, string>): readonly BudgetDefinition[];
+}
+
+/** What a request will need, from its text and from what was learned. Memory only, and bounded in time for any text. */
+export interface Estimator {
+  estimate(request: { body: ChatRequest; attribution: Attribution; route: string }): RequestEstimate;
+}
+
+export interface RequestEstimate {
+  of(backend: BackendConfig): BackendEstimate;
+  /** The same for the record, so that whoever hears of the usage can learn from it. */
+  expectation(backend: BackendConfig, maxTokens: number): Omit<AttemptExpectation, 'route' | 'maxTokens' | 'choices'>;
+  /** The backend was sent the request: its prompt cache may know the conversation from now on. */
+  sentTo(backend: BackendConfig, nowMs: number): void;
 }
 
 /** Live workers and the health of backends. */

@@ -1,7 +1,8 @@
-import type { BudgetDefinition, Refusal } from '@meritorder/contracts';
+import type { BudgetDefinition, OrgConfig, Refusal } from '@meritorder/contracts';
 import type { BindingBudget } from '@meritorder/counters';
 import { nanosToUsd } from '@meritorder/kernel';
 import type { Excluded } from '@meritorder/routing-core';
+import type { Catalogue } from './ports.js';
 
 export interface BoundCandidate {
   backend: string;
@@ -54,6 +55,12 @@ export function budgetRefusal(candidates: readonly BoundCandidate[], nowMs: numb
     ...(by.windowEndMs === null ? {} : { retryAfterSeconds: Math.max(1, Math.ceil((by.windowEndMs - nowMs) / 1_000)) }),
     details,
   };
+}
+
+/** The refusal when a name is neither a route nor a backend that the org may use. */
+export function routeUnknown(catalogue: Pick<Catalogue, 'routeIds'>, org: OrgConfig, name: string): Refusal {
+  const known = (org.routes ?? catalogue.routeIds()).slice(0, 20).join(', ');
+  return { code: 'route_unknown', message: `There is no route "${name}"; there are: ${known}.`, param: 'model' };
 }
 
 /** The refusal when no candidate passed the filters. A backend that could serve later outweighs one that never can. */

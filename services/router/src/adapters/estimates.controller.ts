@@ -1,0 +1,48 @@
+import { Controller, Inject, Logger } from '@nestjs/common';
+import { Ctx, MessagePattern, Payload } from '@nestjs/microservices';
+import { EstimateRequest, isOrgReply, type Refusal } from '@meritorder/contracts';
+import { decodeJson } from '@meritorder/messaging';
+import { NatsContext } from '@meritorder/service-kit';
+import { compareRequest } from '../application/compare-request.js';
+import { ROUTER, type RouterRuntime } from '../router.runtime.js';
+import { incomingOf } from './requests.controller.js';
+
+/** `inference.estimate`: what a request would cost, at each backend. */
+@Controller()
+export class EstimatesController {
+  private readonly log = new Logger(EstimatesController.name);
+
+  constructor(@Inject(ROUTER) private readonly router: RouterRuntime) {}
+
+  @MessagePattern('inference.estimate.v1.*')
+  estimate(@Payload() data: Uint8Array, @Ctx() { message }: NatsContext): void {
+    const org = message.subject.split('.')[3]!;
+    // As for requests: only the org's own inbox is ever answered.
+    if (!isOrgReply(org, message.reply)) return;
+    const refuse = ({ code, message: text }: Refusal): void =>
+      void message.respond(JSON.stringify({ error: { code, message: text } }));
+    const { bodyBytes } = this.router.config.limits;
+    if (data.length > bodyBytes) {
+      return refuse({
+        code: 'body_too_large',
+        message: `The body has ${data.length} bytes; the limit is ${bodyBytes}.`,
+      });
+    }
+    let request: EstimateRequest;
+    try {
+      request = decodeJson(EstimateRequest, data);
+    } catch (error) {
+      return refuse({ code: 'body_invalid', message: (error as Error).message.slice(0, 500) });
+    }
+    try {
+      const caller = this.router.resolve(org, incomingOf(message).header('key') || undefined, request.body.metadata);
+      if ('code' in caller) return refuse(caller);
+      const reply = compareRequest(this.router.ports, { ...request, ...caller }, this.router.ports.clock.nowMs());
+      if ('code' in reply) return refuse(reply);
+      message.respond(JSON.stringify(reply));
+    } catch (error) {
+      this.log.error(`an estimate of ${org}: ${(error as Error).stack}`);
+      refuse({ code: 'internal', message: 'Something broke while estimating.' });
+    }
+  }
+}

@@ -1,0 +1,67 @@
+import type {
+  Attribution,
+  BackendConfig,
+  EstimateReply,
+  EstimateRequest,
+  OrgConfig,
+  Refusal,
+} from '@meritorder/contracts';
+import { compareBackends, type RequestForecast } from '@meritorder/estimate-core';
+import { rankCandidates, requirementsOf } from '@meritorder/routing-core';
+import type { Catalogue, Estimator, Fleet } from './ports.js';
+import { routeUnknown } from './refusals.js';
+import { viewsOf } from './views-of.js';
+
+export interface ComparePorts {
+  catalogue: Catalogue;
+  fleet: Fleet;
+  estimator: { estimate(request: Parameters<Estimator['estimate']>[0]): RequestForecast };
+}
+
+export interface CompareRequest extends EstimateRequest {
+  attribution: Attribution;
+  org: OrgConfig;
+}
+
+/**
+ * What a request would cost at each backend of its route, or at those that are named: by the code that scores, reserves and
+ * settles. Nothing is reserved and nothing is sent.
+ */
+export function compareRequest(
+  { catalogue, fleet, estimator }: ComparePorts,
+  { body, backends, attribution, org }: CompareRequest,
+  atMs: number,
+): Extract<EstimateReply, { rows: unknown }> | Refusal {
+  const route = catalogue.route(body.model);
+  if (!route || (org.routes && !org.routes.includes(route.id))) return routeUnknown(catalogue, org, body.model);
+  const unknown = backends?.find((id) => !catalogue.backend(id) || (org.routes && !org.routes.includes(id)));
+  if (unknown !== undefined) return { ...routeUnknown(catalogue, org, unknown), param: 'backends' };
+  const compared: BackendConfig[] = backends?.map((id) => catalogue.backend(id)!) ?? route.backends;
+  const requirements = requirementsOf(body);
+  const forecast = estimator.estimate({ body, attribution, route: route.id });
+  const views = viewsOf(compared, catalogue, fleet, atMs);
+  // The router's own filters say who is able, so that an estimate never promises what a request would not get.
+  const { excluded } = rankCandidates(views, requirements, (backend) => forecast.of(backend), undefined, atMs);
+  const unable = new Map(excluded.filter((e) => e.code !== 'unpriced').map((e) => [e.backend.id, e.why]));
+  return {
+    route: route.id,
+    estimatedAt: new Date(atMs).toISOString(),
+    rows: compareBackends(
+      forecast,
+      views.map(({ backend, price, otherPrices }) => ({
+        backend,
+        price,
+        otherPrices,
+        unitBounds: backend.unitBounds,
+        unable: unable.get(backend.id),
+      })),
+      {
+        choices: requirements.choices,
+        standardTierOnly: requirements.standardTierOnly,
+        inputModalities: requirements.inputModalities,
+        outputModalities: requirements.outputModalities,
+        atMs,
+      },
+    ),
+  };
+}
