@@ -12,17 +12,46 @@ const RULES = [
   { of: /^libs\/contracts$/, may: ['kernel'] },
   { of: /^libs\/pricing-core$/, may: ['kernel', 'contracts'] },
   { of: /^libs\/[a-z]+-core$/, may: ['kernel', 'contracts', 'pricing-core'] },
+  { of: /^libs\/tokenizers$/, may: [] },
+  { of: /^libs\/price-catalogue$/, may: ['kernel', 'contracts', 'pricing-core'] },
   { of: /^libs\/telemetry$/, may: [] },
   { of: /^libs\/testing$/, may: [] },
   { of: /^libs\/counters$/, may: ['kernel', 'contracts'] },
   { of: /^libs\/messaging$/, may: ['kernel', 'contracts'] },
-  { of: /^libs\/ledger-store$/, may: ['kernel', 'contracts', 'ledger-core'] },
+  { of: /^libs\/ledger-store$/, may: ['kernel', 'contracts', 'ledger-core', 'pricing-core'] },
   { of: /^libs\/service-kit$/, may: ['kernel', 'contracts', 'messaging', 'telemetry'] },
-  { of: /^libs\/worker-kit$/, may: ['kernel', 'contracts', 'messaging', 'telemetry', 'service-kit', 'pricing-core'] },
-  { of: /^services\/(provider|local)-worker$/, may: ['service-kit', 'worker-kit'] },
+  {
+    of: /^libs\/worker-kit$/,
+    may: [
+      'kernel',
+      'contracts',
+      'messaging',
+      'telemetry',
+      'service-kit',
+      'pricing-core',
+      'usage-core',
+      'estimate-core',
+    ],
+  },
+  { of: /^services\/provider-worker$/, may: ['service-kit', 'worker-kit'] },
+  { of: /^services\/local-worker$/, may: ['kernel', 'contracts', 'messaging', 'service-kit', 'worker-kit'] },
   {
     of: /^services\/router$/,
-    may: ['kernel', 'contracts', 'messaging', 'telemetry', 'service-kit', 'counters', '*-core'],
+    may: ['kernel', 'contracts', 'messaging', 'telemetry', 'service-kit', 'counters', 'tokenizers', '*-core'],
+  },
+  {
+    of: /^services\/metering$/,
+    may: [
+      'kernel',
+      'contracts',
+      'messaging',
+      'telemetry',
+      'service-kit',
+      'counters',
+      'ledger-store',
+      'price-catalogue',
+      '*-core',
+    ],
   },
   {
     of: /^services\//,
@@ -35,7 +64,7 @@ const RULES = [
   },
 ];
 /** Tests may also use these. */
-const TESTS_MAY = ['testing', 'budget-core', 'kernel', 'provider-simulator'];
+const TESTS_MAY = ['testing', 'tokenizers', 'budget-core', 'kernel', 'provider-simulator', 'usage-core'];
 /** A core is pure: no I/O, no clock, no random, no process, no Nest. */
 const CORE_FORBIDDEN_IMPORT = /^(node:|@nestjs\/|@nats-io\/|typeorm$|pg$|ioredis$|undici$)/;
 const CORE_FORBIDDEN_TEXT = /\b(Date\.now\(|new Date\(\)|Math\.random\(|process\.|setTimeout\(|fetch\()/;

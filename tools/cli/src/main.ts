@@ -1,38 +1,17 @@
 import { Command } from 'commander';
-import { loadConfig } from '@meritorder/contracts';
+import { loadConfig, orgInboxPrefix } from '@meritorder/contracts';
 import { connectDatabase, migrate, trialBalance, unsettledAttempts } from '@meritorder/ledger-store';
 import { connectBus, ensureTopology, secretFromEnvironment, SERVICE_INBOX } from '@meritorder/messaging';
-import { estimateRequestCost, costOfTokens } from '@meritorder/pricing-core';
 import { nanosToUsd } from '@meritorder/kernel';
+import type { NatsConnection } from '@nats-io/transport-node';
+import { estimateCommand } from './estimate.js';
+import { hardwareCommand } from './hardware.js';
 import { importInvoice, readInvoice } from './invoice.js';
 import { writeNatsConfig } from './nats-config.js';
-import { readRates } from './rates.js';
+import { pricesCommand } from './prices.js';
 
 const DEFAULT_DATABASE = 'postgres://meritorder@127.0.0.1:5432/meritorder';
 const program = new Command('meritorder').description('Economic dispatch for LLM inference.').showHelpAfterError();
-
-program
-  .command('estimate')
-  .description('what a request would cost, from a table of rates per 1K tokens')
-  .requiredOption('--model <name>', 'model of the table')
-  .requiredOption(
-    '--rates <file>',
-    'JSON: model to {provider, inputUsdPer1k, outputUsdPer1k}; "default" serves the rest',
-  )
-  .option('--text <text>', 'the input; or --input-tokens')
-  .option('--input-tokens <n>', 'tokens of the input, counted elsewhere')
-  .requiredOption('--max-output <n>', 'most output tokens; with --input-tokens the output tokens')
-  .action((options: { model: string; rates: string; text?: string; inputTokens?: string; maxOutput: string }) => {
-    const { model, text, inputTokens, maxOutput } = options;
-    if ((text === undefined) === (inputTokens === undefined))
-      throw new Error('estimate needs either --text or --input-tokens');
-    const rates = readRates(options.rates);
-    const estimate =
-      text === undefined
-        ? costOfTokens(model, Number(inputTokens), Number(maxOutput), rates)
-        : estimateRequestCost(model, text, Number(maxOutput), rates);
-    console.log(JSON.stringify(estimate, null, 2));
-  });
 
 program
   .command('migrate')
@@ -90,9 +69,8 @@ program
   .requiredOption('--provider <id>', 'whose invoice it is')
   .requiredOption('--invoice <file-or-url>', 'JSON with from, to and lines')
   .action(async (o: { provider: string; invoice: string }) => {
-    const bus = await operatorBus();
-    const report = await importInvoice(bus.nats, o.provider, await readInvoice(o.invoice));
-    await bus.close();
+    const invoice = await readInvoice(o.invoice);
+    const report = await withOperator((nats) => importInvoice(nats, o.provider, invoice));
     console.log(JSON.stringify(report, null, 2));
     if (report.differences.length > 0 || report.unmatchedLines.length > 0) process.exitCode = 2;
   });
@@ -112,6 +90,10 @@ program
     await database.destroy();
   });
 
+estimateCommand(program, (org, run) => withBus(orgInboxPrefix(org), run));
+pricesCommand(program, withOperator);
+hardwareCommand(program, withOperator);
+
 /** Tries again every half second until it works or the time is up. */
 async function patiently<T>(seconds: number, run: () => Promise<T>): Promise<T> {
   const deadline = Date.now() + seconds * 1_000;
@@ -125,14 +107,28 @@ async function patiently<T>(seconds: number, run: () => Promise<T>): Promise<T> 
   }
 }
 
-async function operatorBus() {
+async function operatorBus(inboxPrefix: string = SERVICE_INBOX.operator) {
   return connectBus({
     url: process.env['NATS_URL'] ?? 'nats://127.0.0.1:4222',
     user: process.env['NATS_USER'] ?? 'operator',
     password: secretFromEnvironment('NATS_PASSWORD'),
     name: 'cli',
-    inboxPrefix: SERVICE_INBOX.operator,
+    inboxPrefix,
   });
+}
+
+/** Runs something as the NATS user operator. */
+function withOperator<T>(run: (nats: NatsConnection) => Promise<T>): Promise<T> {
+  return withBus(SERVICE_INBOX.operator, run);
+}
+
+async function withBus<T>(inboxPrefix: string, run: (nats: NatsConnection) => Promise<T>): Promise<T> {
+  const bus = await operatorBus(inboxPrefix);
+  try {
+    return await run(bus.nats);
+  } finally {
+    await bus.close();
+  }
 }
 
 try {

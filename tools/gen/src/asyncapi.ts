@@ -23,7 +23,10 @@ const CLOUD_EVENT_HEADERS: Json = {
 };
 
 const EVENT_CHANNELS: Record<
-  Exclude<EventType, 'usage.attempt-opened.v1' | 'usage.attempt-closed.v1' | 'job.accepted.v1'>,
+  Exclude<
+    EventType,
+    'usage.attempt-opened.v1' | 'usage.attempt-closed.v1' | 'job.accepted.v1' | 'hardware.measured.v1'
+  >,
   { address: string; parameters?: Json; what: string }
 > = {
   'budget.threshold-crossed.v1': {
@@ -47,6 +50,10 @@ const EVENT_CHANNELS: Record<
     what: 'The end of a durable job.',
   },
   'price.version-published.v1': { address: 'price.version-published.v1', what: 'A backend has new prices.' },
+  'price.version-held.v1': {
+    address: 'price.version-held.v1',
+    what: 'A price waits for a person, with the reasons; the version in force stays.',
+  },
 };
 
 const DELIVERED: EventType[] = [
@@ -179,6 +186,18 @@ export function asyncApi(version: string): Json {
     },
     { stream: 'JOBS', seq: 7, request_id: '01932f9c-7d5e-7000-8000-0000000000b1' },
   );
+  messages['estimateRequest'] = message(
+    'inference.estimate-request.v1',
+    'A request as it would be sent: nothing is reserved and nothing goes to a backend.',
+    schemas['estimate-request.v1']!,
+    EXAMPLES.estimate.request,
+  );
+  messages['estimateReply'] = message(
+    'inference.estimate-reply.v1',
+    'What the request would cost at each backend, by the code that scores, reserves and settles; or `error`.',
+    schemas['estimate-reply.v1']!,
+    EXAMPLES.estimate.reply,
+  );
   messages['acknowledgement'] = message('acknowledgement', 'Any payload, also none.', { type: 'string' }, '');
 
   const reply = (...names: string[]): Json => ({
@@ -194,6 +213,11 @@ export function asyncApi(version: string): Json {
     Object.fromEntries(names.map((n) => [n, { $ref: `#/components/messages/${n}` }]));
   Object.assign(channels, {
     inferenceRequest: { address: 'inference.request.v1.{org}', parameters: ORG, messages: refs('inferenceRequest') },
+    inferenceEstimate: {
+      address: 'inference.estimate.v1.{org}',
+      parameters: ORG,
+      messages: refs('estimateRequest'),
+    },
     inferenceJob: {
       address: 'inference.job.v1.{org}',
       parameters: ORG,
@@ -209,7 +233,7 @@ export function asyncApi(version: string): Json {
     replyInbox: {
       address: null,
       description: 'The inbox of the caller.',
-      messages: refs('inferenceAnswer', 'inferenceChunk', 'inferenceError', 'jobAccepted'),
+      messages: refs('inferenceAnswer', 'inferenceChunk', 'inferenceError', 'jobAccepted', 'estimateReply'),
     },
     deliver: {
       address: 'deliver.v1.{org}.{subscriber}',
@@ -233,6 +257,11 @@ export function asyncApi(version: string): Json {
       action: 'receive',
       channel: { $ref: '#/channels/inferenceRequest' },
       reply: reply('inferenceAnswer', 'inferenceChunk', 'inferenceError'),
+    },
+    answerEstimate: {
+      action: 'receive',
+      channel: { $ref: '#/channels/inferenceEstimate' },
+      reply: reply('estimateReply'),
     },
     acceptJob: {
       action: 'receive',

@@ -1,5 +1,7 @@
 import {
   ChatRequest,
+  EstimateReply,
+  EstimateRequest,
   EVENTS,
   MeritorderConfig,
   Receipt,
@@ -24,6 +26,8 @@ export const schemas: Record<string, Json> = {
   ...Object.fromEntries(Object.entries(EVENTS).map(([type, schema]) => [type, schemaOf(schema)])),
   'inference-request.v1': schemaOf(ChatRequest),
   'receipt.v1': schemaOf(Receipt),
+  'estimate-request.v1': schemaOf(EstimateRequest),
+  'estimate-reply.v1': schemaOf(EstimateReply),
   'reconcile-request.v1': schemaOf(ReconcileRequest),
   'reconcile-report.v1': schemaOf(ReconcileReport),
   'meritorder.yaml': schemaOf(MeritorderConfig),

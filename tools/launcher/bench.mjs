@@ -1,3 +1,4 @@
+// A benchmark by name, with what it needs built; the rest of the command line is its own.
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { node, root, setUp } from './set-up.mjs';
@@ -7,7 +8,6 @@ const log = console.log;
 console.log = console.error;
 setUp();
 console.log = log;
-const result = spawnSync(node, [join(root, 'tools/bench/dist/replay/main.js'), ...process.argv.slice(2)], {
-  stdio: 'inherit',
-});
+const [name, ...options] = process.argv.slice(2);
+const result = spawnSync(node, [join(root, `tools/bench/dist/${name}/main.js`), ...options], { stdio: 'inherit' });
 process.exit(result.status ?? 1);
