@@ -1,7 +1,7 @@
 import { Redis } from 'ioredis';
 import type { Basis } from '@meritorder/contracts';
 import { invariant, MAX_COUNTER_NANOS, type Nanos } from '@meritorder/kernel';
-import { keys, parseWindowKey } from './keys.js';
+import { epochOfKey, keys, parseWindowKey } from './keys.js';
 import { SCRIPTS, type Script } from './scripts.js';
 
 export interface CandidateWindow {
@@ -93,11 +93,13 @@ const TRIES = 5;
 /**
  * The Redis counters of budgets. Every verb is idempotent by attempt id, so a call that timed out is repeated with the same
  * arguments. After each (re)connect nothing is let through before the server's run id was compared with the epoch's: a
- * replica that was promoted in between still holds a valid epoch key.
+ * replica that was promoted in between still holds a valid epoch key. Nor is anything let through in an epoch older than the
+ * newest ever heard of: a primary that comes back after such a failover holds a valid key with its own run id.
  */
 export class Counters {
   private verified = false;
   private epoch: EpochState | undefined;
+  private newestEpochId = 0;
   private readonly poll: NodeJS.Timeout;
 
   private constructor(
@@ -152,7 +154,18 @@ export class Counters {
     return this.verified && this.epoch?.state === 'open' ? this.epoch.id : undefined;
   }
 
-  /** Reads the epoch and the server's run id. The pair decides whether anything is let through. */
+  /** Nothing is let through any more in an epoch before this one. */
+  requireEpoch(id: number): void {
+    this.newestEpochId = Math.max(this.newestEpochId, id);
+    if (this.epoch && this.epoch.id < this.newestEpochId) this.verified = false;
+  }
+
+  /** The newest epoch heard of since the start, on any server; 0 for none. */
+  newestEpoch(): number {
+    return this.newestEpochId;
+  }
+
+  /** Reads the epoch and the server's run id. They decide whether anything is let through. */
   async refreshEpoch(): Promise<{ epoch: EpochState | undefined; runId: string }> {
     const [info, fields] = await Promise.all([this.redis.info('server'), this.redis.hgetall(keys.epoch)]);
     const runId = /run_id:(\w+)/.exec(info)?.[1] ?? '';
@@ -165,7 +178,8 @@ export class Counters {
         }
       : undefined;
     this.epoch = epoch;
-    this.verified = epoch !== undefined && epoch.runId === runId;
+    this.newestEpochId = Math.max(this.newestEpochId, epoch?.id ?? 0);
+    this.verified = epoch !== undefined && epoch.runId === runId && epoch.id === this.newestEpochId;
     return { epoch, runId };
   }
 
@@ -316,9 +330,9 @@ export class Counters {
     return reply as 'ok' | 'superseded' | 'incomplete';
   }
 
-  /** Removes the keys of every epoch but this one. */
+  /** Removes the keys of every epoch before this one; a newer one may have been opened meanwhile. */
   async dropOldEpochs(currentId: number): Promise<void> {
-    await this.dropKeys(keys.all, (key) => !key.startsWith(`{mo}:e${currentId}:`));
+    await this.dropKeys(keys.all, (key) => epochOfKey(key) < currentId);
   }
 
   /** All windows of the open epoch, for reconciliation and proofs. */

@@ -16,3 +16,8 @@ export function parseWindowKey(key: string): { budget: string; window: string } 
   const [, , , budget, window] = key.split(':');
   return { budget: budget!, window: window! };
 }
+
+/** Of a key that `keys.all` matches. */
+export function epochOfKey(key: string): number {
+  return Number(key.split(':')[1]!.slice(1));
+}

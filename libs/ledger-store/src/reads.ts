@@ -92,13 +92,19 @@ export async function rebuildSnapshot(
   });
 }
 
-/** The number of the next epoch; numbers never repeat. */
-export async function nextEpoch(source: DataSource, reason: string): Promise<number> {
+/** The number of the next epoch, above all before it and above `above`; numbers never repeat. */
+export async function nextEpoch(source: DataSource, reason: string, above = 0): Promise<number> {
   const [row]: { id: number }[] = await source.query(
-    `insert into epoch (id, reason) select coalesce(max(id), 0) + 1, $1 from epoch returning id`,
-    [reason],
+    `insert into epoch (id, reason) select greatest(coalesce(max(id), 0), $2) + 1, $1 from epoch returning id`,
+    [reason, above],
   );
   return row!.id;
+}
+
+/** The newest epoch that was begun; 0 before the first. */
+export async function latestEpoch(source: DataSource): Promise<number> {
+  const [row]: { id: number | null }[] = await source.query(`select max(id) as id from epoch`);
+  return row!.id ?? 0;
 }
 
 /** Opened attempts whose deadline and grace are over: nobody will close them in time. */

@@ -1,7 +1,14 @@
 import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import { DURABLES, STREAMS } from '@meritorder/contracts';
 import { newId } from '@meritorder/kernel';
-import { acquireLease, bookExpired, nextEpoch, rebuildSnapshot, releaseLease } from '@meritorder/ledger-store';
+import {
+  acquireLease,
+  bookExpired,
+  latestEpoch,
+  nextEpoch,
+  rebuildSnapshot,
+  releaseLease,
+} from '@meritorder/ledger-store';
 import { meter } from '@meritorder/telemetry';
 import { rebuildCounters } from '../application/rebuild-counters.js';
 import { BUDGET_POLICY, type BudgetPolicyRuntime } from '../budget-policy.runtime.js';
@@ -49,8 +56,9 @@ export class EpochKeeper implements OnApplicationBootstrap, OnApplicationShutdow
   private async tick(): Promise<void> {
     const { counters, database } = this.policy;
     if (!(await acquireLease(database, 'epoch', this.holder, LEASE_MS))) return;
+    const newest = await latestEpoch(database);
     const { epoch, runId } = await counters.refreshEpoch();
-    if (epoch?.state === 'open' && epoch.runId === runId) {
+    if (epoch?.state === 'open' && epoch.runId === runId && epoch.id === newest) {
       const ended = await counters.expireDue();
       if (ended.length === 0) return;
       // They can never be opened any more, so the books must not take them for attempts in flight.
@@ -63,7 +71,9 @@ export class EpochKeeper implements OnApplicationBootstrap, OnApplicationShutdow
       ? 'the counters are empty'
       : epoch.runId !== runId
         ? 'another Redis answers'
-        : `the epoch is ${epoch.state}`;
+        : epoch.id !== newest
+          ? `Redis is in epoch ${epoch.id}, the books are in ${newest}`
+          : `the epoch is ${epoch.state}`;
     await this.rebuild(reason);
   }
 
@@ -83,7 +93,7 @@ export class EpochKeeper implements OnApplicationBootstrap, OnApplicationShutdow
             ? info.delivered.stream_seq
             : info.ack_floor.stream_seq;
         },
-        nextEpoch: (why) => nextEpoch(database, why),
+        nextEpoch: (why) => nextEpoch(database, why, counters.newestEpoch()),
         beginEpoch: (id) => counters.beginEpoch(id),
         snapshot: () => rebuildSnapshot(database),
         loadWindows: (id, windows) => counters.loadWindows(id, windows),
