@@ -77,6 +77,11 @@ export const BUCKETS = {
     writer: 'router',
   },
   budgets: { name: 'BUDGETS', purpose: 'Budget definition in force by id.', writer: 'budget-policy' },
+  epoch: {
+    name: 'EPOCH',
+    purpose: 'The newest epoch of the counters, under `newest`: no older one admits anything, whatever Redis says.',
+    writer: 'budget-policy',
+  },
 } as const satisfies Record<string, BucketDeclaration>;
 
 /** Durable consumers of the services. */

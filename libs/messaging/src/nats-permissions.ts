@@ -121,6 +121,7 @@ function router(config: Pick<MeritorderConfig, 'orgs' | 'backends'>): NatsUser {
       ...watching(BUCKETS.budgets.name),
       `$KV.${BUCKETS.estimates.name}.>`,
       ...watching(BUCKETS.estimates.name),
+      ...watching(BUCKETS.epoch.name),
     ],
     subscribe: [
       `${SERVICE_INBOX.router}.>`,
@@ -176,6 +177,7 @@ function metering(): NatsUser {
       `${SERVICE_INBOX.operator}.>`,
       `$KV.${BUCKETS.prices.name}.>`,
       ...watching(BUCKETS.prices.name),
+      ...watching(BUCKETS.epoch.name),
       ...consuming(STREAMS.usage.name, DURABLES.metering),
       ...consuming(STREAMS.hardware.name, DURABLES.metering),
     ],
@@ -192,6 +194,8 @@ function budgetPolicy(config: Pick<MeritorderConfig, 'orgs'>): NatsUser {
       'deliver.v1.*.*',
       `$KV.${BUCKETS.budgets.name}.>`,
       ...watching(BUCKETS.budgets.name),
+      `$KV.${BUCKETS.epoch.name}.>`,
+      ...watching(BUCKETS.epoch.name),
       ...consuming(STREAMS.events.name, DURABLES.budgetPolicy),
       ...config.orgs.flatMap((org) =>
         org.subscribers.flatMap((s) => consuming(STREAMS.events.name, subscriberDurable(org.id, s.name))),

@@ -1,6 +1,7 @@
 import { Logger, type DynamicModule } from '@nestjs/common';
 import { Counters } from '@meritorder/counters';
 import { connectDatabase, registerHosts } from '@meritorder/ledger-store';
+import { followEpoch } from '@meritorder/messaging';
 import type { ServiceContext } from '@meritorder/service-kit';
 import { HardwareEnergyConsumer } from './adapters/hardware-energy.consumer.js';
 import { HardwareWork } from './adapters/hardware-work.js';
@@ -22,6 +23,8 @@ export async function meteringModule({ config, bus, env }: ServiceContext): Prom
   const counters = await Counters.connect(env['REDIS_URL'] ?? 'redis://127.0.0.1:6379', {
     onError: (error) => log.warn(`Redis: ${error.message}`),
   });
+  const following = new AbortController();
+  await followEpoch(bus, (id) => counters.requireEpoch(id), following.signal);
   const prices = new PostgresPriceBook(database, config, new Logger('Prices'));
   await prices.start();
   // Before anything is booked: what is booked of an unknown host is in none of its hours.
@@ -34,6 +37,7 @@ export async function meteringModule({ config, bus, env }: ServiceContext): Prom
   return {
     module: class MeteringModule {
       async onApplicationShutdown(): Promise<void> {
+        following.abort();
         await counters.close();
         await database.destroy();
       }

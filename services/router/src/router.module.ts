@@ -1,7 +1,7 @@
 import type { DynamicModule } from '@nestjs/common';
 import { Counters } from '@meritorder/counters';
 import { systemClock } from '@meritorder/kernel';
-import { secretFromEnvironment } from '@meritorder/messaging';
+import { followEpoch, secretFromEnvironment } from '@meritorder/messaging';
 import type { ServiceContext } from '@meritorder/service-kit';
 import { meter } from '@meritorder/telemetry';
 import { RedisAdmission } from './adapters/admission.redis.js';
@@ -27,6 +27,8 @@ export async function routerModule({ config, bus, env, readiness }: ServiceConte
   const counters = await Counters.connect(env['REDIS_URL'] ?? 'redis://127.0.0.1:6379', {
     onError: (e) => warn(`Redis: ${e.message}`),
   });
+  const following = new AbortController();
+  await followEpoch(bus, (id) => counters.requireEpoch(id), following.signal);
   const catalogue = new NatsCatalogue(config, bus, warn);
   await catalogue.start();
   const estimator = new LearningEstimator(config, bus, systemClock, warn);
@@ -70,6 +72,7 @@ export async function routerModule({ config, bus, env, readiness }: ServiceConte
         workers.close();
         catalogue.close();
         await estimator.close();
+        following.abort();
         await counters.close();
       }
     },

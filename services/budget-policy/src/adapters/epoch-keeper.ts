@@ -1,6 +1,7 @@
 import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import { DURABLES, STREAMS } from '@meritorder/contracts';
 import { newId } from '@meritorder/kernel';
+import { announceEpoch } from '@meritorder/messaging';
 import {
   acquireLease,
   bookExpired,
@@ -94,6 +95,7 @@ export class EpochKeeper implements OnApplicationBootstrap, OnApplicationShutdow
             : info.ack_floor.stream_seq;
         },
         nextEpoch: (why) => nextEpoch(database, why, counters.newestEpoch()),
+        announceEpoch: (id) => announceEpoch(bus, id),
         beginEpoch: (id) => counters.beginEpoch(id),
         snapshot: () => rebuildSnapshot(database),
         loadWindows: (id, windows) => counters.loadWindows(id, windows),

@@ -76,6 +76,7 @@ describe('a rebuild', () => {
       lastUsageSequence: async () => (log.push('watermark'), 42),
       meteringFloor: async () => floor,
       nextEpoch: async () => 7,
+      announceEpoch: async (id) => void log.push(`announce ${id}`),
       beginEpoch: async (id) => void log.push(`begin ${id}`),
       snapshot: async () => (log.push(`snapshot at ${floor}`), snapshot),
       loadWindows: async (_id, windows) => void log.push(`${windows.length} windows`),
@@ -88,11 +89,12 @@ describe('a rebuild', () => {
     return { ports, log };
   }
 
-  it('closes first, waits until metering has committed up to the watermark, and opens last', async () => {
+  it('closes first, tells everybody, waits until metering has committed up to the watermark, and opens last', async () => {
     const { ports, log } = world();
     expect(await rebuildCounters(ports, 'test')).toEqual({ epochId: 7, windows: 3, holds: 2 });
     expect(log).toEqual([
       'close',
+      'announce 7',
       'watermark',
       'wait',
       'wait',
@@ -117,6 +119,6 @@ describe('a rebuild', () => {
   it('never takes a snapshot when its lease is lost while it waits', async () => {
     const { ports, log } = world({ pause: () => Promise.reject(new Error('the lease was lost')) });
     await expect(rebuildCounters(ports, 'test')).rejects.toThrow(/lease/);
-    expect(log).toEqual(['close', 'watermark']);
+    expect(log).toEqual(['close', 'announce 7', 'watermark']);
   });
 });

@@ -21,6 +21,8 @@ export interface RebuildPorts {
   /** Up to where metering has committed everything. */
   meteringFloor(): Promise<number>;
   nextEpoch(reason: string): Promise<number>;
+  /** Tells everybody that no older epoch may admit anything, on whatever server. */
+  announceEpoch(id: number): Promise<void>;
   beginEpoch(id: number): Promise<void>;
   snapshot(): Promise<Snapshot>;
   loadWindows(epochId: number, windows: WindowCounters[]): Promise<void>;
@@ -35,7 +37,8 @@ const CHUNK = 1_000;
 /**
  * Rebuilds the counters from the truth and opens a new epoch.
  *
- * Once the old epoch is closed no hold can be opened, so every attempt that can have reached a backend was published before:
+ * Everybody is told of the new epoch before the watermark is noted, so that a server that is not ours any more, but still holds
+ * the old epoch, is left alone by those who still reach it. Once the old epoch is closed no hold can be opened, so every attempt that can have reached a backend was published before:
  * it lies below the last sequence number noted now. When metering has committed up to there, the books know them all.
  */
 export async function rebuildCounters(
@@ -43,9 +46,10 @@ export async function rebuildCounters(
   reason: string,
 ): Promise<{ epochId: number; windows: number; holds: number } | undefined> {
   await ports.closeEpoch();
+  const epochId = await ports.nextEpoch(reason);
+  await ports.announceEpoch(epochId);
   const watermark = await ports.lastUsageSequence();
   while ((await ports.meteringFloor()) < watermark) await ports.pause();
-  const epochId = await ports.nextEpoch(reason);
   await ports.beginEpoch(epochId);
   const snapshot = await ports.snapshot();
   const { windows, holds } = countersOf(snapshot);
