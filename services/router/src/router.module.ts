@@ -1,7 +1,8 @@
+import type { Subscription } from '@nats-io/transport-node';
 import type { DynamicModule } from '@nestjs/common';
 import { Counters } from '@meritorder/counters';
 import { systemClock } from '@meritorder/kernel';
-import { followEpoch, secretFromEnvironment } from '@meritorder/messaging';
+import { followEpoch, secretFromEnvironment, type Bus } from '@meritorder/messaging';
 import type { ServiceContext } from '@meritorder/service-kit';
 import { meter } from '@meritorder/telemetry';
 import { RedisAdmission } from './adapters/admission.redis.js';
@@ -29,11 +30,13 @@ export async function routerModule({ config, bus, env, readiness }: ServiceConte
   });
   const following = new AbortController();
   await followEpoch(bus, (id) => counters.requireEpoch(id), following.signal);
+  const fleet = new HeartbeatFleet(systemClock);
+  const heartbeats = hearHeartbeats(bus, fleet, warn);
+  const listeningSinceMs = Date.now();
   const catalogue = new NatsCatalogue(config, bus, warn);
   await catalogue.start();
   const estimator = new LearningEstimator(config, bus, systemClock, warn);
   await estimator.start();
-  const fleet = new HeartbeatFleet(systemClock);
   const workers = new NatsWorkers(bus);
   const ports = {
     clock: systemClock,
@@ -49,7 +52,6 @@ export async function routerModule({ config, bus, env, readiness }: ServiceConte
     config,
     bus,
     ports,
-    fleet,
     callerDirectory(config, (name) => secretFromEnvironment(name, env)),
   );
   readiness(() =>
@@ -59,16 +61,17 @@ export async function routerModule({ config, bus, env, readiness }: ServiceConte
     const unheard = catalogue.unheardOf();
     return unheard.length > 0 ? `no word yet of the prices of ${unheard.slice(0, 5).join(', ')}` : undefined;
   });
-  const listeningSinceMs = Date.now();
-  readiness(() => (Date.now() - listeningSinceMs < HEARTBEATS_HEARD_MS ? 'not yet heard of all workers' : undefined));
   meter()
     .createObservableGauge('meritorder_requests_in_flight', { description: 'Requests this router is working on' })
     .addCallback((result) => result.observe(runtime.requestsInFlight()));
+  // Its share of the requests comes at once: before it knows the workers it would refuse what others could serve.
+  await new Promise((r) => setTimeout(r, Math.max(0, HEARTBEATS_HEARD_MS - (Date.now() - listeningSinceMs))));
   return {
     module: class RouterModule {
       async onApplicationShutdown(): Promise<void> {
         const deadline = Date.now() + DRAIN_LIMIT_MS;
         while (runtime.requestsInFlight() > 0 && Date.now() < deadline) await new Promise((r) => setTimeout(r, 50));
+        heartbeats.unsubscribe();
         workers.close();
         catalogue.close();
         await estimator.close();
@@ -79,4 +82,17 @@ export async function routerModule({ config, bus, env, readiness }: ServiceConte
     providers: [{ provide: ROUTER, useValue: runtime }],
     controllers: [RequestsController, EstimatesController, JobsController],
   };
+}
+
+function hearHeartbeats(bus: Bus, fleet: HeartbeatFleet, warn: (message: string) => void): Subscription {
+  return bus.nats.subscribe('worker.heartbeat.v1.*', {
+    callback: (error, message) => {
+      try {
+        if (error) throw error;
+        fleet.heard(message.data);
+      } catch (problem) {
+        warn(`a heartbeat was ignored: ${(problem as Error).message}`);
+      }
+    },
+  });
 }

@@ -2,7 +2,6 @@ import type { Attribution, ChatRequest, Kind, MeritorderConfig, OrgConfig, Refus
 import { systemClock } from '@meritorder/kernel';
 import type { Bus } from '@meritorder/messaging';
 import type { Context } from '@opentelemetry/api';
-import type { HeartbeatFleet } from './adapters/fleet.memory.js';
 import type { ComparePorts } from './application/compare-request.js';
 import { dispatchRequest, type DispatchOutcome, type DispatchPorts } from './application/dispatch-request.js';
 import { resolveCaller, type CallerDirectory } from './application/resolve-caller.js';
@@ -28,7 +27,6 @@ export class RouterRuntime {
     readonly config: MeritorderConfig,
     readonly bus: Bus,
     readonly ports: DispatchPorts & ComparePorts,
-    readonly fleet: HeartbeatFleet,
     readonly directory: CallerDirectory,
   ) {}
 

@@ -9,7 +9,7 @@ import { SpanKind, trace } from '@opentelemetry/api';
 import { parseRequest, requestIdOf, type IncomingMessage } from '../application/parse-request.js';
 import { ROUTER, type RouterRuntime } from '../router.runtime.js';
 
-/** `inference.request`, `inference.cancel` and heartbeats of workers. */
+/** `inference.request` and `inference.cancel`. */
 @Controller()
 export class RequestsController {
   private readonly log = new Logger(RequestsController.name);
@@ -63,15 +63,6 @@ export class RequestsController {
   cancel(@Payload() _data: Uint8Array, @Ctx() { message }: NatsContext): void {
     const [, , , org, request] = message.subject.split('.');
     this.router.cancel(org!, request!);
-  }
-
-  @MessagePattern('worker.heartbeat.v1.*', { queue: false })
-  heartbeat(@Payload() data: Uint8Array): void {
-    try {
-      this.router.fleet.heard(data);
-    } catch (error) {
-      this.log.warn(`a heartbeat was ignored: ${(error as Error).message}`);
-    }
   }
 }
 
