@@ -1,3 +1,6 @@
 export * from './replay/percentile.js';
 export * from './replay/replay.js';
 export * from './replay/trace.js';
+export * from './overshoot/faults.js';
+export * from './overshoot/overshoot.js';
+export type { OvershootReport } from './overshoot/report.js';
