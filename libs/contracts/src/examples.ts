@@ -1,8 +1,11 @@
+import type { BudgetExhaustedV1 } from './events/budget-exhausted.v1.js';
+import type { BudgetRecoveredV1 } from './events/budget-recovered.v1.js';
 import type { BudgetThresholdCrossedV1 } from './events/budget-threshold-crossed.v1.js';
 import type { EventType } from './events/index.js';
 import type { HardwareMeasuredV1 } from './events/hardware-measured.v1.js';
 import type { InferenceResultV1 } from './events/inference-result.v1.js';
 import type { MeteringUsageRatedV1 } from './events/metering-usage-rated.v1.js';
+import type { PolicyStageChangedV1 } from './events/policy-stage-changed.v1.js';
 import type { RoutingDecisionMadeV1 } from './events/routing-decision-made.v1.js';
 import type { UsageAttemptClosedV1 } from './events/usage-attempt-closed.v1.js';
 import type { AttemptTerms } from './internal/work.v1.js';
@@ -224,6 +227,72 @@ export const EXAMPLES = {
       selector: { org: 'acme' },
       crossedAt: '2026-11-24T09:30:01.300Z',
     } satisfies BudgetThresholdCrossedV1,
+    'budget.exhausted.v1': {
+      budget: 'acme-month',
+      budgetName: 'Acme, all cloud spend',
+      org: 'acme',
+      window: '2026-11',
+      windowStart: '2026-10-31T23:00:00.000Z',
+      windowEnd: '2026-11-30T23:00:00.000Z',
+      timeZone: 'Europe/Berlin',
+      basis: 'cash',
+      selector: { org: 'acme' },
+      limitVersion: 1,
+      limitNanos: '500000000000',
+      settledNanos: '500000000000',
+      unconfirmedNanos: '0',
+      spentUsd: '500',
+      limitUsd: '500',
+      sequence: 1,
+      exhaustedAt: '2026-11-24T09:30:01.300Z',
+    } satisfies BudgetExhaustedV1,
+    'budget.recovered.v1': {
+      budget: 'acme-customer-day--9f86d081884c7d65',
+      budgetName: 'Acme, each customer (customer initech)',
+      template: 'acme-customer-day',
+      values: { customer: 'initech' },
+      org: 'acme',
+      window: '2026-11-25',
+      windowStart: '2026-11-24T23:00:00.000Z',
+      windowEnd: '2026-11-25T23:00:00.000Z',
+      timeZone: 'Europe/Berlin',
+      basis: 'cash',
+      selector: { org: 'acme', customer: 'initech' },
+      limitVersion: 1,
+      limitNanos: '5000000000',
+      settledNanos: '0',
+      unconfirmedNanos: '0',
+      spentUsd: '0',
+      limitUsd: '5',
+      sequence: 2,
+      why: 'window',
+      recoveredAt: '2026-11-24T23:00:00.300Z',
+    } satisfies BudgetRecoveredV1,
+    'policy.stage-changed.v1': {
+      budget: 'acme-month',
+      budgetName: 'Acme, all cloud spend',
+      org: 'acme',
+      window: '2026-11',
+      windowStart: '2026-10-31T23:00:00.000Z',
+      windowEnd: '2026-11-30T23:00:00.000Z',
+      timeZone: 'Europe/Berlin',
+      basis: 'cash',
+      selector: { org: 'acme' },
+      limitVersion: 1,
+      limitNanos: '500000000000',
+      settledNanos: '450000000000',
+      unconfirmedNanos: '0',
+      spentUsd: '450',
+      limitUsd: '500',
+      sequence: 3,
+      from: 'prefer-local',
+      to: 'throttle',
+      at: 0.9,
+      requestsPerMinute: 30,
+      direction: 'tightened',
+      why: 'spend',
+      changedAt: '2026-11-24T09:30:01.300Z',
+    } satisfies PolicyStageChangedV1,
     'inference.result.v1': {
       requestId: terms.requestId,
       org: 'acme',

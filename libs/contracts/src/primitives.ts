@@ -163,6 +163,9 @@ export const WindowCharge = z.object({
   /** `2026-11-24`, `2026-W48`, `2026-11` or `total`, in the budget's time zone. */
   window: z.string().min(1).max(32),
   basis: Basis,
+  /** Of a template's instance: the template, and the values that make the instance. `budget` is the instance's own id. */
+  template: Slug.optional(),
+  values: z.record(z.string().max(32), z.string().max(128)).optional(),
 });
 export type WindowCharge = z.infer<typeof WindowCharge>;
 

@@ -18,6 +18,9 @@ export const subjects = {
   usageAttemptClosed: (org: string) => `usage.attempt-closed.v1.${token(org)}`,
   meteringUsageRated: (org: string) => `metering.usage-rated.v1.${token(org)}`,
   budgetThresholdCrossed: (org: string, budget: string) => `budget.threshold-crossed.v1.${token(org)}.${token(budget)}`,
+  budgetExhausted: (org: string, budget: string) => `budget.exhausted.v1.${token(org)}.${token(budget)}`,
+  budgetRecovered: (org: string, budget: string) => `budget.recovered.v1.${token(org)}.${token(budget)}`,
+  policyStageChanged: (org: string, budget: string) => `policy.stage-changed.v1.${token(org)}.${token(budget)}`,
   priceVersionPublished: () => 'price.version-published.v1',
   priceVersionHeld: () => 'price.version-held.v1',
   /** Events of one subscriber of an org, delivered until they are acknowledged. */

@@ -34,6 +34,7 @@ export const STREAMS = {
     name: 'EVENTS',
     subjects: [
       'budget.*.v1.*.*',
+      'policy.stage-changed.v1.*.*',
       'metering.usage-rated.v1.*',
       'routing.decision-made.v1.*',
       'inference.result.v1.*.*',
@@ -93,6 +94,7 @@ export function subscriberDurable(org: string, subscriber: string): string {
 }
 export const SUBSCRIBER_CONTEXTS = {
   budget: (org: string) => `budget.*.v1.${org}.*`,
+  policy: (org: string) => `policy.stage-changed.v1.${org}.*`,
   inference: (org: string) => `inference.result.v1.${org}.*`,
   metering: (org: string) => `metering.usage-rated.v1.${org}`,
   routing: (org: string) => `routing.decision-made.v1.${org}`,

@@ -53,6 +53,7 @@ export function natsUsers(config: Pick<MeritorderConfig, 'orgs' | 'backends'>): 
         `${orgInboxPrefix(org.id)}.>`,
         `deliver.v1.${org.id}.*`,
         `budget.*.v1.${org.id}.*`,
+        `policy.stage-changed.v1.${org.id}.*`,
         `inference.result.v1.${org.id}.*`,
         `metering.usage-rated.v1.${org.id}`,
         `routing.decision-made.v1.${org.id}`,
@@ -190,6 +191,7 @@ function budgetPolicy(config: Pick<MeritorderConfig, 'orgs'>): NatsUser {
     user: 'budget-policy',
     publish: [
       'budget.>',
+      'policy.>',
       'dead-letter.v1.*',
       'deliver.v1.*.*',
       `$KV.${BUCKETS.budgets.name}.>`,

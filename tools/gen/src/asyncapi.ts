@@ -22,6 +22,8 @@ const CLOUD_EVENT_HEADERS: Json = {
   required: ['ce-specversion', 'ce-id', 'ce-type', 'ce-source'],
 };
 
+const BUDGET: Json = { description: 'Id of the budget, or of the instance of a template.' };
+
 const EVENT_CHANNELS: Record<
   Exclude<
     EventType,
@@ -31,8 +33,23 @@ const EVENT_CHANNELS: Record<
 > = {
   'budget.threshold-crossed.v1': {
     address: 'budget.threshold-crossed.v1.{org}.{budget}',
-    parameters: { ...ORG, budget: { description: 'Id of the budget.' } },
+    parameters: { ...ORG, budget: BUDGET },
     what: 'A budget window reached a share of its limit: exactly one event per budget, window, threshold and limit version.',
+  },
+  'budget.exhausted.v1': {
+    address: 'budget.exhausted.v1.{org}.{budget}',
+    parameters: { ...ORG, budget: BUDGET },
+    what: 'Committed spend has reached the limit of a budget window.',
+  },
+  'budget.recovered.v1': {
+    address: 'budget.recovered.v1.{org}.{budget}',
+    parameters: { ...ORG, budget: BUDGET },
+    what: 'A budget that was exhausted admits again, and why.',
+  },
+  'policy.stage-changed.v1': {
+    address: 'policy.stage-changed.v1.{org}.{budget}',
+    parameters: { ...ORG, budget: BUDGET },
+    what: 'The strictest stage in force of a budget has changed: from, to, why.',
   },
   'metering.usage-rated.v1': {
     address: 'metering.usage-rated.v1.{org}',
@@ -58,6 +75,9 @@ const EVENT_CHANNELS: Record<
 
 const DELIVERED: EventType[] = [
   'budget.threshold-crossed.v1',
+  'budget.exhausted.v1',
+  'budget.recovered.v1',
+  'policy.stage-changed.v1',
   'inference.result.v1',
   'metering.usage-rated.v1',
   'routing.decision-made.v1',

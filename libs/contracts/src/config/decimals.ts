@@ -34,3 +34,13 @@ export const Percent = z.union([z.string(), z.number()]).transform((value, ctx) 
     return z.NEVER;
   }
 });
+
+export const TimeZone = z.string().refine(isTimeZone, 'must be an IANA time zone such as Europe/Berlin');
+
+function isTimeZone(text: string): boolean {
+  try {
+    return new Intl.DateTimeFormat('en', { timeZone: text }).resolvedOptions().timeZone !== '';
+  } catch {
+    return false;
+  }
+}

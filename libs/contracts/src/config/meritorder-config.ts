@@ -1,8 +1,7 @@
-import { usdToNanos } from '@meritorder/kernel';
 import { z } from 'zod';
-import { SELECTOR_KEYS, WindowKind } from '../internal/budget-definition.v1.js';
-import { AttributionValue, Basis, Slug, USAGE_UNITS } from '../primitives.js';
-import { Usd } from './decimals.js';
+import { OPERATOR_ORG } from '../internal/budget-definition.v1.js';
+import { AttributionValue, Slug, USAGE_UNITS } from '../primitives.js';
+import { BudgetConfig, checkBudgets } from './budgets-config.js';
 import { HostConfig, ThroughputConfig } from './hosts-config.js';
 import { AccountConfig, ExchangeRateConfig, OtherModelConfig, PriceConfig } from './prices-config.js';
 import { IanaTimeZone } from './time-zone.js';
@@ -96,25 +95,6 @@ const RouteConfig = z.strictObject({
 });
 export type RouteConfig = z.infer<typeof RouteConfig>;
 
-const BudgetConfig = z.strictObject({
-  id: Slug,
-  name: z.string().max(128).optional(),
-  selector: z
-    .partialRecord(z.enum(SELECTOR_KEYS), AttributionValue)
-    .refine((s) => s.org !== undefined, 'needs an org')
-    .meta({ description: 'A request matches when every field here equals its own.' }),
-  window: WindowKind,
-  timeZone: IanaTimeZone.default('UTC'),
-  limitUsd: Usd,
-  basis: Basis.default('cash').meta({ description: 'cash: paid to others; full: including own hardware.' }),
-  thresholds: z
-    .array(z.number().positive().max(10))
-    .max(32)
-    .default([0.5, 0.8, 1])
-    .meta({ description: 'Shares of the limit that publish an event.' }),
-});
-export type BudgetConfig = z.infer<typeof BudgetConfig>;
-
 const KeyConfig = z.strictObject({
   id: Slug,
   sha256: z
@@ -150,7 +130,7 @@ const OrgConfig = z.strictObject({
     description: 'Whether lengths of answers and token counts are learned together with other orgs that say so.',
   }),
   subscribers: z
-    .array(z.strictObject({ name: Slug, context: z.enum(['budget', 'inference', 'metering', 'routing']) }))
+    .array(z.strictObject({ name: Slug, context: z.enum(['budget', 'policy', 'inference', 'metering', 'routing']) }))
     .max(32)
     .default([
       { name: 'alerts', context: 'budget' },
@@ -222,16 +202,9 @@ export const MeritorderConfig = z
           issue(['backends', i, 'prices', j, 'currency'], `"${price.currency}" has no rate in exchangeRates`);
       });
     });
-    config.budgets.forEach((budget, i) => {
-      const { org, backend } = budget.selector;
-      if (org !== undefined && !orgs.has(org)) issue(['budgets', i, 'selector', 'org'], `"${org}" is not an org`);
-      if (backend !== undefined && !backends.has(backend))
-        issue(['budgets', i, 'selector', 'backend'], `"${backend}" is not a backend`);
-      if (usdToNanos(budget.limitUsd) > 9_007_199_254_740_991n) {
-        issue(['budgets', i, 'limitUsd'], 'a counter is exact up to 9007199.254740991 USD; split the budget');
-      }
-    });
+    checkBudgets(config, orgs, backends, issue);
     config.orgs.forEach((org, i) => {
+      if (org.id === OPERATOR_ORG) issue(['orgs', i, 'id'], `"${OPERATOR_ORG}" stands for budgets that span orgs`);
       org.keys.forEach((key, j) => {
         if ((key.sha256 === undefined) === (key.secretEnv === undefined)) {
           issue(['orgs', i, 'keys', j], 'needs exactly one of sha256 and secretEnv');

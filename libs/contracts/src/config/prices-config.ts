@@ -1,6 +1,7 @@
 import { z } from 'zod';
+import { LimitShare, WindowKind } from '../internal/budget-definition.v1.js';
 import { Slug } from '../primitives.js';
-import { Percent, Usd, UsdPerMillion, UsdPerThousand, UsdPerUnit } from './decimals.js';
+import { Percent, TimeZone, Usd, UsdPerMillion, UsdPerThousand, UsdPerUnit } from './decimals.js';
 
 const TimeOfDayUtc = z.string().regex(/^([01]\d|2[0-3]):[0-5]\d$/, 'must be a time of day in UTC such as "16:30"');
 
@@ -109,6 +110,30 @@ export const AccountConfig = z.strictObject({
     )
     .max(100)
     .default([]),
+  allocation: z
+    .strictObject({
+      limitUsd: Usd,
+      window: WindowKind.default('month'),
+      timeZone: TimeZone.default('UTC'),
+      throttleFrom: LimitShare.optional().meta({
+        description: 'From this share of the allocation on, only `throttleRequestsPerMinute` reach the account.',
+      }),
+      throttleRequestsPerMinute: z.int().min(1).max(1_000_000).default(6),
+    })
+    .optional()
+    .meta({ description: 'Credit or agreed spend at this provider: a cash budget across all orgs.' }),
+  requestsPerMinute: z
+    .int()
+    .min(1)
+    .max(10_000_000)
+    .optional()
+    .meta({ description: "The account's limit. Never more in any minute, at most a tenth of it at once." }),
+  tokensPerMinute: z
+    .int()
+    .min(1)
+    .max(10_000_000_000)
+    .optional()
+    .meta({ description: "The account's limit on input and output tokens, by what is expected of a request." }),
 });
 export type AccountConfig = z.infer<typeof AccountConfig>;
 

@@ -1,0 +1,99 @@
+import { describe, expect, it } from 'vitest';
+import { BudgetDefinition, parseConfig } from '../index.js';
+
+const base = `
+version: 1
+orgs: [{ id: acme }]
+backends:
+  - { id: b, kind: cloud, provider: p, model: m, baseUrl: "http://127.0.0.1:1/v1", contextTokens: 10, maxOutputTokens: 5 }
+`;
+const budget = (fields: string): string =>
+  `${base}budgets: [{ id: x, selector: { org: acme }, window: day, limitUsd: 5, ${fields} }]`;
+const said = (text: string): string => {
+  try {
+    parseConfig(text, 'my.yaml', {});
+    return 'accepted';
+  } catch (error) {
+    return (error as Error).message;
+  }
+};
+
+describe('a configured budget', () => {
+  it.each<[string, string]>([
+    ['a template', 'per: [customer], exceptions: [{ values: { customer: big }, limitUsd: 50 }], maxInstances: 7'],
+    ['stages', 'stages: [{ at: 0.5, action: prefer-local }, { at: 0.9, action: throttle, requestsPerMinute: 6 }]'],
+    ['a tolerant budget', 'strictness: tolerant, sliceTokens: 200'],
+    ['a carry-over', 'carryOver: { maxShare: 0.25 }'],
+  ])('%s is accepted', (_name, fields) => {
+    expect(said(budget(fields))).toBe('accepted');
+  });
+
+  it.each<[string, string, RegExp]>([
+    ['a throttle without a rate', 'stages: [{ at: 1, action: throttle }]', /requestsPerMinute/],
+    ['a rate without a throttle', 'stages: [{ at: 1, action: reject, requestsPerMinute: 5 }]', /requestsPerMinute/],
+    ['a stage at nothing', 'stages: [{ at: 0, action: reject }]', /stages/],
+    ['exceptions of no template', 'exceptions: []', /need per/],
+    ['a template by org', 'per: [org]', /per/],
+    ['a template by what is fixed twice', 'per: [team, team]', /twice/],
+    [
+      'an exception without all values',
+      'per: [team, user], exceptions: [{ values: { team: a }, limitUsd: 1 }]',
+      /team, user/,
+    ],
+    [
+      'the same exception twice',
+      'per: [team], exceptions: [{ values: { team: a }, limitUsd: 1 }, { values: { team: a }, limitUsd: 2 }]',
+      /twice/,
+    ],
+    [
+      'an exception beyond 2^53',
+      'per: [team], exceptions: [{ values: { team: a }, limitUsd: "9007199.254740992" }]',
+      /split the budget/,
+    ],
+    ['a slice of a strict budget', 'sliceTokens: 100', /tolerant/],
+    ['a carry-over of a template', 'per: [team], carryOver: { maxShare: 1 }', /template/],
+  ])('%s is refused with the reason', (_name, fields, reason) => {
+    expect(said(budget(fields))).toMatch(reason);
+  });
+
+  it('an id that could be an instance of a template is refused', () => {
+    expect(said(budget('').replace('id: x', 'id: x--0123456789abcdef'))).toMatch(/instance/);
+    expect(said(budget('per: [team]').replace('id: x', `id: ${'x'.repeat(47)}`))).toMatch(/46 characters/);
+  });
+
+  it('an org cannot take the name that stands for budgets across orgs', () => {
+    expect(said(base.replace('id: acme', 'id: operator'))).toMatch(/span orgs/);
+  });
+
+  it('an org whose budgets select by too many sets of attributes is refused', () => {
+    const keys = ['department', 'team', 'customer', 'feature', 'task', 'tier', 'user'];
+    const entries = Array.from({ length: 65 }, (_, i) => {
+      const chosen = keys.filter((_key, bit) => (i + 1) & (1 << bit));
+      return `{ id: b${i}, selector: { org: acme, ${chosen.map((k) => `${k}: v`).join(', ')} }, window: day, limitUsd: 1 }`;
+    });
+    expect(said(`${base}budgets: [${entries.slice(0, 64).join(', ')}]`)).toBe('accepted');
+    expect(said(`${base}budgets: [${entries.join(', ')}]`)).toMatch(/64 sets/);
+  });
+
+  it("an account's allocation and rates are accepted, and its budget's id is its own", () => {
+    const account =
+      'accounts: [{ provider: p, allocation: { limitUsd: 5000, throttleFrom: 0.8 }, requestsPerMinute: 500 }]';
+    expect(said(`${base}${account}`)).toBe('accepted');
+    expect(said(`${budget('').replace('id: x', 'id: account-p')}\n${account}`)).toMatch(/a budget already/);
+  });
+});
+
+it('a definition that was stored before templates and stages is still read', () => {
+  const stored = {
+    id: 'x',
+    name: 'x',
+    selector: { org: 'acme' },
+    window: 'day',
+    timeZone: 'UTC',
+    limitNanos: '5',
+    limitVersion: 1,
+    basis: 'cash',
+    thresholds: [1],
+  };
+  expect(BudgetDefinition.parse(stored)).toEqual(stored);
+});
