@@ -60,7 +60,18 @@ const RULES = [
   { of: /^tools\/provider-simulator$/, may: [] },
   {
     of: /^tools\//,
-    may: ['kernel', 'contracts', 'messaging', 'counters', 'ledger-store', 'testing', 'cli', 'launcher', '*-core'],
+    may: [
+      'kernel',
+      'contracts',
+      'messaging',
+      'counters',
+      'ledger-store',
+      'tokenizers',
+      'testing',
+      'cli',
+      'launcher',
+      '*-core',
+    ],
   },
 ];
 /** Tests may also use these. */
