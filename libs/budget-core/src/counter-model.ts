@@ -1,214 +1,166 @@
-import type { Basis } from '@meritorder/contracts';
-import type { Nanos } from '@meritorder/kernel';
+import { MAX_COUNTER_NANOS, type Nanos } from '@meritorder/kernel';
+import { reserve, templateKey } from './counter-model/reserve.js';
+import {
+  amountIn,
+  raisePeak,
+  windowKey,
+  type CounterCommand,
+  type CounterReply,
+  type CounterState,
+  type Hold,
+  type WindowState,
+} from './counter-model/state.js';
+
+export * from './counter-model/state.js';
 
 /**
  * What a hold on budgets is, as a pure state machine. The Lua scripts of `libs/counters` are this, atomically; a test runs
  * random commands through both.
+ *
+ * Applies one command at an instant of Redis' clock. Mutates the state, as the script does.
  */
-export interface WindowState {
-  limitNanos: Nanos;
-  limitVersion: number;
-  settledNanos: Nanos;
-  unconfirmedNanos: Nanos;
-  reservedNanos: Nanos;
-}
-
-export type HoldState = 'reserved' | 'opened' | 'unconfirmed' | 'settled' | 'released' | 'expired';
-
-export interface Hold {
-  state: HoldState;
-  cashNanos: Nanos;
-  fullNanos: Nanos;
-  windows: readonly { key: string; basis: Basis }[];
-  candidateIndex: number;
-  maxTokens: number;
-  leaseUntilMs: number;
-}
-
-export interface CounterState {
-  windows: Map<string, WindowState>;
-  holds: Map<string, Hold>;
-}
-
-export interface ModelCandidate {
-  maxTokens: number;
-  minTokens: number;
-  cash: { fixedNanos: Nanos; perOutputTokenNanos: Nanos };
-  full: { fixedNanos: Nanos; perOutputTokenNanos: Nanos };
-  windows: readonly { key: string; basis: Basis; limitNanos: Nanos; limitVersion: number }[];
-}
-
-export type CounterCommand =
-  | { verb: 'reserve'; attemptId: string; leaseMs: number; candidates: readonly ModelCandidate[] }
-  | { verb: 'open'; attemptId: string }
-  | { verb: 'release'; attemptId: string }
-  | { verb: 'expire' }
-  | { verb: 'settle'; attemptId: string; cashNanos: Nanos; fullNanos: Nanos }
-  | { verb: 'unconfirm'; attemptId: string };
-
-export interface ModelBinding {
-  key: string;
-  kind: 'exhausted' | 'held';
-  neededNanos: Nanos;
-}
-
-export type CounterReply =
-  | { type: 'granted'; candidateIndex: number; maxTokens: number; cashNanos: Nanos; fullNanos: Nanos }
-  | { type: 'refused'; candidates: ModelBinding[] }
-  | { type: 'done'; was: HoldState | 'unknown' }
-  | { type: 'expired'; attemptIds: string[] };
-
-export function emptyCounters(): CounterState {
-  return { windows: new Map(), holds: new Map() };
-}
-
-/** Applies one command. Mutates the state, as the script does. */
-export function applyCommand(state: CounterState, command: CounterCommand, nowMs: number): CounterReply {
+export function applyCommand(state: CounterState, command: CounterCommand, nowMicros: number): CounterReply {
+  if (command.verb === 'close') {
+    state.open = false;
+    return { type: 'epoch' };
+  }
+  if (command.verb === 'rebuild') {
+    rebuild(state);
+    return { type: 'epoch' };
+  }
+  if (!state.open) return { type: 'epoch' };
   switch (command.verb) {
     case 'reserve':
-      return reserve(state, command, nowMs);
-    case 'expire': {
-      const due = [...state.holds]
-        .filter(([, h]) => h.state === 'reserved' && h.leaseUntilMs <= nowMs)
-        .map(([id]) => id);
-      for (const id of due) end(state, state.holds.get(id)!, 'expired');
-      return { type: 'expired', attemptIds: due.sort() };
-    }
+      return reserve(state, command, nowMicros);
+    case 'limit':
+      return changeLimit(state, command);
+    case 'adjust':
+      return adjust(state, command);
     default: {
       const hold = state.holds.get(command.attemptId);
       if (!hold) return { type: 'done', was: 'unknown' };
+      if (command.verb === 'extend') return extend(state, hold, command);
       const was = hold.state;
-      act(state, hold, command);
+      act(state, hold, command, nowMicros);
       return { type: 'done', was };
     }
   }
 }
 
+const isLive = (hold: Hold): boolean => hold.state === 'reserved' || hold.state === 'opened';
+
 function act(
   state: CounterState,
   hold: Hold,
-  command: Extract<CounterCommand, { verb: 'open' | 'release' | 'settle' | 'unconfirm' }>,
+  command: Extract<CounterCommand, { verb: 'open' | 'renew' | 'release' | 'expire' | 'settle' | 'unconfirm' }>,
+  nowMicros: number,
 ): void {
   switch (command.verb) {
     case 'open':
       if (hold.state === 'reserved') hold.state = 'opened';
       return;
+    case 'renew':
+      if (hold.state === 'reserved') hold.leaseUntilMs = Math.floor(nowMicros / 1_000) + command.leaseMs;
+      return;
+    case 'expire':
+      if (hold.state === 'reserved' && hold.leaseUntilMs <= Math.floor(nowMicros / 1_000)) end(state, hold, 'expired');
+      return;
     case 'release':
-      if (hold.state === 'reserved' || hold.state === 'opened' || hold.state === 'unconfirmed')
-        end(state, hold, 'released');
+      if (isLive(hold) || hold.state === 'unconfirmed') end(state, hold, 'released');
       return;
     case 'unconfirm':
-      if (hold.state === 'reserved' || hold.state === 'opened') {
-        each(state, hold, (w, amount) => {
-          w.reservedNanos -= amount;
-          w.unconfirmedNanos += amount;
-        });
-        hold.state = 'unconfirmed';
-      }
+      if (!isLive(hold)) return;
+      each(state, hold, (window, amount) => {
+        window.reservedNanos -= amount;
+        window.unconfirmedNanos += amount;
+      });
+      hold.state = 'unconfirmed';
       return;
     case 'settle':
-      if (hold.state === 'reserved' || hold.state === 'opened' || hold.state === 'unconfirmed') {
-        for (const { key, basis } of hold.windows) {
-          state.windows.get(key)!.settledNanos += basis === 'cash' ? command.cashNanos : command.fullNanos;
-        }
-        end(state, hold, 'settled');
-      }
+      if (!isLive(hold) && hold.state !== 'unconfirmed') return;
+      for (const held of hold.windows) state.windows.get(held.key)!.settledNanos += amountIn(held, command);
+      end(state, hold, 'settled');
   }
 }
 
-function reserve(
-  state: CounterState,
-  command: Extract<CounterCommand, { verb: 'reserve' }>,
-  nowMs: number,
-): CounterReply {
-  const known = state.holds.get(command.attemptId);
-  if (known)
-    return {
-      type: 'granted',
-      candidateIndex: known.candidateIndex,
-      maxTokens: known.maxTokens,
-      cashNanos: known.cashNanos,
-      fullNanos: known.fullNanos,
-    };
-  const bindings: ModelBinding[] = [];
-  for (const [candidateIndex, candidate] of command.candidates.entries()) {
-    let tokens = candidate.maxTokens;
-    let binding: ModelBinding | undefined;
-    for (const asked of candidate.windows) {
-      const window = windowOf(state, asked);
-      const line = asked.basis === 'cash' ? candidate.cash : candidate.full;
-      const spent = window.settledNanos + window.unconfirmedNanos;
-      const fits = affordable(line, window.limitNanos - spent - window.reservedNanos, candidate.maxTokens);
-      if (fits < candidate.minTokens && !binding) {
-        const free = affordable(line, window.limitNanos - spent, candidate.maxTokens);
-        binding = {
-          key: asked.key,
-          kind: free >= candidate.minTokens ? 'held' : 'exhausted',
-          neededNanos: line.fixedNanos + line.perOutputTokenNanos * BigInt(candidate.minTokens),
-        };
-      }
-      tokens = Math.min(tokens, fits);
+/** All windows have room for the growth, or nothing changes. What does not grow in a basis is not refused by it. */
+function extend(state: CounterState, hold: Hold, command: Extract<CounterCommand, { verb: 'extend' }>): CounterReply {
+  if (hold.state !== 'opened') return { type: 'done', was: hold.state };
+  const cashNanos = command.cashNanos > hold.cashNanos ? command.cashNanos : hold.cashNanos;
+  const fullNanos = command.fullNanos > hold.fullNanos ? command.fullNanos : hold.fullNanos;
+  const growth = { cashNanos: cashNanos - hold.cashNanos, fullNanos: fullNanos - hold.fullNanos };
+  for (const held of hold.windows) {
+    const window = state.windows.get(held.key)!;
+    const neededNanos = amountIn(held, growth);
+    const free = window.limitNanos - window.settledNanos - window.unconfirmedNanos;
+    if (neededNanos > 0n && free - window.reservedNanos < neededNanos) {
+      const kind = free < neededNanos ? 'exhausted' : 'held';
+      return { type: 'extension-refused', binding: { kind, key: held.key, neededNanos } };
     }
-    if (binding) {
-      bindings.push(binding);
-      continue;
-    }
-    const cashNanos = candidate.cash.fixedNanos + candidate.cash.perOutputTokenNanos * BigInt(tokens);
-    const fullNanos = candidate.full.fixedNanos + candidate.full.perOutputTokenNanos * BigInt(tokens);
-    const hold: Hold = {
-      state: 'reserved',
-      cashNanos,
-      fullNanos,
-      windows: candidate.windows.map(({ key, basis }) => ({ key, basis })),
-      candidateIndex,
-      maxTokens: tokens,
-      leaseUntilMs: nowMs + command.leaseMs,
-    };
-    each(state, hold, (w, amount) => (w.reservedNanos += amount));
-    state.holds.set(command.attemptId, hold);
-    return { type: 'granted', candidateIndex, maxTokens: tokens, cashNanos, fullNanos };
   }
-  return { type: 'refused', candidates: bindings };
+  for (const held of hold.windows) {
+    const window = state.windows.get(held.key)!;
+    window.reservedNanos += amountIn(held, growth);
+    raisePeak(window);
+  }
+  hold.cashNanos = cashNanos;
+  hold.fullNanos = fullNanos;
+  return { type: 'extended', cashNanos, fullNanos };
 }
 
-/** Output tokens that a room pays for; -1 when not even the fixed part fits. */
-function affordable(line: { fixedNanos: Nanos; perOutputTokenNanos: Nanos }, room: Nanos, maxTokens: number): number {
-  if (room < line.fixedNanos) return -1;
-  if (line.perOutputTokenNanos === 0n) return maxTokens;
-  const tokens = (room - line.fixedNanos) / line.perOutputTokenNanos;
-  return tokens < BigInt(maxTokens) ? Number(tokens) : maxTokens;
+function changeLimit(state: CounterState, command: Extract<CounterCommand, { verb: 'limit' }>): CounterReply {
+  const window = state.windows.get(windowKey(command));
+  const changed = window !== undefined && command.limitVersion > window.limitVersion;
+  if (changed) {
+    window.limitNanos = command.limitNanos;
+    window.limitVersion = command.limitVersion;
+  }
+  return { type: 'limit', changed };
 }
 
-function windowOf(state: CounterState, asked: { key: string; limitNanos: Nanos; limitVersion: number }): WindowState {
-  let window = state.windows.get(asked.key);
-  if (!window) {
-    window = {
-      limitNanos: asked.limitNanos,
-      limitVersion: asked.limitVersion,
-      settledNanos: 0n,
-      unconfirmedNanos: 0n,
-      reservedNanos: 0n,
-    };
-    state.windows.set(asked.key, window);
+/** Corrects what is certain by a difference, if nothing has moved since it was seen; so a repeated call is not doubled. */
+function adjust(state: CounterState, command: Extract<CounterCommand, { verb: 'adjust' }>): CounterReply {
+  const window = state.windows.get(windowKey(command));
+  if (!window) return { type: 'adjust', outcome: 'missing' };
+  if (window.settledNanos !== command.seenSettledNanos || window.unconfirmedNanos !== command.seenUnconfirmedNanos)
+    return { type: 'adjust', outcome: 'moved' };
+  const settled = window.settledNanos + command.settledChangeNanos;
+  const unconfirmed = window.unconfirmedNanos + command.unconfirmedChangeNanos;
+  if ([settled, unconfirmed].some((amount) => amount < 0n || amount > MAX_COUNTER_NANOS))
+    return { type: 'adjust', outcome: 'range' };
+  window.settledNanos = settled;
+  window.unconfirmedNanos = unconfirmed;
+  return { type: 'adjust', outcome: 'adjusted' };
+}
+
+/** Holds never opened are not carried over; neither are rates and the memory of holds that ended. */
+function rebuild(state: CounterState): void {
+  state.open = true;
+  for (const [id, hold] of state.holds) {
+    if (hold.state === 'reserved') end(state, hold, 'released');
+    if (hold.state !== 'opened' && hold.state !== 'unconfirmed') state.holds.delete(id);
+    // The books know neither which candidate it was nor its tokens.
+    else Object.assign(hold, { candidateIndex: 0, maxTokens: 0, leaseUntilMs: 0 });
   }
-  // The newest version of a limit is in force, whoever brings it.
-  if (asked.limitVersion > window.limitVersion) {
-    window.limitNanos = asked.limitNanos;
-    window.limitVersion = asked.limitVersion;
+  state.instances.clear();
+  state.accounts.clear();
+  for (const [key, window] of state.windows) {
+    Object.assign(window, { limitVersion: 0, peakNanos: 0n, throttleMicros: 0 });
+    const [budget, id] = key.split(':') as [string, string];
+    const template = templateKey({ budget, window: id });
+    if (template) state.instances.set(template, (state.instances.get(template) ?? 0) + 1);
   }
-  return window;
 }
 
 /** Ends a hold: what it held is free again. */
 function end(state: CounterState, hold: Hold, as: 'settled' | 'released' | 'expired'): void {
-  each(state, hold, (w, amount) => {
-    if (hold.state === 'unconfirmed') w.unconfirmedNanos -= amount;
-    else w.reservedNanos -= amount;
+  each(state, hold, (window, amount) => {
+    if (hold.state === 'unconfirmed') window.unconfirmedNanos -= amount;
+    else window.reservedNanos -= amount;
   });
   hold.state = as;
 }
 
 function each(state: CounterState, hold: Hold, change: (window: WindowState, amount: Nanos) => void): void {
-  for (const { key, basis } of hold.windows)
-    change(state.windows.get(key)!, basis === 'cash' ? hold.cashNanos : hold.fullNanos);
+  for (const held of hold.windows) change(state.windows.get(held.key)!, amountIn(held, hold));
 }

@@ -1,50 +1,122 @@
-import type { BudgetDefinition } from '@meritorder/contracts';
+import type { BudgetDefinition, SelectorKey } from '@meritorder/contracts';
+import { enforce, type EnforcedBudget, type InstanceValues } from './enforced-budget.js';
 
 /** Attributes of a request and a candidate: org, key, department, ..., provider, model, backend. */
-export type Attributes = Readonly<Record<string, string | undefined>>;
+export type Attributes = Readonly<Partial<Record<SelectorKey, string | undefined>>>;
 
 /**
  * Budgets by what selects them. Selectors with the same fields form a group whose budgets are found by one look-up of the
- * request's own values, so the number of budgets does not matter, only the number of distinct field sets of the org.
+ * request's own values, so the number of budgets does not matter, only the number of distinct field sets of the org and of
+ * those that span orgs (`MAX_SELECTOR_SHAPES` each).
  */
 export interface BudgetIndex {
-  /** org -> groups */
-  groups: ReadonlyMap<string, readonly SelectorGroup[]>;
+  /** org ('' for those that span orgs) -> field set -> group */
+  orgs: Map<string, Map<string, SelectorGroup>>;
+  byId: Map<string, BudgetDefinition>;
 }
 interface SelectorGroup {
-  fields: readonly string[];
-  byValues: ReadonlyMap<string, readonly BudgetDefinition[]>;
+  fields: readonly SelectorKey[];
+  byValues: Map<string, Entry>;
 }
+interface Entry {
+  budgets: EnforcedBudget[];
+  templates: Template[];
+}
+/** A template with the instances met so far: a pure memo, bounded. */
+interface Template {
+  definition: BudgetDefinition;
+  per: readonly SelectorKey[];
+  instances: Map<string, EnforcedBudget>;
+}
+
+/** Where budgets without an org are. */
+const SPANNING = '';
+const REMEMBERED_INSTANCES = 50_000;
 
 export function indexBudgets(budgets: Iterable<BudgetDefinition>): BudgetIndex {
-  const orgs = new Map<string, Map<string, { fields: string[]; byValues: Map<string, BudgetDefinition[]> }>>();
-  for (const budget of budgets) {
-    const fields = Object.keys(budget.selector)
-      .filter((f) => f !== 'org')
-      .sort();
-    const org = budget.selector.org ?? '';
-    const groups = orgs.get(org) ?? new Map();
-    orgs.set(org, groups);
-    const name = fields.join(',');
-    const group = groups.get(name) ?? { fields, byValues: new Map() };
-    groups.set(name, group);
-    const values = valuesKey(fields, budget.selector as Attributes)!;
-    group.byValues.set(values, [...(group.byValues.get(values) ?? []), budget]);
-  }
-  return { groups: new Map([...orgs].map(([org, groups]) => [org, [...groups.values()]])) };
+  const index: BudgetIndex = { orgs: new Map(), byId: new Map() };
+  for (const budget of budgets) putBudget(index, budget);
+  return index;
 }
 
-/** Every budget whose selector the attributes meet, in a stable order. */
-export function matchingBudgets(index: BudgetIndex, attributes: Attributes): BudgetDefinition[] {
-  const found: BudgetDefinition[] = [];
-  for (const group of index.groups.get(attributes['org'] ?? '') ?? []) {
-    const values = valuesKey(group.fields, attributes);
-    if (values !== undefined) found.push(...(group.byValues.get(values) ?? []));
-  }
+/** Adds a budget, or replaces the one with its id: what a change costs does not grow with the number of budgets. */
+export function putBudget(index: BudgetIndex, budget: BudgetDefinition): void {
+  dropBudget(index, budget.id);
+  index.byId.set(budget.id, budget);
+  const { org, fields, name, values } = placeOf(budget);
+  const groups = index.orgs.get(org) ?? new Map<string, SelectorGroup>();
+  index.orgs.set(org, groups);
+  const group = groups.get(name) ?? { fields, byValues: new Map<string, Entry>() };
+  groups.set(name, group);
+  const entry = group.byValues.get(values) ?? { budgets: [], templates: [] };
+  group.byValues.set(values, entry);
+  if (budget.per) entry.templates.push({ definition: budget, per: budget.per.toSorted(), instances: new Map() });
+  else entry.budgets.push(enforce(budget));
+}
+
+export function dropBudget(index: BudgetIndex, id: string): void {
+  const known = index.byId.get(id);
+  if (!known) return;
+  index.byId.delete(id);
+  const { org, name, values } = placeOf(known);
+  const groups = index.orgs.get(org)!;
+  const group = groups.get(name)!;
+  const entry = group.byValues.get(values)!;
+  entry.budgets = entry.budgets.filter((b) => b.id !== id);
+  entry.templates = entry.templates.filter((t) => t.definition.id !== id);
+  if (entry.budgets.length + entry.templates.length === 0) group.byValues.delete(values);
+  if (group.byValues.size === 0) groups.delete(name);
+  if (groups.size === 0) index.orgs.delete(org);
+}
+
+function placeOf(budget: BudgetDefinition): { org: string; fields: SelectorKey[]; name: string; values: string } {
+  const fields = (Object.keys(budget.selector) as SelectorKey[]).filter((f) => f !== 'org').sort();
+  return {
+    org: budget.selector.org ?? SPANNING,
+    fields,
+    name: fields.join(','),
+    values: valuesKey(fields, budget.selector)!,
+  };
+}
+
+/**
+ * Every budget whose selector the attributes meet, in a stable order: those of the org, those that span orgs, and of each
+ * template the instance that the values make. A template asks for all its attributes: a request without one is not counted.
+ */
+export function matchingBudgets(index: BudgetIndex, attributes: Attributes): EnforcedBudget[] {
+  const found: EnforcedBudget[] = [];
+  const ofOrg = attributes.org ? index.orgs.get(attributes.org) : undefined;
+  if (ofOrg) for (const group of ofOrg.values()) collect(group, attributes, found);
+  const spanning = index.orgs.get(SPANNING);
+  if (spanning) for (const group of spanning.values()) collect(group, attributes, found);
   return found;
 }
 
-function valuesKey(fields: readonly string[], attributes: Attributes): string | undefined {
+function collect(group: SelectorGroup, attributes: Attributes, found: EnforcedBudget[]): void {
+  const values = valuesKey(group.fields, attributes);
+  const entry = values === undefined ? undefined : group.byValues.get(values);
+  if (!entry) return;
+  for (const budget of entry.budgets) found.push(budget);
+  for (const template of entry.templates) {
+    const instance = instanceOf(template, attributes);
+    if (instance) found.push(instance);
+  }
+}
+
+function instanceOf(template: Template, attributes: Attributes): EnforcedBudget | undefined {
+  const key = valuesKey(template.per, attributes);
+  if (key === undefined) return undefined;
+  let instance = template.instances.get(key);
+  if (!instance) {
+    const values = Object.fromEntries(template.per.map((field) => [field, attributes[field]])) as InstanceValues;
+    instance = enforce(template.definition, values);
+    if (template.instances.size >= REMEMBERED_INSTANCES) template.instances.clear();
+    template.instances.set(key, instance);
+  }
+  return instance;
+}
+
+function valuesKey(fields: readonly SelectorKey[], attributes: Attributes): string | undefined {
   let key = '';
   for (const field of fields) {
     const value = attributes[field];
