@@ -16,7 +16,7 @@ const RULES = [
   { of: /^libs\/price-catalogue$/, may: ['kernel', 'contracts', 'pricing-core'] },
   { of: /^libs\/telemetry$/, may: [] },
   { of: /^libs\/testing$/, may: [] },
-  { of: /^libs\/counters$/, may: ['kernel', 'contracts'] },
+  { of: /^libs\/counters$/, may: ['kernel', 'contracts', 'budget-core'] },
   { of: /^libs\/messaging$/, may: ['kernel', 'contracts'] },
   { of: /^libs\/ledger-store$/, may: ['kernel', 'contracts', 'ledger-core', 'pricing-core'] },
   { of: /^libs\/service-kit$/, may: ['kernel', 'contracts', 'messaging', 'telemetry'] },

@@ -2,7 +2,7 @@ import { MAX_COUNTER_NANOS, type Nanos } from '@meritorder/kernel';
 import { reserve, templateKey } from './counter-model/reserve.js';
 import {
   amountIn,
-  raisePeak,
+  holdMore,
   windowKey,
   type CounterCommand,
   type CounterReply,
@@ -99,9 +99,7 @@ function extend(state: CounterState, hold: Hold, command: Extract<CounterCommand
     }
   }
   for (const held of hold.windows) {
-    const window = state.windows.get(held.key)!;
-    window.reservedNanos += amountIn(held, growth);
-    raisePeak(window);
+    holdMore(state.windows.get(held.key)!, amountIn(held, growth));
   }
   hold.cashNanos = cashNanos;
   hold.fullNanos = fullNanos;
@@ -120,14 +118,14 @@ function changeLimit(state: CounterState, command: Extract<CounterCommand, { ver
 
 /** Corrects what is certain by a difference, if nothing has moved since it was seen; so a repeated call is not doubled. */
 function adjust(state: CounterState, command: Extract<CounterCommand, { verb: 'adjust' }>): CounterReply {
+  const settled = command.seenSettledNanos + command.settledChangeNanos;
+  const unconfirmed = command.seenUnconfirmedNanos + command.unconfirmedChangeNanos;
+  if ([settled, unconfirmed].some((amount) => amount < 0n || amount > MAX_COUNTER_NANOS))
+    return { type: 'adjust', outcome: 'range' };
   const window = state.windows.get(windowKey(command));
   if (!window) return { type: 'adjust', outcome: 'missing' };
   if (window.settledNanos !== command.seenSettledNanos || window.unconfirmedNanos !== command.seenUnconfirmedNanos)
     return { type: 'adjust', outcome: 'moved' };
-  const settled = window.settledNanos + command.settledChangeNanos;
-  const unconfirmed = window.unconfirmedNanos + command.unconfirmedChangeNanos;
-  if ([settled, unconfirmed].some((amount) => amount < 0n || amount > MAX_COUNTER_NANOS))
-    return { type: 'adjust', outcome: 'range' };
   window.settledNanos = settled;
   window.unconfirmedNanos = unconfirmed;
   return { type: 'adjust', outcome: 'adjusted' };

@@ -1,7 +1,8 @@
 -- finish: open, release, settle, unconfirm or expire one hold.
 -- KEYS  1 epoch  2 set of window keys  3 leases  4 the hold   (window keys are named in the hold; all share one slot)
 -- ARGV  1 epoch id  2 attempt id  3 verb  4 cash nanos  5 full nanos (settle only)  6 tombstone ms
--- Returns {'epoch'} | {'done', the state before, or 'unknown'}
+-- Returns {'epoch'} | {'range'} (a window would leave 64 bits: nothing was done)
+--       | {'done', the state before, or 'unknown', and after expire: now us}
 -- Idempotent: a verb that does not fit the state changes nothing. Mirrors `act` of counter-model.ts.
 local epoch = redis.call('HMGET', KEYS[1], 'id', 'state')
 if epoch[1] ~= ARGV[1] or epoch[2] ~= 'open' then return { 'epoch' } end
@@ -39,6 +40,7 @@ elseif verb == 'expire' then
     each(free)
     finish('expired')
   end
+  return { 'done', state, string.format('%.0f', time[1] * 1000000 + time[2]) }
 elseif verb == 'release' then
   if live or state == 'unconfirmed' then
     each(free)
@@ -55,6 +57,9 @@ elseif verb == 'unconfirm' then
   end
 elseif verb == 'settle' then
   if live or state == 'unconfirmed' then
+    local most = 0
+    each(function(key) most = math.max(most, tonumber(redis.call('HGET', key, 'settled'))) end)
+    if most >= 4611686018427387904 then return { 'range' } end
     each(function(key, amount, actual)
       free(key, amount)
       redis.call('HINCRBY', key, 'settled', actual)

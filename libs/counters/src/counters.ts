@@ -1,91 +1,22 @@
-import { Redis } from 'ioredis';
-import type { Basis } from '@meritorder/contracts';
-import { invariant, MAX_COUNTER_NANOS, type Nanos } from '@meritorder/kernel';
+import type { Redis } from 'ioredis';
+import type { Adjustment, ReserveCommand } from '@meritorder/budget-core';
+import { MAX_COUNTER_NANOS, type Nanos } from '@meritorder/kernel';
+import { dropKeys, loadHolds, loadWindows, readWindows } from './epoch-load.js';
 import { epochOfKey, keys, parseWindowKey } from './keys.js';
+import { checkServer, openRedis, withoutPassword } from './redis-server.js';
+import type {
+  AdjustReply,
+  EpochState,
+  ExtendReply,
+  FinishReply,
+  HoldStateText,
+  LoadedHold,
+  ReserveReply,
+  TimedReply,
+  WindowCounters,
+} from './replies.js';
+import { decodeReserve, encodeReserve, unreservable } from './reserve-call.js';
 import { SCRIPTS, type Script } from './scripts.js';
-
-export interface CandidateWindow {
-  budget: string;
-  window: string;
-  basis: Basis;
-  limitNanos: Nanos;
-  limitVersion: number;
-}
-export interface ReserveCandidate {
-  backend: string;
-  maxTokens: number;
-  minTokens: number;
-  cash: { fixedNanos: Nanos; perOutputTokenNanos: Nanos };
-  full: { fixedNanos: Nanos; perOutputTokenNanos: Nanos };
-  windows: CandidateWindow[];
-}
-export interface ReserveCommand {
-  attemptId: string;
-  /** How long the hold lasts without being opened, by Redis' clock. */
-  leaseMs: number;
-  /** In order of preference; the first that fits in all its windows is granted. */
-  candidates: ReserveCandidate[];
-}
-export interface ReserveGrant {
-  type: 'granted';
-  epochId: number;
-  candidateIndex: number;
-  /** Output tokens of one choice, clamped to what the budgets leave. */
-  maxTokens: number;
-  cashNanos: Nanos;
-  fullNanos: Nanos;
-  leaseUntilMs: number;
-  /** As of this reservation; empty when the reply repeats an earlier grant. */
-  left: { budget: string; window: string; basis: Basis; leftNanos: Nanos }[];
-}
-export interface BindingBudget {
-  budget: string;
-  window: string;
-  basis: Basis;
-  /** `held`: it would fit, were the requests in flight over. */
-  kind: 'exhausted' | 'held';
-  limitNanos: Nanos;
-  settledNanos: Nanos;
-  unconfirmedNanos: Nanos;
-  reservedNanos: Nanos;
-  neededNanos: Nanos;
-  /** When the earliest lease of any hold ends, in ms from now by Redis' clock; undefined when all are opened. */
-  earliestLeaseInMs: number | undefined;
-}
-export interface ReserveRefusal {
-  type: 'refused';
-  /** One per candidate: the first window that did not fit. */
-  candidates: BindingBudget[];
-}
-export type ReserveReply = ReserveGrant | ReserveRefusal | { type: 'epoch' } | { type: 'range'; message: string };
-
-export type HoldStateText = 'reserved' | 'opened' | 'unconfirmed' | 'settled' | 'released' | 'expired' | 'unknown';
-/** What the hold was before the verb, or that the epoch is not open: then nothing happened. */
-export type FinishReply = { type: 'done'; was: HoldStateText } | { type: 'epoch' };
-
-export interface EpochState {
-  id: number;
-  runId: string;
-  state: 'open' | 'building' | 'broken';
-  windows: number;
-}
-export interface WindowCounters {
-  budget: string;
-  window: string;
-  limitNanos: Nanos;
-  settledNanos: Nanos;
-  unconfirmedNanos: Nanos;
-  reservedNanos: Nanos;
-  /** The most that was ever spent and held at once, as grants saw it. */
-  peakNanos: Nanos;
-}
-export interface LoadedHold {
-  attemptId: string;
-  state: 'opened' | 'unconfirmed';
-  cashNanos: Nanos;
-  fullNanos: Nanos;
-  windows: { budget: string; window: string; basis: Basis }[];
-}
 
 const TOMBSTONE_MS = 60_000;
 const TRIES = 5;
@@ -121,24 +52,14 @@ export class Counters {
     url: string,
     options: { commandTimeoutMs?: number; onError?: (error: Error) => void } = {},
   ): Promise<Counters> {
-    const redis = new Redis(url, {
-      lazyConnect: true,
-      commandTimeout: options.commandTimeoutMs ?? 1_000,
-      // A command that was under way when the connection broke is not sent again by the client: it could reach another server.
-      autoResendUnfulfilledCommands: false,
-      enableOfflineQueue: false,
-      maxRetriesPerRequest: 0,
-      retryStrategy: (times) => Math.min(500, 25 * times),
-    });
+    const redis = openRedis(url, options.commandTimeoutMs ?? 1_000);
     const counters = new Counters(redis, options.onError ?? (() => {}));
     try {
       await redis.connect();
       await checkServer(redis);
     } catch (error) {
       await counters.close();
-      throw new Error(
-        `cannot use Redis at ${url.replace(/:[^:@/]*@/, ':***@')}: ${(error as Error).message}; check REDIS_URL`,
-      );
+      throw new Error(`cannot use Redis at ${withoutPassword(url)}: ${(error as Error).message}; check REDIS_URL`);
     }
     await counters.refreshEpoch();
     return counters;
@@ -167,15 +88,13 @@ export class Counters {
 
   /** Reads the epoch and the server's run id. They decide whether anything is let through. */
   async refreshEpoch(): Promise<{ epoch: EpochState | undefined; runId: string }> {
-    const [info, fields] = await Promise.all([this.redis.info('server'), this.redis.hgetall(keys.epoch)]);
+    const [info, [id, epochRunId, state, windows]] = await Promise.all([
+      this.redis.info('server'),
+      this.redis.hmget(keys.epoch, 'id', 'runId', 'state', 'windows'),
+    ]);
     const runId = /run_id:(\w+)/.exec(info)?.[1] ?? '';
-    const epoch = fields['id']
-      ? {
-          id: Number(fields['id']),
-          runId: fields['runId'] ?? '',
-          state: fields['state'] as EpochState['state'],
-          windows: Number(fields['windows'] ?? 0),
-        }
+    const epoch = id
+      ? { id: Number(id), runId: epochRunId ?? '', state: state as EpochState['state'], windows: Number(windows ?? 0) }
       : undefined;
     this.epoch = epoch;
     this.newestEpochId = Math.max(this.newestEpochId, epoch?.id ?? 0);
@@ -183,46 +102,16 @@ export class Counters {
     return { epoch, runId };
   }
 
-  /** Grants the first candidate that fits everywhere. `epoch`: admission is closed. `range`: an amount is beyond 2^53. */
+  /** Grants the first candidate that fits in all its windows and its account's rates. One call, whatever is asked. */
   async reserve(command: ReserveCommand): Promise<ReserveReply> {
-    const broken = outOfRange(command);
-    if (broken) return { type: 'range', message: broken };
+    const broken = unreservable(command);
+    if (broken) return broken;
     const epochId = this.openEpochId();
     if (epochId === undefined) return { type: 'epoch' };
-    const windowKeys: string[] = [];
-    const indexOf = new Map<string, number>();
-    const args: (string | number)[] = [epochId, command.attemptId, command.leaseMs, command.candidates.length];
-    for (const c of command.candidates) {
-      args.push(
-        c.maxTokens,
-        c.minTokens,
-        text(c.cash.fixedNanos),
-        text(c.cash.perOutputTokenNanos),
-        text(c.full.fixedNanos),
-        text(c.full.perOutputTokenNanos),
-        c.windows.length,
-      );
-      for (const w of c.windows) {
-        const key = keys.window(epochId, w.budget, w.window);
-        let index = indexOf.get(key);
-        if (index === undefined) {
-          windowKeys.push(key);
-          index = windowKeys.length + 4;
-          indexOf.set(key, index);
-        }
-        args.push(index, w.basis === 'cash' ? 'c' : 'f', text(w.limitNanos), w.limitVersion);
-      }
-    }
-    const keyList = [
-      keys.epoch,
-      keys.windows(epochId),
-      keys.leases(epochId),
-      keys.hold(epochId, command.attemptId),
-      ...windowKeys,
-    ];
-    const reply = (await this.run(SCRIPTS.reserve, keyList, args, epochId)) as string[] | undefined;
+    const call = encodeReserve(command, epochId);
+    const reply = (await this.run(SCRIPTS.reserve, call.keys, call.args, epochId)) as string[] | undefined;
     if (!reply || reply[0] === 'epoch') return this.epochOver();
-    return reply[0] === 'granted' ? granted(reply, command, epochId) : refused(reply, command);
+    return decodeReserve(reply, command, epochId);
   }
 
   /** reserved -> opened. Anything but `reserved` or `opened` before means: do not send. */
@@ -242,6 +131,79 @@ export class Counters {
     return this.finish(attemptId, 'unconfirm');
   }
 
+  /** A hold that was not opened yet keeps its money for another lease, from now on by Redis' clock. */
+  async renew(attemptId: string, leaseMs: number): Promise<TimedReply> {
+    const reply = await this.onHold(SCRIPTS.renew, attemptId, (epochId) => [epochId, attemptId, leaseMs]);
+    return reply ? timed(reply) : this.epochOver();
+  }
+
+  /** reserved with a lease that is over -> expired. */
+  async expire(attemptId: string): Promise<TimedReply> {
+    const reply = await this.finishCall(attemptId, 'expire');
+    return reply ? timed(reply) : this.epochOver();
+  }
+
+  /**
+   * An opened hold grows to these amounts (of the whole hold), if every window has room for the growth at the limit in force; or
+   * stays what it is. Asking for what it already has changes nothing, so a call is repeated and may be overtaken.
+   */
+  async extend(attemptId: string, to: { cashNanos: Nanos; fullNanos: Nanos }): Promise<ExtendReply> {
+    assertCountable(to.cashNanos, to.fullNanos);
+    const epochId = this.openEpochId();
+    if (epochId === undefined) return { type: 'epoch' };
+    const reply = (await this.run(
+      SCRIPTS.extend,
+      [keys.epoch, keys.hold(epochId, attemptId)],
+      [epochId, text(to.cashNanos), text(to.fullNanos)],
+      epochId,
+    )) as string[] | undefined;
+    switch (reply?.[0]) {
+      case 'extended':
+        return { type: 'extended', cashNanos: BigInt(reply[1]!), fullNanos: BigInt(reply[2]!) };
+      case 'done':
+        return { type: 'done', was: reply[1] as HoldStateText };
+      case 'refused':
+        return { type: 'refused', binding: extensionBinding(reply) };
+      default:
+        return this.epochOver();
+    }
+  }
+
+  /** A changed limit is in force at once, also where no request brings it. False: not newer, or nobody used the window yet. */
+  async changeLimit(of: {
+    budget: string;
+    window: string;
+    limitNanos: Nanos;
+    limitVersion: number;
+  }): Promise<boolean | undefined> {
+    assertCountable(of.limitNanos);
+    const reply = await this.onWindow(SCRIPTS.limit, of, [text(of.limitNanos), of.limitVersion]);
+    return reply === undefined || reply === 'epoch' ? undefined : reply === 'changed';
+  }
+
+  /**
+   * Corrects what is committed in a window by a difference from the books, if it is still what was seen. Only for what is certain:
+   * an attempt that the books know and the counters will still be told of must not be in the difference.
+   */
+  async adjust(of: { budget: string; window: string }, by: Adjustment): Promise<AdjustReply> {
+    const settled = by.seenSettledNanos + by.settledChangeNanos;
+    const unconfirmed = by.seenUnconfirmedNanos + by.unconfirmedChangeNanos;
+    if (!isCountable(settled) || !isCountable(unconfirmed))
+      return {
+        type: 'range',
+        message: `${of.budget}/${of.window} would be ${settled} settled, ${unconfirmed} unconfirmed`,
+      };
+    const reply = await this.onWindow(SCRIPTS.adjust, of, [
+      text(by.seenSettledNanos),
+      text(by.seenUnconfirmedNanos),
+      text(settled),
+      text(unconfirmed),
+    ]);
+    return reply === undefined || reply === 'epoch'
+      ? this.epochOver()
+      : { type: reply as 'adjusted' | 'moved' | 'missing' };
+  }
+
   /**
    * Ends holds that were never opened and whose lease is over. Returns their attempts, which from now on can never be opened,
    * again and again until `forgetLeases` says that the books know of them.
@@ -249,23 +211,22 @@ export class Counters {
   async expireDue(limit = 500): Promise<string[]> {
     const epochId = this.openEpochId();
     if (epochId === undefined) return [];
-    const [seconds] = await this.redis.time();
-    const due = await this.redis.zrangebyscore(
-      keys.leases(epochId),
-      '-inf',
-      Number(seconds) * 1_000,
-      'LIMIT',
-      0,
-      limit,
-    );
+    const due = await this.redis.zrangebyscore(keys.leases(epochId), '-inf', await this.serverMs(), 'LIMIT', 0, limit);
     const expired: string[] = [];
     for (const attemptId of due) {
-      const reply = await this.finish(attemptId, 'expire');
+      const reply = await this.expire(attemptId);
       // `unknown`: the tombstone went before the books were told.
       if (reply.type === 'done' && (reply.was === 'reserved' || reply.was === 'expired' || reply.was === 'unknown'))
         expired.push(attemptId);
     }
     return expired;
+  }
+
+  /** How many holds are past their lease by more than this: when it stays above zero nobody sweeps, which is an alarm. */
+  async overdueLeases(byMs: number): Promise<number> {
+    const epochId = this.openEpochId();
+    if (epochId === undefined) return 0;
+    return this.redis.zcount(keys.leases(epochId), '-inf', (await this.serverMs()) - byMs);
   }
 
   async forgetLeases(attemptIds: readonly string[]): Promise<void> {
@@ -282,45 +243,16 @@ export class Counters {
   /** Starts building a new epoch on this server: nothing is admitted until it is opened. */
   async beginEpoch(id: number): Promise<void> {
     const { runId } = await this.refreshEpoch();
-    await this.dropKeys(keys.ofEpoch(id));
+    await dropKeys(this.redis, keys.ofEpoch(id));
     await this.redis.multi().del(keys.epoch).hset(keys.epoch, { id, runId, state: 'building', windows: 0 }).exec();
   }
 
-  async loadWindows(epochId: number, windows: readonly WindowCounters[]): Promise<void> {
-    const pipeline = this.redis.pipeline();
-    for (const w of windows) {
-      invariant(w.settledNanos <= MAX_COUNTER_NANOS, `window ${w.budget}/${w.window} is beyond 2^53 nano-USD`);
-      const key = keys.window(epochId, w.budget, w.window);
-      pipeline.hset(key, {
-        limit: text(w.limitNanos),
-        version: 0,
-        settled: text(w.settledNanos),
-        unconfirmed: text(w.unconfirmedNanos),
-        reserved: text(w.reservedNanos),
-        peak: 0,
-      });
-      pipeline.sadd(keys.windows(epochId), key);
-    }
-    await execute(pipeline);
+  loadWindows(epochId: number, windows: readonly WindowCounters[]): Promise<void> {
+    return loadWindows(this.redis, epochId, windows);
   }
 
-  async loadHolds(epochId: number, holds: readonly LoadedHold[]): Promise<void> {
-    const pipeline = this.redis.pipeline();
-    for (const hold of holds) {
-      const windows = hold.windows
-        .map((w) => `${w.basis === 'cash' ? 'c' : 'f'}${keys.window(epochId, w.budget, w.window)}`)
-        .join('\n');
-      pipeline.hset(keys.hold(epochId, hold.attemptId), {
-        s: hold.state,
-        c: text(hold.cashNanos),
-        f: text(hold.fullNanos),
-        g: 0,
-        t: 0,
-        l: 0,
-        w: windows,
-      });
-    }
-    await execute(pipeline);
+  loadHolds(epochId: number, holds: readonly LoadedHold[]): Promise<void> {
+    return loadHolds(this.redis, epochId, holds);
   }
 
   /** @returns 'incomplete' when Redis lost something while it was loaded, 'superseded' when another epoch was begun. */
@@ -332,43 +264,70 @@ export class Counters {
 
   /** Removes the keys of every epoch before this one; a newer one may have been opened meanwhile. */
   async dropOldEpochs(currentId: number): Promise<void> {
-    await this.dropKeys(keys.all, (key) => epochOfKey(key) < currentId);
+    await dropKeys(this.redis, keys.all, (key) => epochOfKey(key) < currentId);
   }
 
-  /** All windows of the open epoch, for reconciliation and proofs. */
-  async inspectWindows(): Promise<WindowCounters[]> {
+  /** Windows of the open epoch, for reconciliation and proofs: all, or those that are named and exist. */
+  async inspectWindows(only?: readonly { budget: string; window: string }[]): Promise<WindowCounters[]> {
     const epochId = this.openEpochId();
-    if (epochId === undefined) return [];
-    const found: WindowCounters[] = [];
-    for (const key of await this.redis.smembers(keys.windows(epochId))) {
-      const h = await this.redis.hgetall(key);
-      found.push({
-        ...parseWindowKey(key),
-        limitNanos: BigInt(h['limit'] ?? 0),
-        settledNanos: BigInt(h['settled'] ?? 0),
-        unconfirmedNanos: BigInt(h['unconfirmed'] ?? 0),
-        reservedNanos: BigInt(h['reserved'] ?? 0),
-        peakNanos: BigInt(h['peak'] ?? 0),
-      });
-    }
-    return found;
+    return epochId === undefined ? [] : readWindows(this.redis, epochId, only);
   }
 
   private async finish(
     attemptId: string,
+    verb: 'open' | 'release' | 'settle' | 'unconfirm',
+    cost?: { cashNanos: Nanos; fullNanos: Nanos },
+  ): Promise<FinishReply> {
+    const reply = await this.finishCall(attemptId, verb, cost);
+    return reply ? { type: 'done', was: reply[1] as HoldStateText } : this.epochOver();
+  }
+
+  /** Undefined: the epoch is over. @throws Error when a window would leave 64 bits; nothing was done then. */
+  private async finishCall(
+    attemptId: string,
     verb: 'open' | 'release' | 'settle' | 'unconfirm' | 'expire',
     cost: { cashNanos: Nanos; fullNanos: Nanos } = { cashNanos: 0n, fullNanos: 0n },
-  ): Promise<FinishReply> {
-    const epochId = this.openEpochId();
-    if (epochId === undefined) return { type: 'epoch' };
-    const reply = (await this.run(
-      SCRIPTS.finish,
-      [keys.epoch, keys.windows(epochId), keys.leases(epochId), keys.hold(epochId, attemptId)],
-      [epochId, attemptId, verb, text(cost.cashNanos), text(cost.fullNanos), TOMBSTONE_MS],
+  ): Promise<string[] | undefined> {
+    // A provider may pay back: then the cost of an attempt is below zero.
+    assertCountable(magnitude(cost.cashNanos), magnitude(cost.fullNanos));
+    const reply = await this.onHold(SCRIPTS.finish, attemptId, (epochId) => [
       epochId,
-    )) as string[] | undefined;
-    if (!reply || reply[0] === 'epoch') return this.epochOver();
-    return { type: 'done', was: reply[1] as HoldStateText };
+      attemptId,
+      verb,
+      text(cost.cashNanos),
+      text(cost.fullNanos),
+      TOMBSTONE_MS,
+    ]);
+    if (reply?.[0] === 'range') throw new RangeError(`a window of attempt ${attemptId} cannot count more`);
+    return reply;
+  }
+
+  private async onHold(
+    script: Script,
+    attemptId: string,
+    args: (epochId: number) => (string | number)[],
+  ): Promise<string[] | undefined> {
+    const epochId = this.openEpochId();
+    if (epochId === undefined) return undefined;
+    const keyList = [keys.epoch, keys.windows(epochId), keys.leases(epochId), keys.hold(epochId, attemptId)];
+    const reply = (await this.run(script, keyList, args(epochId), epochId)) as string[] | undefined;
+    return reply?.[0] === 'epoch' ? undefined : reply;
+  }
+
+  private async onWindow(
+    script: Script,
+    of: { budget: string; window: string },
+    args: (string | number)[],
+  ): Promise<string | undefined> {
+    const epochId = this.openEpochId();
+    if (epochId === undefined) return undefined;
+    const keyList = [keys.epoch, keys.window(epochId, of.budget, of.window)];
+    return (await this.run(script, keyList, [epochId, ...args], epochId)) as string | undefined;
+  }
+
+  private async serverMs(): Promise<number> {
+    const [seconds, micros] = await this.redis.time();
+    return Number(seconds) * 1_000 + Math.floor(Number(micros) / 1_000);
   }
 
   private epochOver(): { type: 'epoch' } {
@@ -406,85 +365,44 @@ export class Counters {
       return this.redis.eval(script.text, keyList.length, ...keyList, ...args);
     }
   }
-
-  private async dropKeys(pattern: string, only: (key: string) => boolean = () => true): Promise<void> {
-    let cursor = '0';
-    do {
-      const [next, found] = await this.redis.scan(cursor, 'MATCH', pattern, 'COUNT', 500);
-      cursor = next;
-      const drop = found.filter(only);
-      if (drop.length > 0) await this.redis.unlink(...drop);
-    } while (cursor !== '0');
-  }
-}
-
-async function checkServer(redis: Redis): Promise<void> {
-  const version = /redis_version:(\d+)\.(\d+)/.exec(await redis.info('server'));
-  if (!version || Number(version[1]) < 6 || (Number(version[1]) === 6 && Number(version[2]) < 2))
-    throw new Error('it is older than 6.2');
-  const policy = (await redis.config('GET', 'maxmemory-policy').catch(() => ['', 'noeviction'])) as string[];
-  if (policy[1] !== 'noeviction')
-    throw new Error(`its maxmemory-policy is ${policy[1]}, which loses counters; set it to noeviction`);
 }
 
 function text(nanos: Nanos): string {
   return nanos.toString();
 }
 
-function outOfRange(command: ReserveCommand): string | undefined {
-  const fits = (n: Nanos): boolean => n >= 0n && n <= MAX_COUNTER_NANOS;
-  for (const c of command.candidates) {
-    for (const line of [c.cash, c.full]) {
-      if (!fits(line.fixedNanos + line.perOutputTokenNanos * BigInt(c.maxTokens)))
-        return `the bound of ${c.backend} is beyond 2^53 nano-USD`;
-    }
-    const wide = c.windows.find((w) => !fits(w.limitNanos));
-    if (wide) return `the limit of ${wide.budget} is beyond 2^53 nano-USD; split the budget`;
-  }
-  return undefined;
+function magnitude(nanos: Nanos): Nanos {
+  return nanos < 0n ? -nanos : nanos;
 }
 
-function granted(reply: string[], command: ReserveCommand, epochId: number): ReserveGrant {
-  const candidateIndex = Number(reply[1]);
-  const left = reply.slice(6);
+function isCountable(nanos: Nanos): boolean {
+  return nanos >= 0n && nanos <= MAX_COUNTER_NANOS;
+}
+
+/** @throws RangeError: an amount that counters cannot hold exactly. */
+function assertCountable(...amounts: Nanos[]): void {
+  const wrong = amounts.find((amount) => !isCountable(amount));
+  if (wrong !== undefined)
+    throw new RangeError(`${wrong} nano-USD cannot be counted exactly: it is not within 0 and 2^53`);
+}
+
+function timed(reply: string[]): TimedReply {
   return {
-    type: 'granted',
-    epochId,
-    candidateIndex,
-    maxTokens: Number(reply[2]),
-    cashNanos: BigInt(reply[3]!),
-    fullNanos: BigInt(reply[4]!),
-    leaseUntilMs: Number(reply[5]),
-    left: left.map((nanos, i) => {
-      const { budget, window, basis } = command.candidates[candidateIndex]!.windows[i]!;
-      return { budget, window, basis, leftNanos: BigInt(nanos) };
-    }),
+    type: 'done',
+    was: reply[1] as HoldStateText,
+    atMicros: reply[2] === undefined ? undefined : Number(reply[2]),
   };
 }
 
-function refused(reply: string[], command: ReserveCommand): ReserveRefusal {
-  const earliest = reply.at(-1);
+function extensionBinding(reply: string[]): Extract<ExtendReply, { type: 'refused' }>['binding'] {
+  const [, key, kind, limit, settled, unconfirmed, reserved, needed] = reply as string[] & { length: 8 };
   return {
-    type: 'refused',
-    candidates: command.candidates.map((candidate, i) => {
-      const [position, kind, limit, settled, unconfirmed, reserved, needed] = reply.slice(1 + i * 7, 8 + i * 7);
-      const { budget, window, basis } = candidate.windows[Number(position)]!;
-      return {
-        budget,
-        window,
-        basis,
-        kind: kind as 'exhausted' | 'held',
-        limitNanos: BigInt(limit!),
-        settledNanos: BigInt(settled!),
-        unconfirmedNanos: BigInt(unconfirmed!),
-        reservedNanos: BigInt(reserved!),
-        neededNanos: BigInt(needed!),
-        earliestLeaseInMs: earliest ? Math.max(0, Number(earliest)) : undefined,
-      };
-    }),
+    ...parseWindowKey(key!),
+    kind: kind as 'exhausted' | 'held',
+    limitNanos: BigInt(limit!),
+    settledNanos: BigInt(settled!),
+    unconfirmedNanos: BigInt(unconfirmed!),
+    reservedNanos: BigInt(reserved!),
+    neededNanos: BigInt(needed!),
   };
-}
-
-async function execute(pipeline: ReturnType<Redis['pipeline']>): Promise<void> {
-  for (const [error] of (await pipeline.exec()) ?? []) if (error) throw error;
 }

@@ -1,1 +1,12 @@
 export * from './counters.js';
+export * from './replies.js';
+export { SCRIPTS, type Script } from './scripts.js';
+export { encodeReserve, type ReserveCall } from './reserve-call.js';
+export type {
+  AccountRate,
+  Adjustment,
+  CandidateWindow,
+  ReserveCandidate,
+  ReserveCommand,
+  StageAmounts,
+} from '@meritorder/budget-core';

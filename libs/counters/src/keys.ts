@@ -8,6 +8,7 @@ export const keys = {
   leases: (epoch: number) => `{mo}:e${epoch}:leases`,
   window: (epoch: number, budget: string, window: string) => `{mo}:e${epoch}:w:${budget}:${window}`,
   hold: (epoch: number, attemptId: string) => `{mo}:e${epoch}:h:${attemptId}`,
+  account: (epoch: number, account: string) => `{mo}:e${epoch}:a:${account}`,
   ofEpoch: (epoch: number) => `{mo}:e${epoch}:*`,
   all: '{mo}:e*:*',
 };

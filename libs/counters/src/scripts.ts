@@ -17,5 +17,9 @@ function load(name: string): Script {
 export const SCRIPTS = {
   reserve: load('reserve-n'),
   finish: load('finish-4'),
+  renew: load('renew-4'),
+  extend: load('extend-2'),
+  limit: load('limit-2'),
+  adjust: load('adjust-2'),
   openEpoch: load('open-epoch-2'),
 } as const;

@@ -4,7 +4,7 @@ import { arrivalAfter, requestRate, tokenRate, waitMicros, type Rate } from '../
 import type { CandidateWindow, CostLine, ReserveCandidate } from '../reservation.js';
 import {
   amountIn,
-  raisePeak,
+  holdMore,
   windowKey,
   type Binding,
   type CounterCommand,
@@ -167,8 +167,7 @@ function admit(
       const template = templateKey(asked);
       if (template) state.instances.set(template, (state.instances.get(template) ?? 0) + 1);
     }
-    window.reservedNanos += amountIn(asked, hold);
-    raisePeak(window);
+    holdMore(window, amountIn(asked, hold));
     if (throttle) window.throttleMicros = arrivalAfter(throttle, window.throttleMicros, 1, nowMicros);
   }
   useAccount(state, candidate, nowMicros);

@@ -109,7 +109,10 @@ export function amountIn(window: { basis: Basis }, amounts: { cashNanos: Nanos; 
   return window.basis === 'cash' ? amounts.cashNanos : amounts.fullNanos;
 }
 
-export function raisePeak(window: WindowState): void {
+/** A grant of nothing shows nothing: the peak is of those that took something. */
+export function holdMore(window: WindowState, amount: Nanos): void {
+  if (amount === 0n) return;
+  window.reservedNanos += amount;
   const used = window.settledNanos + window.unconfirmedNanos + window.reservedNanos;
   if (used > window.peakNanos) window.peakNanos = used;
 }
