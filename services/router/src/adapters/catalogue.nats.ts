@@ -2,10 +2,18 @@ import {
   BUCKETS,
   BudgetDefinition,
   PriceVersion,
+  type AccountConfig,
   type BackendConfig,
   type MeritorderConfig,
 } from '@meritorder/contracts';
-import { indexBudgets, matchingBudgets, type BudgetIndex } from '@meritorder/budget-core';
+import {
+  dropBudget,
+  indexBudgets,
+  matchingBudgets,
+  putBudget,
+  type Attributes,
+  type EnforcedBudget,
+} from '@meritorder/budget-core';
 import { decodeJson, watchBucket, type Bus } from '@meritorder/messaging';
 import { priceInForce } from '@meritorder/pricing-core';
 import { z } from 'zod';
@@ -18,9 +26,8 @@ export class NatsCatalogue implements Catalogue {
   private readonly backends: Map<string, BackendConfig>;
   private readonly routes: Map<string, { id: string; backends: BackendConfig[] }>;
   private readonly prices = new Map<string, PriceVersion[]>();
-  private readonly budgets = new Map<string, BudgetDefinition>();
-  private index: BudgetIndex = indexBudgets([]);
-  private stale = false;
+  private readonly accounts: Map<string, AccountConfig>;
+  private readonly budgets = indexBudgets([]);
   private readonly stop = new AbortController();
 
   constructor(
@@ -29,6 +36,7 @@ export class NatsCatalogue implements Catalogue {
     private readonly onError: (message: string) => void,
   ) {
     this.backends = new Map(config.backends.map((b) => [b.id, b]));
+    this.accounts = new Map(config.accounts.map((a) => [a.provider, a]));
     this.routes = new Map(
       config.routes.map((r) => [r.id, { id: r.id, backends: r.backends.map((b) => this.backends.get(b)!) }]),
     );
@@ -39,16 +47,27 @@ export class NatsCatalogue implements Catalogue {
       watchBucket(
         this.bus,
         BUCKETS.prices.name,
-        (key, value) => this.take(key, value, Prices, this.prices),
+        (key, value) =>
+          this.take(
+            key,
+            value,
+            Prices,
+            (prices) => this.prices.set(key, prices),
+            () => this.prices.delete(key),
+          ),
         this.stop.signal,
       ),
       watchBucket(
         this.bus,
         BUCKETS.budgets.name,
-        (key, value) => {
-          this.take(key, value, BudgetDefinition, this.budgets);
-          this.stale = true;
-        },
+        (key, value) =>
+          this.take(
+            key,
+            value,
+            BudgetDefinition,
+            (budget) => putBudget(this.budgets, budget),
+            () => dropBudget(this.budgets, key),
+          ),
         this.stop.signal,
       ),
     ]);
@@ -86,22 +105,28 @@ export class NatsCatalogue implements Catalogue {
     return models.map(({ model }) => priceInForce(versions, atMs, model)).filter((price) => price !== undefined);
   }
 
-  budgetsFor(attributes: Record<string, string>): readonly BudgetDefinition[] {
-    if (this.stale) {
-      this.index = indexBudgets(this.budgets.values());
-      this.stale = false;
-    }
-    return matchingBudgets(this.index, attributes);
+  budgetsFor(attributes: Attributes): readonly EnforcedBudget[] {
+    return matchingBudgets(this.budgets, attributes);
+  }
+
+  accountLimits(provider: string): AccountConfig | undefined {
+    return this.accounts.get(provider);
   }
 
   /** A value that cannot be read leaves the last good one in force. */
-  private take<T>(key: string, value: Uint8Array | null, schema: z.ZodType<T>, into: Map<string, T>): void {
+  private take<T>(
+    key: string,
+    value: Uint8Array | null,
+    schema: z.ZodType<T>,
+    put: (value: T) => unknown,
+    drop: () => unknown,
+  ): void {
     if (value === null) {
-      into.delete(key);
+      drop();
       return;
     }
     try {
-      into.set(key, decodeJson(schema, value));
+      put(decodeJson(schema, value));
     } catch (error) {
       this.onError(`${key} keeps its last good value: ${(error as Error).message}`);
     }

@@ -11,7 +11,8 @@ import {
   type RoutingDecisionMadeV1,
   type WorkRequest,
 } from '@meritorder/contracts';
-import type { ReserveCommand, ReserveReply } from '@meritorder/counters';
+import { enforce } from '@meritorder/budget-core';
+import type { BindingAccount, BindingBudget, ReserveCommand, ReserveReply } from '@meritorder/counters';
 import { ManualClock } from '@meritorder/kernel';
 import { dispatchRequest, type DispatchPorts, type DispatchRequest } from './dispatch-request.js';
 import type { AttemptSignal } from './ports.js';
@@ -29,6 +30,7 @@ const budget: BudgetDefinition = {
   basis: 'cash',
   thresholds: [],
 };
+const enforced = enforce(budget);
 const backends = ['a', 'b', 'c'].map(
   (id) =>
     ({
@@ -78,11 +80,12 @@ interface World {
   otherPrices?: PriceVersion[];
   /** What the worker of each backend says, in order. */
   workers?: Record<string, AttemptSignal[]>;
-  reserve?: (command: Omit<ReserveCommand, 'epochId'>) => ReserveReply;
+  reserve?: (command: ReserveCommand) => ReserveReply;
   open?: boolean;
   cancelled?: boolean;
   deadlineMs?: number;
   model?: string;
+  account?: { requestsPerMinute?: number; tokensPerMinute?: number };
 }
 
 async function dispatch(world: World) {
@@ -110,7 +113,8 @@ async function dispatch(world: World) {
       routeIds: () => ['auto'],
       price: () => price,
       otherPrices: () => world.otherPrices ?? [],
-      budgetsFor: () => [budget],
+      budgetsFor: () => [enforced],
+      accountLimits: () => world.account,
     },
     estimator: {
       estimate: () => ({ of: () => EXPECTED, expectation: () => EXPECTATION, sentTo: (b) => void sentTo.push(b.id) }),
@@ -167,7 +171,7 @@ const failed = (
   code: 'server-error' | 'quota' | 'caller-fault' | 'context-length',
   retryable = true,
 ): AttemptSignal => ({ type: 'failed', attemptId: 'x', retryable, code, message: 'said so', retryAfterSeconds: 3 });
-const grantFirst = (command: Omit<ReserveCommand, 'epochId'>): ReserveReply => ({
+const grantFirst = (command: ReserveCommand): ReserveReply => ({
   type: 'granted',
   epochId: 1,
   candidateIndex: 0,
@@ -175,24 +179,29 @@ const grantFirst = (command: Omit<ReserveCommand, 'epochId'>): ReserveReply => (
   cashNanos: 5n,
   fullNanos: 6n,
   leaseUntilMs: 0,
+  decidedAtMicros: 0,
   left: [],
 });
-const refuseAll =
-  (kind: 'held' | 'exhausted') =>
-  (command: Omit<ReserveCommand, 'epochId'>): ReserveReply => ({
+const binding = (kind: BindingBudget['kind'], more: Partial<BindingBudget> = {}): BindingBudget => ({
+  budget: 'org',
+  window: '2026-11-24',
+  basis: 'cash',
+  kind,
+  limitNanos: 1000n,
+  settledNanos: 900n,
+  unconfirmedNanos: 50n,
+  reservedNanos: 40n,
+  neededNanos: 200n,
+  earliestLeaseInMs: 7_500,
+  ...more,
+});
+/** The bindings of the candidates; the last one is also that of those after it. */
+const refuseWith =
+  (...bindings: (BindingBudget | BindingAccount)[]) =>
+  (command: ReserveCommand): ReserveReply => ({
     type: 'refused',
-    candidates: command.candidates.map(() => ({
-      budget: 'org',
-      window: '2026-11-24',
-      basis: 'cash' as const,
-      kind,
-      limitNanos: 1000n,
-      settledNanos: 900n,
-      unconfirmedNanos: 50n,
-      reservedNanos: 40n,
-      neededNanos: 200n,
-      earliestLeaseInMs: 7_500,
-    })),
+    decidedAtMicros: 0,
+    candidates: command.candidates.map((_, i) => bindings[i] ?? bindings.at(-1)!),
   });
 
 describe('a request', () => {
@@ -283,13 +292,13 @@ describe('a request', () => {
   });
 
   it('tells held from exhausted, with the numbers and when to retry (pitfall 36)', async () => {
-    const held = (await dispatch({ reserve: refuseAll('held') })).refusals[0]!;
+    const held = (await dispatch({ reserve: refuseWith(binding('held')) })).refusals[0]!;
     expect(held).toMatchObject({
       code: 'budget_held',
       retryAfterSeconds: 8,
       details: { budget: 'org', held_usd: '0.00000004' },
     });
-    const exhausted = (await dispatch({ reserve: refuseAll('exhausted') })).refusals[0]!;
+    const exhausted = (await dispatch({ reserve: refuseWith(binding('exhausted')) })).refusals[0]!;
     expect(exhausted).toMatchObject({
       code: 'budget_exhausted',
       retryAfterSeconds: 14 * 3_600,
@@ -298,6 +307,67 @@ describe('a request', () => {
     expect(exhausted.message).toBe(
       'The budget Org (2026-11-24) has no room: limit $0.000001, spent $0.00000095, held $0.00000004, needed $0.0000002; the next window starts 2026-11-25T00:00:00.000Z.',
     );
+  });
+
+  const rate: BindingAccount = {
+    kind: 'rate',
+    account: 'p',
+    short: 'tokens',
+    limitPerMinute: 900,
+    asked: 30,
+    retryInMs: 2_100,
+  };
+  it.each<[string, (BindingBudget | BindingAccount)[], string, number | undefined, RegExp]>([
+    ['a throttle', [binding('throttled', { retryInMs: 4_200 })], 'budget_throttled', 5, /Org .*limit .*Retry in 5 s/],
+    [
+      'local only',
+      [binding('stage', { stage: 'local-only' })],
+      'budget_local_only',
+      50_400,
+      /local.*next window starts/,
+    ],
+    ['reject', [binding('stage', { stage: 'reject' })], 'budget_rejecting', 50_400, /nothing.*next window starts/],
+    ['too many instances', [binding('instances')], 'budget_instances', 50_400, /template/],
+    ["the account's rate", [rate], 'account_rate', 3, /account at p .*900 tokens a minute; 30 more fit in 3 s/],
+    [
+      'a request above a rate',
+      [{ ...rate, asked: 901, retryInMs: undefined }],
+      'account_rate',
+      undefined,
+      /alone has 901/,
+    ],
+    [
+      'one candidate that passes among those that last',
+      [binding('exhausted'), binding('held'), rate],
+      'account_rate',
+      3,
+      /./,
+    ],
+    [
+      'exhausted beside a rate that never passes',
+      [{ ...rate, retryInMs: undefined }, binding('exhausted')],
+      'budget_exhausted',
+      50_400,
+      /./,
+    ],
+  ])('%s is a refusal of its own, with when to retry', async (_name, bindings, code, retryAfterSeconds, message) => {
+    const [refusal] = (await dispatch({ reserve: refuseWith(...bindings) })).refusals;
+    expect(refusal).toMatchObject({ code, message: expect.stringMatching(message) });
+    expect(refusal!.retryAfterSeconds).toBe(retryAfterSeconds);
+  });
+
+  it('that matches more budgets than it may be charged to is refused, never charged to some of them', async () => {
+    const { refusals } = await dispatch({ reserve: () => ({ type: 'too-many-budgets', backend: 'a', count: 65 }) });
+    expect(refusals).toMatchObject([{ code: 'budgets_too_many', message: expect.stringContaining('65') }]);
+  });
+
+  it("asks for what is expected of it from the account's rates, and only where the account has some", async () => {
+    const asked: ReserveCommand[] = [];
+    const reserve = (command: ReserveCommand): ReserveReply => (asked.push(command), grantFirst(command));
+    await dispatch({ reserve });
+    await dispatch({ reserve, account: { tokensPerMinute: 900 } });
+    expect(asked[0]!.candidates[0]!.accountRate).toBeUndefined();
+    expect(asked[1]!.candidates[0]!.accountRate).toEqual({ account: 'p', tokensPerMinute: 900, tokens: 30 });
   });
 
   it('says what was expected, so that whoever hears of the usage can learn from it', async () => {
@@ -320,7 +390,7 @@ describe('a request', () => {
       cash: { ...price.cash, outputPicosPerToken: String(BigInt(price.cash.outputPicosPerToken) * 10n) },
     };
     const reserved: bigint[] = [];
-    const reserve = (command: Omit<ReserveCommand, 'epochId'>): ReserveReply => {
+    const reserve = (command: ReserveCommand): ReserveReply => {
       reserved.push(command.candidates[0]!.cash.perOutputTokenNanos);
       return grantFirst(command);
     };

@@ -1,17 +1,17 @@
-import type {
-  AttemptExpectation,
-  Attribution,
-  BudgetDefinition,
-  ChatRequest,
-  Kind,
-  LimitsConfig,
-  OrgConfig,
-  Receipt,
-  Refusal,
-  WorkRequest,
+import {
+  MAX_BUDGETS_PER_REQUEST,
+  type AttemptExpectation,
+  type Attribution,
+  type ChatRequest,
+  type Kind,
+  type LimitsConfig,
+  type OrgConfig,
+  type Receipt,
+  type Refusal,
+  type WorkRequest,
 } from '@meritorder/contracts';
-import { windowAt } from '@meritorder/budget-core';
-import type { ReserveGrant, ReserveRefusal } from '@meritorder/counters';
+import { enforcedAt, type EnforcedWindow } from '@meritorder/budget-core';
+import type { AccountRate, ReserveGrant, ReserveRefusal } from '@meritorder/counters';
 import { nanosToUsd, newId, usdToNanos, type Clock } from '@meritorder/kernel';
 import { rankCandidates, reasonFor, requirementsOf, type Excluded, type Ranked } from '@meritorder/routing-core';
 import type { Context } from '@opentelemetry/api';
@@ -137,13 +137,9 @@ class Dispatch {
         minTokens: r.minTokens,
         cash: r.bound.cash,
         full: r.bound.full,
-        windows: windows.get(r.backend.id)!.map(({ budget, window }) => ({
-          budget: budget.id,
-          window: window.id,
-          basis: budget.basis,
-          limitNanos: BigInt(budget.limitNanos),
-          limitVersion: budget.limitVersion,
-        })),
+        windows: windows.get(r.backend.id)!.map((w) => w.asked),
+        local: r.backend.kind === 'local',
+        accountRate: this.accountRateOf(r),
       })),
     });
     if (reply.type === 'epoch') {
@@ -159,6 +155,14 @@ class Dispatch {
       return refused(refusal);
     }
     if (reply.type === 'range') return refused({ code: 'internal', message: reply.message });
+    if (reply.type === 'too-many-budgets') {
+      const refusal: Refusal = {
+        code: 'budgets_too_many',
+        message: `At ${reply.backend} the request matches ${reply.count} budgets; a request is charged to at most ${MAX_BUDGETS_PER_REQUEST}.`,
+      };
+      this.record(route.id, number, ranked, excluded, undefined, undefined, refusal);
+      return refused(refusal);
+    }
     const chosen = ranked[reply.candidateIndex]!;
     const reason = reasonFor(
       chosen,
@@ -181,7 +185,7 @@ class Dispatch {
     return rankCandidates(views, this.requirements, (backend) => estimate.of(backend), this.maxCostNanos, nowMs);
   }
 
-  private windowsOf(candidate: Ranked, nowMs: number): BudgetWindow[] {
+  private windowsOf(candidate: Ranked, nowMs: number): EnforcedWindow[] {
     const { backend } = candidate;
     const budgets = this.ports.catalogue.budgetsFor({
       ...this.request.attribution,
@@ -189,20 +193,33 @@ class Dispatch {
       model: backend.model,
       backend: backend.id,
     });
-    return budgets.map((budget) => ({ budget, window: windowAt(budget.window, budget.timeZone, nowMs) }));
+    return budgets.map((budget) => enforcedAt(budget, nowMs));
+  }
+
+  /** Providers count what is expected of a request, not its bound. */
+  private accountRateOf({ backend, estimate, maxTokens }: Ranked): AccountRate | undefined {
+    const limits = this.ports.catalogue.accountLimits(backend.provider);
+    if (limits?.requestsPerMinute === undefined && limits?.tokensPerMinute === undefined) return undefined;
+    const output = Math.min(maxTokens, estimate.outputTokensExpected) * this.requirements.choices;
+    return {
+      account: backend.provider,
+      requestsPerMinute: limits.requestsPerMinute,
+      tokensPerMinute: limits.tokensPerMinute,
+      tokens: Math.ceil(estimate.inputTokensExpected + output),
+    };
   }
 
   private budgetRefusal(
     reply: ReserveRefusal,
     ranked: Ranked[],
-    windows: Map<string, BudgetWindow[]>,
+    windows: Map<string, EnforcedWindow[]>,
     nowMs: number,
   ): Refusal {
     return budgetRefusal(
       reply.candidates.map((binding, i) => {
         const backend = ranked[i]!.backend.id;
-        const at = windows.get(backend)!.find((w) => w.budget.id === binding.budget)!;
-        return { backend, binding, budget: at.budget, windowEndMs: at.window.endMs };
+        if (binding.kind === 'rate') return { backend, binding };
+        return { backend, binding, at: windows.get(backend)!.find((w) => w.budget.id === binding.budget)! };
       }),
       nowMs,
     );
@@ -210,7 +227,7 @@ class Dispatch {
 
   private async work(
     chosen: Ranked,
-    windows: BudgetWindow[],
+    windows: EnforcedWindow[],
     grant: ReserveGrant,
     attemptId: string,
     number: number,
@@ -232,7 +249,7 @@ class Dispatch {
         kind: request.kind,
         epoch: grant.epochId,
         bound: { cashNanos: grant.cashNanos.toString(), fullNanos: grant.fullNanos.toString() },
-        windows: windows.map(({ budget, window }) => ({ budget: budget.id, window: window.id, basis: budget.basis })),
+        windows: windows.map((w) => w.charge),
         priceVersion: chosen.price.id,
         ...(chosen.otherPrices.length > 0 ? { otherPriceVersions: chosen.otherPrices.map((p) => p.id) } : {}),
         reservedAt: new Date(reservedAtMs).toISOString(),
@@ -384,11 +401,6 @@ class Dispatch {
 }
 
 type WorkBackend = Ranked['backend'];
-interface BudgetWindow {
-  budget: BudgetDefinition;
-  window: { id: string; endMs: number | null };
-}
-
 const CANCELLED: Refusal = { code: 'cancelled', message: 'Cancelled by the caller.' };
 
 function refused(refusal: Refusal): DispatchOutcome {

@@ -2,7 +2,6 @@ import type {
   AttemptExpectation,
   Attribution,
   BackendConfig,
-  BudgetDefinition,
   ChatRequest,
   PriceVersion,
   Refusal,
@@ -11,6 +10,7 @@ import type {
   WorkEvent,
   WorkRequest,
 } from '@meritorder/contracts';
+import type { Attributes, EnforcedBudget } from '@meritorder/budget-core';
 import type { ReserveCommand, ReserveReply } from '@meritorder/counters';
 import type { BackendEstimate } from '@meritorder/routing-core';
 import type { Context } from '@opentelemetry/api';
@@ -19,7 +19,7 @@ import type { Context } from '@opentelemetry/api';
 export interface Admission {
   /** The open epoch, or undefined while admission is closed. */
   epochId(): number | undefined;
-  reserve(command: Omit<ReserveCommand, 'epochId'>): Promise<ReserveReply>;
+  reserve(command: ReserveCommand): Promise<ReserveReply>;
   /** Whether the hold may be spent from now on. False: nothing may go upstream. */
   open(attemptId: string): Promise<boolean>;
   release(attemptId: string): Promise<void>;
@@ -34,7 +34,11 @@ export interface Catalogue {
   price(backend: string, atMs: number): PriceVersion | undefined;
   /** Prices in force of the other models that may answer in its place. */
   otherPrices(backend: string, atMs: number): PriceVersion[];
-  budgetsFor(attributes: Record<string, string>): readonly BudgetDefinition[];
+  budgetsFor(attributes: Attributes): readonly EnforcedBudget[];
+  /** Limits of the account at a provider. */
+  accountLimits(
+    provider: string,
+  ): { requestsPerMinute?: number | undefined; tokensPerMinute?: number | undefined } | undefined;
 }
 
 /** What a request will need, from its text and from what was learned. Memory only, and bounded in time for any text. */

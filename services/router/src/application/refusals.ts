@@ -1,59 +1,117 @@
-import type { BudgetDefinition, OrgConfig, Refusal } from '@meritorder/contracts';
-import type { BindingBudget } from '@meritorder/counters';
+import type { OrgConfig, Refusal } from '@meritorder/contracts';
+import type { EnforcedWindow } from '@meritorder/budget-core';
+import type { BindingAccount, BindingBudget } from '@meritorder/counters';
 import { nanosToUsd } from '@meritorder/kernel';
 import type { Excluded } from '@meritorder/routing-core';
 import type { Catalogue } from './ports.js';
 
-export interface BoundCandidate {
-  backend: string;
-  binding: BindingBudget;
-  budget: BudgetDefinition;
-  windowEndMs: number | null;
-}
+/** Why one candidate was not admitted. `at` is the window that refuses; a provider account that is at its rate has none. */
+export type BoundCandidate =
+  { backend: string; binding: BindingBudget; at: EnforcedWindow } | { backend: string; binding: BindingAccount };
+type BoundByBudget = Extract<BoundCandidate, { binding: BindingBudget }>;
 
 /**
- * The refusal when no candidate fits its budgets. *Held* wins over *exhausted*: when one candidate would fit once requests in
- * flight have ended, retrying soon helps.
+ * The refusal when no candidate fits its budgets. What passes by itself (held, throttled, a rate) wins over what lasts until the
+ * window ends: when one candidate would be admitted soon, retrying soon helps.
  */
 export function budgetRefusal(candidates: readonly BoundCandidate[], nowMs: number): Refusal {
-  const held = candidates.filter((c) => c.binding.kind === 'held');
-  const by = (held.length > 0 ? held : candidates).toSorted((a, b) =>
-    a.binding.neededNanos < b.binding.neededNanos ? -1 : 1,
-  )[0]!;
-  const { binding, budget } = by;
+  const passing = candidates
+    .map((candidate) => ({ candidate, inMs: passesInMs(candidate.binding) }))
+    .filter((c) => c.inMs !== undefined)
+    .toSorted((a, b) => a.inMs! - b.inMs!)[0];
+  if (passing) {
+    const seconds = Math.max(1, Math.ceil(passing.inMs! / 1_000));
+    return { ...told(passing.candidate, candidates), retryAfterSeconds: seconds };
+  }
+  const lasting = candidates.filter((c): c is BoundByBudget => 'at' in c);
+  const by = lasting.toSorted((a, b) => (a.binding.neededNanos < b.binding.neededNanos ? -1 : 1))[0] ?? candidates[0]!;
+  const endMs = 'at' in by ? by.at.window.endMs : null;
+  return {
+    ...told(by, candidates),
+    ...(endMs === null ? {} : { retryAfterSeconds: Math.max(1, Math.ceil((endMs - nowMs) / 1_000)) }),
+  };
+}
+
+/** Undefined: it does not pass by itself. */
+function passesInMs(binding: BindingBudget | BindingAccount): number | undefined {
+  if (binding.kind === 'held') return binding.earliestLeaseInMs ?? 1_000;
+  return binding.kind === 'throttled' || binding.kind === 'rate' ? binding.retryInMs : undefined;
+}
+
+function told(by: BoundCandidate, all: readonly BoundCandidate[]): Refusal {
+  const backends = all.map((c) => c.backend);
+  if (!('at' in by)) return accountRefusal(by.binding, backends);
+  const { binding, at } = by;
+  const budget = `The budget ${at.budget.name} (${binding.window})`;
   const numbers =
     `limit $${nanosToUsd(binding.limitNanos)}, spent $${nanosToUsd(binding.settledNanos + binding.unconfirmedNanos)}, ` +
     `held $${nanosToUsd(binding.reservedNanos)}, needed $${nanosToUsd(binding.neededNanos)}`;
-  const details = {
+  const until =
+    at.window.endMs === null
+      ? 'it has no next window'
+      : `the next window starts ${new Date(at.window.endMs).toISOString()}`;
+  const details = budgetDetails(by, backends);
+  switch (binding.kind) {
+    case 'held': {
+      const seconds = Math.max(1, Math.ceil((binding.earliestLeaseInMs ?? 1_000) / 1_000));
+      const message = `${budget} is held by requests in flight: ${numbers}. Retry in ${seconds} s.`;
+      return { code: 'budget_held', message, details };
+    }
+    case 'throttled': {
+      const seconds = Math.max(1, Math.ceil((binding.retryInMs ?? 1_000) / 1_000));
+      const message = `${budget} is near its limit and admits only so many requests a minute: ${numbers}. Retry in ${seconds} s.`;
+      return { code: 'budget_throttled', message, details };
+    }
+    case 'stage':
+      return binding.stage === 'local-only'
+        ? {
+            code: 'budget_local_only',
+            message: `${budget} admits only local backends now: ${numbers}; ${until}.`,
+            details,
+          }
+        : {
+            code: 'budget_rejecting',
+            message: `${budget} admits nothing that costs something now: ${numbers}; ${until}.`,
+            details,
+          };
+    case 'instances':
+      return {
+        code: 'budget_instances',
+        message: `${budget} would be one more of its template than the ${at.asked.maxInstances} that a window may have; ${until}.`,
+        details: { ...details, template: at.charge.template, max_instances: at.asked.maxInstances },
+      };
+    case 'exhausted':
+      return { code: 'budget_exhausted', message: `${budget} has no room: ${numbers}; ${until}.`, details };
+  }
+}
+
+function budgetDetails({ binding, at }: BoundByBudget, backends: string[]): Record<string, unknown> {
+  return {
     budget: binding.budget,
     window: binding.window,
-    window_end: by.windowEndMs === null ? null : new Date(by.windowEndMs).toISOString(),
+    window_end: at.window.endMs === null ? null : new Date(at.window.endMs).toISOString(),
     basis: binding.basis,
     limit_usd: nanosToUsd(binding.limitNanos),
     settled_usd: nanosToUsd(binding.settledNanos),
     unconfirmed_usd: nanosToUsd(binding.unconfirmedNanos),
     held_usd: nanosToUsd(binding.reservedNanos),
     needed_usd: nanosToUsd(binding.neededNanos),
-    backends: candidates.map((c) => c.backend),
+    ...(binding.stage === undefined ? {} : { stage: binding.stage }),
+    backends,
   };
-  if (binding.kind === 'held') {
-    const retryAfterSeconds = Math.max(1, Math.ceil((binding.earliestLeaseInMs ?? 1_000) / 1_000));
-    return {
-      code: 'budget_held',
-      message: `The budget ${budget.name} (${binding.window}) is held by requests in flight: ${numbers}. Retry in ${retryAfterSeconds} s.`,
-      retryAfterSeconds,
-      details,
-    };
-  }
-  const until =
-    by.windowEndMs === null
-      ? 'it has no next window'
-      : `the next window starts ${new Date(by.windowEndMs).toISOString()}`;
+}
+
+function accountRefusal(binding: BindingAccount, backends: string[]): Refusal {
+  const { account, short, limitPerMinute, asked, retryInMs } = binding;
+  const limit = `The account at ${account} is limited to ${limitPerMinute} ${short} a minute`;
+  const when =
+    retryInMs === undefined
+      ? `this request alone has ${asked}`
+      : `${asked} more fit in ${Math.max(1, Math.ceil(retryInMs / 1_000))} s`;
   return {
-    code: 'budget_exhausted',
-    message: `The budget ${budget.name} (${binding.window}) has no room: ${numbers}; ${until}.`,
-    ...(by.windowEndMs === null ? {} : { retryAfterSeconds: Math.max(1, Math.ceil((by.windowEndMs - nowMs) / 1_000)) }),
-    details,
+    code: 'account_rate',
+    message: `${limit}; ${when}.`,
+    details: { account, short, limit_per_minute: limitPerMinute, asked, backends },
   };
 }
 
