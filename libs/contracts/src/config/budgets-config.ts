@@ -61,12 +61,9 @@ export const BudgetConfig = z.strictObject({
   timeZone: TimeZone.default('UTC'),
   limitUsd: Usd,
   basis: Basis.default('cash').meta({ description: 'cash: paid to others; full: including own hardware.' }),
-  strictness: z
-    .enum(['strict', 'tolerant'])
-    .default('strict')
-    .meta({
-      description: 'strict: holds cover the upper bound. tolerant: holds are learned, and grow while streaming.',
-    }),
+  strictness: z.enum(['strict', 'tolerant']).default('strict').meta({
+    description: 'strict: holds cover the upper bound. tolerant: holds are learned, and grow while streaming.',
+  }),
   sliceTokens: z
     .int()
     .min(1)
