@@ -69,13 +69,18 @@ export function redisPage(): string {
     [
       '`{mo}:epoch`',
       'hash',
-      '`id`, `runId` of the server, `state` (building, open, broken), `windows` that must exist',
+      '`id`, `runId` of the server, `state` (building, open, broken), `windows` that must exist; `i:<template>:<window>` instances of a template',
     ],
     ['`{mo}:e<epoch>:windows`', 'set', 'keys of all windows of the epoch'],
     [
       '`{mo}:e<epoch>:w:<budget>:<window>`',
       'hash',
-      '`limit`, `version`, `settled`, `unconfirmed`, `reserved`, `peak`, in nano-USD',
+      '`limit`, `version`, `settled`, `unconfirmed`, `reserved`, `peak`, in nano-USD; `throttle` arrival time in us, where its stage throttled',
+    ],
+    [
+      '`{mo}:e<epoch>:a:<account>`',
+      'hash',
+      'rates of a provider account: `requests`, `tokens`, arrival times in us of Redis time',
     ],
     [
       '`{mo}:e<epoch>:h:<attempt>`',
