@@ -1,3 +1,5 @@
+export * from './overshoot/matching-bench.js';
+export * from './overshoot/reservation-bench.js';
 export * from './replay/percentile.js';
 export * from './replay/replay.js';
 export * from './replay/trace.js';
