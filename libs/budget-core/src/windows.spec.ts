@@ -39,7 +39,7 @@ describe('the window of a budget', () => {
     ['month', 'Asia/Kolkata', '2028-02-29T18:29:59Z', '2028-02', '2028-01-31T18:30:00Z', 29 * 24],
     ['month', 'America/Sao_Paulo', '2026-12-31T23:59:59Z', '2026-12', '2026-12-01T03:00:00Z', 31 * 24],
   ] as const)(
-    '%s in %s at %s is %s (half-hour zones, clock changes, ends of months)',
+    '%s in %s at %s is %s (half-hour zones, clock changes, ends of months; pitfall 8)',
     (kind, zone, instant, id, start, length) => {
       const window = windowAt(kind, zone, at(instant));
       expect(window.id).toBe(id);

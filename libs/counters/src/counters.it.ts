@@ -167,6 +167,16 @@ describe('epochs (invariant 6)', () => {
     expect(await reserve('a', flat(1n, win('b', 10n)))).toEqual({ type: 'epoch' });
   });
 
+  it('a limit that was loaded with its version is not undone by whoever knows an older one', async () => {
+    await fixture.counters.beginEpoch(++fixture.epoch);
+    const amounts = { settledNanos: 0n, unconfirmedNanos: 0n, reservedNanos: 0n, peakNanos: 0n };
+    await fixture.counters.loadWindows(fixture.epoch, [
+      { budget: 'b', window: 'total', limitNanos: 5n, limitVersion: 2, ...amounts },
+    ]);
+    expect(await fixture.counters.openEpoch(fixture.epoch, 1)).toBe('ok');
+    expect(await reserve('a', flat(10n, win('b', 100n)))).toMatchObject({ candidates: [{ limitNanos: 5n }] });
+  });
+
   it('what was loaded counts, and a late settle finds its hold', async () => {
     await fixture.counters.beginEpoch(++fixture.epoch);
     await fixture.counters.loadWindows(fixture.epoch, [
@@ -210,7 +220,7 @@ describe('epochs (invariant 6)', () => {
     ]);
   });
 
-  it('refuses a Redis that may evict', async () => {
+  it('refuses a Redis that may evict, instead of losing counters quietly (pitfall 12)', async () => {
     const evicting = await fixture.servers.redis({ args: ['--maxmemory-policy', 'allkeys-lru'] });
     await expect(Counters.connect(evicting.url)).rejects.toThrow(/noeviction/);
   });

@@ -11,6 +11,7 @@ import type {
   FinishReply,
   HoldStateText,
   LoadedHold,
+  LoadedWindow,
   ReserveReply,
   TimedReply,
   WindowCounters,
@@ -247,7 +248,7 @@ export class Counters {
     await this.redis.multi().del(keys.epoch).hset(keys.epoch, { id, runId, state: 'building', windows: 0 }).exec();
   }
 
-  loadWindows(epochId: number, windows: readonly WindowCounters[]): Promise<void> {
+  loadWindows(epochId: number, windows: readonly LoadedWindow[]): Promise<void> {
     return loadWindows(this.redis, epochId, windows);
   }
 

@@ -1,14 +1,14 @@
 import type { Redis } from 'ioredis';
 import { invariant, type Nanos } from '@meritorder/kernel';
 import { keys, parseWindowKey } from './keys.js';
-import type { LoadedHold, WindowCounters } from './replies.js';
+import type { LoadedHold, LoadedWindow, WindowCounters } from './replies.js';
 
 /** What Redis counts exactly in 64 bits; comparisons with limits below 2^53 are right up to here. */
 const MAX_LOADED_NANOS: Nanos = 2n ** 62n;
 const CHUNK = 500;
 
 /** Writes windows of an epoch that is being built. Loading them again changes nothing. */
-export async function loadWindows(redis: Redis, epochId: number, windows: readonly WindowCounters[]): Promise<void> {
+export async function loadWindows(redis: Redis, epochId: number, windows: readonly LoadedWindow[]): Promise<void> {
   const pipeline = redis.pipeline();
   for (const w of windows) {
     for (const amount of [w.settledNanos, w.unconfirmedNanos, w.reservedNanos])
@@ -19,7 +19,7 @@ export async function loadWindows(redis: Redis, epochId: number, windows: readon
     const key = keys.window(epochId, w.budget, w.window);
     pipeline.hset(key, {
       limit: w.limitNanos.toString(),
-      version: 0,
+      version: w.limitVersion ?? 0,
       settled: w.settledNanos.toString(),
       unconfirmed: w.unconfirmedNanos.toString(),
       reserved: w.reservedNanos.toString(),

@@ -103,6 +103,10 @@ export interface WindowCounters {
   /** The most that was ever spent and held at once, as grants saw it. */
   peakNanos: Nanos;
 }
+export interface LoadedWindow extends WindowCounters {
+  /** Of the limit (`limitIn` of the budget core), so that whoever knows an older one does not put it in force. Default: oldest. */
+  limitVersion?: number;
+}
 export interface LoadedHold {
   attemptId: string;
   state: 'opened' | 'unconfirmed';
