@@ -1,6 +1,12 @@
 import { readFileSync } from 'node:fs';
 import type { Command } from 'commander';
-import { EstimateReply, subjects, type EstimateRequest, type EstimateRow } from '@meritorder/contracts';
+import {
+  EstimateReply,
+  subjects,
+  type EstimateLine,
+  type EstimateRequest,
+  type EstimateRow,
+} from '@meritorder/contracts';
 import { nanosToUsd } from '@meritorder/kernel';
 import { costOfTokens, estimateRequestCost } from '@meritorder/pricing-core';
 import type { NatsConnection } from '@nats-io/transport-node';
@@ -108,11 +114,13 @@ function comparison(rows: readonly EstimateRow[]): string {
   const head = ['backend', 'input', 'by', 'output', 'p95', 'by', 'cash USD', 'full USD', 'at most', ''];
   const breakdown = rows
     .filter((row) => row.state === 'able')
-    .map(
-      (row) =>
-        `${row.backend}: ${row.cost!.lines.map((l) => `${l.count} ${l.kind} $${nanosToUsd(BigInt(l.cashNanos))}`).join(' + ')}`,
-    );
+    .map((row) => `${row.backend}: ${row.cost!.lines.map(lineText).join(' + ')}`);
   return [table(head, lines, { right: [1, 3, 4, 6, 7, 8] }), '', ...breakdown].join('\n');
+}
+
+function lineText({ kind, count, cashNanos, fullNanos }: EstimateLine): string {
+  const full = fullNanos === cashNanos ? '' : ` (full $${nanosToUsd(BigInt(fullNanos))})`;
+  return `${count} ${kind} $${nanosToUsd(BigInt(cashNanos))}${full}`;
 }
 
 function usd(nanos: string | undefined): string {

@@ -104,7 +104,7 @@ function pricesTable(rows: readonly PriceBookRow[]): string {
       ...threeRates(row.version.cash),
       extras(row),
       stateOf(row),
-      row.version.source,
+      shortened(row.version.source),
     ]),
     { right: [3, 4, 5] },
   );
@@ -129,6 +129,12 @@ function extras({ version }: PriceBookRow): string {
   ]
     .filter(Boolean)
     .join(', ');
+}
+
+const SOURCE_CHARACTERS = 60;
+
+function shortened(source: string): string {
+  return source.length <= SOURCE_CHARACTERS ? source : `${source.slice(0, SOURCE_CHARACTERS - 1)}…`;
 }
 
 function stateOf(row: PriceBookRow): string {

@@ -56,11 +56,11 @@ describe('the prefix of a prompt', () => {
     expect(hashes(marked)).toEqual(hashes(plain));
   });
 
-  it('of 4 MB is at most 250 blocks and a sixth of the units looked at, and still tells prompts apart', () => {
+  it('of 4 MB is at most 250 blocks and a twelfth of the units looked at, and still tells prompts apart', () => {
     const text = long('A very long text', 4_000_000);
     const prefix = promptPrefixOf(chat([['user', text]]));
     expect(prefix.blocks.length).toBeLessThanOrEqual(250);
-    expect(prefix.visitedUnits).toBeLessThanOrEqual(4_000_000 / 6);
+    expect(prefix.visitedUnits).toBeLessThanOrEqual(4_000_000 / 12);
     const other = promptPrefixOf(chat([['user', `${text.slice(0, 2_000_000)}${long('Another', 2_000_000)}`]]));
     const shared = prefix.blocks.filter((block, i) => other.blocks[i]?.hash === block.hash);
     expect(shared.at(-1)!.endUnits).toBeGreaterThan(1_900_000);

@@ -28,13 +28,13 @@ export const BLOCK_UNITS = 512;
 /** After so many blocks each is longer by the factor, so that 4 MB have no more than 250: a long prompt needs no fine steps. */
 const BLOCKS_OF_A_SIZE = 64;
 const SIZE_FACTOR = 8;
-/** From here on only every eighth unit is looked at: the work is bounded, and a difference elsewhere is soon followed by another. */
-const DENSE_UNITS = 65_536;
-const SPARSE_STEP = 8;
+/** From here on only every sixteenth unit is looked at: the work is bounded, and a difference elsewhere is soon followed by another. */
+const DENSE_UNITS = 32_768;
+const SPARSE_STEP = 16;
 
 /**
  * The prefix as providers see it: tools and answer format first, then the messages in their order. One pass; work is bounded by
- * DENSE_UNITS and an eighth of the rest.
+ * DENSE_UNITS and a sixteenth of the rest.
  */
 export function promptPrefixOf(body: ChatRequest, blockUnits: number = BLOCK_UNITS): PromptPrefix {
   const hasher = prefixHasher(blockUnits);
