@@ -41,8 +41,7 @@ export function guardedTokenizer(
   };
   const count = (text: string): number => {
     let tokens = 0;
-    pattern.lastIndex = 0;
-    for (let found = pattern.exec(text); found !== null; found = pattern.exec(text)) tokens += countRun(found[0]);
+    for (const run of text.match(pattern) ?? []) tokens += countRun(run);
     return tokens;
   };
   return {

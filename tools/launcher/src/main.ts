@@ -4,6 +4,7 @@ import { Command } from 'commander';
 import { orgUser } from '@meritorder/messaging';
 import { assertPortFree, serverCacheDir } from '@meritorder/testing';
 import { ENVIRONMENT_HELP, settingsFrom, withoutPassword, type StartOptions } from './settings.js';
+import { writeOperatorFile } from './operator-file.js';
 import { startSimulator, type Simulator } from './simulators.js';
 import { Stack, WORKSPACE } from './stack.js';
 import { Demo } from './demo.js';
@@ -81,11 +82,12 @@ try {
   const as = stack.passwords
     ? `, user ${user}, password in ${relative(process.cwd(), secret)}`
     : ', without a password';
+  const operatorFile = writeOperatorFile(dataDir, stack);
   say('ready');
   console.log(`
   Publish requests as an org: NATS ${nats}${as}
   Try:   node examples/ask.mjs "What is a merit order?"
-  Books: DATABASE_URL=${database} npx meritorder books
+  Look:  . ${relative(process.cwd(), operatorFile)} && npx meritorder books   (or prices list, hardware, estimate --help)
   Logs:  ${relative(process.cwd(), join(dataDir, 'logs'))}/     Ctrl-C ends everything that was started here.
 `);
   if (withDemo) {
