@@ -36,6 +36,7 @@ export const subjects = {
   meteringReconcile: () => 'metering.reconcile.v1',
   meteringPrices: () => 'metering.prices.v1',
   meteringHardware: () => 'metering.hardware.v1',
+  budgetPolicyBudgets: () => 'budget-policy.budgets.v1',
   inferenceEstimate: (org: string) => `inference.estimate.v1.${token(org)}`,
   deadLetter: (stream: string) => `dead-letter.v1.${token(stream)}`,
 } as const;

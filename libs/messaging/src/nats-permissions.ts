@@ -194,6 +194,7 @@ function budgetPolicy(config: Pick<MeritorderConfig, 'orgs'>): NatsUser {
       'policy.>',
       'dead-letter.v1.*',
       'deliver.v1.*.*',
+      `${SERVICE_INBOX.operator}.>`,
       `$KV.${BUCKETS.budgets.name}.>`,
       ...watching(BUCKETS.budgets.name),
       `$KV.${BUCKETS.epoch.name}.>`,
@@ -206,7 +207,7 @@ function budgetPolicy(config: Pick<MeritorderConfig, 'orgs'>): NatsUser {
       `$JS.API.STREAM.MSG.GET.${STREAMS.events.name}`,
       `$JS.API.CONSUMER.INFO.${STREAMS.usage.name}.${DURABLES.metering}`,
     ],
-    subscribe: [`${SERVICE_INBOX['budget-policy']}.>`, 'deliver-ack.v1.>'],
+    subscribe: [`${SERVICE_INBOX['budget-policy']}.>`, 'deliver-ack.v1.>', 'budget-policy.budgets.v1'],
   };
 }
 

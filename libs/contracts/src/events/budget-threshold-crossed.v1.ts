@@ -5,6 +5,10 @@ import { Basis, Instant, NanosText, Slug, UsdText } from '../primitives.js';
 export const BudgetThresholdCrossedV1 = z.object({
   budget: Slug,
   budgetName: z.string(),
+  /** Of a template's instance. */
+  template: Slug.optional(),
+  values: z.record(z.string(), z.string()).optional(),
+  /** `operator` for a budget that spans orgs. */
   org: Slug,
   window: z.string(),
   windowStart: Instant.nullable(),
