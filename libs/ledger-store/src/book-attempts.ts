@@ -271,6 +271,8 @@ async function writeEntries(manager: EntityManager, changes: readonly Change[]):
 interface SpendChange {
   budget: string;
   window: string;
+  template: string | null;
+  values: string | null;
   settled: Nanos;
   unconfirmed: Nanos;
   corrected: Nanos;
@@ -280,10 +282,18 @@ interface SpendChange {
 async function writeSpend(manager: EntityManager, changes: readonly Change[]): Promise<void> {
   const totals = new Map<string, SpendChange>();
   for (const { booking, before } of changes) {
-    for (const { budget, window, basis } of booking.terms.windows) {
+    for (const { budget, window, basis, template, values } of booking.terms.windows) {
       const change = spendChange(before, booking.charge, basis);
       const key = `${budget} ${window}`;
-      const total = totals.get(key) ?? { budget, window, settled: 0n, unconfirmed: 0n, corrected: 0n };
+      const total = totals.get(key) ?? {
+        budget,
+        window,
+        template: template ?? null,
+        values: json(values),
+        settled: 0n,
+        unconfirmed: 0n,
+        corrected: 0n,
+      };
       if (booking.correction) total.corrected += change.settledNanos;
       else total.settled += change.settledNanos;
       total.unconfirmed += change.unconfirmedNanos;
@@ -293,8 +303,8 @@ async function writeSpend(manager: EntityManager, changes: readonly Change[]): P
   const rows = [...totals].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, total]) => total);
   if (rows.length === 0) return;
   await manager.query(
-    `insert into window_spend (budget, window_id, settled_nanos, unconfirmed_nanos, corrected_nanos)
-     select * from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[])
+    `insert into window_spend (budget, window_id, settled_nanos, unconfirmed_nanos, corrected_nanos, template, instance_values)
+     select * from unnest($1::text[], $2::text[], $3::bigint[], $4::bigint[], $5::bigint[], $6::text[], $7::jsonb[])
      on conflict (budget, window_id) do update set
        settled_nanos = window_spend.settled_nanos + excluded.settled_nanos,
        unconfirmed_nanos = window_spend.unconfirmed_nanos + excluded.unconfirmed_nanos,
@@ -306,6 +316,8 @@ async function writeSpend(manager: EntityManager, changes: readonly Change[]): P
       rows.map((r) => r.settled.toString()),
       rows.map((r) => r.unconfirmed.toString()),
       rows.map((r) => r.corrected.toString()),
+      rows.map((r) => r.template),
+      rows.map((r) => r.values),
     ],
   );
 }

@@ -1,6 +1,9 @@
 export * from './book-attempts.js';
+export * from './budget-states.js';
 export * from './budgets.js';
+export * from './carry-overs.js';
 export * from './database.js';
+export * from './drift.js';
 export * from './entities/attempt.entity.js';
 export * from './entities/budget.entity.js';
 export * from './entities/ledger-entry.entity.js';
@@ -16,4 +19,5 @@ export * from './price-catalogues.js';
 export * from './price-corrections.js';
 export * from './reads.js';
 export * from './reconcile.js';
+export * from './threshold-crossings.js';
 export * from './untold-settlements.js';

@@ -5,7 +5,6 @@ import type { DataSource } from 'typeorm';
 import {
   acquireLease,
   bookExpired,
-  applyBudgets,
   book,
   connectDatabase,
   keepUntold,
@@ -13,7 +12,6 @@ import {
   overdueAttempts,
   rebuildSnapshot,
   reconcile,
-  recordCrossings,
   recordOpened,
   relayOutbox,
   tellUntold,
@@ -29,7 +27,9 @@ let db: DataSource;
 beforeAll(async () => {
   url = (await servers.postgres()).url;
   await expect(connectDatabase(url, 'test')).rejects.toThrow(/older schema.*meritorder migrate/);
-  expect(await migrate(url)).toEqual(expect.arrayContaining(['Books1764000000000', 'PriceBook1764200000000']));
+  expect(await migrate(url)).toEqual(
+    expect.arrayContaining(['Books1764000000000', 'PriceBook1764200000000', 'Budgets1764400000000']),
+  );
   expect(await migrate(url)).toEqual([]);
   db = await connectDatabase(url, 'test');
 });
@@ -271,6 +271,8 @@ it('the snapshot for a rebuild has totals, and every attempt that is opened or u
   expect(windows).toContainEqual({
     budget: 'org',
     window: '2026-11',
+    template: null,
+    values: null,
     settledNanos: 10n,
     unconfirmedNanos: 1000n,
     correctedNanos: 0n,
@@ -331,55 +333,6 @@ describe('the outbox', () => {
     expect(await relayOutbox(db, 'metering', 10, async (row) => void seen.push(row.messageId))).toBe(1);
     expect(seen).toEqual(['b/r1', 'a/r1']);
     expect(await relayOutbox(db, 'budget-policy', 10, async () => {})).toBe(0);
-  });
-});
-
-describe('budgets', () => {
-  const wanted = (limitNanos: string) => [
-    {
-      id: 'org',
-      name: 'Org',
-      selector: { org: 'acme' },
-      window: 'month' as const,
-      timeZone: 'UTC',
-      limitNanos,
-      basis: 'cash' as const,
-      thresholds: [0.5],
-    },
-  ];
-  it('a changed limit raises the version, an unchanged one does not', async () => {
-    expect(await applyBudgets(db, wanted('10'))).toMatchObject([{ limitVersion: 1 }]);
-    expect(await applyBudgets(db, wanted('10'))).toMatchObject([{ limitVersion: 1 }]);
-    expect(await applyBudgets(db, wanted('20'))).toMatchObject([{ limitVersion: 2, limitNanos: '20' }]);
-    expect(await applyBudgets(db, [])).toEqual([]);
-  });
-
-  it('a crossing has one event, whoever decides it how often', async () => {
-    const event = {
-      budget: 'org',
-      budgetName: 'Org',
-      org: 'acme',
-      window: '2026-11',
-      windowStart: null,
-      windowEnd: null,
-      timeZone: 'UTC',
-      basis: 'cash' as const,
-      threshold: 0.5,
-      limitVersion: 1,
-      limitNanos: '10',
-      settledNanos: '5',
-      unconfirmedNanos: '0',
-      spentUsd: '0.000000005',
-      limitUsd: '0.00000001',
-      selector: { org: 'acme' },
-      crossedAt: '2026-11-24T10:00:00.000Z',
-    };
-    const counts = await Promise.all([1, 2, 3, 4].map(() => recordCrossings(db, [event])));
-    expect(counts.reduce((a, b) => a + b, 0)).toBe(1);
-    expect(await recordCrossings(db, [{ ...event, limitVersion: 2 }])).toBe(1);
-    const ids: string[] = [];
-    await relayOutbox(db, 'budget-policy', 10, async (row) => void ids.push(row.messageId));
-    expect(ids).toEqual(['org/2026-11/0.5/v1', 'org/2026-11/0.5/v2']);
   });
 });
 

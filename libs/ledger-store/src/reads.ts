@@ -2,11 +2,13 @@ import type { AttemptTerms, BudgetDefinition, WindowCharge } from '@meritorder/c
 import type { Nanos } from '@meritorder/kernel';
 import type { DataSource, EntityManager } from 'typeorm';
 import { AttemptEntity } from './entities/attempt.entity.js';
-import { BudgetEntity } from './entities/budget.entity.js';
 
 export interface WindowTotal {
   budget: string;
   window: string;
+  /** Of an instance: its template, and the values that make it. */
+  template: string | null;
+  values: Record<string, string> | null;
   /** All that counts against a limit and is certain, corrections too. */
   settledNanos: Nanos;
   unconfirmedNanos: Nanos;
@@ -24,14 +26,18 @@ export async function windowTotals(
     settled_nanos: string;
     unconfirmed_nanos: string;
     corrected_nanos: string;
+    template: string | null;
+    instance_values: Record<string, string> | null;
   }[] = await source.query(
-    `select budget, window_id, settled_nanos, unconfirmed_nanos, corrected_nanos from window_spend
+    `select budget, window_id, settled_nanos, unconfirmed_nanos, corrected_nanos, template, instance_values from window_spend
      ${keys ? 'where (budget, window_id) in (select * from unnest($1::text[], $2::text[]))' : ''} order by budget, window_id`,
     keys ? [keys.map((k) => k.budget), keys.map((k) => k.window)] : [],
   );
   return rows.map((r) => ({
     budget: r.budget,
     window: r.window_id,
+    template: r.template,
+    values: r.instance_values,
     settledNanos: BigInt(r.settled_nanos) + BigInt(r.corrected_nanos),
     unconfirmedNanos: BigInt(r.unconfirmed_nanos),
     correctedNanos: BigInt(r.corrected_nanos),
@@ -59,10 +65,59 @@ export async function liveWindowTotals(source: DataSource | EntityManager): Prom
       );
 }
 
+/** Windows that something was booked in during the last `withinMs`. */
+export async function windowsChangedWithin(source: DataSource, withinMs: number): Promise<WindowTotal[]> {
+  const rows: { budget: string; window_id: string }[] = await source.query(
+    `select budget, window_id from window_spend where changed_at > now() - $1 * interval '1 ms'`,
+    [withinMs],
+  );
+  return rows.length === 0
+    ? []
+    : windowTotals(
+        source,
+        rows.map((r) => ({ budget: r.budget, window: r.window_id })),
+      );
+}
+
+/** Instances of a template in a window, those that spent most first. */
+export async function instanceTotals(
+  source: DataSource,
+  template: string,
+  window: string,
+  limit: number,
+): Promise<WindowTotal[]> {
+  const rows: { budget: string }[] = await source.query(
+    `select budget from window_spend where template = $1 and window_id = $2
+     order by settled_nanos + corrected_nanos + unconfirmed_nanos desc, budget limit $3`,
+    [template, window, limit],
+  );
+  const totals = new Map(
+    (
+      await windowTotals(
+        source,
+        rows.map((r) => ({ budget: r.budget, window })),
+      )
+    ).map((t) => [t.budget, t]),
+  );
+  return rows.flatMap((r) => totals.get(r.budget) ?? []);
+}
+
+/** What makes an instance of a template, if anything was ever booked on it. */
+export async function instanceOf(
+  source: DataSource,
+  budget: string,
+): Promise<{ template: string; values: Record<string, string> } | undefined> {
+  const rows: { template: string; values: Record<string, string> }[] = await source.query(
+    `select template, instance_values as values from window_spend where budget = $1 and template is not null limit 1`,
+    [budget],
+  );
+  return rows[0];
+}
+
 /** What counters are rebuilt from, as of one instant. */
 export async function rebuildSnapshot(
   source: DataSource,
-): Promise<{ windows: WindowTotal[]; attempts: OpenAttempt[]; limits: Map<string, Nanos> }> {
+): Promise<{ windows: WindowTotal[]; attempts: OpenAttempt[]; definitions: Map<string, BudgetDefinition> }> {
   return source.transaction('REPEATABLE READ', async (manager) => {
     const windows = await liveWindowTotals(manager);
     const attempts: {
@@ -75,8 +130,8 @@ export async function rebuildSnapshot(
       `select attempt_id, state, bound_cash_nanos as cash, bound_full_nanos as full_cost, terms -> 'windows' as windows
        from attempt where state in ('opened', 'unconfirmed')`,
     );
-    const budgets: { id: string; limit_nanos: string }[] = await manager.query(
-      `select id, definition ->> 'limitNanos' as limit_nanos from budget`,
+    const budgets: { id: string; definition: BudgetDefinition }[] = await manager.query(
+      `select id, definition from budget`,
     );
     return {
       windows,
@@ -87,7 +142,7 @@ export async function rebuildSnapshot(
         boundFullNanos: BigInt(a.full_cost),
         windows: a.windows,
       })),
-      limits: new Map(budgets.map((b) => [b.id, BigInt(b.limit_nanos)])),
+      definitions: new Map(budgets.map((b) => [b.id, b.definition])),
     };
   });
 }
@@ -144,10 +199,4 @@ export async function trialBalance(source: DataSource): Promise<{ account: strin
      group by account order by account`,
   );
   return rows.map((r) => ({ account: r.account, balanceNanos: BigInt(r.balance) }));
-}
-
-export async function budgets(source: DataSource): Promise<BudgetDefinition[]> {
-  return (await source.getRepository(BudgetEntity).find({ where: { retired: false }, order: { id: 'ASC' } })).map(
-    (e) => e.definition,
-  );
 }

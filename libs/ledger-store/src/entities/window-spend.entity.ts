@@ -7,5 +7,8 @@ export class WindowSpendEntity {
   @PrimaryColumn({ name: 'window_id', type: 'text' }) windowId: string;
   @Column({ name: 'settled_nanos', type: 'bigint' }) settledNanos: string;
   @Column({ name: 'unconfirmed_nanos', type: 'bigint' }) unconfirmedNanos: string;
+  /** Of a template's instance. */
+  @Column({ type: 'text', nullable: true }) template: string | null;
+  @Column({ name: 'instance_values', type: 'jsonb', nullable: true }) values: Record<string, string> | null;
   @Column({ name: 'changed_at', type: 'timestamptz' }) changedAt: Date;
 }
