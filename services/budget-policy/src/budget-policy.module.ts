@@ -1,14 +1,17 @@
 import { Logger, type DynamicModule } from '@nestjs/common';
-import { BUCKETS } from '@meritorder/contracts';
 import { Counters } from '@meritorder/counters';
-import { applyBudgets, connectDatabase } from '@meritorder/ledger-store';
-import { openBucket, putIfChanged } from '@meritorder/messaging';
+import { connectDatabase } from '@meritorder/ledger-store';
 import type { ServiceContext } from '@meritorder/service-kit';
+import { BudgetBook } from './adapters/budget-book.js';
+import { BudgetBucket } from './adapters/budget-bucket.nats.js';
+import { BudgetWatch } from './adapters/budget-watch.js';
+import { BudgetsController } from './adapters/budgets.controller.js';
+import { CarryKeeper } from './adapters/carry-keeper.js';
+import { DriftKeeper } from './adapters/drift-keeper.js';
 import { EpochKeeper } from './adapters/epoch-keeper.js';
 import { OrgDelivery } from './adapters/org-delivery.js';
-import { ThresholdWatch } from './adapters/threshold-watch.js';
-import { budgetFromConfig } from './application/budgets-from-config.js';
-import { BUDGET_POLICY, type BudgetPolicyRuntime } from './budget-policy.runtime.js';
+import { OutboxRelay } from './adapters/outbox-relay.js';
+import { BUDGET_POLICY, BudgetPolicyRuntime } from './budget-policy.runtime.js';
 
 /** The composition root: ports to adapters. */
 export async function budgetPolicyModule({ config, bus, env, readiness }: ServiceContext): Promise<DynamicModule> {
@@ -20,24 +23,41 @@ export async function budgetPolicyModule({ config, bus, env, readiness }: Servic
   const counters = await Counters.connect(env['REDIS_URL'] ?? 'redis://127.0.0.1:6379', {
     onError: (error) => log.warn(`Redis: ${error.message}`),
   });
-  const inForce = await applyBudgets(database, config.budgets.map(budgetFromConfig));
-  const bucket = await openBucket(bus, BUCKETS.budgets.name);
-  for (const budget of inForce) await putIfChanged(bucket, budget.id, JSON.stringify(budget));
-  const runtime: BudgetPolicyRuntime = {
+  const bucket = await BudgetBucket.open(bus);
+  const runtime = new BudgetPolicyRuntime(
     config,
     bus,
     database,
     counters,
-    budgets: new Map(inForce.map((b) => [b.id, b])),
-  };
+    new BudgetBook(database, counters, bucket, config),
+    secondsOf(env, 'RECONCILE_EVERY_SECONDS', 30) * 1_000,
+  );
   readiness(() => (counters.openEpochId() === undefined ? 'the budget counters are being rebuilt' : undefined));
+  readiness(() => runtime.failing());
   return {
     module: class BudgetPolicyModule {
       async onApplicationShutdown(): Promise<void> {
+        bucket.close();
         await counters.close();
         await database.destroy();
       }
     },
-    providers: [{ provide: BUDGET_POLICY, useValue: runtime }, EpochKeeper, ThresholdWatch, OrgDelivery],
+    providers: [
+      { provide: BUDGET_POLICY, useValue: runtime },
+      BudgetWatch,
+      CarryKeeper,
+      DriftKeeper,
+      EpochKeeper,
+      OrgDelivery,
+      OutboxRelay,
+    ],
+    controllers: [BudgetsController],
   };
+}
+
+/** @throws Error with one line. */
+function secondsOf(env: NodeJS.ProcessEnv, name: string, otherwise: number): number {
+  const seconds = Number(env[name] ?? otherwise);
+  if (!(seconds > 0)) throw new Error(`${name} must be a number of seconds above zero, not "${env[name]}"`);
+  return seconds;
 }

@@ -1,5 +1,4 @@
 import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
-import { DURABLES, STREAMS } from '@meritorder/contracts';
 import { newId } from '@meritorder/kernel';
 import { announceEpoch } from '@meritorder/messaging';
 import {
@@ -13,6 +12,7 @@ import {
 import { meter } from '@meritorder/telemetry';
 import { rebuildCounters } from '../application/rebuild-counters.js';
 import { BUDGET_POLICY, type BudgetPolicyRuntime } from '../budget-policy.runtime.js';
+import { lastUsageSequence, meteringFloor } from './usage-floor.js';
 
 const EVERY_MS = 200;
 const LEASE_MS = 4_000;
@@ -82,18 +82,11 @@ export class EpochKeeper implements OnApplicationBootstrap, OnApplicationShutdow
     const { counters, database, bus } = this.policy;
     const started = Date.now();
     this.log.warn(`${reason}: admission is closed, the counters are rebuilt`);
-    const manager = await bus.manager();
     const rebuilt = await rebuildCounters(
       {
         closeEpoch: () => counters.closeEpoch(),
-        lastUsageSequence: async () => (await manager.streams.info(STREAMS.usage.name)).state.last_seq,
-        meteringFloor: async () => {
-          const info = await manager.consumers.info(STREAMS.usage.name, DURABLES.metering);
-          // Nothing waiting and nothing in hand is a floor at the end of the stream.
-          return info.num_pending === 0 && info.num_ack_pending === 0
-            ? info.delivered.stream_seq
-            : info.ack_floor.stream_seq;
-        },
+        lastUsageSequence: () => lastUsageSequence(bus),
+        meteringFloor: () => meteringFloor(bus),
         nextEpoch: (why) => nextEpoch(database, why, counters.newestEpoch()),
         announceEpoch: (id) => announceEpoch(bus, id),
         beginEpoch: (id) => counters.beginEpoch(id),

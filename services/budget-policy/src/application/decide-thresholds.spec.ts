@@ -1,21 +1,12 @@
 import { expect, it } from 'vitest';
-import { BudgetThresholdCrossedV1, thresholdEventId, type BudgetDefinition } from '@meritorder/contracts';
+import { BudgetThresholdCrossedV1, thresholdEventId } from '@meritorder/contracts';
 import { decideThresholds } from './decide-thresholds.js';
+import { ORG, stored } from './fixture.for-tests.js';
 
-const budget: BudgetDefinition = {
-  id: 'org',
-  name: 'Org',
-  selector: { org: 'acme' },
-  window: 'month',
-  timeZone: 'Asia/Kolkata',
-  limitNanos: '1000',
-  limitVersion: 3,
-  basis: 'cash',
-  thresholds: [1, 0.5, 0.8],
-};
 const now = Date.parse('2026-11-24T10:00:00Z');
-const decide = (settledNanos: bigint, unconfirmedNanos = 0n, window = '2026-11') =>
-  decideThresholds(new Map([['org', budget]]), [{ budget: 'org', window, settledNanos, unconfirmedNanos }], now);
+const budget = stored();
+const decide = (settledNanos: bigint, unconfirmedNanos = 0n, window = '2026-11', of = budget) =>
+  decideThresholds(new Map([['org', of]]), [{ ...ORG, window, settledNanos, unconfirmedNanos }], now);
 
 it.each([
   [499n, 0n, []],
@@ -38,9 +29,80 @@ it('deciding again gives the same identity, and the event is valid', () => {
   });
 });
 
-it('a window that is over is still decided, without its edges; an unknown budget is not', () => {
-  expect(decide(600n, 0n, '2026-10')[0]).toMatchObject({ window: '2026-10', windowEnd: null });
+it('a window that is over is still decided, by what was in force when it ended; an unknown budget is not', () => {
+  expect(decide(600n, 0n, '2026-10')[0]).toMatchObject({ window: '2026-10', windowEnd: '2026-10-31T18:30:00.000Z' });
+  expect(decide(600n, 0n, '2026-10', stored({}, { changedAt: '2026-11-02T00:00:00.000Z' }))).toEqual([]);
   expect(
-    decideThresholds(new Map(), [{ budget: 'org', window: 'total', settledNanos: 9n, unconfirmedNanos: 0n }], now),
+    decideThresholds(new Map(), [{ ...ORG, window: '2026-11', settledNanos: 9n, unconfirmedNanos: 0n }], now),
   ).toEqual([]);
+});
+
+it('a window of another kind than the budget has now is not decided', () => {
+  expect(decide(600n, 0n, '2026-11-24')).toEqual([]);
+});
+
+it('a rule on the month is decided by the month alone, whatever the day spent (pitfall 26)', () => {
+  const month = stored({ id: 'month', window: 'month', limitNanos: '100000', thresholds: [0.99] });
+  const day = stored({ id: 'day', window: 'day', limitNanos: '15000', thresholds: [] });
+  const spent = { template: null, values: null, unconfirmedNanos: 0n };
+  const events = decideThresholds(
+    new Map([
+      ['month', month],
+      ['day', day],
+    ]),
+    [
+      { ...spent, budget: 'day', window: '2026-11-24', settledNanos: 14_999n },
+      { ...spent, budget: 'month', window: '2026-11', settledNanos: 400n },
+    ],
+    now,
+  );
+  expect(events).toEqual([]);
+  const reached = decideThresholds(
+    new Map([['month', month]]),
+    [{ ...spent, budget: 'month', window: '2026-11', settledNanos: 99_000n }],
+    now,
+  );
+  expect(reached).toMatchObject([
+    { budget: 'month', window: '2026-11', basis: 'cash', threshold: 0.99, limitNanos: '100000', settledNanos: '99000' },
+  ]);
+});
+
+it('an event of an instance names its template and its values, and goes by its own limit', () => {
+  const values = { customer: 'big' };
+  const template = stored({ id: 'each', per: ['customer'], exceptions: [{ values, limitNanos: '5000' }] });
+  const events = decideThresholds(
+    new Map([['each', template]]),
+    [
+      {
+        budget: 'each--0123456789abcdef',
+        template: 'each',
+        values,
+        window: '2026-11',
+        settledNanos: 2_600n,
+        unconfirmedNanos: 0n,
+      },
+    ],
+    now,
+  );
+  expect(events).toMatchObject([
+    {
+      budget: 'each--0123456789abcdef',
+      template: 'each',
+      values,
+      threshold: 0.5,
+      limitNanos: '5000',
+      selector: { org: 'acme', customer: 'big' },
+    },
+  ]);
+});
+
+it('a budget that spans orgs is told to the operator', () => {
+  expect(decide(600n, 0n, '2026-11', stored({ selector: { provider: 'openai' } }))[0]).toMatchObject({
+    org: 'operator',
+  });
+});
+
+it('what was carried into a window raises what its thresholds are shares of', () => {
+  const carrying = stored({ carryOver: { maxShare: 1 }, carry: { window: '2026-11', nanos: '500', revision: 1 } });
+  expect(decide(1_000n, 0n, '2026-11', carrying).map((e) => e.threshold)).toEqual([0.5]);
 });

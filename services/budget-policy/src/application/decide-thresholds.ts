@@ -1,12 +1,11 @@
 import { reachedThresholds, windowAt } from '@meritorder/budget-core';
-import type { BudgetDefinition, BudgetThresholdCrossedV1 } from '@meritorder/contracts';
-import { nanosToUsd, type Nanos } from '@meritorder/kernel';
+import type { BudgetThresholdCrossedV1 } from '@meritorder/contracts';
+import type { StoredBudget } from '@meritorder/ledger-store';
+import { describe, type Spent, type Subject } from './counted-budget.js';
+import { windowNamed } from './window-named.js';
 
-export interface CommittedTotal {
-  budget: string;
+export interface CommittedTotal extends Subject, Spent {
   window: string;
-  settledNanos: Nanos;
-  unconfirmedNanos: Nanos;
 }
 
 /**
@@ -14,35 +13,23 @@ export interface CommittedTotal {
  * whatever was missed in between.
  */
 export function decideThresholds(
-  budgets: ReadonlyMap<string, BudgetDefinition>,
+  budgets: ReadonlyMap<string, StoredBudget>,
   totals: readonly CommittedTotal[],
   nowMs: number,
 ): BudgetThresholdCrossedV1[] {
   return totals.flatMap((total) => {
-    const budget = budgets.get(total.budget);
-    if (!budget) return [];
-    const limitNanos = BigInt(budget.limitNanos);
-    const spentNanos = total.settledNanos + total.unconfirmedNanos;
-    const current = windowAt(budget.window, budget.timeZone, nowMs);
-    const edges = current.id === total.window ? current : { startMs: null, endMs: null };
-    return reachedThresholds(budget.thresholds, limitNanos, spentNanos).map((threshold): BudgetThresholdCrossedV1 => ({
-      budget: budget.id,
-      budgetName: budget.name,
-      org: budget.selector.org!,
-      window: total.window,
-      windowStart: edges.startMs === null ? null : new Date(edges.startMs).toISOString(),
-      windowEnd: edges.endMs === null ? null : new Date(edges.endMs).toISOString(),
-      timeZone: budget.timeZone,
-      basis: budget.basis,
-      threshold,
-      limitVersion: budget.limitVersion,
-      limitNanos: budget.limitNanos,
-      settledNanos: total.settledNanos.toString(),
-      unconfirmedNanos: total.unconfirmedNanos.toString(),
-      spentUsd: nanosToUsd(spentNanos),
-      limitUsd: nanosToUsd(limitNanos),
-      selector: budget.selector as Record<string, string>,
-      crossedAt: new Date(nowMs).toISOString(),
-    }));
+    const stored = budgets.get(total.template ?? total.budget);
+    if (!stored || stored.retired) return [];
+    const { window: kind, timeZone, thresholds } = stored.definition;
+    const current = windowAt(kind, timeZone, nowMs);
+    const window = current.id === total.window ? current : windowNamed(kind, timeZone, total.window);
+    // Of another kind: the budget's windows were days before they were months.
+    if (!window) return [];
+    // What was over when the budget was changed is not measured by what it became.
+    if (window.endMs !== null && window.endMs <= nowMs && Date.parse(stored.changedAt) > window.endMs) return [];
+    const said = describe(total, stored, window, total);
+    return reachedThresholds(thresholds, BigInt(said.limitNanos), total.settledNanos + total.unconfirmedNanos).map(
+      (threshold): BudgetThresholdCrossedV1 => ({ ...said, threshold, crossedAt: new Date(nowMs).toISOString() }),
+    );
   });
 }

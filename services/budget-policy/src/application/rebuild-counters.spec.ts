@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest';
+import { MONTH, ORG } from './fixture.for-tests.js';
 import { countersOf, rebuildCounters, type RebuildPorts, type Snapshot } from './rebuild-counters.js';
 
 const snapshot: Snapshot = {
   windows: [
-    { budget: 'org', window: '2026-11', settledNanos: 100n, unconfirmedNanos: 30n },
-    { budget: 'gone', window: 'total', settledNanos: 5n, unconfirmedNanos: 0n },
+    { ...ORG, window: '2026-11', settledNanos: 100n, unconfirmedNanos: 30n },
+    { ...ORG, budget: 'gone', window: 'total', settledNanos: 5n, unconfirmedNanos: 0n },
   ],
   attempts: [
     {
@@ -25,9 +26,14 @@ const snapshot: Snapshot = {
       windows: [{ budget: 'org', window: '2026-11', basis: 'cash' }],
     },
   ],
-  limits: new Map([
-    ['org', 1_000n],
-    ['all', 2_000n],
+  definitions: new Map([
+    ['org', MONTH],
+    ['all', { ...MONTH, id: 'all', limitNanos: '2000' }],
+    [
+      'each',
+      { ...MONTH, id: 'each', per: ['customer'], exceptions: [{ values: { customer: 'big' }, limitNanos: '7000' }] },
+    ],
+    ['carrying', { ...MONTH, id: 'carrying', carry: { window: '2026-11', nanos: '200', revision: 1 } }],
   ]),
 };
 
@@ -65,6 +71,21 @@ describe('the counters of a snapshot', () => {
     ]);
     expect(holds.map((h) => `${h.attemptId} ${h.state}`)).toEqual(['open opened', 'unsure unconfirmed']);
   });
+});
+
+it('the limit of a rebuilt window is the one in force there: of the instance, with what was carried into it', () => {
+  const spent = { settledNanos: 1n, unconfirmedNanos: 0n };
+  const { windows } = countersOf({
+    ...snapshot,
+    attempts: [],
+    windows: [
+      { budget: 'each--1', template: 'each', values: { customer: 'big' }, window: '2026-11', ...spent },
+      { budget: 'each--2', template: 'each', values: { customer: 'small' }, window: '2026-11', ...spent },
+      { ...ORG, budget: 'carrying', window: '2026-11', ...spent },
+      { ...ORG, budget: 'carrying', window: '2026-10', ...spent },
+    ],
+  });
+  expect(windows.map((w) => w.limitNanos)).toEqual([7_000n, 1_000n, 1_200n, 1_000n]);
 });
 
 describe('a rebuild', () => {

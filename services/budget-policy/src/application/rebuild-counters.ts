@@ -1,16 +1,20 @@
+import { limitIn } from '@meritorder/budget-core';
+import type { BudgetDefinition, WindowCharge } from '@meritorder/contracts';
 import type { LoadedHold, WindowCounters } from '@meritorder/counters';
 import type { Nanos } from '@meritorder/kernel';
+import { enforced, type Subject } from './counted-budget.js';
 
 export interface Snapshot {
-  windows: { budget: string; window: string; settledNanos: Nanos; unconfirmedNanos: Nanos }[];
+  windows: (Subject & { window: string; settledNanos: Nanos; unconfirmedNanos: Nanos })[];
   attempts: {
     attemptId: string;
     state: 'opened' | 'unconfirmed';
     boundCashNanos: Nanos;
     boundFullNanos: Nanos;
-    windows: LoadedHold['windows'];
+    windows: WindowCharge[];
   }[];
-  limits: ReadonlyMap<string, Nanos>;
+  /** Retired ones too: of those that were granted before, some may still be open. */
+  definitions: ReadonlyMap<string, BudgetDefinition>;
 }
 
 export interface RebuildPorts {
@@ -63,12 +67,12 @@ export async function rebuildCounters(
 /** What the counters must say: totals as booked, and every opened attempt at its bound. */
 export function countersOf(snapshot: Snapshot): { windows: WindowCounters[]; holds: LoadedHold[] } {
   const windows = new Map<string, WindowCounters>();
-  const at = (budget: string, window: string): WindowCounters => {
+  const at = (subject: Subject, window: string): WindowCounters => {
+    const { budget } = subject;
     const key = `${budget} ${window}`;
     let counters = windows.get(key);
     if (!counters) {
-      // A retired budget has no limit in force; nothing is reserved on it any more.
-      const limitNanos = snapshot.limits.get(budget) ?? 0n;
+      const limitNanos = limitOf(subject, window, snapshot.definitions);
       counters = {
         budget,
         window,
@@ -83,14 +87,15 @@ export function countersOf(snapshot: Snapshot): { windows: WindowCounters[]; hol
     return counters;
   };
   for (const total of snapshot.windows) {
-    const counters = at(total.budget, total.window);
+    const counters = at(total, total.window);
     counters.settledNanos = total.settledNanos;
     counters.unconfirmedNanos = total.unconfirmedNanos;
   }
   const holds = snapshot.attempts.map((attempt): LoadedHold => {
     if (attempt.state === 'opened') {
-      for (const { budget, window, basis } of attempt.windows) {
-        at(budget, window).reservedNanos += basis === 'cash' ? attempt.boundCashNanos : attempt.boundFullNanos;
+      for (const { budget, window, basis, template = null, values = null } of attempt.windows) {
+        at({ budget, template, values }, window).reservedNanos +=
+          basis === 'cash' ? attempt.boundCashNanos : attempt.boundFullNanos;
       }
     }
     return {
@@ -102,4 +107,10 @@ export function countersOf(snapshot: Snapshot): { windows: WindowCounters[]; hol
     };
   });
   return { windows: [...windows.values()], holds };
+}
+
+/** What holds may grow to before a router brings the limit again. Nothing for a budget that nobody knows. */
+function limitOf(subject: Subject, window: string, definitions: Snapshot['definitions']): Nanos {
+  const definition = definitions.get(subject.template ?? subject.budget);
+  return definition ? limitIn(enforced(subject, definition).definition, window).limitNanos : 0n;
 }

@@ -1,0 +1,222 @@
+import {
+  BUDGETS_PER_ANSWER,
+  INSTANCE_ID,
+  type BudgetDefinition,
+  type BudgetRow,
+  type BudgetsReply,
+  type BudgetsRequest,
+  type BudgetWindowRow,
+  type MeritorderConfig,
+} from '@meritorder/contracts';
+import { budgetOfAllocation, budgetOfConfig, limitIn } from '@meritorder/budget-core';
+import type { Counters } from '@meritorder/counters';
+import { canonicalJson, nanosToUsd } from '@meritorder/kernel';
+import {
+  budgetIdsInForce,
+  budgetsChangedWithin,
+  changeBudgets,
+  definitionsSince,
+  instanceOf,
+  instanceTotals,
+  listBudgets,
+  storedBudgets,
+  windowTotals,
+  type BudgetWrite,
+  type StoredBudget,
+  type WindowTotal,
+} from '@meritorder/ledger-store';
+import type { DataSource } from 'typeorm';
+import { enforced, type Subject } from '../application/counted-budget.js';
+import { BudgetChangeError, planException, planRemoval, planSet } from '../application/operator-changes.js';
+import { planConfiguration } from '../application/plan-budgets.js';
+import { windowNow, windowRow } from '../application/window-rows.js';
+import type { BudgetBucket } from './budget-bucket.nats.js';
+
+type Answer = Extract<BudgetsReply, { budgets: unknown }>;
+type ChangeRequest = Extract<BudgetsRequest, { by: string }>;
+
+const INSTANCES_SHOWN = 100;
+const MOST_INSTANCES = 1_000_000;
+/** Longer than a transaction may take, so that one that was slow to commit is not missed. */
+const RECENTLY_MS = 120_000;
+
+/** Budgets in Postgres, and what follows from a change: routers and counters know of it before it is answered. */
+export class BudgetBook {
+  private readonly names: { orgs: Set<string>; backends: Set<string> };
+
+  constructor(
+    private readonly database: DataSource,
+    private readonly counters: Counters,
+    private readonly bucket: BudgetBucket,
+    private readonly config: MeritorderConfig,
+  ) {
+    this.names = {
+      orgs: new Set(config.orgs.map((o) => o.id)),
+      backends: new Set(config.backends.map((b) => b.id)),
+    };
+  }
+
+  /** Takes in what the configuration says that it did not say before, and shows routers all that is in force. */
+  async start(): Promise<void> {
+    const allocations = this.config.accounts.flatMap((account) => budgetOfAllocation(account) ?? []);
+    const wanted = [...this.config.budgets.map(budgetOfConfig), ...allocations];
+    await this.spread(await changeBudgets(this.database, 'all', (stored) => planConfiguration(stored, wanted)));
+    let after: string | undefined;
+    do {
+      const page = await listBudgets(this.database, { after, limit: BUDGETS_PER_ANSWER });
+      for (const { definition } of page) await this.bucket.put(definition);
+      after = page.length === BUDGETS_PER_ANSWER ? page.at(-1)!.definition.id : undefined;
+    } while (after !== undefined);
+    await this.publish();
+  }
+
+  /** What routers see is what is in force, also after somebody emptied the bucket or another instance died half-way. */
+  async publish(): Promise<void> {
+    // The bucket first: what is not in force later is not either.
+    const shown = this.bucket.ids();
+    const inForce = await budgetIdsInForce(this.database);
+    const recent = await budgetsChangedWithin(this.database, RECENTLY_MS);
+    const known = new Set(shown);
+    const missing = await storedBudgets(
+      this.database,
+      inForce.filter((id) => !known.has(id)),
+    );
+    for (const stored of [...recent, ...missing.values()])
+      if (!stored.retired) await this.bucket.put(stored.definition);
+    const force = new Set(inForce);
+    for (const id of shown) if (!force.has(id)) await this.bucket.remove(id);
+  }
+
+  /** @throws BudgetChangeError with one line for people. */
+  async carryOut(request: BudgetsRequest): Promise<Answer> {
+    switch (request.verb) {
+      case 'list': {
+        const rows = await listBudgets(this.database, { ...request, limit: BUDGETS_PER_ANSWER + 1 });
+        const budgets = rows.slice(0, BUDGETS_PER_ANSWER).map(budgetRow);
+        return { budgets, windows: [], more: rows.length > BUDGETS_PER_ANSWER, notes: [] };
+      }
+      case 'show':
+        return this.show(request.id);
+      case 'set':
+        return this.change(request, (stored) => [planSet(stored, request.id, request.change, request.by, this.names)]);
+      case 'except':
+        return this.change(request, (stored) => [
+          planException(stored, request.id, request.values, request.limitUsd, request.by, this.names),
+        ]);
+      case 'remove':
+        await this.apply(request, (stored) => [planRemoval(stored, request.id, request.by)]);
+        return { budgets: [], windows: [], more: false, notes: [`${request.id} is in force no more`] };
+    }
+  }
+
+  /** Writes a change, and tells routers and counters before anybody is told that it was made. */
+  async apply(
+    { id, org }: { id: string; org?: string | undefined },
+    plan: (stored: ReadonlyMap<string, StoredBudget>) => BudgetWrite[],
+  ): Promise<void> {
+    await this.spread(await changeBudgets(this.database, { id, org }, plan));
+  }
+
+  private async change(
+    request: ChangeRequest,
+    plan: (stored: ReadonlyMap<string, StoredBudget>) => BudgetWrite[],
+  ): Promise<Answer> {
+    const org =
+      (request.verb === 'set' ? request.change.selector?.org : undefined) ??
+      (await storedBudgets(this.database, [request.id])).get(request.id)?.definition.selector.org;
+    await this.apply({ id: request.id, org }, plan);
+    const answer = await this.show(request.id);
+    return { ...answer, notes: [...answer.notes, ...answer.windows.flatMap(loweredNote)] };
+  }
+
+  private async spread(writes: readonly BudgetWrite[]): Promise<void> {
+    for (const { definition, retired } of writes) {
+      if (retired) await this.bucket.remove(definition.id);
+      else await this.bucket.put(definition);
+    }
+    for (const { definition, retired } of writes) if (!retired) await this.tellCounters(definition);
+  }
+
+  /** A limit acts in windows that are in use without waiting for a router that has heard of it. */
+  private async tellCounters(definition: BudgetDefinition): Promise<void> {
+    const nowMs = Date.now();
+    const window = windowNow({ definition }, nowMs).id;
+    const subjects: Subject[] = definition.per
+      ? await this.instances(definition, MOST_INSTANCES)
+      : [{ budget: definition.id, template: null, values: null }];
+    for (const subject of subjects) {
+      const { limitNanos, version } = limitIn(enforced(subject, definition).definition, window);
+      await this.counters.changeLimit({ budget: subject.budget, window, limitNanos, limitVersion: version });
+    }
+  }
+
+  /** All that was booked on instances of a template in the window that counts now. */
+  instanceTotals(definition: BudgetDefinition, limit = MOST_INSTANCES): Promise<WindowTotal[]> {
+    return instanceTotals(this.database, definition.id, windowNow({ definition }, Date.now()).id, limit);
+  }
+
+  private async instances(definition: BudgetDefinition, limit: number): Promise<Subject[]> {
+    return (await this.instanceTotals(definition, limit)).map(({ budget, template, values }) => ({
+      budget,
+      template,
+      values,
+    }));
+  }
+
+  private async show(id: string): Promise<Answer> {
+    const template = INSTANCE_ID.exec(id)?.[1];
+    const stored = (await storedBudgets(this.database, [id, ...(template ? [template] : [])])).values().next().value;
+    if (!stored || stored.retired) throw new BudgetChangeError(`there is no budget "${id}"`);
+    const nowMs = Date.now();
+    const window = windowNow(stored, nowMs);
+    const subjects = await this.subjectsOf(id, stored);
+    const keys = subjects.map((s) => ({ budget: s.budget, window: window.id }));
+    const totals = new Map((await windowTotals(this.database, keys)).map((t) => [t.budget, t]));
+    const open = this.counters.openEpochId() !== undefined;
+    const held = new Map((await this.counters.inspectWindows(keys)).map((w) => [w.budget, w.reservedNanos]));
+    const definitions = (await definitionsSince(this.database, stored.definition.id, window.startMs)).map(
+      (d) => d.definition,
+    );
+    const windows = subjects.map((subject) =>
+      windowRow(
+        subject,
+        stored,
+        {
+          total: totals.get(subject.budget),
+          heldNanos: open ? (held.get(subject.budget) ?? 0n) : undefined,
+          definitions,
+        },
+        nowMs,
+      ),
+    );
+    const notes =
+      stored.definition.per && subjects.length === INSTANCES_SHOWN
+        ? [`the ${INSTANCES_SHOWN} instances that spent most`]
+        : [];
+    return { budgets: [budgetRow(stored)], windows, more: false, notes };
+  }
+
+  private async subjectsOf(id: string, stored: StoredBudget): Promise<Subject[]> {
+    const { definition } = stored;
+    if (!definition.per) return [{ budget: id, template: null, values: null }];
+    if (id === definition.id) return this.instances(definition, INSTANCES_SHOWN);
+    const known = await instanceOf(this.database, id);
+    if (!known) throw new BudgetChangeError(`nobody has used "${id}" yet`);
+    return [{ budget: id, template: known.template, values: known.values }];
+  }
+}
+
+function budgetRow({ definition, origin, configured, changedBy, changedAt }: StoredBudget): BudgetRow {
+  const { limitVersion: _version, carry: _carry, ...said } = definition;
+  const configurationDiffers = configured !== null && canonicalJson(configured) !== canonicalJson(said);
+  return { definition, origin, configurationDiffers, changedBy, changedAt };
+}
+
+function loweredNote(row: BudgetWindowRow): string[] {
+  const lowered = BigInt(row.above.loweredNanos);
+  return lowered > 0n
+    ? [
+        `${row.budget}: $${nanosToUsd(lowered)} more than the limit was spent in ${row.window} before; nothing more is admitted`,
+      ]
+    : [];
+}

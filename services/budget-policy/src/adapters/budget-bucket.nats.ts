@@ -1,0 +1,111 @@
+import { BUCKETS, type BudgetDefinition } from '@meritorder/contracts';
+import { openBucket, type Bus } from '@meritorder/messaging';
+
+type Bucket = Awaited<ReturnType<typeof openBucket>>;
+
+const TRIES = 5;
+
+interface Entry {
+  revision: number;
+  /** Undefined: deleted. */
+  text: string | undefined;
+}
+
+/**
+ * The bucket that routers follow. Several instances may write it, so every write names the revision it replaces, and none
+ * replaces a newer limit by an older one.
+ */
+export class BudgetBucket {
+  private readonly mirror = new Map<string, Entry>();
+  private watch: Awaited<ReturnType<Bucket['watch']>> | undefined;
+
+  private constructor(private readonly bucket: Bucket) {}
+
+  static async open(bus: Bus): Promise<BudgetBucket> {
+    const opened = new BudgetBucket(await openBucket(bus, BUCKETS.budgets.name));
+    await opened.follow();
+    return opened;
+  }
+
+  close(): void {
+    this.watch?.stop();
+  }
+
+  /** Ids that routers see. */
+  ids(): string[] {
+    return [...this.mirror].flatMap(([id, entry]) => (entry.text === undefined ? [] : [id]));
+  }
+
+  /** Whether something was written. */
+  async put(definition: BudgetDefinition): Promise<boolean> {
+    const text = JSON.stringify(definition);
+    return this.change(definition.id, (entry) => {
+      if (entry?.text === text) return false;
+      const newer = entry?.text !== undefined && isNewer(JSON.parse(entry.text) as BudgetDefinition, definition);
+      if (newer) return false;
+      return entry?.text === undefined
+        ? this.bucket.create(definition.id, text).then((revision) => ({ revision, text }))
+        : this.bucket.update(definition.id, text, entry.revision).then((revision) => ({ revision, text }));
+    });
+  }
+
+  async remove(id: string): Promise<boolean> {
+    return this.change(id, (entry) => {
+      if (entry?.text === undefined) return false;
+      return this.bucket
+        .delete(id, { previousSeq: entry.revision })
+        .then(() => ({ revision: entry.revision, text: undefined }));
+    });
+  }
+
+  /** Looks again when somebody else was faster. */
+  private async change(id: string, write: (entry: Entry | undefined) => Promise<Entry> | false): Promise<boolean> {
+    for (let attempt = 1; ; attempt++) {
+      const writing = write(this.mirror.get(id));
+      if (writing === false) return false;
+      try {
+        this.note(id, await writing);
+        return true;
+      } catch (error) {
+        if (attempt === TRIES || !/wrong last sequence|key exists/i.test((error as Error).message)) throw error;
+        const current = await this.bucket.get(id);
+        if (current)
+          this.note(id, {
+            revision: current.revision,
+            text: current.operation === 'PUT' ? current.string() : undefined,
+          });
+        else this.mirror.delete(id);
+      }
+    }
+  }
+
+  private note(id: string, entry: Entry): void {
+    const known = this.mirror.get(id);
+    if (!known || entry.revision >= known.revision) this.mirror.set(id, entry);
+  }
+
+  private async follow(): Promise<void> {
+    const { promise: seen, resolve } = Promise.withResolvers<void>();
+    if ((await this.bucket.status()).values === 0) resolve();
+    const watch = await this.bucket.watch();
+    this.watch = watch;
+    void (async () => {
+      for await (const entry of watch) {
+        this.note(entry.key, {
+          revision: entry.revision,
+          text: entry.operation === 'PUT' ? entry.string() : undefined,
+        });
+        if (entry.delta === 0) resolve();
+      }
+    })();
+    await seen;
+  }
+}
+
+/** By what counters compare limits with, and the window that was carried into. */
+function isNewer(a: BudgetDefinition, b: BudgetDefinition): boolean {
+  if (a.limitVersion !== b.limitVersion) return a.limitVersion > b.limitVersion;
+  const [inA, inB] = [a.carry?.window ?? '', b.carry?.window ?? ''];
+  if (inA !== inB) return inA > inB;
+  return (a.carry?.revision ?? 0) > (b.carry?.revision ?? 0);
+}
