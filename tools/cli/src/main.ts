@@ -4,6 +4,7 @@ import { connectDatabase, migrate, trialBalance, unsettledAttempts } from '@meri
 import { connectBus, ensureTopology, secretFromEnvironment, SERVICE_INBOX } from '@meritorder/messaging';
 import { nanosToUsd } from '@meritorder/kernel';
 import type { NatsConnection } from '@nats-io/transport-node';
+import { budgetsCommand } from './budgets.js';
 import { estimateCommand } from './estimate.js';
 import { hardwareCommand } from './hardware.js';
 import { importInvoice, readInvoice } from './invoice.js';
@@ -91,6 +92,7 @@ program
   });
 
 estimateCommand(program, (org, run) => withBus(orgInboxPrefix(org), run));
+budgetsCommand(program, withOperator);
 pricesCommand(program, withOperator);
 hardwareCommand(program, withOperator);
 
