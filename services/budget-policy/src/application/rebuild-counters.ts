@@ -1,6 +1,6 @@
 import { limitIn } from '@meritorder/budget-core';
 import type { BudgetDefinition, WindowCharge } from '@meritorder/contracts';
-import type { LoadedHold, WindowCounters } from '@meritorder/counters';
+import type { LoadedHold, LoadedWindow } from '@meritorder/counters';
 import type { Nanos } from '@meritorder/kernel';
 import { enforced, type Subject } from './counted-budget.js';
 
@@ -29,7 +29,7 @@ export interface RebuildPorts {
   announceEpoch(id: number): Promise<void>;
   beginEpoch(id: number): Promise<void>;
   snapshot(): Promise<Snapshot>;
-  loadWindows(epochId: number, windows: WindowCounters[]): Promise<void>;
+  loadWindows(epochId: number, windows: LoadedWindow[]): Promise<void>;
   loadHolds(epochId: number, holds: LoadedHold[]): Promise<void>;
   openEpoch(epochId: number, windows: number): Promise<'ok' | 'superseded' | 'incomplete'>;
   dropOldEpochs(currentId: number): Promise<void>;
@@ -65,18 +65,19 @@ export async function rebuildCounters(
 }
 
 /** What the counters must say: totals as booked, and every opened attempt at its bound. */
-export function countersOf(snapshot: Snapshot): { windows: WindowCounters[]; holds: LoadedHold[] } {
-  const windows = new Map<string, WindowCounters>();
-  const at = (subject: Subject, window: string): WindowCounters => {
+export function countersOf(snapshot: Snapshot): { windows: LoadedWindow[]; holds: LoadedHold[] } {
+  const windows = new Map<string, LoadedWindow>();
+  const at = (subject: Subject, window: string): LoadedWindow => {
     const { budget } = subject;
     const key = `${budget} ${window}`;
     let counters = windows.get(key);
     if (!counters) {
-      const limitNanos = limitOf(subject, window, snapshot.definitions);
+      const { limitNanos, version } = limitOf(subject, window, snapshot.definitions);
       counters = {
         budget,
         window,
         limitNanos,
+        limitVersion: version,
         settledNanos: 0n,
         unconfirmedNanos: 0n,
         reservedNanos: 0n,
@@ -110,7 +111,7 @@ export function countersOf(snapshot: Snapshot): { windows: WindowCounters[]; hol
 }
 
 /** What holds may grow to before a router brings the limit again. Nothing for a budget that nobody knows. */
-function limitOf(subject: Subject, window: string, definitions: Snapshot['definitions']): Nanos {
+function limitOf(subject: Subject, window: string, definitions: Snapshot['definitions']): ReturnType<typeof limitIn> {
   const definition = definitions.get(subject.template ?? subject.budget);
-  return definition ? limitIn(enforced(subject, definition).definition, window).limitNanos : 0n;
+  return definition ? limitIn(enforced(subject, definition).definition, window) : { limitNanos: 0n, version: 0 };
 }
