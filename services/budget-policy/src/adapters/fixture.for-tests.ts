@@ -84,7 +84,7 @@ export function useWorld(): World {
     };
   });
   afterAll(async () => {
-    for (const one of opened.reverse()) await one.close();
+    for (const one of opened.toReversed()) await one.close();
   });
   beforeEach(async () => {
     for (const table of APPEND_ONLY) await world.db.query(`alter table ${table} disable trigger all`);
