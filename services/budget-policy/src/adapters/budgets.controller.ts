@@ -18,11 +18,14 @@ export class BudgetsController {
     try {
       const request = decodeJson(BudgetsRequest, data);
       const reply = await this.policy.book.carryOut(request);
-      message.respond(JSON.stringify(reply));
       if ('by' in request) {
         this.log.log(`budget ${request.id}: ${request.verb} by ${request.by}`);
-        await this.policy.budgetsChanged([request.id]);
+        // What follows from a change is decided before the next one can be made. If that fails now, the sweep does it.
+        await this.policy
+          .budgetsChanged([request.id])
+          .catch((error: Error) => this.log.warn(`budget ${request.id}: ${error.message}`));
       }
+      message.respond(JSON.stringify(reply));
     } catch (error) {
       message.respond(JSON.stringify({ error: { message: (error as Error).message } }));
     }
