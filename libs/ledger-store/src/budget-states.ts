@@ -83,7 +83,7 @@ export async function recordStates(
 }
 
 /** Budgets that act on requests although their window may have moved on. */
-export async function actingSubjects(source: DataSource): Promise<BudgetSubject[]> {
+export async function actingStates(source: DataSource): Promise<BudgetState[]> {
   const rows: StateRow[] = await source.query(`select * from budget_state where stage <> 'none' or exhausted`);
   return rows.map(stateOf);
 }

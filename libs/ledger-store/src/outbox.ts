@@ -29,6 +29,16 @@ export async function putOutbox(manager: EntityManager, owner: string, rows: rea
   );
 }
 
+/** How much is waiting to be published, and how long the oldest of it has. */
+export async function outboxWaiting(source: DataSource, owner: string): Promise<{ count: number; oldestMs: number }> {
+  const [row]: { count: number; oldest: number }[] = await source.query(
+    `select count(*)::int as count, coalesce(extract(epoch from now() - min(occurred_at)) * 1000, 0)::float8 as oldest
+     from outbox where owner = $1`,
+    [owner],
+  );
+  return { count: row!.count, oldestMs: row!.oldest };
+}
+
 /**
  * Publishes what is waiting, oldest first, and forgets what was acknowledged. Rows are locked meanwhile, so several relays
  * share the work. A crash in between publishes rows again with the same identity.

@@ -9,6 +9,7 @@ import { BudgetsController } from './adapters/budgets.controller.js';
 import { CarryKeeper } from './adapters/carry-keeper.js';
 import { DriftKeeper } from './adapters/drift-keeper.js';
 import { EpochKeeper } from './adapters/epoch-keeper.js';
+import { LagWatch } from './adapters/lag-watch.js';
 import { OrgDelivery } from './adapters/org-delivery.js';
 import { OutboxRelay } from './adapters/outbox-relay.js';
 import { BUDGET_POLICY, BudgetPolicyRuntime } from './budget-policy.runtime.js';
@@ -48,6 +49,7 @@ export async function budgetPolicyModule({ config, bus, env, readiness }: Servic
       CarryKeeper,
       DriftKeeper,
       EpochKeeper,
+      LagWatch,
       OrgDelivery,
       OutboxRelay,
     ],

@@ -1,7 +1,7 @@
 import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import { DURABLES, STREAMS } from '@meritorder/contracts';
 import {
-  actingSubjects,
+  actingStates,
   liveWindowTotals,
   recordCrossings,
   recordStates,
@@ -58,7 +58,7 @@ export class BudgetWatch implements OnApplicationBootstrap, OnApplicationShutdow
       await this.decide(first ? await liveWindowTotals(database) : await windowsChangedWithin(database, RECENTLY_MS));
       first = false;
       // What acts is relaxed when its window is over, also when nobody asks any more.
-      await this.decideStates(await actingSubjects(database));
+      await this.decideStates(await actingStates(database));
       await book.publish();
     });
     this.sweep.start((error) => {

@@ -2,6 +2,7 @@ import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnApplica
 import { nanosToUsd, newId, type Nanos } from '@meritorder/kernel';
 import {
   acquireLease,
+  actingStates,
   correctWindowTotals,
   liveWindowTotals,
   overdueAttempts,
@@ -36,6 +37,7 @@ const CLOCK_SKEW_MS = 60_000;
 /** Metering ends an attempt that nobody closed; when it has not by then, nobody does. */
 const STUCK_AFTER_MS = 30_000;
 const STUCK_NAMED = 1_000;
+const MOST_LOOKED_AT = 100;
 
 /** Compares counters, window totals and ledger on a schedule, corrects by the difference, and says what it found. */
 @Injectable()
@@ -48,6 +50,7 @@ export class DriftKeeper implements OnApplicationBootstrap, OnApplicationShutdow
   private totalsAtMs = 0;
   private readonly drift = { window: 0, counter: 0 };
   private readonly stuck = { attempts: 0, leases: 0, counters: 0 };
+  private above = { lowered: 0, corrected: 0, overrun: 0 };
 
   constructor(@Inject(BUDGET_POLICY) private readonly policy: BudgetPolicyRuntime) {
     this.round = new Repeating(policy.reconcileEveryMs, () => this.look());
@@ -68,7 +71,18 @@ export class DriftKeeper implements OnApplicationBootstrap, OnApplicationShutdow
       });
   }
 
+  private observeAbove(): void {
+    meter()
+      .createObservableGauge('meritorder_budget_above_limit_nanos', {
+        description: 'Spent above limits in force, by cause; an overrun must be zero',
+      })
+      .addCallback((result) => {
+        for (const [cause, nanos] of Object.entries(this.above)) result.observe(nanos, { cause });
+      });
+  }
+
   onApplicationBootstrap(): void {
+    this.observeAbove();
     this.round.start((error) => {
       this.policy.went('comparing counters and books', error);
       if (error) this.log.warn(error.message);
@@ -85,6 +99,7 @@ export class DriftKeeper implements OnApplicationBootstrap, OnApplicationShutdow
     await this.compareWithLedger(Date.now());
     await this.compareCounters();
     await this.lookForStuck();
+    await this.lookAboveLimits();
   }
 
   /** Recent windows every time, all of them now and then: what a comparison costs grows with the attempts it reads. */
@@ -199,6 +214,25 @@ export class DriftKeeper implements OnApplicationBootstrap, OnApplicationShutdow
           .join(', ')}; is metering running?`,
       );
     if (this.stuck.leases > 0) this.log.error(`${this.stuck.leases} holds are past their lease and nobody ended them`);
+  }
+
+  /** Limits lowered below what was spent and late prices are counted apart from what must never be: an overrun. */
+  private async lookAboveLimits(): Promise<void> {
+    const { book, database } = this.policy;
+    const above = { lowered: 0, corrected: 0, overrun: 0 };
+    const exhausted = (await actingStates(database)).filter((state) => state.exhausted);
+    for (const { budget } of exhausted.slice(0, MOST_LOOKED_AT)) {
+      const [window] = await book.windowsOf(budget);
+      if (!window) continue;
+      above.lowered += Number(window.above.loweredNanos);
+      above.corrected += Number(window.above.correctedNanos);
+      above.overrun += Number(window.above.overrunNanos);
+      if (window.above.overrunNanos !== '0')
+        this.log.error(
+          `${budget} ${window.window} is overrun by $${nanosToUsd(BigInt(window.above.overrunNanos))}: more was charged than any limit in force allowed`,
+        );
+    }
+    this.above = above;
   }
 
   private async withStart(
