@@ -3,7 +3,7 @@ import type { AttemptTerms, BudgetDefinition, PolicyStageChangedV1, WindowCharge
 import { testServers } from '@meritorder/testing';
 import type { DataSource } from 'typeorm';
 import {
-  actingSubjects,
+  actingStates,
   book,
   budgetIdsInForce,
   budgetStates,
@@ -22,6 +22,7 @@ import {
   recordOpened,
   recordStates,
   relayOutbox,
+  selectorShapes,
   storedBudgets,
   windowTotals,
   type Booking,
@@ -106,7 +107,7 @@ describe('budgets in force', () => {
   it('are changed one after the other, and every version is kept', async () => {
     await Promise.all(
       [1, 2, 3, 4].map(() =>
-        changeBudgets(db, { id: 'org', org: 'acme' }, (stored) => [
+        changeBudgets(db, { id: 'org' }, (stored) => [
           write({ limitVersion: (stored.get('org')?.definition.limitVersion ?? 0) + 1 }),
         ]),
       ),
@@ -145,6 +146,19 @@ describe('budgets in force', () => {
     expect(await ids({ limit: 2, after: 'b' })).toEqual(['c']);
     expect(await ids({ limit: 9, org: 'acme' })).toEqual(['a', 'c']);
   });
+});
+
+it('the sets of attributes that budgets of an org select by are told once each', async () => {
+  await put(
+    write({ id: 'a', selector: { team: 'x', org: 'acme' } }),
+    write({ id: 'b', selector: { org: 'acme', team: 'y' } }),
+    write({ id: 'c', selector: { org: 'acme' }, per: ['team'] }),
+    write({ id: 'd', selector: { org: 'acme', user: 'u' } }, true),
+    write({ id: 'e', selector: { provider: 'p' } }),
+  );
+  expect(await selectorShapes(db, 'acme', 'none')).toEqual(['org team']);
+  expect(await selectorShapes(db, undefined, 'none')).toEqual(['provider']);
+  expect(await selectorShapes(db, undefined, 'e')).toEqual([]);
 });
 
 it('an instance of a template is named in its totals', async () => {
@@ -243,7 +257,7 @@ describe('the state of a budget', () => {
     const told = await Promise.all(Array.from({ length: 8 }, () => recordStates(db, [subject], rules)));
     expect(told.flat()).toHaveLength(1);
     expect((await budgetStates(db, ['org'])).get('org')).toMatchObject({ stage: 'reject', sequence: 1 });
-    expect(await actingSubjects(db)).toMatchObject([{ budget: 'org', window: '2026-11' }]);
+    expect(await actingStates(db)).toMatchObject([{ budget: 'org', window: '2026-11' }]);
     expect((await published()).filter((id) => id.startsWith('org/stage/'))).toEqual(['org/stage/1']);
   });
 
@@ -255,7 +269,7 @@ describe('the state of a budget', () => {
     const relaxed = await Promise.all(Array.from({ length: 8 }, () => recordStates(db, [subject], rules)));
     expect(relaxed.flat()).toMatchObject([{ event: { from: 'reject', to: 'none', sequence: 2 } }]);
     expect((await published()).filter((id) => id.startsWith('org/stage/'))).toEqual(['org/stage/1', 'org/stage/2']);
-    expect(await actingSubjects(db)).toEqual([]);
+    expect(await actingStates(db)).toEqual([]);
   });
 
   it('of a budget that nobody knows is not decided', async () => {

@@ -42,28 +42,36 @@ const COLUMNS = `definition, retired, origin, configured, armed, changed_by, cha
 const CHUNK = 1_000;
 
 /**
- * Changes budgets: what is stored of them (all, or those of one org and id) goes through `plan`, and what it returns is written
+ * Changes budgets: what is stored of them (all, or one) goes through `plan`, and what it returns is written
  * with its history, in one transaction that no other change runs beside.
  * @throws whatever `plan` throws; nothing is changed then.
  */
 export async function changeBudgets(
   source: DataSource,
-  of: 'all' | { id: string; org: string | undefined },
+  of: 'all' | { id: string },
   plan: (stored: ReadonlyMap<string, StoredBudget>) => readonly BudgetWrite[],
 ): Promise<readonly BudgetWrite[]> {
   return inTransaction(source, async (manager) => {
     await manager.query(`lock table budget in share row exclusive mode`);
-    const stored =
-      of === 'all'
-        ? await read(manager, `true`, [])
-        : await read(manager, `id = $1 or definition -> 'selector' ->> 'org' is not distinct from $2`, [
-            of.id,
-            of.org ?? null,
-          ]);
+    const stored = of === 'all' ? await read(manager, `true`, []) : await read(manager, `id = $1`, [of.id]);
     const writes = plan(byId(stored));
     for (let i = 0; i < writes.length; i += CHUNK) await write(manager, writes.slice(i, i + CHUNK));
     return writes;
   });
+}
+
+/** The different sets of attributes (sorted, separated by blanks) that budgets in force of an org select by, and of those that span orgs. */
+export async function selectorShapes(source: DataSource, org: string | undefined, except: string): Promise<string[]> {
+  const rows: { shape: string }[] = await source.query(
+    `select distinct (
+       select string_agg(key, ' ' order by key collate "C") from (
+         select jsonb_object_keys(definition -> 'selector') as key
+         union select jsonb_array_elements_text(coalesce(definition -> 'per', '[]'))
+       ) as keys
+     ) as shape from budget where not retired and id <> $2 and definition -> 'selector' ->> 'org' is not distinct from $1`,
+    [org ?? null, except],
+  );
+  return rows.map((r) => r.shape);
 }
 
 /** Budgets by id, retired ones too. */

@@ -19,6 +19,7 @@ import {
   instanceOf,
   instanceTotals,
   listBudgets,
+  selectorShapes,
   storedBudgets,
   windowTotals,
   type BudgetWrite,
@@ -27,7 +28,13 @@ import {
 } from '@meritorder/ledger-store';
 import type { DataSource } from 'typeorm';
 import { enforced, type Subject } from '../application/counted-budget.js';
-import { BudgetChangeError, planException, planRemoval, planSet } from '../application/operator-changes.js';
+import {
+  BudgetChangeError,
+  planException,
+  planRemoval,
+  planSet,
+  type KnownNames,
+} from '../application/operator-changes.js';
 import { planConfiguration } from '../application/plan-budgets.js';
 import { windowNow, windowRow } from '../application/window-rows.js';
 import type { BudgetBucket } from './budget-bucket.nats.js';
@@ -36,6 +43,7 @@ type Answer = Extract<BudgetsReply, { budgets: unknown }>;
 type ChangeRequest = Extract<BudgetsRequest, { by: string }>;
 
 const INSTANCES_SHOWN = 100;
+const AT_ONCE = 200;
 const MOST_INSTANCES = 1_000_000;
 /** Longer than a transaction may take, so that one that was slow to commit is not missed. */
 const RECENTLY_MS = 120_000;
@@ -64,7 +72,7 @@ export class BudgetBook {
     let after: string | undefined;
     do {
       const page = await listBudgets(this.database, { after, limit: BUDGETS_PER_ANSWER });
-      for (const { definition } of page) await this.bucket.put(definition);
+      await inParallel(page, ({ definition }) => this.bucket.put(definition));
       after = page.length === BUDGETS_PER_ANSWER ? page.at(-1)!.definition.id : undefined;
     } while (after !== undefined);
     await this.publish();
@@ -81,8 +89,10 @@ export class BudgetBook {
       this.database,
       inForce.filter((id) => !known.has(id)),
     );
-    for (const stored of [...recent, ...missing.values()])
-      if (!stored.retired) await this.bucket.put(stored.definition);
+    await inParallel(
+      [...recent, ...missing.values()].filter((stored) => !stored.retired),
+      ({ definition }) => this.bucket.put(definition),
+    );
     const force = new Set(inForce);
     for (const id of shown) if (!force.has(id)) await this.bucket.remove(id);
   }
@@ -98,43 +108,50 @@ export class BudgetBook {
       case 'show':
         return this.show(request.id);
       case 'set':
-        return this.change(request, (stored) => [planSet(stored, request.id, request.change, request.by, this.names)]);
+        return this.change(request, (stored, names) => [
+          planSet(stored, request.id, request.change, request.by, names),
+        ]);
       case 'except':
-        return this.change(request, (stored) => [
-          planException(stored, request.id, request.values, request.limitUsd, request.by, this.names),
+        return this.change(request, (stored, names) => [
+          planException(stored, request.id, request.values, request.limitUsd, request.by, names),
         ]);
       case 'remove':
-        await this.apply(request, (stored) => [planRemoval(stored, request.id, request.by)]);
+        await this.apply(request.id, (stored) => [planRemoval(stored, request.id, request.by)]);
         return { budgets: [], windows: [], more: false, notes: [`${request.id} is in force no more`] };
     }
   }
 
   /** Writes a change, and tells routers and counters before anybody is told that it was made. */
-  async apply(
-    { id, org }: { id: string; org?: string | undefined },
-    plan: (stored: ReadonlyMap<string, StoredBudget>) => BudgetWrite[],
-  ): Promise<void> {
-    await this.spread(await changeBudgets(this.database, { id, org }, plan));
+  async apply(id: string, plan: (stored: ReadonlyMap<string, StoredBudget>) => BudgetWrite[]): Promise<void> {
+    await this.spread(await changeBudgets(this.database, { id }, plan));
   }
 
   private async change(
     request: ChangeRequest,
-    plan: (stored: ReadonlyMap<string, StoredBudget>) => BudgetWrite[],
+    plan: (stored: ReadonlyMap<string, StoredBudget>, names: KnownNames) => BudgetWrite[],
   ): Promise<Answer> {
-    const org =
-      (request.verb === 'set' ? request.change.selector?.org : undefined) ??
-      (await storedBudgets(this.database, [request.id])).get(request.id)?.definition.selector.org;
-    await this.apply({ id: request.id, org }, plan);
+    const names = { ...this.names, shapes: new Set(await this.shapesBeside(request)) };
+    await this.apply(request.id, (stored) => plan(stored, names));
     const answer = await this.show(request.id);
     return { ...answer, notes: [...answer.notes, ...answer.windows.flatMap(loweredNote)] };
   }
 
+  /** Read only where a change may add to them. */
+  private async shapesBeside(request: ChangeRequest): Promise<string[]> {
+    if (request.verb !== 'set' || !(request.change.selector || request.change.per)) return [];
+    const known = (await storedBudgets(this.database, [request.id])).get(request.id);
+    const selector = request.change.selector ?? known?.definition.selector;
+    return selectorShapes(this.database, selector?.org, request.id);
+  }
+
   private async spread(writes: readonly BudgetWrite[]): Promise<void> {
-    for (const { definition, retired } of writes) {
-      if (retired) await this.bucket.remove(definition.id);
-      else await this.bucket.put(definition);
-    }
-    for (const { definition, retired } of writes) if (!retired) await this.tellCounters(definition);
+    await inParallel(writes, ({ definition, retired }) =>
+      retired ? this.bucket.remove(definition.id) : this.bucket.put(definition),
+    );
+    await inParallel(
+      writes.filter((w) => !w.retired),
+      ({ definition }) => this.tellCounters(definition),
+    );
   }
 
   /** A limit acts in windows that are in use without waiting for a router that has heard of it. */
@@ -144,10 +161,10 @@ export class BudgetBook {
     const subjects: Subject[] = definition.per
       ? await this.instances(definition, MOST_INSTANCES)
       : [{ budget: definition.id, template: null, values: null }];
-    for (const subject of subjects) {
+    await inParallel(subjects, (subject) => {
       const { limitNanos, version } = limitIn(enforced(subject, definition).definition, window);
-      await this.counters.changeLimit({ budget: subject.budget, window, limitNanos, limitVersion: version });
-    }
+      return this.counters.changeLimit({ budget: subject.budget, window, limitNanos, limitVersion: version });
+    });
   }
 
   /** All that was booked on instances of a template in the window that counts now. */
@@ -161,6 +178,16 @@ export class BudgetBook {
       template,
       values,
     }));
+  }
+
+  /** A budget, or the instances of a template, in the window that counts now; nothing of what is in force no more. */
+  async windowsOf(id: string): Promise<BudgetWindowRow[]> {
+    try {
+      return (await this.show(id)).windows;
+    } catch (error) {
+      if (error instanceof BudgetChangeError) return [];
+      throw error;
+    }
   }
 
   private async show(id: string): Promise<Answer> {
@@ -204,6 +231,11 @@ export class BudgetBook {
     if (!known) throw new BudgetChangeError(`nobody has used "${id}" yet`);
     return [{ budget: id, template: known.template, values: known.values }];
   }
+}
+
+/** As many at once as one connection carries well. */
+async function inParallel<T>(items: readonly T[], run: (item: T) => Promise<unknown>): Promise<void> {
+  for (let i = 0; i < items.length; i += AT_ONCE) await Promise.all(items.slice(i, i + AT_ONCE).map(run));
 }
 
 function budgetRow({ definition, origin, configured, changedBy, changedAt }: StoredBudget): BudgetRow {

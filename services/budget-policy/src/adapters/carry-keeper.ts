@@ -84,8 +84,8 @@ export class CarryKeeper implements OnApplicationBootstrap, OnApplicationShutdow
     const known = stored.definition.carry;
     if (!carry || (known?.window === carry.window && known.revision === carry.revision)) return;
     if (carry.nanos === 0n && known?.window !== carry.window) return;
-    const { id, selector } = stored.definition;
-    await this.policy.book.apply({ id, org: selector.org }, (all) => {
+    const { id } = stored.definition;
+    await this.policy.book.apply(id, (all) => {
       const now = all.get(id);
       return now && !now.retired && now.definition.carryOver ? [withCarry(now, inDefinition(carry))] : [];
     });

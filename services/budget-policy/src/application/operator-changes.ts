@@ -19,6 +19,8 @@ export class BudgetChangeError extends Error {
 export interface KnownNames {
   orgs: ReadonlySet<string>;
   backends: ReadonlySet<string>;
+  /** Sets of attributes that the other budgets of the org select by, each sorted and separated by blanks. */
+  shapes: ReadonlySet<string>;
 }
 
 type Stored = ReadonlyMap<string, StoredBudget>;
@@ -36,7 +38,7 @@ export function planSet(stored: Stored, id: string, change: BudgetChange, by: st
       `budget "${id}" stays with its org and its attributes of per; remove it and set another`,
     );
   assertConsistent(merged.data, names);
-  assertFewShapes(stored, wanted);
+  assertFewShapes(names.shapes, wanted);
   return put(before, wanted, { origin: 'operator', changedBy: by });
 }
 
@@ -91,19 +93,15 @@ function assertConsistent(budget: OperatorBudget, names: KnownNames): void {
 }
 
 /** What a look-up costs grows with the sets of attributes alone, so they are limited over all budgets of an org. */
-function assertFewShapes(stored: Stored, wanted: ConfiguredBudget): void {
-  const shapeOf = (budget: ConfiguredBudget): string =>
-    [...Object.keys(budget.selector), ...(budget.per ?? [])].toSorted().join(' ');
-  const { org } = wanted.selector;
-  const shapes = new Set(
-    [...stored.values()]
-      .filter((b) => !b.retired && b.definition.selector.org === org && b.definition.id !== wanted.id)
-      .map((b) => shapeOf(b.definition)),
-  );
-  if (shapes.add(shapeOf(wanted)).size > MAX_SELECTOR_SHAPES)
+function assertFewShapes(others: ReadonlySet<string>, wanted: ConfiguredBudget): void {
+  if (new Set([...others, shapeOf(wanted)]).size > MAX_SELECTOR_SHAPES)
     throw new BudgetChangeError(
-      `the budgets of ${org ?? 'the operator'} would select by more than ${MAX_SELECTOR_SHAPES} sets of attributes`,
+      `the budgets of ${wanted.selector.org ?? 'the operator'} would select by more than ${MAX_SELECTOR_SHAPES} sets of attributes`,
     );
+}
+
+export function shapeOf(budget: Pick<ConfiguredBudget, 'selector' | 'per'>): string {
+  return [...Object.keys(budget.selector), ...(budget.per ?? [])].toSorted().join(' ');
 }
 
 function sameKeys(a: readonly string[] | undefined, b: readonly string[] | undefined): boolean {

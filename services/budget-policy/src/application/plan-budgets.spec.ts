@@ -3,10 +3,9 @@ import type { BudgetDefinition } from '@meritorder/contracts';
 import { instanceId, type ConfiguredBudget } from '@meritorder/budget-core';
 import type { BudgetWrite, StoredBudget } from '@meritorder/ledger-store';
 import { MONTH } from './fixture.for-tests.js';
-import { planException, planRemoval, planSet } from './operator-changes.js';
+import { planException, planRemoval, planSet, shapeOf } from './operator-changes.js';
 import { armedVersion, planConfiguration } from './plan-budgets.js';
 
-const names = { orgs: new Set(['acme']), backends: new Set<string>() };
 const { limitVersion: _, ...written } = MONTH;
 const file = (more: Partial<BudgetDefinition> = {}): ConfiguredBudget => ({ ...written, ...more });
 
@@ -19,13 +18,21 @@ class Book {
     return this.keep(planConfiguration(this.stored, wanted));
   }
   set(change: Parameters<typeof planSet>[2], id = 'org'): this {
-    return this.keep([planSet(this.stored, id, change, 'ada', names)]);
+    return this.keep([planSet(this.stored, id, change, 'ada', this.names(id))]);
   }
   except(values: Record<string, string>, limitUsd: string | null, id = 'each'): this {
-    return this.keep([planException(this.stored, id, values, limitUsd, 'ada', names)]);
+    return this.keep([planException(this.stored, id, values, limitUsd, 'ada', this.names(id))]);
   }
   remove(id = 'org'): this {
     return this.keep([planRemoval(this.stored, id, 'ada')]);
+  }
+  private names(id: string) {
+    const others = [...this.stored.values()].filter((b) => b.definition.id !== id);
+    return {
+      orgs: new Set(['acme']),
+      backends: new Set<string>(),
+      shapes: new Set(others.map((b) => shapeOf(b.definition))),
+    };
   }
   limit(id = 'org'): string {
     const { definition, retired, origin } = this.stored.get(id)!;

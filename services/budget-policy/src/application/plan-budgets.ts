@@ -7,7 +7,7 @@ type Stored = ReadonlyMap<string, StoredBudget>;
 
 /**
  * What the configuration changes. The last statement counts, whoever made it, and a configuration that says of a budget what it
- * said before says nothing: so a restart undoes no operator's change, and an edit of the file always acts (ADR 17).
+ * said before says nothing: so a restart undoes no operator's change, and an edit of the file always acts (ADR 10).
  */
 export function planConfiguration(stored: Stored, wanted: readonly ConfiguredBudget[]): BudgetWrite[] {
   const named = new Set(wanted.map((budget) => budget.id));
