@@ -4,7 +4,6 @@ import { AttributionValue, Slug, USAGE_UNITS } from '../primitives.js';
 import { BudgetConfig, checkBudgets } from './budgets-config.js';
 import { HostConfig, ThroughputConfig } from './hosts-config.js';
 import { AccountConfig, ExchangeRateConfig, OtherModelConfig, PriceConfig } from './prices-config.js';
-import { IanaTimeZone } from './time-zone.js';
 
 const Milliseconds = z.int().min(1).max(3_600_000);
 

@@ -152,7 +152,7 @@ function solve(squares: readonly number[], products: readonly number[], prior: I
         (rows[k] as number[])[j] = (rows[k]?.[j] as number) - factor * (rows[i]?.[j] as number);
     }
   }
-  const weights = new Array<number>(COUNT).fill(0);
+  const weights = Array.from({ length: COUNT }, () => 0);
   for (let i = COUNT - 1; i >= 0; i--) {
     let rest = rows[i]?.[COUNT] as number;
     for (let j = i + 1; j < COUNT; j++) rest -= (rows[i]?.[j] as number) * (weights[j] as number);
