@@ -271,10 +271,13 @@ it('a subscriber that was away for all of this gets each event once, with enough
   ]);
   await waitFor(() => of('lowered').some((e) => e.type === 'budget.exhausted.v1'), 'the end of the lowered one');
   await waitFor(() => of('survives').some((e) => e.type === 'budget.exhausted.v1'), 'the end of the one that survived');
+  // That of the changed one is told for its new limit, and for the old one where that was decided before the change.
+  const crossed = () => all().filter((e) => e.template === 'each-customer' && e.type === 'budget.threshold-crossed.v1');
   await waitFor(
-    () => all().filter((e) => e.template === 'each-customer' && e.type === 'budget.threshold-crossed.v1').length >= 3,
-    'the thresholds of both customers, and of the one that was changed',
+    () => ['100000', '200000'].every((limitNanos) => crossed().some((e) => e.limitNanos === limitNanos)),
+    'the thresholds of both customers, each for its limit',
   );
+  expect(new Set(crossed().map((e) => e.values.customer))).toEqual(new Set(['first', 'second']));
   const exhausted = all().filter((e) => e.type === 'budget.exhausted.v1');
   expect(exhausted.find((e) => e.budget === 'lowered')).toMatchObject({
     org: 'acme',
