@@ -57,6 +57,7 @@ export async function routerModule({ config, bus, env, readiness }: ServiceConte
   readiness(() =>
     counters.openEpochId() === undefined ? 'admission is closed: the budget counters are being rebuilt' : undefined,
   );
+  readiness(() => (catalogue.knowsAllBudgets() ? undefined : 'not all budgets are known yet'));
   readiness(() => {
     const unheard = catalogue.unheardOf();
     return unheard.length > 0 ? `no word yet of the prices of ${unheard.slice(0, 5).join(', ')}` : undefined;

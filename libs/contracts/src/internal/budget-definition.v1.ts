@@ -36,6 +36,13 @@ export const DEFAULT_MAX_INSTANCES = 10_000;
 /** A template's id becomes a part of its instances' ids. */
 export const MAX_TEMPLATE_ID_LENGTH = 46;
 /** Stands for the org in subjects and events of budgets that span orgs; no org can be named so. */
+/**
+ * Key of the bucket BUDGETS that says how many definitions it has: no budget's id begins so. A router that has not heard of as
+ * many admits nothing, since a bucket that was emptied looks like a deployment without budgets.
+ */
+export const BUDGET_COUNT_KEY = '_count';
+export const BudgetCount = z.object({ budgets: z.int().nonnegative() });
+
 export const OPERATOR_ORG = 'operator';
 
 /** The id of an instance ends like this; no other budget's may. */

@@ -95,6 +95,7 @@ export class BudgetBook {
     );
     const force = new Set(inForce);
     for (const id of shown) if (!force.has(id)) await this.bucket.remove(id);
+    await this.bucket.count(inForce.length);
   }
 
   /** @throws BudgetChangeError with one line for people. */

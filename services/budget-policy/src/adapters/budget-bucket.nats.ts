@@ -1,4 +1,4 @@
-import { BUCKETS, type BudgetDefinition } from '@meritorder/contracts';
+import { BUCKETS, BUDGET_COUNT_KEY, type BudgetDefinition } from '@meritorder/contracts';
 import { openBucket, type Bus } from '@meritorder/messaging';
 
 type Bucket = Awaited<ReturnType<typeof openBucket>>;
@@ -33,7 +33,14 @@ export class BudgetBucket {
 
   /** Ids that routers see. */
   ids(): string[] {
-    return [...this.mirror].flatMap(([id, entry]) => (entry.text === undefined ? [] : [id]));
+    return [...this.mirror].flatMap(([id, entry]) => (entry.text === undefined || id === BUDGET_COUNT_KEY ? [] : [id]));
+  }
+
+  /** Says how many budgets there are, so that a router which hears of fewer knows that it does not know all. */
+  async count(budgets: number): Promise<void> {
+    const text = JSON.stringify({ budgets });
+    if (this.mirror.get(BUDGET_COUNT_KEY)?.text === text) return;
+    this.note(BUDGET_COUNT_KEY, { revision: await this.bucket.put(BUDGET_COUNT_KEY, text), text });
   }
 
   /** Whether something was written. */

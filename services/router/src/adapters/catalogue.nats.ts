@@ -1,5 +1,7 @@
 import {
   BUCKETS,
+  BUDGET_COUNT_KEY,
+  BudgetCount,
   BudgetDefinition,
   PriceVersion,
   type AccountConfig,
@@ -28,6 +30,9 @@ export class NatsCatalogue implements Catalogue {
   private readonly prices = new Map<string, PriceVersion[]>();
   private readonly accounts: Map<string, AccountConfig>;
   private readonly budgets = indexBudgets([]);
+  private readonly budgetIds = new Set<string>();
+  private expected: number | undefined;
+  private complete = false;
   private readonly stop = new AbortController();
 
   constructor(
@@ -60,14 +65,7 @@ export class NatsCatalogue implements Catalogue {
       watchBucket(
         this.bus,
         BUCKETS.budgets.name,
-        (key, value) =>
-          this.take(
-            key,
-            value,
-            BudgetDefinition,
-            (budget) => putBudget(this.budgets, budget),
-            () => dropBudget(this.budgets, key),
-          ),
+        (key, value) => (key === BUDGET_COUNT_KEY ? this.expect(value) : this.takeBudget(key, value)),
         this.stop.signal,
       ),
     ]);
@@ -111,6 +109,43 @@ export class NatsCatalogue implements Catalogue {
 
   accountLimits(provider: string): AccountConfig | undefined {
     return this.accounts.get(provider);
+  }
+
+  knowsAllBudgets(): boolean {
+    return this.complete;
+  }
+
+  private takeBudget(key: string, value: Uint8Array | null): void {
+    this.take(
+      key,
+      value,
+      BudgetDefinition,
+      (budget) => {
+        putBudget(this.budgets, budget);
+        this.budgetIds.add(key);
+      },
+      () => {
+        dropBudget(this.budgets, key);
+        this.budgetIds.delete(key);
+      },
+    );
+    this.lookWhetherComplete();
+  }
+
+  private expect(value: Uint8Array | null): void {
+    this.take(
+      BUDGET_COUNT_KEY,
+      value,
+      BudgetCount,
+      ({ budgets }) => (this.expected = budgets),
+      () => {},
+    );
+    this.lookWhetherComplete();
+  }
+
+  /** Once all were known, changes come one by one; only a router that starts can know too few. */
+  private lookWhetherComplete(): void {
+    this.complete ||= this.expected !== undefined && this.budgetIds.size >= this.expected;
   }
 
   /** A value that cannot be read leaves the last good one in force. */

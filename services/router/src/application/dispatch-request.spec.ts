@@ -77,6 +77,7 @@ const EXPECTATION = {
 };
 
 interface World {
+  budgetsMissing?: boolean;
   otherPrices?: PriceVersion[];
   /** What the worker of each backend says, in order. */
   workers?: Record<string, AttemptSignal[]>;
@@ -113,6 +114,7 @@ async function dispatch(world: World) {
       routeIds: () => ['auto'],
       price: () => price,
       otherPrices: () => world.otherPrices ?? [],
+      knowsAllBudgets: () => !world.budgetsMissing,
       budgetsFor: () => [enforced],
       accountLimits: () => world.account,
     },
@@ -284,6 +286,7 @@ describe('a request', () => {
     ['cancelled before it was decided', { cancelled: true }, [], 'cancelled'],
     ['past its deadline', { deadlineMs: NOW }, [], 'deadline_exceeded'],
     ['of an unknown route', { model: 'nope' }, [], 'route_unknown'],
+    ['before all budgets are known', { budgetsMissing: true }, [], 'admission_closed'],
     ['while admission is closed', { reserve: () => ({ type: 'epoch' }) }, ['reserve a b c'], 'admission_closed'],
   ])('%s', async (_name, world, expected, code) => {
     const { log, refusals } = await dispatch(world);

@@ -99,6 +99,12 @@ class Dispatch {
     const route = catalogue.route(body.model);
     if (!route || (org.routes && !org.routes.includes(route.id)))
       return refused(routeUnknown(catalogue, org, body.model));
+    if (!catalogue.knowsAllBudgets())
+      return refused({
+        code: 'admission_closed',
+        message: 'This router has not heard of all budgets yet; retry in a few seconds.',
+        retryAfterSeconds: 2,
+      });
     const estimate = estimator.estimate({ body, attribution, route: route.id });
     let last: Refusal | undefined;
     for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {

@@ -34,6 +34,8 @@ export interface Catalogue {
   price(backend: string, atMs: number): PriceVersion | undefined;
   /** Prices in force of the other models that may answer in its place. */
   otherPrices(backend: string, atMs: number): PriceVersion[];
+  /** False: there are budgets that this router has not heard of yet, so it must not admit anything. */
+  knowsAllBudgets(): boolean;
   budgetsFor(attributes: Attributes): readonly EnforcedBudget[];
   /** Limits of the account at a provider. */
   accountLimits(
