@@ -8,6 +8,7 @@ import type { MeteringUsageRatedV1 } from './events/metering-usage-rated.v1.js';
 import type { PolicyStageChangedV1 } from './events/policy-stage-changed.v1.js';
 import type { RoutingDecisionMadeV1 } from './events/routing-decision-made.v1.js';
 import type { UsageAttemptClosedV1 } from './events/usage-attempt-closed.v1.js';
+import type { UsageAttemptExtendedV1 } from './events/usage-attempt-extended.v1.js';
 import type { AttemptTerms } from './internal/work.v1.js';
 import type { Rates, Usage } from './primitives.js';
 import type { Receipt } from './receipt.js';
@@ -136,6 +137,13 @@ export const EXAMPLES = {
       worker: '01932f9c-7d5e-7000-8000-0000000000c1',
       openedAt: '2026-11-24T09:30:00.004Z',
     },
+    'usage.attempt-extended.v1': {
+      ...terms,
+      bound: { cashNanos: '2628800', fullNanos: '2628800' },
+      governed: { heldTokens: 768, maxTokens: 4096, sliceTokens: 256 },
+      worker: '01932f9c-7d5e-7000-8000-0000000000c1',
+      extendedAt: '2026-11-24T09:30:00.804Z',
+    } satisfies UsageAttemptExtendedV1,
     'usage.attempt-closed.v1': {
       ...terms,
       worker: '01932f9c-7d5e-7000-8000-0000000000c1',

@@ -14,6 +14,7 @@ export * from './internal/reconcile.v1.js';
 export * from './internal/budget-definition.v1.js';
 export * from './internal/budgets.v1.js';
 export * from './events/usage-attempt-opened.v1.js';
+export * from './events/usage-attempt-extended.v1.js';
 export * from './events/usage-attempt-closed.v1.js';
 export * from './events/metering-usage-rated.v1.js';
 export * from './events/routing-decision-made.v1.js';

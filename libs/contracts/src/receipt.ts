@@ -26,5 +26,15 @@ export const Receipt = z.object({
   /** As of the reservation. */
   budgets_left: z.array(z.object({ budget: Slug, window: z.string(), basis: Basis, left_usd: UsdText })),
   reason: z.string(),
+  /** The answer ended before it was complete because its hold could not grow any more. Its last chunk says `length`. */
+  ended_by: z
+    .object({
+      /** `budget`: the one that is named has no room; `unextended`: nobody could say, since the router or the epoch is gone. */
+      cause: z.enum(['budget', 'unextended']),
+      budget: Slug.optional(),
+      window: z.string().optional(),
+      message: z.string(),
+    })
+    .optional(),
 });
 export type Receipt = z.infer<typeof Receipt>;

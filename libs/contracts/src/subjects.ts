@@ -15,6 +15,7 @@ export const subjects = {
   inferenceResult: (org: string, request: string) => `inference.result.v1.${token(org)}.${token(request)}`,
   routingDecisionMade: (org: string) => `routing.decision-made.v1.${token(org)}`,
   usageAttemptOpened: (org: string) => `usage.attempt-opened.v1.${token(org)}`,
+  usageAttemptExtended: (org: string) => `usage.attempt-extended.v1.${token(org)}`,
   usageAttemptClosed: (org: string) => `usage.attempt-closed.v1.${token(org)}`,
   meteringUsageRated: (org: string) => `metering.usage-rated.v1.${token(org)}`,
   budgetThresholdCrossed: (org: string, budget: string) => `budget.threshold-crossed.v1.${token(org)}.${token(budget)}`,

@@ -16,11 +16,12 @@ export interface StreamDeclaration {
 export const STREAMS = {
   usage: {
     name: 'USAGE',
-    subjects: ['usage.attempt-opened.v1.*', 'usage.attempt-closed.v1.*'],
+    subjects: ['usage.attempt-opened.v1.*', 'usage.attempt-extended.v1.*', 'usage.attempt-closed.v1.*'],
     retention: 'limits',
     maxAgeHours: 48,
     duplicateWindowSeconds: 600,
-    purpose: 'Every attempt that can cost money, before its first byte goes upstream and after its last one came back.',
+    purpose:
+      'Every attempt that can cost money, before its first byte goes upstream, before more is used than was held, and after its last byte came back.',
   },
   jobs: {
     name: 'JOBS',

@@ -194,6 +194,7 @@ describe('permissions', () => {
         'work.v1.gpt',
         'worker.heartbeat.v1.llama',
         'metering.usage-rated.v1.acme',
+        'usage.attempt-extended.v1.acme',
         '$JS.API.STREAM.DELETE.USAGE',
         '$KV.PRICES.gpt',
       ],

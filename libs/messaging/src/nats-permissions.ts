@@ -108,6 +108,7 @@ function router(config: Pick<MeritorderConfig, 'orgs' | 'backends'>): NatsUser {
       'work.v1.*',
       'attempt.stop.v1.*',
       'job.accepted.v1.*',
+      'usage.attempt-extended.v1.*',
       'routing.decision-made.v1.*',
       'inference.result.v1.*.*',
       'dead-letter.v1.*',

@@ -27,7 +27,11 @@ const BUDGET: Json = { description: 'Id of the budget, or of the instance of a t
 const EVENT_CHANNELS: Record<
   Exclude<
     EventType,
-    'usage.attempt-opened.v1' | 'usage.attempt-closed.v1' | 'job.accepted.v1' | 'hardware.measured.v1'
+    | 'usage.attempt-opened.v1'
+    | 'usage.attempt-extended.v1'
+    | 'usage.attempt-closed.v1'
+    | 'job.accepted.v1'
+    | 'hardware.measured.v1'
   >,
   { address: string; parameters?: Json; what: string }
 > = {

@@ -83,6 +83,10 @@ const BackendConfig = z.strictObject({
       'When the backend says nothing of its usage: book the upper bound, unconfirmed, until an invoice tells; or book what is counted here, marked as estimated. Default: bound for cloud, estimate for local.',
   }),
   throughput: ThroughputConfig.optional(),
+  hiddenOutput: z.boolean().optional().meta({
+    description:
+      'Whether it bills output that it does not stream, such as hidden reasoning: then nobody can watch it, and tolerant budgets hold the upper bound too.',
+  }),
 });
 export type BackendConfig = z.infer<typeof BackendConfig>;
 
@@ -159,6 +163,13 @@ export const MeritorderConfig = z
         unconfirmedGraceMs: Milliseconds.default(10_000),
         streamWindowChunks: z.int().min(2).max(4_096).default(64),
         streamAckTimeoutMs: Milliseconds.default(15_000),
+        governedQuantile: z.enum(['p95', 'p99']).default('p95').meta({
+          description:
+            'Of a request that only tolerant budgets pay for: the learned length of its answer that is held.',
+        }),
+        governedSliceTokens: z.int().min(1).max(100_000).default(256).meta({
+          description: 'Output tokens by which such a hold grows while it streams, unless its budget says.',
+        }),
       })
       .prefault({}),
   })

@@ -10,11 +10,13 @@ import { PriceVersionHeldV1 } from './price-version-held.v1.js';
 import { PriceVersionPublishedV1 } from './price-version-published.v1.js';
 import { RoutingDecisionMadeV1 } from './routing-decision-made.v1.js';
 import { UsageAttemptClosedV1 } from './usage-attempt-closed.v1.js';
+import { UsageAttemptExtendedV1 } from './usage-attempt-extended.v1.js';
 import { UsageAttemptOpenedV1 } from './usage-attempt-opened.v1.js';
 
 /** Every CloudEvents type and the schema of its body. A type is the first three tokens of its subject. */
 export const EVENTS = {
   'usage.attempt-opened.v1': UsageAttemptOpenedV1,
+  'usage.attempt-extended.v1': UsageAttemptExtendedV1,
   'usage.attempt-closed.v1': UsageAttemptClosedV1,
   'metering.usage-rated.v1': MeteringUsageRatedV1,
   'routing.decision-made.v1': RoutingDecisionMadeV1,

@@ -27,6 +27,20 @@ export const AttemptExpectation = z.object({
 });
 export type AttemptExpectation = z.infer<typeof AttemptExpectation>;
 
+/**
+ * An attempt whose hold is less than its upper bound, because every budget it is charged to is tolerant: the worker has the hold
+ * extended while it streams, or ends the stream. Output tokens of all choices together.
+ */
+export const GovernedHold = z.object({
+  /** Covered by the hold. */
+  heldTokens: z.int().positive(),
+  /** The most that the request allows: what the backend was sent. */
+  maxTokens: z.int().positive(),
+  /** By which a hold grows. */
+  sliceTokens: z.int().positive(),
+});
+export type GovernedHold = z.infer<typeof GovernedHold>;
+
 /** Everything money needs to know of an attempt: carried by the work message and by both usage events. */
 export const AttemptTerms = z.object({
   attemptId: Slug,
@@ -38,8 +52,9 @@ export const AttemptTerms = z.object({
   model: z.string(),
   kind: Kind,
   epoch: z.int().nonnegative(),
-  /** The largest cost this attempt can have. */
+  /** The largest cost this attempt can have; of a governed one, what is held for it so far. */
   bound: Amounts,
+  governed: GovernedHold.optional(),
   windows: z.array(WindowCharge).max(64),
   priceVersion: Slug,
   /** Prices of other models that may answer in its place. */
@@ -75,6 +90,8 @@ export type WorkRequest = z.infer<typeof WorkRequest>;
  * `opened` is a request: the router marks the hold as opened and answers `go` or `stop`; only then bytes go upstream.
  * `failed` is a request too: the router answers `taken` when it goes on with the next candidate or answers the caller
  * itself; without that answer the worker ends the caller's wait with the error.
+ * `extend` is one as well: a governed attempt asks for a larger hold before the one it has is used up. It names a total, so
+ * asking again changes nothing.
  */
 export const WorkEvent = z.discriminatedUnion('type', [
   z.object({
@@ -84,6 +101,13 @@ export const WorkEvent = z.discriminatedUnion('type', [
   }),
   z.object({ type: z.literal('opened'), attemptId: Slug }),
   z.object({ type: z.literal('heartbeat'), attemptId: Slug, firstTokenSeen: z.boolean() }),
+  z.object({
+    type: z.literal('extend'),
+    attemptId: Slug,
+    worker: Slug,
+    /** Output tokens of all choices that the hold shall cover. */
+    outputTokens: z.int().positive(),
+  }),
   z.object({
     type: z.literal('failed'),
     attemptId: Slug,
@@ -114,6 +138,16 @@ export const RouterReply = z.discriminatedUnion('type', [
   z.object({ type: z.literal('go') }),
   z.object({ type: z.literal('stop'), reason: z.string() }),
   z.object({ type: z.literal('taken') }),
+  /** Held and on record: these output tokens may be generated. */
+  z.object({ type: z.literal('extended'), outputTokens: z.int().positive(), bound: Amounts }),
+  z.object({
+    type: z.literal('not-extended'),
+    /** `budget`: one has no room; `closed`: the hold is gone, or admission is. */
+    cause: z.enum(['budget', 'closed']),
+    message: z.string(),
+    budget: Slug.optional(),
+    window: z.string().optional(),
+  }),
 ]);
 export type RouterReply = z.infer<typeof RouterReply>;
 
