@@ -13,6 +13,7 @@ import type { Nanos } from '@meritorder/kernel';
 import type { DataSource, EntityManager } from 'typeorm';
 import { inTransaction } from './database.js';
 import { putOutbox, type OutboxRow } from './outbox.js';
+import { atRecordedBounds, raiseBounds } from './recorded-bounds.js';
 
 export type Cause = MeteringUsageRatedV1['cause'];
 
@@ -59,6 +60,21 @@ export async function recordOpened(source: DataSource, events: readonly UsageAtt
   );
 }
 
+/** Records what is held by now for attempts that are open; also for one whose opening was not seen yet. Never lowers it. */
+export async function recordExtended(
+  source: DataSource,
+  events: readonly { terms: AttemptTerms; worker: string }[],
+): Promise<void> {
+  if (events.length === 0) return;
+  await inTransaction(source, async (manager) => {
+    await insertAttempts(manager, events);
+    await raiseBounds(
+      manager,
+      events.map((e) => e.terms),
+    );
+  });
+}
+
 /**
  * Books charges in one transaction: guard, entries, window totals, attempts, outbox. A repeated booking changes nothing and
  * gives the same answer. A charge that may not follow the one in force is ignored.
@@ -70,8 +86,9 @@ export async function book(source: DataSource, bookings: readonly Booking[]): Pr
   if (distinct.length === 0) return [];
   return inTransaction(source, async (manager) => {
     await insertAttempts(manager, distinct);
+    const bounded = await atRecordedBounds(manager, distinct);
     const before = await claim(manager, distinct);
-    const changes = distinct.flatMap((booking): Change[] => {
+    const changes = bounded.flatMap((booking): Change[] => {
       const known = before.get(booking.terms.attemptId);
       if (known ? !mayFollow(known.charge.state, booking.charge.state, booking.correction) : booking.correction)
         return [];
@@ -85,7 +102,7 @@ export async function book(source: DataSource, bookings: readonly Booking[]): Pr
       await putOutbox(manager, 'metering', changes.map(ratedEvent));
     }
     const changed = new Set(changes.map((c) => c.booking.terms.attemptId));
-    return distinct.map(({ terms, charge }) => ({
+    return bounded.map(({ terms, charge }) => ({
       attemptId: terms.attemptId,
       charge: changed.has(terms.attemptId) ? charge : before.get(terms.attemptId)!.charge,
       before: before.get(terms.attemptId)?.charge,
@@ -162,6 +179,7 @@ function termsOnly(t: AttemptTerms): AttemptTerms {
     kind,
     epoch,
     bound,
+    governed,
     windows,
     priceVersion,
     otherPriceVersions,
@@ -179,6 +197,7 @@ function termsOnly(t: AttemptTerms): AttemptTerms {
     kind,
     epoch,
     bound,
+    ...(governed ? { governed } : {}),
     windows,
     priceVersion,
     ...(otherPriceVersions ? { otherPriceVersions } : {}),

@@ -12,6 +12,7 @@ import {
   overdueAttempts,
   rebuildSnapshot,
   reconcile,
+  recordExtended,
   recordOpened,
   relayOutbox,
   tellUntold,
@@ -160,6 +161,59 @@ describe('booking', () => {
       `select sum(cash_nanos) filter (where state = 'confirmed') as c, coalesce(sum(cash_nanos) filter (where state = 'unconfirmed'), 0) as u from attempt_settled`,
     );
     expect((await totals())['org']).toEqual([BigInt(row.c), BigInt(row.u)]);
+  });
+});
+
+describe('the hold of a governed attempt', () => {
+  const governed = (id: string, cash: number, full = cash): AttemptTerms => ({
+    ...terms(id),
+    bound: { cashNanos: String(cash), fullNanos: String(full) },
+    governed: { heldTokens: cash, maxTokens: 9_000, sliceTokens: 100 },
+  });
+  const extend = (...holds: AttemptTerms[]) =>
+    recordExtended(
+      db,
+      holds.map((t) => ({ terms: t, worker: 'w' })),
+    );
+  const unconfirmed = (id: string, cash: number): Booking => ({
+    ...booking(id, 'unconfirmed', BigInt(cash), BigInt(cash)),
+    terms: governed(id, cash),
+  });
+  const held = async (): Promise<unknown> =>
+    (await rebuildSnapshot(db)).attempts.map((a) => [a.attemptId, a.state, a.boundCashNanos, a.boundFullNanos]);
+
+  it('is what it grew to, whatever comes twice or late, or before the opening', async () => {
+    await recordOpened(db, [{ ...governed('a', 1_000, 1_500), worker: 'w', openedAt: '2026-11-24T10:00:00.000Z' }]);
+    await extend(governed('a', 3_000, 3_500), governed('a', 2_000, 2_500), governed('b', 2_000));
+    await extend(governed('a', 2_000, 2_500));
+    await recordOpened(db, [{ ...governed('b', 1_000), worker: 'w', openedAt: '2026-11-24T10:00:00.000Z' }]);
+    expect(await held()).toEqual([
+      ['a', 'opened', 3_000n, 3_500n],
+      ['b', 'opened', 2_000n, 2_000n],
+    ]);
+    const [overdue] = await overdueAttempts(db, 0, 1);
+    expect(overdue!.terms.bound).toEqual({ cashNanos: '3000', fullNanos: '3500' });
+  });
+
+  it('is the unconfirmed charge, also of what the worker never heard was held', async () => {
+    await extend(governed('a', 3_000));
+    expect(await book(db, [unconfirmed('a', 2_000)])).toMatchObject([{ charge: { cashNanos: 3_000n } }]);
+    expect(await totals()).toEqual({ org: [0n, 3_000n], all: [0n, 3_000n] });
+    await expectBalanced();
+  });
+
+  it('is what the worker closed it with, also where the extension comes later', async () => {
+    await recordOpened(db, [{ ...governed('a', 1_000), worker: 'w', openedAt: '2026-11-24T10:00:00.000Z' }]);
+    await book(db, [unconfirmed('a', 3_000)]);
+    await extend(governed('a', 3_000), governed('a', 4_000));
+    expect(await held()).toEqual([['a', 'unconfirmed', 3_000n, 3_000n]]);
+    expect(await totals()).toEqual({ org: [0n, 3_000n], all: [0n, 3_000n] });
+  });
+
+  it('does not touch a confirmed charge', async () => {
+    await extend(governed('a', 3_000));
+    await book(db, [{ ...booking('a', 'confirmed', 700n), terms: governed('a', 2_000) }]);
+    expect(await totals()).toEqual({ org: [700n, 0n], all: [700n, 0n] });
   });
 });
 

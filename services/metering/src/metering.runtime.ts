@@ -8,6 +8,7 @@ import {
   noteCorrection,
   priceVersions,
   publishedPrices,
+  recordExtended,
   recordOpened,
   type Settlement,
 } from '@meritorder/ledger-store';
@@ -46,6 +47,11 @@ function postgresBooks(database: DataSource, config: MeritorderConfig): Books & 
   const backends = new Map(config.backends.map((b) => [b.id, b]));
   return {
     recordOpened: (events) => recordOpened(database, events).catch(refused),
+    recordExtended: (events) =>
+      recordExtended(
+        database,
+        events.map((e) => ({ terms: e, worker: e.worker })),
+      ).catch(refused),
     book: (bookings) => book(database, bookings).catch(refused),
     backend: (id) => backends.get(id),
     async priceVersion(id) {

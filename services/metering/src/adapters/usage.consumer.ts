@@ -1,5 +1,5 @@
 import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
-import { DURABLES, STREAMS, type UsageAttemptOpenedV1 } from '@meritorder/contracts';
+import { DURABLES, STREAMS, type UsageAttemptExtendedV1, type UsageAttemptOpenedV1 } from '@meritorder/contracts';
 import { PoisonMessage, runConsumer, traceparentOf, type Delivery, type RunningConsumer } from '@meritorder/messaging';
 import { meter, tracer } from '@meritorder/telemetry';
 import { SpanKind, trace, type Span } from '@opentelemetry/api';
@@ -12,9 +12,13 @@ interface OpenedDelivery {
   event: UsageAttemptOpenedV1;
   delivery: Delivery;
 }
+interface ExtendedDelivery {
+  event: UsageAttemptExtendedV1;
+  delivery: Delivery;
+}
 type ClosedDelivery = ClosedAttempt & { delivery: Delivery };
 
-/** `usage.attempt-opened` and `-closed`, in batches: opened first, then booked, then settled, then acknowledged. */
+/** `usage.attempt-opened`, `-extended` and `-closed`, in batches: opened and extended first, then booked, then settled, then acknowledged. */
 @Injectable()
 export class UsageConsumer implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly log = new Logger(UsageConsumer.name);
@@ -48,12 +52,19 @@ export class UsageConsumer implements OnApplicationBootstrap, OnApplicationShutd
 
   private async handle(batch: Delivery[]): Promise<void> {
     const opened: OpenedDelivery[] = [];
+    const extended: ExtendedDelivery[] = [];
     const closed: ClosedDelivery[] = [];
     for (const delivery of batch) {
       try {
-        const event = delivery.decode(['usage.attempt-opened.v1', 'usage.attempt-closed.v1']);
+        const event = delivery.decode([
+          'usage.attempt-opened.v1',
+          'usage.attempt-extended.v1',
+          'usage.attempt-closed.v1',
+        ]);
         if (event.type === 'usage.attempt-opened.v1')
           opened.push({ event: event.data as UsageAttemptOpenedV1, delivery });
+        else if (event.type === 'usage.attempt-extended.v1')
+          extended.push({ event: event.data as UsageAttemptExtendedV1, delivery });
         else
           closed.push({
             event: event.data as ClosedAttempt['event'],
@@ -68,10 +79,11 @@ export class UsageConsumer implements OnApplicationBootstrap, OnApplicationShutd
     }
     try {
       if (opened.length > 0) await this.metering.books.recordOpened(opened.map((o) => o.event));
+      if (extended.length > 0) await this.metering.books.recordExtended(extended.map((e) => e.event));
       if (closed.length > 0) await this.book(closed);
     } catch (error) {
       if (!(error instanceof UnknownPriceVersion || error instanceof CannotBeBooked)) throw error;
-      await this.oneByOne([...opened, ...closed], error);
+      await this.oneByOne([...opened, ...extended, ...closed], error);
     }
   }
 

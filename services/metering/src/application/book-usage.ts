@@ -1,4 +1,10 @@
-import type { AttemptTerms, PriceVersion, UsageAttemptClosedV1, UsageAttemptOpenedV1 } from '@meritorder/contracts';
+import type {
+  AttemptTerms,
+  PriceVersion,
+  UsageAttemptClosedV1,
+  UsageAttemptExtendedV1,
+  UsageAttemptOpenedV1,
+} from '@meritorder/contracts';
 import type { Booking, Settlement } from '@meritorder/ledger-store';
 import { MAX_COUNTER_NANOS } from '@meritorder/kernel';
 import { chargeOf, type AttemptPrices, type PricedBackend } from './charge-of.js';
@@ -6,6 +12,7 @@ import { chargeOf, type AttemptPrices, type PricedBackend } from './charge-of.js
 /** Each verb may throw CannotBeBooked; then nothing of its batch was written. */
 export interface Books {
   recordOpened(events: readonly UsageAttemptOpenedV1[]): Promise<void>;
+  recordExtended(events: readonly UsageAttemptExtendedV1[]): Promise<void>;
   book(bookings: readonly Booking[]): Promise<Settlement[]>;
   priceVersion(id: string): Promise<PriceVersion | undefined>;
   backend(id: string): PricedBackend | undefined;

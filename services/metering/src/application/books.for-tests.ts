@@ -31,6 +31,7 @@ export class BooksInMemory implements Books, CorrectionBooks {
   constructor(readonly versions: PriceVersion[] = []) {}
 
   async recordOpened(): Promise<void> {}
+  async recordExtended(): Promise<void> {}
 
   async book(bookings: readonly Booking[]): Promise<Settlement[]> {
     return bookings.map((booking) => {
