@@ -24,8 +24,13 @@ export interface BackendEstimate {
   cacheWriteTokensExpected: number;
   /** The most input tokens the request can have; undefined: it has a part without a bound. */
   inputTokensBound: number | undefined;
+  /** What the input is trusted to stay under; never above its bound. */
+  inputTokensUpper: number;
   /** Of one choice. */
   outputTokensExpected: number;
+  /** Lengths of one choice that 1 of 20, or of 100, exceeds. */
+  outputTokensP95: number;
+  outputTokensP99: number;
 }
 
 export interface Ranked {
@@ -34,6 +39,8 @@ export interface Ranked {
   otherPrices: readonly PriceVersion[];
   estimate: BackendEstimate;
   bound: Bound;
+  /** The same with the input at what it is trusted to stay under. */
+  trustedBound: Bound;
   /** Output tokens of one choice: what is asked for, and the least that is useful. */
   maxTokens: number;
   minTokens: number;
@@ -116,7 +123,6 @@ function consider(
   const asked = Math.min(requirements.maxTokens ?? backend.maxOutputTokens, backend.maxOutputTokens);
   const maxTokens = Math.max(1, Math.min(asked, contextLeft));
   const allowed = {
-    inputTokensBound: estimate.inputTokensBound,
     choices: requirements.choices,
     units: backend.unitBounds ?? {},
     standardTierOnly: requirements.standardTierOnly,
@@ -124,15 +130,20 @@ function consider(
     outputModalities: requirements.outputModalities,
   };
   const expected = rate(price, expectedUsage(estimate, maxTokens, requirements.choices), { atMs });
+  const boundOfInput = (inputTokensBound: number): Bound =>
+    otherPrices.reduce(
+      (either, other) => boundOfEither(either, boundOf(other, { ...allowed, inputTokensBound })),
+      boundOf(price, { ...allowed, inputTokensBound }),
+    );
+  const bound = boundOfInput(estimate.inputTokensBound);
   const candidate: Ranked = {
     backend,
     price,
     otherPrices,
     estimate,
-    bound: otherPrices.reduce(
-      (either, other) => boundOfEither(either, boundOf(other, allowed)),
-      boundOf(price, allowed),
-    ),
+    bound,
+    trustedBound:
+      estimate.inputTokensUpper < estimate.inputTokensBound ? boundOfInput(estimate.inputTokensUpper) : bound,
     maxTokens,
     minTokens: Math.min(maxTokens, LEAST_USEFUL_OUTPUT_TOKENS),
     expectedCashNanos: expected.cashNanos,

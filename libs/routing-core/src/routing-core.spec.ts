@@ -46,7 +46,10 @@ const estimate = () => ({
   cacheReadTokensExpected: 0,
   cacheWriteTokensExpected: 0,
   inputTokensBound: 400,
+  inputTokensUpper: 150,
   outputTokensExpected: 50,
+  outputTokensP95: 90,
+  outputTokensP99: 200,
 });
 
 describe('ranking', () => {

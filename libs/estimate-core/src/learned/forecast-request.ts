@@ -40,7 +40,10 @@ export interface BackendForecast {
   readonly cacheReadTokensExpected: number;
   readonly cacheWriteTokensExpected: number;
   readonly inputTokensBound: number | undefined;
+  readonly inputTokensUpper: number;
   readonly outputTokensExpected: number;
+  readonly outputTokensP95: number;
+  readonly outputTokensP99: number;
 }
 
 /** A request, read once; every backend's forecast is made when it is asked for, and kept. */
@@ -86,7 +89,10 @@ export function forecastRequest(learned: Learned, request: ForecastRequest, nowM
       cacheReadTokensExpected: split.cacheRead,
       cacheWriteTokensExpected: split.cacheWrite5m + split.cacheWrite1h,
       inputTokensBound: input.bound,
+      inputTokensUpper: input.upper,
       outputTokensExpected: output.expected,
+      outputTokensP95: output.p95,
+      outputTokensP99: output.p99,
     };
   };
   const of = (backend: ForecastBackend): BackendForecast => {

@@ -64,7 +64,10 @@ const EXPECTED = {
   cacheReadTokensExpected: 4,
   cacheWriteTokensExpected: 0,
   inputTokensBound: 40,
+  inputTokensUpper: 12,
   outputTokensExpected: 20,
+  outputTokensP95: 30,
+  outputTokensP99: 45,
 };
 const EXPECTATION = {
   inputTokens: 10,
