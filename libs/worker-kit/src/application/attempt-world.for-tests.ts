@@ -30,6 +30,8 @@ export interface World {
   stream?: boolean;
   answer?: RouterReply | undefined;
   taken?: boolean;
+  /** What the router says to each request for a larger hold. */
+  extend?: (event: Extract<WorkEvent, { type: 'extend' }>, abort: AbortController) => RouterReply | undefined;
   openedFails?: boolean;
   upstream?: (
     request: UpstreamRequest,
@@ -94,6 +96,7 @@ export async function attempt(world: World): Promise<{
         request: async (event) => {
           log.push(event.type);
           sent.push(event);
+          if (event.type === 'extend') return world.extend?.(event, abort);
           if (event.type === 'opened') world.onCall?.(abort);
           if (event.type === 'opened') return 'answer' in world ? world.answer : { type: 'go' };
           return world.taken === false ? undefined : { type: 'taken' };

@@ -15,16 +15,26 @@ export function receiptOf(
   facts: CallFacts,
   closedAtMs: number,
   outcome: 'finished' | 'cancelled',
+  endedBy?: Receipt['ended_by'],
 ): Receipt {
   const { terms } = work;
   return {
     request_id: terms.requestId,
     backend: terms.backend,
     model: facts.servedModel ?? terms.model,
-    attempts: [...work.earlierAttempts, { attempt_id: terms.attemptId, backend: terms.backend, outcome }],
+    attempts: [
+      ...work.earlierAttempts,
+      {
+        attempt_id: terms.attemptId,
+        backend: terms.backend,
+        outcome,
+        ...(endedBy ? { code: endedBy.cause } : {}),
+      },
+    ],
     ...costOf(work, backend, facts, closedAtMs),
     budgets_left: work.budgetsLeft,
     reason: work.reason,
+    ...(endedBy ? { ended_by: endedBy } : {}),
   };
 }
 

@@ -2,6 +2,7 @@ import type { BackendConfig, UsageAttemptClosedV1, WorkRequest } from '@meritord
 import type { Clock } from '@meritorder/kernel';
 import { usageReader, type UsageReader, type UsageReading } from '@meritorder/usage-core';
 import { callFacts, countGenerated, type CallFacts } from './call-facts.js';
+import { GovernedStream, type EndedBy } from './governed-stream.js';
 import { ReaderAway, UpstreamError, type CallerLink, type RouterLink, type Upstream, type UsageLog } from './ports.js';
 import { receiptOf } from './receipt.js';
 
@@ -49,9 +50,12 @@ class Attempt {
   private closed: { atMs: number; facts: CallFacts } | undefined;
   private firstTokenMs: number | undefined;
   private seq = 0;
+  /** Why the spend governor ended the stream. */
+  private endedBy: EndedBy | undefined;
 
   constructor(
-    private readonly work: WorkRequest,
+    /** Its hold may grow while it streams. */
+    private work: WorkRequest,
     private readonly backend: BackendConfig,
     private readonly ports: AttemptPorts,
     private readonly abort: AbortController,
@@ -113,14 +117,49 @@ class Attempt {
   }
 
   private async streamed(): Promise<void> {
+    const governed = this.governed();
     for await (const json of this.ports.upstream.stream(this.request())) {
       this.firstTokenMs ??= this.elapsed();
       await this.ports.caller.chunk(this.seq++, json);
+      const endedBy = await governed?.passed(json);
+      // A stream that is left is aborted upstream. Whoever cancelled it hears of that instead.
+      if (!endedBy || this.abort.signal.aborted) continue;
+      this.endedBy = endedBy;
+      break;
     }
-    const closed = this.close(FINISHED);
+    if (governed && this.endedBy) await this.ports.caller.chunk(this.seq++, governed.lastChunk(this.names()));
+    const closed = this.close(this.endedBy ? { ...CUT, code: this.endedBy.cause } : FINISHED);
     this.terminal('ok');
     await closed;
     this.finished('ok');
+  }
+
+  /** Undefined: what is held covers whatever the answer may cost. */
+  private governed(): GovernedStream | undefined {
+    const { reader, ports } = this;
+    const { governed, attemptId } = this.work.terms;
+    if (!governed) return undefined;
+    const choices = this.work.body['n'];
+    return new GovernedStream(
+      {
+        clock: ports.clock,
+        router: ports.router,
+        worker: ports.worker,
+        countTokens: () => (reader.read().usage?.outputTokens ?? 0) + reader.outputTokensSeen,
+        extended: (heldTokens, bound) => {
+          const { terms } = this.work;
+          this.work = { ...this.work, terms: { ...terms, bound, governed: { ...governed, heldTokens } } };
+        },
+      },
+      attemptId,
+      governed,
+      typeof choices === 'number' ? choices : 1,
+    );
+  }
+
+  private names(): { id: string; model: string } {
+    const { providerCallId, servedModel } = this.reader.read();
+    return { id: providerCallId ?? this.work.terms.attemptId, model: servedModel ?? this.work.terms.model };
   }
 
   private request() {
@@ -221,7 +260,7 @@ class Attempt {
   /** After `close`. */
   private receipt(outcome: 'finished' | 'cancelled') {
     const { atMs, facts } = this.closed!;
-    return receiptOf(this.work, this.backend, facts, atMs, outcome);
+    return receiptOf(this.work, this.backend, facts, atMs, outcome, this.endedBy);
   }
 
   private finished(status: 'ok' | 'error' | 'cancelled'): void {
@@ -269,6 +308,8 @@ class Attempt {
   }
 }
 
+/** Ended here, cleanly for the caller, before the backend was done. */
+const CUT: Ending = { outcome: 'cancelled', sent: true, refusedUpstream: false };
 const FINISHED: Ending = { outcome: 'finished', sent: true, refusedUpstream: false };
 const NOT_SENT = { retryable: false, sent: false, refusedUpstream: false };
 const SENT = { retryable: false, sent: true, refusedUpstream: false };
