@@ -11,6 +11,7 @@ import { NatsCatalogue } from './adapters/catalogue.nats.js';
 import { NatsDecisionLog } from './adapters/decision-log.nats.js';
 import { EstimatesController } from './adapters/estimates.controller.js';
 import { LearningEstimator } from './adapters/estimator.nats.js';
+import { NatsExtensionLog } from './adapters/extension-log.nats.js';
 import { HeartbeatFleet } from './adapters/fleet.memory.js';
 import { JobsController } from './adapters/jobs.controller.js';
 import { RequestsController } from './adapters/requests.controller.js';
@@ -47,6 +48,11 @@ export async function routerModule({ config, bus, env, readiness }: ServiceConte
     workers,
     caller: new NatsCaller(bus),
     decisions: new NatsDecisionLog(bus, warn),
+    extensions: new NatsExtensionLog(bus),
+    every: (ms: number, run: () => void) => {
+      const timer = setInterval(run, ms);
+      return () => clearInterval(timer);
+    },
   };
   const runtime = new RouterRuntime(
     config,

@@ -11,7 +11,7 @@ import {
   type RoutingDecisionMadeV1,
   type WorkRequest,
 } from '@meritorder/contracts';
-import { enforce } from '@meritorder/budget-core';
+import { enforce, type EnforcedBudget } from '@meritorder/budget-core';
 import type { BindingAccount, BindingBudget, ReserveCommand, ReserveReply } from '@meritorder/counters';
 import { ManualClock } from '@meritorder/kernel';
 import { dispatchRequest, type DispatchPorts, type DispatchRequest } from './dispatch-request.js';
@@ -39,7 +39,7 @@ const backends = ['a', 'b', 'c'].map(
       model: id,
       contextTokens: 1_000,
       maxOutputTokens: 100,
-      capabilities: [],
+      capabilities: ['streaming'],
       templateTokensPerMessage: 1,
     }) as unknown as BackendConfig,
 );
@@ -89,6 +89,9 @@ interface World {
   cancelled?: boolean;
   deadlineMs?: number;
   model?: string;
+  budgets?: EnforcedBudget[];
+  stream?: boolean;
+  timersRun?: boolean;
   account?: { requestsPerMinute?: number; tokensPerMinute?: number };
 }
 
@@ -98,6 +101,7 @@ async function dispatch(world: World) {
   const refusals: Refusal[] = [];
   const works: WorkRequest[] = [];
   const decisions: RoutingDecisionMadeV1[] = [];
+  const timers = new Set<() => void>();
   const abort = new AbortController();
   if (world.cancelled) abort.abort();
   const ports: DispatchPorts = {
@@ -109,6 +113,8 @@ async function dispatch(world: World) {
         return (world.reserve ?? grantFirst)(command);
       },
       open: async () => (log.push('open'), world.open ?? true),
+      renew: async (_id, leaseMs) => void log.push(`renew ${leaseMs}`),
+      extend: async (_id, to) => (log.push(`extend ${to.cashNanos}`), { type: 'extended', ...to }),
       release: async () => void log.push('release'),
     },
     catalogue: {
@@ -118,7 +124,7 @@ async function dispatch(world: World) {
       price: () => price,
       otherPrices: () => world.otherPrices ?? [],
       knowsAllBudgets: () => !world.budgetsMissing,
-      budgetsFor: () => [enforced],
+      budgetsFor: () => world.budgets ?? [enforced],
       accountLimits: () => world.account,
     },
     estimator: {
@@ -139,7 +145,10 @@ async function dispatch(world: World) {
         works.push(work);
         const signals = [...(world.workers?.[work.terms.backend] ?? OK)];
         return {
-          next: async () => ({ signal: signals.shift()!, reply: (answer: RouterReply) => void log.push(answer.type) }),
+          next: async () => {
+            for (const run of world.timersRun ? timers : []) run();
+            return { signal: signals.shift()!, reply: (answer: RouterReply) => void log.push(answer.type) };
+          },
           stop: () => void log.push('stop attempt'),
           close: () => {},
         };
@@ -147,6 +156,12 @@ async function dispatch(world: World) {
     },
     caller: { refuse: (_to, _id, refusal) => void refusals.push(refusal) },
     decisions: { record: (d) => void decisions.push(d) },
+    extensions: { record: async (event) => void log.push(`recorded ${event.governed?.heldTokens}`) },
+    every: (ms, run) => {
+      log.push(`every ${ms}`);
+      timers.add(run);
+      return () => void timers.delete(run);
+    },
   };
   const request: DispatchRequest = {
     requestId: 'r1',
@@ -156,6 +171,7 @@ async function dispatch(world: World) {
       messages: [{ role: 'user', content: 'hi' }],
       max_completion_tokens: 50,
       metadata: { department: 'eng' },
+      ...(world.stream ? { stream: true } : {}),
       meritorder: {},
       temperature: 0.5,
     },
@@ -167,7 +183,15 @@ async function dispatch(world: World) {
     cancelled: abort.signal,
   };
   const outcome = await dispatchRequest(ports, limits, request);
-  return { outcome, log, refusals, works, decisions, sentTo };
+  return {
+    outcome,
+    log: log.filter((l) => !l.startsWith('every')),
+    timers: log.filter((l) => l.startsWith('every')),
+    refusals,
+    works,
+    decisions,
+    sentTo,
+  };
 }
 
 const opened: AttemptSignal = { type: 'opened', attemptId: 'x' };
@@ -365,6 +389,61 @@ describe('a request', () => {
   it('that matches more budgets than it may be charged to is refused, never charged to some of them', async () => {
     const { refusals } = await dispatch({ reserve: () => ({ type: 'too-many-budgets', backend: 'a', count: 65 }) });
     expect(refusals).toMatchObject([{ code: 'budgets_too_many', message: expect.stringContaining('65') }]);
+  });
+
+  it('renews its hold while it waits for a worker, and no longer (pitfall 31)', async () => {
+    const slow: AttemptSignal = { type: 'heartbeat', attemptId: 'x', firstTokenSeen: false };
+    const { log, timers } = await dispatch({ workers: { a: [slow, slow, ...OK] }, timersRun: true });
+    expect(timers).toEqual([`every ${Math.ceil(limits.reservationLeaseMs / 3)}`]);
+    const renew = `renew ${limits.reservationLeaseMs}`;
+    expect(log).toEqual(['reserve a b c', renew, renew, renew, 'open', 'go', 'a succeeded']);
+  });
+
+  describe('that only tolerant budgets pay for', () => {
+    const tolerant = enforce({ ...budget, id: 'soft', strictness: 'tolerant', sliceTokens: 8 });
+    const asks = (world: World) => {
+      const asked: ReserveCommand[] = [];
+      const reserve = (command: ReserveCommand): ReserveReply => (
+        asked.push(command),
+        { ...grantFirst(command), maxTokens: command.candidates[0]!.maxTokens } as ReserveReply
+      );
+      return dispatch({ stream: true, reserve, ...world }).then((seen) => ({
+        ...seen,
+        asked: asked[0]!.candidates[0]!,
+      }));
+    };
+
+    it('holds the learned length, is sent with what the caller allows, and says so in its terms', async () => {
+      const { asked, works } = await asks({ budgets: [tolerant] });
+      expect(asked.maxTokens).toBe(30);
+      expect(works[0]).toMatchObject({
+        body: { max_tokens: 50 },
+        terms: { governed: { heldTokens: 30, maxTokens: 50, sliceTokens: 8 }, expected: { maxTokens: 50 } },
+      });
+    });
+
+    it('holds the upper bound as soon as a strict one pays too, or nobody can watch the answer', async () => {
+      for (const world of [{ budgets: [tolerant, enforced] }, { budgets: [tolerant], stream: false }]) {
+        const { asked, works } = await asks(world);
+        expect(asked.maxTokens).toBe(50);
+        expect(works[0]!.terms.governed).toBeUndefined();
+      }
+    });
+
+    it('has its hold extended while it streams', async () => {
+      const more: AttemptSignal = { type: 'extend', attemptId: 'x', worker: 'w', outputTokens: 40 };
+      const { log } = await asks({ budgets: [tolerant], workers: { a: [opened, more, OK[1]!] } });
+      expect(log.map((l) => l.split(' ')[0])).toEqual([
+        'reserve',
+        'open',
+        'go',
+        'extend',
+        'recorded',
+        'extend',
+        'extended',
+        'a',
+      ]);
+    });
   });
 
   it("asks for what is expected of it from the account's rates, and only where the account has some", async () => {

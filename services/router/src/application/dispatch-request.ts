@@ -13,9 +13,18 @@ import {
 import { enforcedAt, type EnforcedWindow } from '@meritorder/budget-core';
 import type { AccountRate, ReserveGrant, ReserveRefusal } from '@meritorder/counters';
 import { nanosToUsd, newId, usdToNanos, type Clock } from '@meritorder/kernel';
-import { rankCandidates, reasonFor, requirementsOf, type Excluded, type Ranked } from '@meritorder/routing-core';
+import {
+  holdOf,
+  rankCandidates,
+  reasonFor,
+  requirementsOf,
+  type Excluded,
+  type Hold,
+  type Ranked,
+} from '@meritorder/routing-core';
 import type { Context } from '@opentelemetry/api';
 import { decisionRecord } from './decision-record.js';
+import { GrowingHold } from './extend-hold.js';
 import { budgetRefusal, exclusionRefusal, routeUnknown } from './refusals.js';
 import type {
   Admission,
@@ -23,6 +32,7 @@ import type {
   Catalogue,
   DecisionLog,
   Estimator,
+  ExtensionLog,
   Fleet,
   RequestEstimate,
   Workers,
@@ -39,6 +49,9 @@ export interface DispatchPorts {
   workers: Workers;
   caller: Caller;
   decisions: DecisionLog;
+  extensions: ExtensionLog;
+  /** Runs something every `ms` until the returned function is called. */
+  every(ms: number, run: () => void): () => void;
 }
 
 export interface DispatchRequest {
@@ -60,6 +73,8 @@ export type DispatchOutcome = { ended: 'answered' } | { ended: 'refused'; refusa
 
 /** Physical calls that one request may cause. */
 const MAX_ATTEMPTS = 4;
+/** Two may be lost. */
+const RENEWALS_PER_LEASE = 3;
 
 /**
  * Decides, reserves, dispatches, and goes on with the next candidate while nothing has reached the caller. Tells the caller
@@ -73,6 +88,13 @@ export async function dispatchRequest(
   const outcome = await new Dispatch(ports, limits, request).run();
   if (outcome.ended === 'refused') ports.caller.refuse(request.replyTo, request.requestId, outcome.refusal);
   return outcome;
+}
+
+/** A candidate with the windows that it would be charged to, and what would be held on them. */
+interface Offer {
+  candidate: Ranked;
+  windows: EnforcedWindow[];
+  hold: Hold;
 }
 
 type Step = DispatchOutcome | { ended: 'next'; refusal: Refusal };
@@ -133,19 +155,19 @@ class Dispatch {
       return refused(refusal);
     }
     const attemptId = newId();
-    const windows = new Map(ranked.map((r) => [r.backend.id, this.windowsOf(r, nowMs)]));
+    const offers = ranked.map((candidate) => this.offer(candidate, nowMs));
     const reply = await this.ports.admission.reserve({
       attemptId,
       leaseMs: this.limits.reservationLeaseMs,
-      candidates: ranked.map((r) => ({
-        backend: r.backend.id,
-        maxTokens: r.maxTokens,
-        minTokens: r.minTokens,
-        cash: r.bound.cash,
-        full: r.bound.full,
-        windows: windows.get(r.backend.id)!.map((w) => w.asked),
-        local: r.backend.kind === 'local',
-        accountRate: this.accountRateOf(r),
+      candidates: offers.map(({ candidate, windows, hold }) => ({
+        backend: candidate.backend.id,
+        maxTokens: hold.maxTokens,
+        minTokens: hold.minTokens,
+        cash: hold.bound.cash,
+        full: hold.bound.full,
+        windows: windows.map((w) => w.asked),
+        local: candidate.backend.kind === 'local',
+        accountRate: this.accountRateOf(candidate),
       })),
     });
     if (reply.type === 'epoch') {
@@ -156,7 +178,7 @@ class Dispatch {
       });
     }
     if (reply.type === 'refused') {
-      const refusal = this.budgetRefusal(reply, ranked, windows, nowMs);
+      const refusal = this.budgetRefusal(reply, offers, nowMs);
       this.record(route.id, number, ranked, excluded, undefined, undefined, refusal);
       return refused(refusal);
     }
@@ -169,16 +191,24 @@ class Dispatch {
       this.record(route.id, number, ranked, excluded, undefined, undefined, refusal);
       return refused(refusal);
     }
-    const chosen = ranked[reply.candidateIndex]!;
+    const offer = offers[reply.candidateIndex]!;
+    const chosen = offer.candidate;
     const reason = reasonFor(
       chosen,
       ranked,
       this.tried.map((t) => t.backend),
     );
     this.record(route.id, number, ranked, excluded, chosen, attemptId, undefined, reason);
-    const expected = { route: route.id, ...estimate.expectation(chosen.backend, reply.maxTokens) };
+    // A governed hold may grow up to what the caller allows, so that is what the backend is sent.
+    const maxTokens = offer.hold.governed ? chosen.maxTokens : reply.maxTokens;
+    const expected = {
+      route: route.id,
+      ...estimate.expectation(chosen.backend, maxTokens),
+      maxTokens,
+      choices: this.requirements.choices,
+    };
     estimate.sentTo(chosen.backend, nowMs);
-    return this.work(chosen, windows.get(chosen.backend.id)!, reply, attemptId, number, nowMs, expected, reason);
+    return this.work(offer, reply, attemptId, number, nowMs, expected, reason);
   }
 
   private rank(
@@ -189,6 +219,21 @@ class Dispatch {
     const { catalogue, fleet } = this.ports;
     const views = viewsOf(backends, catalogue, fleet, nowMs);
     return rankCandidates(views, this.requirements, (backend) => estimate.of(backend), this.maxCostNanos, nowMs);
+  }
+
+  private offer(candidate: Ranked, nowMs: number): Offer {
+    const windows = this.windowsOf(candidate, nowMs);
+    const hold = holdOf(
+      candidate,
+      windows.map((w) => w.budget.definition),
+      {
+        streams: this.request.body.stream ?? false,
+        choices: this.requirements.choices,
+        quantile: this.limits.governedQuantile,
+        sliceTokens: this.limits.governedSliceTokens,
+      },
+    );
+    return { candidate, windows, hold };
   }
 
   private windowsOf(candidate: Ranked, nowMs: number): EnforcedWindow[] {
@@ -215,33 +260,29 @@ class Dispatch {
     };
   }
 
-  private budgetRefusal(
-    reply: ReserveRefusal,
-    ranked: Ranked[],
-    windows: Map<string, EnforcedWindow[]>,
-    nowMs: number,
-  ): Refusal {
+  private budgetRefusal(reply: ReserveRefusal, offers: readonly Offer[], nowMs: number): Refusal {
     return budgetRefusal(
       reply.candidates.map((binding, i) => {
-        const backend = ranked[i]!.backend.id;
+        const { candidate, windows } = offers[i]!;
+        const backend = candidate.backend.id;
         if (binding.kind === 'rate') return { backend, binding };
-        return { backend, binding, at: windows.get(backend)!.find((w) => w.budget.id === binding.budget)! };
+        return { backend, binding, at: windows.find((w) => w.budget.id === binding.budget)! };
       }),
       nowMs,
     );
   }
 
   private async work(
-    chosen: Ranked,
-    windows: EnforcedWindow[],
+    { candidate: chosen, windows, hold }: Offer,
     grant: ReserveGrant,
     attemptId: string,
     number: number,
     reservedAtMs: number,
-    expected: Omit<AttemptExpectation, 'maxTokens' | 'choices'>,
+    expected: AttemptExpectation,
     reason: string,
   ): Promise<Step> {
     const { request, ports } = this;
+    const { choices } = this.requirements;
     const { meritorder: _options, metadata: _metadata, max_completion_tokens: _max, ...body } = request.body;
     const work: WorkRequest = {
       terms: {
@@ -255,14 +296,15 @@ class Dispatch {
         kind: request.kind,
         epoch: grant.epochId,
         bound: { cashNanos: grant.cashNanos.toString(), fullNanos: grant.fullNanos.toString() },
+        ...(hold.governed ? { governed: { heldTokens: grant.maxTokens * choices, ...hold.governed } } : {}),
         windows: windows.map((w) => w.charge),
         priceVersion: chosen.price.id,
         ...(chosen.otherPrices.length > 0 ? { otherPriceVersions: chosen.otherPrices.map((p) => p.id) } : {}),
         reservedAt: new Date(reservedAtMs).toISOString(),
         deadlineAt: new Date(request.deadlineMs).toISOString(),
-        expected: { ...expected, maxTokens: grant.maxTokens, choices: this.requirements.choices },
+        expected,
       },
-      body: { ...body, max_tokens: grant.maxTokens },
+      body: { ...body, max_tokens: expected.maxTokens },
       stream: request.body.stream ?? false,
       includeUsage: request.body.stream_options?.include_usage ?? false,
       replyTo: request.replyTo,
@@ -279,22 +321,40 @@ class Dispatch {
       reason,
     };
     ports.fleet.probing(chosen.backend.id);
+    const growing = new GrowingHold(ports, work.terms, hold.bound, choices, request.context);
     const session = ports.workers.dispatch(work, request.context);
+    const stopRenewing = this.renewUntilStopped(attemptId);
     try {
-      return await this.follow(session, chosen.backend.id, attemptId);
+      return await this.follow(session, chosen.backend.id, attemptId, growing, stopRenewing);
     } finally {
+      stopRenewing();
       session.close();
       ports.fleet.ended(chosen.backend.id);
     }
   }
 
+  /** A lease is short, so that a router that dies frees its holds soon; one that waits for a worker renews it. */
+  private renewUntilStopped(attemptId: string): () => void {
+    const { reservationLeaseMs } = this.limits;
+    return this.ports.every(Math.ceil(reservationLeaseMs / RENEWALS_PER_LEASE), () => {
+      void this.ports.admission.renew(attemptId, reservationLeaseMs);
+    });
+  }
+
   /** Follows one attempt to its end. */
-  private async follow(session: WorkSession, backend: string, attemptId: string): Promise<Step> {
+  private async follow(
+    session: WorkSession,
+    backend: string,
+    attemptId: string,
+    growing: GrowingHold,
+    stopRenewing: () => void,
+  ): Promise<Step> {
     const { admission, fleet } = this.ports;
     for (;;) {
       const { signal, reply } = await session.next();
       switch (signal.type) {
         case 'opened': {
+          stopRenewing();
           const opened = !this.request.cancelled.aborted && (await admission.open(attemptId));
           reply(opened ? { type: 'go' } : { type: 'stop', reason: 'the hold is gone' });
           if (!opened) {
@@ -308,6 +368,9 @@ class Dispatch {
           }
           break;
         }
+        case 'extend':
+          reply(await growing.extend(signal));
+          break;
         case 'heartbeat':
           break;
         case 'no-worker':

@@ -7,11 +7,13 @@ import type {
   Refusal,
   RouterReply,
   RoutingDecisionMadeV1,
+  UsageAttemptExtendedV1,
   WorkEvent,
   WorkRequest,
 } from '@meritorder/contracts';
 import type { Attributes, EnforcedBudget } from '@meritorder/budget-core';
-import type { ReserveCommand, ReserveReply } from '@meritorder/counters';
+import type { ExtendReply, ReserveCommand, ReserveReply } from '@meritorder/counters';
+import type { Nanos } from '@meritorder/kernel';
 import type { BackendEstimate } from '@meritorder/routing-core';
 import type { Context } from '@opentelemetry/api';
 
@@ -22,6 +24,10 @@ export interface Admission {
   reserve(command: ReserveCommand): Promise<ReserveReply>;
   /** Whether the hold may be spent from now on. False: nothing may go upstream. */
   open(attemptId: string): Promise<boolean>;
+  /** A hold that was not opened yet keeps its money for another lease. */
+  renew(attemptId: string, leaseMs: number): Promise<void>;
+  /** An opened hold grows to these amounts, or stays what it is. */
+  extend(attemptId: string, to: { cashNanos: Nanos; fullNanos: Nanos }): Promise<ExtendReply>;
   release(attemptId: string): Promise<void>;
 }
 
@@ -87,6 +93,12 @@ export interface Workers {
 export interface Caller {
   /** One error, as the last thing the caller hears of this request. */
   refuse(replyTo: string, requestId: string, refusal: Refusal): void;
+}
+
+/** The durable record of holds that have grown. */
+export interface ExtensionLog {
+  /** Resolves when the stream has it; rejects when that is not certain in time. */
+  record(event: UsageAttemptExtendedV1, context: Context): Promise<void>;
 }
 
 export interface DecisionLog {
