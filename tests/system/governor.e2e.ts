@@ -134,7 +134,7 @@ describe('a tolerant budget', () => {
           if (decision.attribution.feature === feature) decided.push(decision.choice);
         },
       });
-      const all = Promise.all(Array.from({ length: asked }, () => stream(request(feature, 50))));
+      const all = Promise.all(Array.from({ length: asked }, () => stream(request(feature, 20))));
       await waitFor(() => decided.length >= asked, 'all to be decided');
       subscription.unsubscribe();
       return { granted: decided.filter((choice) => choice !== null).length, all };
@@ -150,8 +150,8 @@ describe('a tolerant budget', () => {
     expect(tolerant.granted).toBeGreaterThanOrEqual(strict.granted * 4);
     const answers = (await tolerant.all).filter((s) => statusOf(s) === 'ok');
     expect(answers).toHaveLength(tolerant.granted);
-    // None of them needed more than was held, or more was there.
-    expect(answers.every((s) => s.tokens === 50 && s.receipt.ended_by === undefined)).toBe(true);
+    // None of them needed more than was held: with what is counted too high and what a cancel takes, they are within it.
+    expect(answers.every((s) => s.tokens === 20 && s.receipt.ended_by === undefined)).toBe(true);
     await strict.all;
   });
 
