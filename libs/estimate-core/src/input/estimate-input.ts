@@ -49,6 +49,8 @@ const AROUND_TOOL_TOKENS_MOST = 32;
 const BUILT_IN_TOOLS_TOKENS_MOST = 768;
 /** No learned margin on classes is narrower: a tokenizer sees texts tomorrow that it did not see today. */
 const SMALLEST_MARGIN = 1.1;
+/** On the most that classes allow: random mixtures of scripts were up to 2 % above it, where one ends and another begins. */
+const MOST_MARGIN = 1.05;
 /** Blocks up to this density are ordinary text, for which the learned margin stands; denser ones take the most of their classes. */
 const ORDINARY_DENSITY = 0.6;
 
@@ -107,7 +109,7 @@ function aroundMost({ parts }: InputReading, settings: InputSettings): number | 
 function classesUpper(reading: InputReading, learned: InputLearning, unlearned: number): number {
   const margin = inputMargin(learned);
   const ratio = Math.max(learned.weights?.[0] ?? 1, learned.weights?.[1] ?? 0);
-  if (margin === undefined) return unlearned * Math.max(1, ratio);
+  if (margin === undefined) return unlearned * MOST_MARGIN * Math.max(1, ratio);
   const blocks = reading.blocks();
   let upper = 0;
   for (let i = 0; i < blocks.count; i++) {
@@ -115,7 +117,7 @@ function classesUpper(reading: InputReading, learned: InputLearning, unlearned: 
     const ordinary = expected <= ORDINARY_DENSITY * (blocks.units[i] as number);
     upper += ordinary
       ? expected * ratio * Math.max(SMALLEST_MARGIN, margin)
-      : (blocks.most[i] as number) * Math.max(1, ratio);
+      : (blocks.most[i] as number) * MOST_MARGIN * Math.max(1, ratio);
   }
   return upper;
 }
