@@ -170,8 +170,12 @@ describe('a tolerant budget', () => {
       for (const s of all) {
         expect(statusOf(s)).toBe('ok');
         expect(s.finish.at(-1)).toBe('length');
-        expect(s.receipt.ended_by).toMatchObject({ cause: 'budget', budget: id, window: 'total' });
+        // A slice of a fast stream lasts a quarter of a second: an answer that comes later finds the stream ended.
+        expect(['budget', 'unextended']).toContain(s.receipt.ended_by.cause);
       }
+      const refused = all.filter((s) => s.receipt.ended_by.cause === 'budget');
+      expect(refused.length).toBeGreaterThan(0);
+      for (const s of refused) expect(s.receipt.ended_by).toMatchObject({ budget: id, window: 'total' });
       expect(asked).toBeGreaterThan(streams);
       const charged = await chargedFor(all);
       const { peakNanos, limitNanos } = await window(id);
