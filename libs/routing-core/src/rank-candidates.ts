@@ -113,6 +113,12 @@ function consider(
       `${unbounded.join(', ')} may cost without a bound; add unitBounds: { ${unbounded[0]}: ... }`,
     );
   }
+  const toolInputTokens = requirements.units.length === 0 ? 0 : backend.maxToolInputTokens;
+  if (toolInputTokens === undefined)
+    return exclude(
+      'unable',
+      "what the provider's tools fetch is billed as input without a bound; add maxToolInputTokens",
+    );
   if (!price) return exclude('unpriced', 'has no price in force');
   const unpriced = unpricedOf(price, requirements);
   if (unpriced) return exclude('unpriced', unpriced);
@@ -135,7 +141,7 @@ function consider(
       (either, other) => boundOfEither(either, boundOf(other, { ...allowed, inputTokensBound })),
       boundOf(price, { ...allowed, inputTokensBound }),
     );
-  const bound = boundOfInput(estimate.inputTokensBound);
+  const bound = boundOfInput(estimate.inputTokensBound + toolInputTokens);
   const candidate: Ranked = {
     backend,
     price,
@@ -143,7 +149,9 @@ function consider(
     estimate,
     bound,
     trustedBound:
-      estimate.inputTokensUpper < estimate.inputTokensBound ? boundOfInput(estimate.inputTokensUpper) : bound,
+      estimate.inputTokensUpper < estimate.inputTokensBound
+        ? boundOfInput(estimate.inputTokensUpper + toolInputTokens)
+        : bound,
     maxTokens,
     minTokens: Math.min(maxTokens, LEAST_USEFUL_OUTPUT_TOKENS),
     expectedCashNanos: expected.cashNanos,

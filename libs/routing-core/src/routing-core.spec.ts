@@ -150,12 +150,31 @@ describe('ranking', () => {
       /webSearches may cost without a bound/,
     ],
     ['web searches by option without a bound', { web_search_options: {} }, {}, /webSearches/],
-    ['web searches with a bound', { tools: [{ type: 'web_search' }] }, { unitBounds: { webSearches: 5 } }, undefined],
+    [
+      'web searches whose findings have no bound as input',
+      { tools: [{ type: 'web_search' }] },
+      { unitBounds: { webSearches: 5 } },
+      /add maxToolInputTokens/,
+    ],
+    [
+      'web searches with both bounds',
+      { tools: [{ type: 'web_search' }] },
+      { unitBounds: { webSearches: 5 }, maxToolInputTokens: 50_000 },
+      undefined,
+    ],
   ])('%s', (_name, more, config, why) => {
     const candidate = view('x', {}, { capabilities: ['tools'], ...config });
     const { ranked, excluded } = rankCandidates([candidate], requirementsOf(body(more)), estimate, undefined, AT);
     expect(ranked.length).toBe(why ? 0 : 1);
     if (why) expect(excluded[0]!.why).toMatch(why);
+  });
+
+  it('holds what the tools of a provider may add to the input', () => {
+    const config = { capabilities: ['tools' as const], unitBounds: { webSearches: 5 }, maxToolInputTokens: 1_000 };
+    const holdOf = (more: object): bigint =>
+      rankCandidates([view('x', {}, config)], requirementsOf(body(more)), estimate, undefined, AT).ranked[0]!.bound.cash
+        .fixedNanos;
+    expect(holdOf({ tools: [{ type: 'web_search' }] }) - holdOf({})).toBe(1_000n * 1_000n);
   });
 
   it('excludes what has parts without a cost bound, and says what to configure', () => {

@@ -78,6 +78,10 @@ const BackendConfig = z.strictObject({
     .max(100_000)
     .optional()
     .meta({ description: 'The most input tokens that one image can cost. Without it images are refused.' }),
+  maxToolInputTokens: z.int().min(0).max(100_000_000).optional().meta({
+    description:
+      "The most input tokens that the provider's own tools (search, execution) can add to one request: what they fetch is billed as input. Without it requests with such tools are refused.",
+  }),
   withoutUsage: z.enum(['bound', 'estimate']).optional().meta({
     description:
       'When the backend says nothing of its usage: book the upper bound, unconfirmed, until an invoice tells; or book what is counted here, marked as estimated. Default: bound for cloud, estimate for local.',
