@@ -11,7 +11,7 @@ const EVERY_MS = 5_000;
 @Injectable()
 export class LagWatch implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly log = new Logger(LagWatch.name);
-  private readonly lag = { undecided: 0, unpublished: 0, oldestMs: 0 };
+  private readonly lag = { unbooked: 0, undecided: 0, unpublished: 0, oldestMs: 0 };
   private readonly round = new Repeating(EVERY_MS, () => this.measure());
 
   constructor(@Inject(BUDGET_POLICY) private readonly policy: BudgetPolicyRuntime) {}
@@ -22,6 +22,7 @@ export class LagWatch implements OnApplicationBootstrap, OnApplicationShutdown {
         .createObservableGauge(name, { description })
         .addCallback((result) => result.observe(of()));
     };
+    gauge('meritorder_usage_unbooked', 'Facts of attempts that metering has not booked yet', () => this.lag.unbooked);
     gauge(
       'meritorder_rated_usage_undecided',
       'Rated charges whose thresholds and stages are not decided yet',
@@ -44,8 +45,12 @@ export class LagWatch implements OnApplicationBootstrap, OnApplicationShutdown {
 
   private async measure(): Promise<void> {
     const { bus, database } = this.policy;
-    const info = await (await bus.manager()).consumers.info(STREAMS.events.name, DURABLES.budgetPolicy);
-    this.lag.undecided = info.num_pending + info.num_ack_pending;
+    const { consumers } = await bus.manager();
+    // Measured here, so that it is seen to rise also while metering is not there to say so.
+    const booking = await consumers.info(STREAMS.usage.name, DURABLES.metering);
+    this.lag.unbooked = booking.num_pending + booking.num_ack_pending;
+    const deciding = await consumers.info(STREAMS.events.name, DURABLES.budgetPolicy);
+    this.lag.undecided = deciding.num_pending + deciding.num_ack_pending;
     const waiting = await outboxWaiting(database, 'budget-policy');
     this.lag.unpublished = waiting.count;
     this.lag.oldestMs = waiting.oldestMs;
