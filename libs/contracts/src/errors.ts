@@ -213,6 +213,20 @@ export const ERRORS = {
     meaning: 'The reader acknowledged nothing for too long, so the attempt was cancelled.',
     wayOut: 'Respond to every chunk that carries a reply subject.',
   },
+  request_duplicate: {
+    status: 409,
+    type: 'invalid_request_error',
+    retryable: false,
+    meaning: 'An earlier request with this `idempotency_key` is in flight or was answered; this one cost nothing.',
+    wayOut: '`error.details` names the first one. Wait for its answer, or use another key to ask again.',
+  },
+  idempotency_key_reused: {
+    status: 422,
+    type: 'invalid_request_error',
+    retryable: false,
+    meaning: 'The `idempotency_key` was used for a different request within the last 24 hours.',
+    wayOut: 'Use one key for one request.',
+  },
   cancelled: {
     status: 499,
     type: 'api_error',

@@ -69,6 +69,8 @@ export interface BucketDeclaration {
   name: string;
   purpose: string;
   writer: string;
+  /** Without it values are kept for ever. */
+  maxAgeHours?: number;
 }
 
 export const BUCKETS = {
@@ -83,6 +85,12 @@ export const BUCKETS = {
     name: 'EPOCH',
     purpose: 'The newest epoch of the counters, under `newest`: no older one admits anything, whatever Redis says.',
     writer: 'budget-policy',
+  },
+  idempotency: {
+    name: 'IDEMPOTENCY',
+    purpose: 'The first request of each idempotency key of an org, under `<org>.<hash of the key>`.',
+    writer: 'router',
+    maxAgeHours: 24,
   },
 } as const satisfies Record<string, BucketDeclaration>;
 

@@ -123,6 +123,8 @@ function router(config: Pick<MeritorderConfig, 'orgs' | 'backends'>): NatsUser {
       ...watching(BUCKETS.budgets.name),
       `$KV.${BUCKETS.estimates.name}.>`,
       ...watching(BUCKETS.estimates.name),
+      `$KV.${BUCKETS.idempotency.name}.>`,
+      ...watching(BUCKETS.idempotency.name),
       ...watching(BUCKETS.epoch.name),
     ],
     subscribe: [

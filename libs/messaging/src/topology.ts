@@ -15,19 +15,22 @@ import {
   STREAMS,
   SUBSCRIBER_CONTEXTS,
   subscriberDurable,
+  type BucketDeclaration,
   type MeritorderConfig,
   type StreamDeclaration,
 } from '@meritorder/contracts';
 import type { Bus } from './bus.js';
 
 const SECOND_NS = 1_000_000_000;
+const HOUR_MS = 3_600_000;
 
 /** Makes the server agree with the declared streams, buckets and durable consumers. Idempotent; any process may run it. */
 export async function ensureTopology(bus: Bus, config: Pick<MeritorderConfig, 'orgs'>, replicas = 1): Promise<void> {
   const manager = await bus.manager();
   for (const declaration of Object.values(STREAMS)) await ensureStream(manager, declaration, replicas);
   const kvm = new Kvm(bus.jetstream);
-  for (const bucket of Object.values(BUCKETS)) await kvm.create(bucket.name, { history: 1, replicas });
+  for (const bucket of Object.values<BucketDeclaration>(BUCKETS))
+    await kvm.create(bucket.name, { history: 1, replicas, ttl: (bucket.maxAgeHours ?? 0) * HOUR_MS });
   await ensureConsumer(manager, STREAMS.usage.name, {
     durable_name: DURABLES.metering,
     // Short: a rebuild of the counters waits for what a metering that was killed had in hand.

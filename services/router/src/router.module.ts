@@ -15,6 +15,7 @@ import { NatsExtensionLog } from './adapters/extension-log.nats.js';
 import { HeartbeatFleet } from './adapters/fleet.memory.js';
 import { JobsController } from './adapters/jobs.controller.js';
 import { RequestsController } from './adapters/requests.controller.js';
+import { NatsKeyLog } from './adapters/key-log.nats.js';
 import { NatsWorkers } from './adapters/workers.nats.js';
 import { callerDirectory } from './application/resolve-caller.js';
 import { ROUTER, RouterRuntime } from './router.runtime.js';
@@ -49,6 +50,7 @@ export async function routerModule({ config, bus, env, readiness }: ServiceConte
     caller: new NatsCaller(bus),
     decisions: new NatsDecisionLog(bus, warn),
     extensions: new NatsExtensionLog(bus),
+    keys: await NatsKeyLog.open(bus),
     every: (ms: number, run: () => void) => {
       const timer = setInterval(run, ms);
       return () => clearInterval(timer);

@@ -10,6 +10,7 @@ export const ROUTER = Symbol('ROUTER');
 
 export interface RouterRequest {
   requestId: string;
+  isJob?: boolean;
   kind: Kind;
   body: ChatRequest;
   attribution: Attribution;

@@ -6,6 +6,7 @@ export const MeritorderOptions = z
   .strictObject({
     max_cost_usd: UsdText.refine((text) => !text.startsWith('-'), 'must not be negative').optional(),
     deadline_ms: z.int().min(1).max(3_600_000).optional(),
+    idempotency_key: z.string().min(1).max(255).optional(),
   })
   .meta({ description: 'Wishes of the caller; all optional.' });
 export type MeritorderOptions = z.infer<typeof MeritorderOptions>;

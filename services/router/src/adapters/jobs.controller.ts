@@ -146,6 +146,7 @@ export class JobsController implements OnApplicationBootstrap, OnApplicationShut
       const outcome = org
         ? await this.router.dispatch({
             requestId: job.requestId,
+            isJob: true,
             kind: job.kind,
             body: request,
             attribution: job.attribution,

@@ -157,6 +157,11 @@ async function dispatch(world: World) {
     caller: { refuse: (_to, _id, refusal) => void refusals.push(refusal) },
     decisions: { record: (d) => void decisions.push(d) },
     extensions: { record: async (event) => void log.push(`recorded ${event.governed?.heldTokens}`) },
+    keys: {
+      claim: async (_org, _key, use) => use,
+      answered: async () => {},
+      free: async () => {},
+    },
     every: (ms, run) => {
       log.push(`every ${ms}`);
       timers.add(run);

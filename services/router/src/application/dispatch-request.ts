@@ -25,6 +25,7 @@ import {
 import type { Context } from '@opentelemetry/api';
 import { decisionRecord } from './decision-record.js';
 import { GrowingHold } from './extend-hold.js';
+import { oncePerKey } from './once-per-key.js';
 import { budgetRefusal, exclusionRefusal, routeUnknown } from './refusals.js';
 import type {
   Admission,
@@ -34,6 +35,7 @@ import type {
   Estimator,
   ExtensionLog,
   Fleet,
+  KeyLog,
   RequestEstimate,
   Workers,
   WorkSession,
@@ -50,12 +52,15 @@ export interface DispatchPorts {
   caller: Caller;
   decisions: DecisionLog;
   extensions: ExtensionLog;
+  keys: KeyLog;
   /** Runs something every `ms` until the returned function is called. */
   every(ms: number, run: () => void): () => void;
 }
 
 export interface DispatchRequest {
   requestId: string;
+  /** Of a durable job, which may be delivered again. */
+  isJob?: boolean;
   kind: Kind;
   body: ChatRequest;
   attribution: Attribution;
@@ -85,7 +90,7 @@ export async function dispatchRequest(
   limits: LimitsConfig,
   request: DispatchRequest,
 ): Promise<DispatchOutcome> {
-  const outcome = await new Dispatch(ports, limits, request).run();
+  const outcome = await oncePerKey(ports.keys, request, () => new Dispatch(ports, limits, request).run());
   if (outcome.ended === 'refused') ports.caller.refuse(request.replyTo, request.requestId, outcome.refusal);
   return outcome;
 }

@@ -95,6 +95,25 @@ export interface Caller {
   refuse(replyTo: string, requestId: string, refusal: Refusal): void;
 }
 
+/** What is remembered of the first request with an idempotency key. */
+export interface KeyUse {
+  /** Who claimed the key: the same again for a job that is delivered again. */
+  claim: string;
+  requestId: string;
+  fingerprint: string;
+  state: 'in-flight' | 'answered';
+}
+
+/** Idempotency keys of orgs, remembered durably for a time. */
+export interface KeyLog {
+  /** Claims a key unless somebody has. Returns the use that holds it. Rejects when that is not certain. */
+  claim(org: string, key: string, use: KeyUse): Promise<KeyUse>;
+  /** Its request was answered. A claim that is not told so stays one that is in flight. */
+  answered(org: string, key: string, use: KeyUse): Promise<void>;
+  /** The key may be used again. */
+  free(org: string, key: string): Promise<void>;
+}
+
 /** The durable record of holds that have grown. */
 export interface ExtensionLog {
   /** Resolves when the stream has it; rejects when that is not certain in time. */
