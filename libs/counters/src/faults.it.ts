@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { MAX_COUNTER_NANOS } from '@meritorder/kernel';
 import { waitFor } from '@meritorder/testing';
 import { flat, useCounters, win } from './fixture.for-tests.js';
-import { Counters } from './index.js';
+import { Counters, type ReserveReply } from './index.js';
 import { startProxy } from './proxy.for-tests.js';
 
 const fixture = useCounters();
@@ -154,6 +154,55 @@ describe('clients under load', () => {
       ['org', 2_000n],
       ['team', 2_000n],
     ]);
+    await Promise.all(clients.map((c) => c.close()));
+  });
+
+  it('of 8 routers whose limits change under load never pass the newest, also those that bring an older one', async () => {
+    const clients = await Promise.all(
+      Array.from({ length: 8 }, () => Counters.connect(fixture.redis.url, { commandTimeoutMs: 10_000 })),
+    );
+    const of = (i: number): Counters => clients[i % clients.length]!;
+    const ask = (name: string, limit: bigint, version: number): Promise<ReserveReply[]> =>
+      Promise.all(
+        Array.from({ length: 128 }, (_, i) =>
+          of(i).reserve({
+            attemptId: `${name}-${i}`,
+            leaseMs: 60_000,
+            candidates: [flat(10n, win('b', limit, 'cash', version))],
+          }),
+        ),
+      );
+    const change = (limitNanos: bigint, limitVersion: number) =>
+      of(limitVersion).changeLimit({ budget: 'b', window: 'total', limitNanos, limitVersion });
+    const grantsOf = (replies: ReserveReply[]) => replies.filter((r) => r.type === 'granted');
+    const used = async (): Promise<bigint> => {
+      const [w] = await fixture.counters.inspectWindows();
+      return w!.settledNanos + w!.unconfirmedNanos + w!.reservedNanos;
+    };
+
+    // Raised and lowered in the middle of it: every grant fits in the limit that was in force for it.
+    const [during] = await Promise.all([ask('during', 300n, 1), change(500n, 2), change(200n, 3), change(700n, 4)]);
+    for (const grant of grantsOf(during)) expect(grant.left[0]!.leftNanos).toBeGreaterThanOrEqual(0n);
+    const before = await used();
+    expect(before).toBe(BigInt(grantsOf(during).length) * 10n);
+    expect(before).toBeLessThanOrEqual(700n);
+
+    // Lowered below what is held: neither a grant nor an extension, whatever limit is brought; what is freed stays free.
+    const attempts = during.flatMap((r, i) => (r.type === 'granted' ? [`during-${i}`] : []));
+    await Promise.all(attempts.map((id, i) => of(i).open(id)));
+    expect(await change(50n, 5)).toBe(true);
+    const extending = attempts.map((id, i) => of(i).extend(id, { cashNanos: 11n, fullNanos: 20n }));
+    const settling = attempts.slice(0, 10).map((id, i) => of(i).settle(id, { cashNanos: 1n, fullNanos: 1n }));
+    expect(grantsOf(await ask('stale', 700n, 4))).toEqual([]);
+    expect((await Promise.all(extending)).some((r) => r.type === 'extended')).toBe(false);
+    await Promise.all(settling);
+    expect(await used()).toBe(before - 90n);
+
+    // Raised again: exactly what fits.
+    expect(await change(1_000n, 6)).toBe(true);
+    const room = (1_000n - (before - 90n)) / 10n;
+    expect(BigInt(grantsOf(await ask('raised', 50n, 5)).length)).toBe(room < 128n ? room : 128n);
+    expect(await used()).toBeLessThanOrEqual(1_000n);
     await Promise.all(clients.map((c) => c.close()));
   });
 
