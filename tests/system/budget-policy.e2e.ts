@@ -5,6 +5,8 @@ import { ask, chat, errorCode, startProduct, type Product } from './harness.js';
 
 /** 100 output tokens cost $0.0001; input is free. */
 const CASH = { inputUsdPerMillionTokens: '0', outputUsdPerMillionTokens: '1' };
+/** Electricity that is paid for by the token: own hardware that is not the cheapest. */
+const DEAR = { inputUsdPerMillionTokens: '0', outputUsdPerMillionTokens: '1.5' };
 const FREE = { inputUsdPerMillionTokens: '0', outputUsdPerMillionTokens: '0' };
 const price = (cash: object, full?: object) => [
   { effectiveFrom: '2025-01-01T00:00:00Z', cash, ...(full ? { full } : {}) },
@@ -33,6 +35,7 @@ beforeAll(async () => {
       { id: 'gated', ...BILLED },
       { id: 'metered', ...BILLED, config: { ...BILLED.config, provider: 'metered' } },
       { id: 'own', kind: 'local', config: { prices: price(FREE, CASH), maxOutputTokens: 100 } },
+      { id: 'dear-own', kind: 'local', config: { prices: price(DEAR), maxOutputTokens: 100 } },
     ],
     config: {
       orgs: [
@@ -44,7 +47,10 @@ beforeAll(async () => {
           ],
         },
       ],
-      routes: [{ id: 'either', backends: ['cloud', 'own'] }],
+      routes: [
+        { id: 'either', backends: ['cloud', 'own'] },
+        { id: 'cloud-first', backends: ['cloud', 'dear-own'] },
+      ],
       accounts: [
         {
           provider: 'metered',
@@ -55,6 +61,7 @@ beforeAll(async () => {
         total('changing', '0.001'),
         total('lowered', '0.001'),
         total('staged', '0.001', { stages: [{ at: 0.2, action: 'throttle', requestsPerMinute: 1 }] }),
+        total('preferring', '0.001', { stages: [{ at: 0.2, action: 'prefer-local' }] }),
         total('survives', '0.001'),
         {
           id: 'each-customer',
@@ -215,6 +222,16 @@ it('stages act as committed spend reaches them, relax with the limit, and leave 
   await waitFor(async () => (await one('staged')) === 'budget_rejecting', 'the routers to hear of it');
   await set('staged', { limitUsd: '0.01' });
   await waitFor(async () => (await one('staged')) === 'cloud', 'the stage to be relaxed');
+});
+
+it('a budget that prefers local is served by own hardware first, and by the cloud where there is none', async () => {
+  const ask = { model: 'cloud-first' };
+  expect(await times(2, 'preferring', ask)).toEqual(['cloud', 'cloud']);
+  await settled('preferring', '200000');
+  expect(await times(3, 'preferring', ask)).toEqual(['dear-own', 'dear-own', 'dear-own']);
+  expect(await one('preferring')).toBe('cloud');
+  await set('preferring', { limitUsd: '0.1' });
+  expect(await one('preferring', ask)).toBe('cloud');
 });
 
 it("an account's allocation throttles routing to it, and the operator alone is told", async () => {
