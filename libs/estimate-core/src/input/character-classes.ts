@@ -19,7 +19,8 @@ interface Script {
 
 /**
  * Scripts by UTF-16 unit, in order; a later row overrides an earlier one. `expected` is the mean of o200k_base and cl100k_base
- * on ordinary sentences where the script has them, `most` what random characters of the block need with cl100k_base, rounded up.
+ * on ordinary sentences where the script has them, `most` what the characters of the block need with vocabularies that know few
+ * of them (r50k_base): their UTF-8 bytes, with a vocabulary nobody has seen.
  */
 const SCRIPTS: readonly Script[] = [
   { from: 0x0080, below: 0xffff + 1, expected: 2.9, most: 3 },
@@ -32,23 +33,23 @@ const SCRIPTS: readonly Script[] = [
   { from: 0x0590, below: 0x0600, expected: 0.75, most: 2 },
   { from: 0x0600, below: 0x0700, expected: 0.58, most: 2 },
   { from: 0x0700, below: 0x0900, expected: 2, most: 3 },
-  { from: 0x0900, below: 0x0980, expected: 0.7, most: 2.2 },
+  { from: 0x0900, below: 0x0980, expected: 0.7, most: 3 },
   { from: 0x0980, below: 0x0e00, expected: 1, most: 3 },
-  { from: 0x0e00, below: 0x0e80, expected: 0.8, most: 2.2 },
+  { from: 0x0e00, below: 0x0e80, expected: 0.8, most: 3 },
   { from: 0x0e80, below: 0x1100, expected: 1.4, most: 3 },
   { from: 0x1200, below: 0x1400, expected: 2.2, most: 3 },
   { from: 0x1e00, below: 0x1f00, expected: 1, most: 3 },
   { from: 0x2000, below: 0x2070, expected: 1, most: 3 },
   { from: 0x2070, below: 0x2c00, expected: 1.8, most: 3 },
-  { from: 0x3000, below: 0x3040, expected: 0.9, most: 2 },
-  { from: 0x3040, below: 0x3100, expected: 0.85, most: 2 },
+  { from: 0x3000, below: 0x3040, expected: 0.9, most: 3 },
+  { from: 0x3040, below: 0x3100, expected: 0.85, most: 3 },
   { from: 0x4e00, below: 0xa000, expected: 1.05, most: 3 },
   { from: 0xac00, below: 0xd7a4, expected: 0.95, most: 3 },
   // Halves of a pair: together up to four bytes, and three each when alone (replaced by U+FFFD, which is one token or three bytes).
   { from: 0xd800, below: 0xdc00, expected: 1.9, most: 2 },
   { from: 0xd83c, below: 0xd83f, expected: 1.2, most: 2 },
   { from: 0xdc00, below: 0xe000, expected: 1.5, most: 2 },
-  { from: 0xff00, below: 0xfff0, expected: 0.9, most: 2 },
+  { from: 0xff00, below: 0xfff0, expected: 0.9, most: 3 },
 ];
 
 export const CLASS_BITS = 7;
@@ -122,7 +123,8 @@ function weights(before: number, unit: number): readonly [number, number] {
     case 'space':
     case 'line-end':
     case 'tab':
-      if (before === unit) return [0.05, 0.25];
+      // Runs are one token in vocabularies that know code, a token a unit in those that do not, of carriage returns in most.
+      if (before === unit) return [0.05, 1];
       return previous === 'sign' && kind === 'line-end' ? [0.1, 1] : [isWhite(previous) ? 0.5 : 1, 1];
     case 'sign':
       if (previous === 'space') return [0.05, 0.6];
@@ -151,6 +153,8 @@ function letterWeights(
       if (previous === 'lower' && kind === 'upper') return [0.94, 1];
       const share = tokenEndShare(before % 26, unit % 26);
       const expected = kind === 'upper' ? Math.max(share, 0.2) : share;
+      // Changing case all along is in no vocabulary; a word with a capital is in all.
+      if (previous === 'upper' && kind === 'lower') return [expected, 1];
       return [expected, Math.min(1, 0.3 + 2 * expected)];
     }
     default:
