@@ -21,6 +21,7 @@ const partsOf = (...texts: string[]): InputParts => ({
   builtInTools: 0,
   images: 0,
   others: 0,
+  unknownBytes: 0,
 });
 /** What an estimate says of the text itself, without the start of the answer: 3 tokens expected, 16 at most. */
 const ofText = (estimate: InputEstimate) => ({
@@ -156,7 +157,21 @@ describe('the parts of a request', () => {
       '[{"type":"function","function":{"name":"f"}},{"type":"web_search"}]',
       '{"type":"json_object"}',
     ]);
-    expect(parts).toMatchObject({ messages: 5, tools: 2, builtInTools: 1, images: 0, others: 0 });
+    expect(parts).toMatchObject({ messages: 5, tools: 2, builtInTools: 1, images: 0, others: 0, unknownBytes: 0 });
+  });
+
+  it.each([
+    ['a field that nobody listed', { guided_json: { enum: ['x'.repeat(500)] } }],
+    [
+      'a field of a part of text',
+      { messages: [{ role: 'user', content: [{ type: 'text', text: 'a', title: 'x'.repeat(500) }] }] },
+    ],
+    [
+      'text beside an image',
+      { messages: [{ role: 'user', content: [{ type: 'image_text', text: 'x'.repeat(500) }] }] },
+    ],
+  ])('have a bound that covers %s', (_name, more) => {
+    expect(estimate(more, 0).bound).toBeGreaterThanOrEqual(500 + 16 + 16);
   });
 
   it('have a bound with the template of every message, and the preamble of tools that providers add', () => {

@@ -18,8 +18,8 @@ export interface InputEstimate {
   /** Tokens that the input stays under in every text of the adversarial corpus; never above `bound`. */
   readonly upper: number;
   /**
-   * The sound bound: UTF-8 bytes of the text (a token stands for at least one), template and images. Undefined where a part
-   * has none: an image without a configured most, audio, video, a file.
+   * The sound bound: UTF-8 bytes of the text and of what nobody knows (a token stands for at least one), template and images.
+   * Undefined where a part has none: an image without a configured most, audio, video, a file.
    */
   readonly bound: number | undefined;
   readonly basis: InputBasis;
@@ -102,7 +102,7 @@ function aroundMost({ parts }: InputReading, settings: InputSettings): number | 
       : TOOL_PREAMBLE_TOKENS_MOST +
         parts.tools * AROUND_TOOL_TOKENS_MOST +
         parts.builtInTools * BUILT_IN_TOOLS_TOKENS_MOST;
-  return parts.messages * settings.templateTokensPerMessage + PRIMING_TOKENS_MOST + images + tools;
+  return parts.messages * settings.templateTokensPerMessage + PRIMING_TOKENS_MOST + images + tools + parts.unknownBytes;
 }
 
 /** The learned margin on blocks of ordinary text, the most that the classes allow on all others and until enough was learned. */

@@ -118,6 +118,7 @@ describe('what reported usage teaches of the input', () => {
       builtInTools: 0,
       images: 0,
       others: 0,
+      unknownBytes: 0,
     };
     const reading = readInput(parts);
     const settings = { templateTokensPerMessage: 16 };

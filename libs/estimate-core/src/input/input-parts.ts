@@ -13,13 +13,66 @@ export interface InputParts {
   readonly images: number;
   /** Parts that are neither text nor image (audio, video, files): nobody can bound their tokens by the request alone. */
   readonly others: number;
+  /**
+   * UTF-8 bytes of the fields of the request, as JSON, that nobody here knows. They pass through to the backend, which may give
+   * them to the model as text.
+   */
+  readonly unknownBytes: number;
 }
 
-/** Fields of a content part that carry text to the model. */
+/** Parts of a message whose fields are text to the model. */
 const TEXT_PARTS: ReadonlySet<string> = new Set(['text', 'refusal', 'input_text', 'output_text']);
 /** Fields of a message that the template renders, that are counted as content, or that the model never sees. */
 const NOT_TEXT_FIELDS: ReadonlySet<string> = new Set(['role', 'content', 'cache_control']);
+/** The same of a part of it; of an image, what is the image itself, which has a count of its own. */
+const NOT_TEXT_IN_PART: ReadonlySet<string> = new Set(['type', 'cache_control']);
+const NOT_TEXT_IN_IMAGE: ReadonlySet<string> = new Set([
+  ...NOT_TEXT_IN_PART,
+  'image_url',
+  'input_image',
+  'image',
+  'data',
+  'source',
+  'file_id',
+  'detail',
+]);
 const TOOL_FIELDS = ['tools', 'functions', 'tool_choice', 'response_format', 'prediction'] as const;
+/** Fields that are counted as text, or that no backend shows to the model. */
+const KNOWN_FIELDS: ReadonlySet<string> = new Set([
+  ...TOOL_FIELDS,
+  'model',
+  'messages',
+  'stream',
+  'stream_options',
+  'max_tokens',
+  'max_completion_tokens',
+  'n',
+  'metadata',
+  'meritorder',
+  'temperature',
+  'top_p',
+  'top_k',
+  'min_p',
+  'frequency_penalty',
+  'presence_penalty',
+  'repetition_penalty',
+  'logit_bias',
+  'logprobs',
+  'top_logprobs',
+  'seed',
+  'stop',
+  'user',
+  'safety_identifier',
+  'service_tier',
+  'store',
+  'modalities',
+  'audio',
+  'parallel_tool_calls',
+  'reasoning_effort',
+  'verbosity',
+  'prompt_cache_key',
+  'prompt_cache_retention',
+]);
 
 export function inputPartsOf(body: ChatRequest): InputParts {
   const texts: string[] = [];
@@ -28,11 +81,13 @@ export function inputPartsOf(body: ChatRequest): InputParts {
   for (const message of body.messages) {
     if (typeof message.content === 'string') texts.push(message.content);
     for (const part of Array.isArray(message.content) ? message.content : []) {
-      if (TEXT_PARTS.has(part.type)) texts.push(asText(part['text'] ?? part['refusal']));
-      else if (part.type.includes('image')) images++;
-      else others++;
+      const isText = TEXT_PARTS.has(part.type);
+      if (isText || part.type.includes('image'))
+        texts.push(...textsOf(part, isText ? NOT_TEXT_IN_PART : NOT_TEXT_IN_IMAGE));
+      if (!isText && part.type.includes('image')) images++;
+      else if (!isText) others++;
     }
-    for (const field in message) if (!NOT_TEXT_FIELDS.has(field)) texts.push(asText(message[field]));
+    texts.push(...textsOf(message, NOT_TEXT_FIELDS));
   }
   const toolTexts = TOOL_FIELDS.map((field) => asText(body[field]));
   return {
@@ -43,7 +98,16 @@ export function inputPartsOf(body: ChatRequest): InputParts {
     builtInTools: body.tools?.filter((tool) => tool.type !== 'function').length ?? 0,
     images,
     others,
+    unknownBytes: Object.keys(body)
+      .filter((field) => !KNOWN_FIELDS.has(field))
+      .reduce((sum, field) => sum + Buffer.byteLength(JSON.stringify({ [field]: body[field] })), 0),
   };
+}
+
+function textsOf(fields: Readonly<Record<string, unknown>>, not: ReadonlySet<string>): string[] {
+  return Object.keys(fields)
+    .filter((field) => !not.has(field))
+    .map((field) => asText(fields[field]));
 }
 
 export function asText(value: unknown): string {
