@@ -226,6 +226,18 @@ describe('the book', () => {
     expect((await trialBalance(db)).reduce((sum, a) => sum + a.balanceNanos, 0n)).toBe(0n);
   });
 
+  it('a price that is said again looks again at all that was rated since it began to act', async () => {
+    const said = [proposal('2026-01-01T00:00:00.000Z', '5')];
+    await take(said);
+    const [version] = await published();
+    await noteScanned(db, version!.id);
+    await take([proposal('2026-01-01T00:00:00.000Z', '6')]);
+    await take(said);
+    expect((await openCorrections(db)).find((c) => c.priceVersion === version!.id)).toMatchObject({
+      since: new Date('2026-01-01T00:00:00Z'),
+    });
+  });
+
   it('after one look at all attempts, only young ones are looked at again', async () => {
     await take([proposal('2026-01-01T00:00:00.000Z', '5')]);
     const [version] = await published();

@@ -50,8 +50,7 @@ export async function takeIntoBook(
     for (const { entry, reasons } of intake.insert) await insert(manager, entry, reasons);
     if (intake.withdraw.length > 0)
       await manager.query(`update price_version set withdrawn = true where id = any($1)`, [intake.withdraw]);
-    if (intake.restore.length > 0)
-      await manager.query(`update price_version set withdrawn = false where id = any($1)`, [intake.restore]);
+    if (intake.restore.length > 0) await restore(manager, intake.restore);
     return intake;
   });
 }
@@ -131,6 +130,21 @@ async function insert(manager: EntityManager, entry: BookEntry, reasons: readonl
         occurredAt: new Date().toISOString(),
       },
     ]);
+}
+
+/**
+ * What an operator says again acts from the instant it says, as when it was first said: what was rated by another price since is
+ * looked at again. A catalogue's earlier price moves nothing that was rated.
+ */
+async function restore(manager: EntityManager, ids: readonly string[]): Promise<void> {
+  await manager.query(`update price_version set withdrawn = false where id = any($1)`, [ids]);
+  await manager.query(
+    `insert into price_correction (price_version, backend, model, since, until)
+     select id, backend, model, effective_from, now() + ${CORRECTION_OPEN} from price_version
+     where id = any($1) and status = 'accepted' and not derived and effective_from < now()
+     on conflict (price_version) do update set until = excluded.until, scanned = false`,
+    [ids],
+  );
 }
 
 /** Tells the world, and looks again at what was rated since the price began to act. */
