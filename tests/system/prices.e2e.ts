@@ -106,6 +106,12 @@ it('an absurd price is held and the last good one stays; a late one adjusts what
     return path;
   };
   const slip = file('slip.json', { inputUsdPerMillionTokens: '1000000', outputUsdPerMillionTokens: '2000000' });
+  const tried = await meritorder('prices', 'propose', 'late', slip, '--dry-run');
+  expect(tried).toMatchObject({ code: 0, text: expect.stringMatching(/held[\s\S]*USD per token/) });
+  expect(tried.text).toMatch(
+    /nothing was taken in\n.*\d+ attempts since .* cost \$0\.000\d+; at this price \$\d+.*, 1000000x dearer/,
+  );
+  expect((await meritorder('prices', 'list', '--held')).text).not.toContain('late');
   const held = await meritorder('prices', 'propose', 'late', slip, '--by', 'ann');
   expect(held).toMatchObject({ code: 0, text: expect.stringMatching(/held[\s\S]*USD per token/) });
   const id = /pv-[0-9a-f]+/.exec(held.text)![0];

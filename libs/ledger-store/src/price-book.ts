@@ -34,6 +34,11 @@ export async function publishedPrices(source: DataSource): Promise<Map<string, P
   return byBackend;
 }
 
+/** What `takeIntoBook` plans from, for a look that changes nothing. */
+export async function bookOf(source: DataSource, backend: string): Promise<BookEntry[]> {
+  return (await priceBook(source, backend)).map(entryOf);
+}
+
 /**
  * Takes proposals for one backend into the book, one taker at a time.
  * @param plan decides, from what is in the book.

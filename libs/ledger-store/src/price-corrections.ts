@@ -63,6 +63,29 @@ export async function attemptsRatedOtherwise(
   );
 }
 
+/** A confirmed attempt with what it is in the books. */
+export type ChargedAttempt = Omit<RatedAttempt, 'worker' | 'outcome' | 'usageBasis' | 'priceVersion'> & {
+  cashNanos: string;
+  fullNanos: string;
+};
+
+/** The latest confirmed attempts of a backend that were reserved since then and rated by its own series of prices. */
+export async function attemptsChargedSince(
+  source: DataSource,
+  of: { backend: string; since: Date },
+  limit: number,
+): Promise<ChargedAttempt[]> {
+  return source.query(
+    `select a.terms, a.usage, a.served_model as "servedModel", a.served_tier as "servedTier", a.reserved_at as "reservedAt",
+            a.closed_at as "closedAt", s.cash_nanos::text as "cashNanos", s.full_nanos::text as "fullNanos"
+     from attempt a join attempt_settled s using (attempt_id)
+     where a.backend = $1 and a.reserved_at >= $2 and s.state = 'confirmed' and a.usage is not null
+       and s.price_version in (select id from price_version where backend = $1 and model is null)
+     order by a.reserved_at desc limit $3`,
+    [of.backend, of.since, limit],
+  );
+}
+
 /** Every attempt of the correction's span was looked at. */
 export async function noteScanned(source: DataSource, priceVersion: string): Promise<void> {
   await source.query(`update price_correction set scanned = true where price_version = $1 and not scanned`, [

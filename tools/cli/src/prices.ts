@@ -8,6 +8,7 @@ import {
   subjects,
   type PriceBookRow,
   type PricesRequest,
+  type TriedPrice,
   type RateCard,
 } from '@meritorder/contracts';
 import { formatDecimal, nanosToUsd } from '@meritorder/kernel';
@@ -26,6 +27,7 @@ export function pricesCommand(program: Command, withOperator: Ask): void {
     console.log(reply.rows.length === 0 ? 'no prices to show' : pricesTable(reply.rows));
     for (const row of reply.rows) for (const line of reasonLines(row)) console.log(line);
     for (const note of reply.notes) console.log(note);
+    if (reply.tried) for (const line of triedLines(reply.tried)) console.log(line);
   };
 
   prices
@@ -54,8 +56,9 @@ export function pricesCommand(program: Command, withOperator: Ask): void {
     .argument('<backend>', 'whose prices')
     .argument('<file>', 'YAML or JSON: a list as under `prices` of a backend in meritorder.yaml')
     .option('--by <name>', 'who says so', userInfo().username)
-    .action((backend: string, file: string, { by }: { by: string }) =>
-      run({ verb: 'propose', backend, prices: readPrices(file), by }),
+    .option('--dry-run', 'only say what the guard says, and what the last hour would have cost')
+    .action((backend: string, file: string, { by, dryRun }: { by: string; dryRun?: boolean }) =>
+      run({ verb: 'propose', backend, prices: readPrices(file), by, ...(dryRun ? { dryRun } : {}) }),
     );
   prices
     .command('import')
@@ -129,6 +132,35 @@ function extras({ version }: PriceBookRow): string {
   ]
     .filter(Boolean)
     .join(', ');
+}
+
+/** What a price that was only tried would have made of the attempts it was tried on. */
+export function triedLines(tried: TriedPrice): string[] {
+  const since = `since ${tried.since.slice(0, 16).replace('T', ' ')}`;
+  if (tried.attempts === 0)
+    return [`nothing was taken in; no attempt was confirmed ${since} that it could be tried on`];
+  const which = tried.complete ? `the ${tried.attempts} attempts` : `the latest ${tried.attempts} attempts`;
+  const against = (was: string, would: string, what: string): string =>
+    `${which} ${since} cost ${usd(was)}${what}; at this price ${usd(would)}${timesText(BigInt(was), BigInt(would))}`;
+  return [
+    'nothing was taken in',
+    against(tried.cashNanos, tried.triedCashNanos, ''),
+    ...(tried.fullNanos === tried.cashNanos && tried.triedFullNanos === tried.triedCashNanos
+      ? []
+      : [against(tried.fullNanos, tried.triedFullNanos, ' in full')]),
+  ];
+}
+
+function usd(nanos: string): string {
+  return `$${nanosToUsd(BigInt(nanos))}`;
+}
+
+function timesText(was: bigint, would: bigint): string {
+  if (was === 0n || would === was) return '';
+  const [large, small, side] = would > was ? [would, was, 'dearer'] : [was, would, 'cheaper'];
+  if (small === 0n) return ', nothing';
+  const hundredths = (large * 100n + small / 2n) / small;
+  return `, ${formatDecimal(hundredths, 2).replace(/\.?0+$/, '')}x ${side}`;
 }
 
 const SOURCE_CHARACTERS = 60;

@@ -1,8 +1,17 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import type { MeritorderConfig, PriceBookRow, PricesRequest, PriceVersion } from '@meritorder/contracts';
+import type {
+  BackendConfig,
+  MeritorderConfig,
+  PriceBookRow,
+  PricesRequest,
+  PriceVersion,
+  TriedPrice,
+} from '@meritorder/contracts';
 import {
+  attemptsChargedSince,
+  bookOf,
   corrections,
   decideHeldPrice,
   importedCatalogue,
@@ -23,10 +32,17 @@ import {
   type PriceBookPorts,
   type Taken,
 } from '../application/take-prices.js';
+import { priceToTry, tryPrice } from '../application/try-prices.js';
 
 /** A verb that cannot be carried out; the message says why. */
 export class PriceBookError extends Error {
   override readonly name = 'PriceBookError';
+}
+
+export interface PriceBookAnswer {
+  rows: PriceBookRow[];
+  notes: string[];
+  tried?: TriedPrice;
 }
 
 /** The price book in Postgres: takes prices in, holds what is implausible, and carries out what an operator says. */
@@ -62,7 +78,7 @@ export class PostgresPriceBook {
   }
 
   /** @throws PriceBookError, PriceDecisionError, PriceConfigError or CatalogueError, each with one line for people. */
-  async carryOut(request: PricesRequest): Promise<{ rows: PriceBookRow[]; notes: string[] }> {
+  async carryOut(request: PricesRequest): Promise<PriceBookAnswer> {
     switch (request.verb) {
       case 'list':
         return { rows: await this.rows(request), notes: [] };
@@ -75,11 +91,9 @@ export class PostgresPriceBook {
       case 'propose': {
         const backend = this.config.backends.find((b) => b.id === request.backend);
         if (!backend) throw new PriceBookError(`there is no backend "${request.backend}"`);
-        const taken = await takeProposedPrices(await this.ports(), this.config, {
-          ...backend,
-          prices: request.prices,
-          otherModels: [],
-        });
+        const proposed = { ...backend, prices: request.prices, otherModels: [] };
+        if (request.dryRun) return this.tryProposed(proposed);
+        const taken = await takeProposedPrices(await this.ports(), this.config, proposed);
         const ids = taken.intake.insert.map((i) => i.entry.version.id);
         return {
           rows: (await this.rows({ backend: backend.id })).filter((r) => ids.includes(r.version.id)),
@@ -96,6 +110,36 @@ export class PostgresPriceBook {
         return { rows: (await this.rows({})).filter((r) => ids.has(r.version.id)), notes: this.report(taken) };
       }
     }
+  }
+
+  /** What proposing would come to. Nothing is taken in. */
+  private async tryProposed(backend: BackendConfig): Promise<PriceBookAnswer> {
+    const nowMs = Date.now();
+    const ports: PriceBookPorts = {
+      ...(await this.ports()),
+      takeIntoBook: async (id, plan) => plan(await bookOf(this.database, id)),
+    };
+    const { intake } = await takeProposedPrices(ports, this.config, backend);
+    const rows = intake.insert.map(({ entry, reasons }): PriceBookRow => ({
+      version: entry.version,
+      status: entry.status,
+      withdrawn: false,
+      inForce: false,
+      origin: entry.origin,
+      reasons: [...reasons],
+      decidedBy: null,
+      recordedAt: new Date(nowMs).toISOString(),
+    }));
+    const price = priceToTry(intake, nowMs);
+    if (!price) {
+      const again = intake.restore.map((id) => `${id} would act again`);
+      return { rows, notes: again.length > 0 ? again : [`nothing would be taken in: ${backend.id} has these prices`] };
+    }
+    const books = {
+      chargedSince: (id: string, since: Date, limit: number) =>
+        attemptsChargedSince(this.database, { backend: id, since }, limit),
+    };
+    return { rows, notes: [], tried: await tryPrice(books, price, backend, nowMs) };
   }
 
   private async ports(): Promise<PriceBookPorts> {

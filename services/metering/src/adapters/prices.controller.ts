@@ -18,7 +18,7 @@ export class PricesController {
     try {
       const request = decodeJson(PricesRequest, data);
       const reply = await this.metering.prices.carryOut(request);
-      if (request.verb !== 'list') {
+      if (request.verb !== 'list' && !(request.verb === 'propose' && request.dryRun)) {
         this.log.log(`prices ${request.verb} by ${request.by}`);
         this.metering.pricesChanged();
       }
