@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { Counters } from '@meritorder/counters';
+import { usdToNanos } from '@meritorder/kernel';
 import { connectDatabase, windowTotals } from '@meritorder/ledger-store';
 import { waitFor } from '@meritorder/testing';
 import { ask, chat, errorCode, startProduct, type Product } from './harness.js';
@@ -19,6 +20,43 @@ beforeAll(async () => {
         id: 'catalogued',
         behaviour: { prices: { input: '0.4', cachedInput: '0.1', output: '1.6' }, promptCache: true },
         config: { prices: [], catalogue: 'openai/gpt-4.1-mini', modelAliases: ['catalogued'] },
+      },
+      // Prices that no other test has: long context, times of day, a fee; what fractions of a nano-dollar they leave is rounded.
+      {
+        id: 'tiered',
+        config: {
+          prices: [
+            {
+              effectiveFrom: '2025-01-01T00:00:00Z',
+              cash: {
+                inputUsdPerMillionTokens: '0.033333',
+                cacheReadUsdPerMillionTokens: '0.003333',
+                outputUsdPerMillionTokens: '0.100001',
+                requestUsd: '0.000001007',
+                contextTiers: [
+                  {
+                    overInputTokens: 1_000,
+                    inputUsdPerMillionTokens: '0.066667',
+                    outputUsdPerMillionTokens: '0.150003',
+                  },
+                ],
+                timeBands: ['00:00-08:00', '08:00-16:00', '16:00-00:00'].map((hours, i) => ({
+                  fromUtc: hours.slice(0, 5),
+                  toUtc: hours.slice(6),
+                  inputUsdPerMillionTokens: `0.0${i + 1}1111`,
+                  outputUsdPerMillionTokens: `0.${i + 1}00001`,
+                  contextTiers: [
+                    {
+                      overInputTokens: 1_000,
+                      inputUsdPerMillionTokens: `0.0${i + 5}7777`,
+                      outputUsdPerMillionTokens: '0.7',
+                    },
+                  ],
+                })),
+              },
+            },
+          ],
+        },
       },
       { id: 'unknown', config: { prices: [], catalogue: 'openai/never-heard-of' } },
       {
@@ -78,6 +116,40 @@ it('a backend without prices of its own is billed by the catalogue, cached token
   expect((await meritorder('prices', 'list', 'catalogued')).text).toMatch(
     /catalogued .* 0\.40 +0\.10 +1\.60 .*in force +@pydantic\/genai-prices \d.*openai\/gpt-4\.1-mini/,
   );
+});
+
+it('what a receipt says is what the books say, to the nano-dollar: long context, times of day, a fee', async () => {
+  const app = await product.app();
+  const database = await connectDatabase(product.stack.database.url, 'test', 1);
+  const prompts = [
+    'x',
+    'Write 7 words.',
+    `Write 13 words. ${'context '.repeat(900)}`,
+    `Write 3 words. ${'long '.repeat(2_500)}`,
+  ];
+  const costs = new Set<string>();
+  for (const prompt of prompts) {
+    const answer = await ask(app, chat(prompt, { model: 'tiered' }));
+    expect(errorCode(answer)).toBe('');
+    const receipt = answer.json<any>().meritorder;
+    const [attempt] = receipt.attempts;
+    const [row] = await waitFor(async () => {
+      const rows: { cash: string; full: string; version: string }[] = await database.query(
+        `select cash_nanos::text as cash, full_nanos::text as full, price_version as version
+         from attempt_settled where attempt_id = $1 and state = 'confirmed'`,
+        [attempt.attempt_id],
+      );
+      return rows.length > 0 ? rows : undefined;
+    }, 'the attempt to be booked');
+    expect({
+      cash: usdToNanos(receipt.cost.usd).toString(),
+      full: usdToNanos(receipt.cost.full_usd).toString(),
+      version: receipt.cost.price_version,
+    }).toEqual(row);
+    costs.add(receipt.cost.usd);
+  }
+  expect(costs.size).toBe(prompts.length);
+  await database.destroy();
 });
 
 it('a backend without any price gets no traffic, and the refusal has the line to add (pitfall 22)', async () => {
