@@ -70,7 +70,7 @@ describe('what reported usage teaches of the input', () => {
     expect(mean(0)).toBeLessThan(0.05);
   });
 
-  it('says how many of the later reports its upper covered: judged before it learns from them', () => {
+  it('says how many of the later reports its upper covered: judged before it learns from them (pitfall 39)', () => {
     let state = UNLEARNED_INPUT;
     expect(inputCoverage(state)).toBeUndefined();
     const features = { text: 100, tools: 0, messages: 1, images: 0 };
