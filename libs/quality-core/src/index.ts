@@ -1,0 +1,5 @@
+export * from './prompt/prompt-features.js';
+export * from './learning/quality.js';
+export * from './learning/magnitude.js';
+export * from './learning/snapshot.js';
+export { calibrationErrorOf } from './learning/calibration.js';

@@ -1,0 +1,186 @@
+import { seededRandom } from '@meritorder/kernel';
+import { describe, expect, it } from 'vitest';
+import { NO_PROMPT, readPrompt } from '../prompt/prompt-features.js';
+import { calibrationErrorOf } from './calibration.js';
+import {
+  emptyOrgQuality,
+  HALF_LIFE_MS,
+  learnOutcome,
+  MODELS_PER_ORG,
+  predictQuality,
+  TAGS_PER_MODEL,
+  UNKNOWN_PRIOR,
+  type OrgQuality,
+  type QualityContext,
+} from './quality.js';
+import { restoreQuality, snapshotQuality } from './snapshot.js';
+
+const tagged = (...tags: string[]): QualityContext => ({ tags, prompt: NO_PROMPT });
+const asked = (text: string): QualityContext => ({ tags: [], prompt: readPrompt(text) });
+
+function learnMany(state: OrgQuality, context: QualityContext, rate: number, times: number, random = seededRandom(7)) {
+  const shifts = [];
+  for (let i = 0; i < times; i++) {
+    const shift = learnOutcome(state, { model: 'm', context, quality: random() < rate ? 1 : 0 }, 0);
+    if (shift) shifts.push({ ...shift, after: i });
+  }
+  return shifts;
+}
+
+describe('quality by tag', () => {
+  it('is the prior before anything is learned, with all of its uncertainty', () => {
+    const { quality, outcomes } = predictQuality(emptyOrgQuality(0), 'm', tagged('a'));
+    expect({ quality, outcomes }).toEqual({ quality: UNKNOWN_PRIOR.quality, outcomes: 0 });
+  });
+
+  it('shrinks the model to the prior and the tag to the model: (S + k * parent) / (N + k)', () => {
+    const state = emptyOrgQuality(0);
+    const prior = { quality: 0.5, outcomes: 20 };
+    for (let i = 0; i < 10; i++) learnOutcome(state, { model: 'm', context: tagged('a'), quality: 1, prior }, 0);
+    const model = (10 + 20 * 0.5) / 30;
+    expect(predictQuality(state, 'm', tagged('b'), prior).uncalibrated).toBeCloseTo(model, 12);
+    expect(predictQuality(state, 'm', tagged('a'), prior).uncalibrated).toBeCloseTo((10 + 20 * model) / 30, 12);
+  });
+
+  it('grows certain with outcomes, and is less so for a tag that is new', () => {
+    const state = emptyOrgQuality(0);
+    const before = predictQuality(state, 'm', tagged('a')).variance;
+    learnMany(state, tagged('a'), 0.8, 200);
+    const known = predictQuality(state, 'm', tagged('a')).variance;
+    expect(known).toBeLessThan(before / 10);
+    expect(predictQuality(state, 'm', tagged('b')).variance).toBeGreaterThan(4 * known);
+  });
+
+  it('forgets half of its evidence in 14 days', () => {
+    const state = emptyOrgQuality(0);
+    learnMany(state, tagged('a'), 1, 64);
+    learnOutcome(state, { model: 'other', context: tagged('a'), quality: 1 }, HALF_LIFE_MS);
+    expect(predictQuality(state, 'm', tagged('a')).outcomes).toBeCloseTo(32, 9);
+  });
+
+  it('keeps a bounded number of models and tags, those learned of last', () => {
+    const state = emptyOrgQuality(0);
+    for (let i = 0; i < MODELS_PER_ORG + 3; i++)
+      learnOutcome(state, { model: `m${i}`, context: tagged('a'), quality: 1 }, 0);
+    expect([state.models.size, state.models.has('m2'), state.models.has('m3')]).toEqual([MODELS_PER_ORG, false, true]);
+    for (let i = 0; i < TAGS_PER_MODEL + 3; i++)
+      learnOutcome(state, { model: 'm', context: tagged(`t${i}`), quality: 1 }, 0);
+    expect(state.models.get('m')?.tags.size).toBe(TAGS_PER_MODEL);
+  });
+
+  it('lets a pool of other orgs speak first, and be overruled by a hundred own outcomes', () => {
+    const pool = emptyOrgQuality(0);
+    learnMany(pool, tagged(), 0.2, 5_000);
+    const own = emptyOrgQuality(0);
+    expect(predictQuality(own, 'm', tagged(), UNKNOWN_PRIOR, pool).quality).toBeCloseTo(0.2, 1);
+    learnMany(own, tagged(), 0.9, 100);
+    expect(predictQuality(own, 'm', tagged(), UNKNOWN_PRIOR, pool).quality).toBeGreaterThan(0.75);
+  });
+
+  it('refuses what is not a quality', () => {
+    const learn = (quality: number, weight?: number) => () =>
+      learnOutcome(
+        emptyOrgQuality(0),
+        { model: 'm', context: tagged(), quality, ...(weight === undefined ? {} : { weight }) },
+        0,
+      );
+    for (const bad of [learn(1.1), learn(-0.1), learn(Number.NaN), learn(1, 0), learn(1, 2)])
+      expect(bad).toThrow(/within|above/);
+  });
+});
+
+describe('quality by text', () => {
+  it('tells apart what no tag tells apart', () => {
+    const state = emptyOrgQuality(0);
+    const random = seededRandom(3);
+    const [good, bad] = ['translate this sentence to French', 'prove the following theorem of topology'];
+    for (let i = 0; i < 300; i++) {
+      const text = random() < 0.5 ? good : bad;
+      const quality = random() < (text === good ? 0.9 : 0.4) ? 1 : 0;
+      learnOutcome(state, { model: 'm', context: asked(`${text} ${Math.floor(random() * 1e6)}`), quality }, 0);
+    }
+    expect(predictQuality(state, 'm', asked(`${good} 123456`)).quality).toBeGreaterThan(0.8);
+    expect(predictQuality(state, 'm', asked(`${bad} 123456`)).quality).toBeLessThan(0.5);
+  });
+
+  it('reads a prompt of any length in bounded features, and numbers as their length', () => {
+    expect(readPrompt('the price of tea '.repeat(100_000)).buckets.length).toBeLessThan(20);
+    expect(readPrompt('add 12 and 34').buckets).toEqual(readPrompt('add 98 and 76').buckets);
+    expect(readPrompt('')).toBe(NO_PROMPT);
+  });
+
+  it('is finite for every text', () => {
+    const state = emptyOrgQuality(0);
+    for (const text of ['\u{1f600}', 'ÄÖ ß', '漢字かな', '\0', 'a'.repeat(5_000), '((((', ' ', '\ud800']) {
+      learnOutcome(state, { model: 'm', context: asked(text), quality: 1 }, 0);
+      const { quality, variance } = predictQuality(state, 'm', asked(text));
+      expect([quality >= 0 && quality <= 1, variance > 0]).toEqual([true, true]);
+    }
+  });
+});
+
+describe('a silent update of a model', () => {
+  it('is noticed within 100 outcomes of a fall from .9 to .6, and the old evidence gives way', () => {
+    const state = emptyOrgQuality(0);
+    const random = seededRandom(11);
+    learnMany(state, tagged('a'), 0.9, 1_000, random);
+    const shifts = learnMany(state, tagged('a'), 0.6, 200, random);
+    expect(shifts[0]).toMatchObject({ model: 'm', direction: 'worse' });
+    expect(shifts[0]?.after).toBeLessThan(100);
+    expect(predictQuality(state, 'm', tagged('a')).quality).toBeLessThan(0.7);
+  });
+
+  it('is noticed when it is an improvement', () => {
+    const state = emptyOrgQuality(0);
+    const random = seededRandom(12);
+    learnMany(state, tagged('a'), 0.4, 1_000, random);
+    expect(learnMany(state, tagged('a'), 0.8, 200, random)[0]?.direction).toBe('better');
+  });
+
+  it('is seldom reported of a model that did not change: at most 2 times in 20,000 outcomes at any rate', () => {
+    for (const rate of [0.1, 0.5, 0.9, 0.98]) {
+      const state = emptyOrgQuality(0);
+      expect(learnMany(state, tagged('a'), rate, 20_000, seededRandom(rate * 100)).length).toBeLessThanOrEqual(2);
+    }
+  });
+});
+
+describe('calibration', () => {
+  it('brings what the text overstates back to what happens', () => {
+    const state = emptyOrgQuality(0);
+    const random = seededRandom(5);
+    for (let i = 0; i < 2_000; i++) {
+      const words = Array.from({ length: 8 }, () => `w${'abcdefghij'[Math.floor(random() * 10)]}`).join(' ');
+      learnOutcome(state, { model: 'm', context: asked(words), quality: random() < 0.7 ? 1 : 0 }, 0);
+    }
+    expect(calibrationErrorOf(state.models.get('m')!.calibration)).toBeLessThan(0.05);
+  });
+});
+
+describe('a snapshot', () => {
+  it('through JSON predicts the same, and goes on learning the same', () => {
+    const state = emptyOrgQuality(0);
+    learnMany(state, { tags: ['a'], prompt: readPrompt('write a poem about the sea') }, 0.7, 50);
+    const restored = restoreQuality(JSON.parse(JSON.stringify(snapshotQuality(state))));
+    const context = { tags: ['a'], prompt: readPrompt('write a song about the sea') };
+    expect(restored && predictQuality(restored, 'm', context).quality).toBeCloseTo(
+      predictQuality(state, 'm', context).quality,
+      5,
+    );
+    for (const own of [state, restored!]) learnOutcome(own, { model: 'm', context, quality: 1 }, 1);
+    expect(predictQuality(restored!, 'm', context).variance).toBeCloseTo(
+      predictQuality(state, 'm', context).variance,
+      6,
+    );
+  });
+
+  it('that is none, or is damaged, is refused', () => {
+    const state = emptyOrgQuality(0);
+    learnMany(state, tagged('a'), 0.7, 5);
+    const good = JSON.parse(JSON.stringify(snapshotQuality(state))) as { models: [string, Record<string, unknown>][] };
+    for (const bad of [null, {}, { ...good, format: 2 }, { ...good, models: [['m', {}]] }])
+      expect(restoreQuality(bad)).toBeUndefined();
+    good.models[0]![1]['words'] = [[-1, 0, 0.1]];
+    expect(restoreQuality(good)).toBeUndefined();
+  });
+});

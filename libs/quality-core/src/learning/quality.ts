@@ -1,0 +1,216 @@
+import { invariant } from '@meritorder/kernel';
+import type { PromptFeatures } from '../prompt/prompt-features.js';
+import { calibrated, decayCalibration, emptyCalibration, learnCalibration, type Calibration } from './calibration.js';
+import { noShift, watch, type ShiftDetector } from './shift.js';
+import {
+  addOutcome,
+  decayOutcomes,
+  emptyOutcomes,
+  noiseOf,
+  PARENT_OUTCOMES,
+  shrink,
+  type Mean,
+  type Outcomes,
+} from './tag-table.js';
+import { decayText, emptyRegression, learnText, textOf, type TextRegression } from './text-regression.js';
+
+/** What is known of one model in one org. */
+export interface ModelQuality {
+  readonly all: Outcomes;
+  /** By tag, the least recently learned first; at most TAGS_PER_MODEL. */
+  readonly tags: Map<string, Outcomes>;
+  readonly text: TextRegression;
+  readonly calibration: Calibration;
+  readonly shift: ShiftDetector;
+}
+
+/**
+ * What one org has learned of its models: nothing of another org is in it. At most MODELS_PER_ORG x about 60 KB; the model that
+ * was least recently learned of gives way.
+ */
+export interface OrgQuality {
+  readonly models: Map<string, ModelQuality>;
+  decayedAtMs: number;
+}
+
+export const MODELS_PER_ORG = 64;
+export const TAGS_PER_MODEL = 256;
+export const HALF_LIFE_MS = 14 * 86_400_000;
+/** Decay is applied in steps of this: a step touches every weight. */
+const DECAY_EVERY_MS = 6 * 3_600_000;
+/** Share of the evidence that survives a shift: the model is another one now. */
+const KEPT_AFTER_SHIFT = 0.05;
+
+/** What the operator says of a backend before anything is learned, and how many outcomes that counts as. */
+export interface QualityPrior {
+  /** 0..1 */
+  readonly quality: number;
+  readonly outcomes: number;
+}
+
+/** Nothing said: an answer that is more right than wrong, and soon overruled. No data chose it. */
+export const UNKNOWN_PRIOR: QualityPrior = { quality: 0.75, outcomes: 4 };
+
+/** A request as far as quality depends on it. */
+export interface QualityContext {
+  /** From the most general to the most specific ("chat", "chat/summary"): each is shrunken to the one before. At most 4. */
+  readonly tags: readonly string[];
+  readonly prompt: PromptFeatures;
+}
+
+export interface QualityPrediction {
+  /** Calibrated, 0..1. */
+  readonly quality: number;
+  /** Of the expectation, not of one outcome: what more outcomes would remove. */
+  readonly variance: number;
+  /** The same before calibration: what `learnOutcome` judges. */
+  readonly uncalibrated: number;
+  /** Decayed outcomes of the model that it rests on; 0: the prior alone. */
+  readonly outcomes: number;
+}
+
+export const emptyOrgQuality = (nowMs: number): OrgQuality => ({ models: new Map(), decayedAtMs: nowMs });
+
+export function emptyModelQuality(): ModelQuality {
+  return {
+    all: emptyOutcomes(),
+    tags: new Map(),
+    text: emptyRegression(),
+    calibration: emptyCalibration(),
+    shift: noShift(),
+  };
+}
+
+/**
+ * What the org's outcomes say of a model's answer to a request. Pure; some .3 us for each model.
+ *
+ * @param pool what other orgs that opted in have learned: it stands between the prior and the org, as PARENT_OUTCOMES outcomes
+ *   at most, so that no other org's outcomes outweigh the own
+ */
+export function predictQuality(
+  state: OrgQuality,
+  model: string,
+  context: QualityContext,
+  prior: QualityPrior = UNKNOWN_PRIOR,
+  pool?: OrgQuality,
+): QualityPrediction {
+  const own = state.models.get(model);
+  const shared = pool?.models.get(model);
+  const noise = own ? noiseOf(own.all) : shared ? noiseOf(shared.all) : NOISE_UNKNOWN;
+  const table = tableMean(own, context.tags, noise, startOf(prior, noise, shared));
+  if (own === undefined)
+    return { quality: table.mean, variance: table.variance, uncalibrated: table.mean, outcomes: 0 };
+  const text = textOf(own.text, context.prompt);
+  const uncalibrated = table.mean + text.mean;
+  return {
+    quality: calibrated(own.calibration, uncalibrated),
+    variance: table.variance + noise * text.variance,
+    uncalibrated,
+    outcomes: own.all.weight,
+  };
+}
+
+const NOISE_UNKNOWN = noiseOf(emptyOutcomes());
+
+interface Start {
+  readonly mean: Mean;
+  readonly outcomes: number;
+}
+
+function startOf(prior: QualityPrior, noise: number, shared: ModelQuality | undefined): Start {
+  const outcomes = Math.max(1, prior.outcomes);
+  const mean = { mean: prior.quality, variance: noise / outcomes };
+  if (shared === undefined) return { mean, outcomes };
+  const pooled = shrink(shared.all, { mean: prior.quality, variance: 0 }, noise, outcomes);
+  return { mean: pooled, outcomes: Math.min(PARENT_OUTCOMES, outcomes + shared.all.weight) };
+}
+
+function tableMean(own: ModelQuality | undefined, tags: readonly string[], noise: number, start: Start): Mean {
+  // The start's variance is noise / outcomes already: shrinking adds the same again only where nothing is known.
+  let level =
+    own === undefined || own.all.weight === 0
+      ? start.mean
+      : shrink(own.all, { mean: start.mean.mean, variance: 0 }, noise, start.outcomes);
+  if (own === undefined) return level;
+  // A tag that is new has its parent's mean, and is less certain.
+  for (const tag of tags) level = shrink(own.tags.get(tag), level, noise, PARENT_OUTCOMES);
+  return level;
+}
+
+/** What a request turned out to be worth. */
+export interface Outcome {
+  readonly model: string;
+  readonly context: QualityContext;
+  /** 0..1 */
+  readonly quality: number;
+  /** How much it says, above 0 to 1: a judge's score 1, a weak hint less. */
+  readonly weight?: number;
+  readonly prior?: QualityPrior;
+}
+
+/** A model answers otherwise than it did: its provider changed it, or its use did. */
+export interface QualityShift {
+  readonly model: string;
+  readonly direction: 'better' | 'worse';
+  /** The mean of what was known before, over all requests of the model. */
+  readonly qualityBefore: number;
+}
+
+/**
+ * Learns one outcome into the state. On a shift the model's evidence is nearly forgotten, so that it is explored again.
+ *
+ * @returns the shift that this outcome completed, if any
+ * @throws InvariantError unless quality is within 0..1 and the weight above 0 and at most 1
+ */
+export function learnOutcome(state: OrgQuality, outcome: Outcome, nowMs: number): QualityShift | undefined {
+  const { model, context, quality, weight = 1, prior } = outcome;
+  invariant(quality >= 0 && quality <= 1, `quality ${quality} is not within 0..1`);
+  invariant(weight > 0 && weight <= 1, `weight ${weight} is not above 0 and at most 1`);
+  decayQuality(state, nowMs);
+  const own = modelToLearn(state, model);
+  const before = predictQuality(state, model, context, prior);
+  const noise = noiseOf(own.all);
+  const qualityBefore = own.all.weight > 0 ? own.all.sum / own.all.weight : before.quality;
+  const shift = watch(own.shift, ((quality - before.quality) / Math.sqrt(noise + before.variance)) * Math.sqrt(weight));
+  if (shift !== undefined) decayModel(own, KEPT_AFTER_SHIFT);
+  learnCalibration(own.calibration, before.uncalibrated, quality, weight);
+  const table = tableMean(own, context.tags, noise, startOf(prior ?? UNKNOWN_PRIOR, noise, undefined));
+  learnText(own.text, context.prompt, quality - table.mean, weight);
+  addOutcome(own.all, quality, weight);
+  for (const tag of context.tags) addOutcome(tagToLearn(own, tag), quality, weight);
+  return shift === undefined ? undefined : { model, direction: shift, qualityBefore };
+}
+
+function modelToLearn(state: OrgQuality, model: string): ModelQuality {
+  const own = state.models.get(model) ?? emptyModelQuality();
+  toLatest(state.models, model, own, MODELS_PER_ORG);
+  return own;
+}
+
+function tagToLearn(own: ModelQuality, tag: string): Outcomes {
+  const known = own.tags.get(tag) ?? emptyOutcomes();
+  toLatest(own.tags, tag, known, TAGS_PER_MODEL);
+  return known;
+}
+
+function toLatest<V>(map: Map<string, V>, key: string, value: V, most: number): void {
+  map.delete(key);
+  if (map.size >= most) map.delete(map.keys().next().value as string);
+  map.set(key, value);
+}
+
+/** Half of the evidence is gone after HALF_LIFE_MS. Learning does it; a service may also call it now and then. */
+export function decayQuality(state: OrgQuality, nowMs: number): void {
+  const elapsedMs = nowMs - state.decayedAtMs;
+  if (elapsedMs < DECAY_EVERY_MS) return;
+  const factor = 2 ** (-elapsedMs / HALF_LIFE_MS);
+  for (const own of state.models.values()) decayModel(own, factor);
+  state.decayedAtMs = nowMs;
+}
+
+function decayModel(own: ModelQuality, factor: number): void {
+  decayOutcomes(own.all, factor);
+  for (const tag of own.tags.values()) decayOutcomes(tag, factor);
+  decayText(own.text, factor);
+  decayCalibration(own.calibration, factor);
+}

@@ -1,0 +1,115 @@
+import { WORD_BUCKETS } from '../prompt/prompt-features.js';
+import type { ModelQuality, OrgQuality } from './quality.js';
+import { MODELS_PER_ORG, TAGS_PER_MODEL, emptyModelQuality } from './quality.js';
+import { resolveRegression, UNLEARNED_WORD_VARIANCE } from './text-regression.js';
+import type { Outcomes } from './tag-table.js';
+
+/** Of one format; another is not read. */
+const FORMAT = 1;
+
+/** What an org has learned, as JSON: the words that were met alone. At most about 6 MB; some 20 KB a model in practice. */
+export interface QualitySnapshot {
+  readonly format: number;
+  readonly decayedAtMs: number;
+  readonly models: readonly (readonly [model: string, quality: ModelSnapshot])[];
+}
+
+interface ModelSnapshot extends Pick<ModelQuality, 'all' | 'calibration' | 'shift'> {
+  readonly tags: readonly (readonly [tag: string, outcomes: Outcomes])[];
+  readonly products: readonly number[];
+  readonly moments: readonly number[];
+  readonly words: readonly (readonly [bucket: number, weight: number, variance: number])[];
+}
+
+export function snapshotQuality(state: OrgQuality): QualitySnapshot {
+  const models = Array.from(state.models, ([model, own]) => [model, modelSnapshot(own)] as const);
+  return { format: FORMAT, decayedAtMs: state.decayedAtMs, models };
+}
+
+function modelSnapshot({ all, tags, text, calibration, shift }: ModelQuality): ModelSnapshot {
+  const words: [number, number, number][] = [];
+  text.wordVariances.forEach((variance, bucket) => {
+    if (variance < UNLEARNED_WORD_VARIANCE)
+      words.push([bucket, round(text.wordWeights[bucket] as number), round(variance)]);
+  });
+  const { products, moments } = text;
+  return structuredClone({
+    all,
+    tags: [...tags],
+    products: Array.from(products, round),
+    moments: Array.from(moments, round),
+    words,
+    calibration,
+    shift,
+  });
+}
+
+const round = (value: number): number => Number(value.toPrecision(7));
+
+/** The state of a snapshot; undefined: it is of another format or not one. */
+export function restoreQuality(snapshot: unknown): OrgQuality | undefined {
+  if (!isRecord(snapshot) || snapshot['format'] !== FORMAT) return undefined;
+  const { models, decayedAtMs } = snapshot;
+  if (!isNumber(decayedAtMs) || !Array.isArray(models) || models.length > MODELS_PER_ORG) return undefined;
+  const state: OrgQuality = { models: new Map(), decayedAtMs };
+  for (const pair of models) {
+    if (!Array.isArray(pair) || typeof pair[0] !== 'string') return undefined;
+    const own = readModel(pair[1]);
+    if (own === undefined) return undefined;
+    state.models.set(pair[0], own);
+  }
+  return state;
+}
+
+function readModel(value: unknown): ModelQuality | undefined {
+  if (!isRecord(value)) return undefined;
+  const own = emptyModelQuality();
+  const { all, tags, products, moments, words, calibration, shift } = value;
+  if (!hasShape(all, own.all) || !hasShape(calibration, own.calibration) || !hasShape(shift, own.shift))
+    return undefined;
+  if (!Array.isArray(tags) || tags.length > TAGS_PER_MODEL) return undefined;
+  for (const pair of tags) {
+    if (!Array.isArray(pair) || typeof pair[0] !== 'string' || !hasShape(pair[1], own.all)) return undefined;
+    own.tags.set(pair[0], { ...pair[1] });
+  }
+  const { text } = own;
+  if (!areNumbers(products, text.products.length) || !areNumbers(moments, text.moments.length)) return undefined;
+  text.products.set(products);
+  text.moments.set(moments);
+  resolveRegression(text);
+  if (!Array.isArray(words)) return undefined;
+  for (const word of words) {
+    if (!areNumbers(word, 3)) return undefined;
+    const [bucket, weight, variance] = word as [number, number, number];
+    if (!Number.isInteger(bucket) || bucket < 0 || bucket >= WORD_BUCKETS || !(variance > 0)) return undefined;
+    text.wordWeights[bucket] = weight;
+    text.wordVariances[bucket] = variance;
+  }
+  return { ...own, all: { ...all }, calibration: structuredClone(calibration), shift: { ...shift } };
+}
+
+/** The same fields, numbers where the model has numbers, lists of the same length and shape. */
+function hasShape<T extends object>(value: unknown, model: T): value is T {
+  if (typeof value !== 'object' || value === null) return false;
+  const record = value as Record<string, unknown>;
+  return Object.entries(model).every(([field, like]) => {
+    const part = record[field];
+    if (typeof like === 'number') return isNumber(part);
+    if (!Array.isArray(like)) return hasShape(part, like as object);
+    return (
+      Array.isArray(part) && part.length === like.length && part.every((own, i) => hasShape(own, like[i] as object))
+    );
+  });
+}
+
+function areNumbers(value: unknown, length: number): value is number[] {
+  return Array.isArray(value) && value.length === length && value.every(isNumber);
+}
+
+function isNumber(value: unknown): value is number {
+  return typeof value === 'number' && Number.isFinite(value);
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

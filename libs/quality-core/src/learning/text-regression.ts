@@ -1,0 +1,143 @@
+import { SCALARS, WORD_BUCKETS, type PromptFeatures } from '../prompt/prompt-features.js';
+
+/**
+ * What a model's prompts say beyond their tags: a ridge regression of the residual on the scalars, solved exactly, and on what
+ * is left of it a regression on hashed words with an independent Gaussian for each weight (a diagonal Kalman filter: Crammer,
+ * Kulesza and Dredze 2009, for squared loss). Neither has a learning rate, and both know what they do not know.
+ * Constant size: 33 KB.
+ */
+export interface TextRegression {
+  /** Decayed sums of x x' (SCALARS x SCALARS, row by row) and of x * residual. */
+  readonly products: Float64Array;
+  readonly moments: Float64Array;
+  /** Solved from these: weights, and the covariance of the weights in units of the noise. */
+  readonly scalarWeights: Float64Array;
+  readonly scalarCovariance: Float64Array;
+  /** Of each bucket: the weight, and its variance in units of the noise. */
+  readonly wordWeights: Float32Array;
+  readonly wordVariances: Float32Array;
+}
+
+/**
+ * Outcomes that "the scalars say nothing" counts as, as at every level of the table; and for the words, whose features have
+ * length one together. Not chosen by data: from 5 to 80 of each, the mean reward on held-out halves of ParetoBandit's
+ * validation file moves by less than .005, and APGR on GSM8K between .62 and .65.
+ */
+const SCALAR_RIDGE = 20;
+const WORD_RIDGE = 20;
+
+export const UNLEARNED_WORD_VARIANCE = Math.fround(1 / WORD_RIDGE);
+
+export function emptyRegression(): TextRegression {
+  const scalarCovariance = new Float64Array(SCALARS * SCALARS);
+  for (let i = 0; i < SCALARS; i++) scalarCovariance[i * SCALARS + i] = 1 / SCALAR_RIDGE;
+  return {
+    products: new Float64Array(SCALARS * SCALARS),
+    moments: new Float64Array(SCALARS),
+    scalarWeights: new Float64Array(SCALARS),
+    scalarCovariance,
+    wordWeights: new Float32Array(WORD_BUCKETS),
+    wordVariances: new Float32Array(WORD_BUCKETS).fill(1 / WORD_RIDGE),
+  };
+}
+
+/** What the text says: the residual to expect, and its variance in units of the noise. */
+export function textOf(own: TextRegression, { buckets, scalars }: PromptFeatures): { mean: number; variance: number } {
+  const count = buckets.length;
+  if (count === 0) return { mean: 0, variance: 0 };
+  const { wordWeights, wordVariances, scalarWeights, scalarCovariance } = own;
+  let mean = 0;
+  let variance = 0;
+  for (let i = 0; i < count; i++) {
+    const bucket = buckets[i] as number;
+    mean += wordWeights[bucket] as number;
+    variance += wordVariances[bucket] as number;
+  }
+  mean /= Math.sqrt(count);
+  variance /= count;
+  for (let i = 0, at = 0; i < SCALARS; i++) {
+    const x = scalars[i] as number;
+    let row = 0;
+    for (let j = 0; j < SCALARS; j++) row += (scalarCovariance[at++] as number) * (scalars[j] as number);
+    mean += x * (scalarWeights[i] as number);
+    variance += x * row;
+  }
+  return { mean, variance };
+}
+
+/** Learns one residual: the outcome less what the tags said. */
+export function learnText(own: TextRegression, features: PromptFeatures, residual: number, weight: number): void {
+  const { buckets, scalars } = features;
+  const count = buckets.length;
+  if (count === 0) return;
+  for (let i = 0, at = 0; i < SCALARS; i++) {
+    const x = weight * (scalars[i] as number);
+    own.moments[i] = (own.moments[i] as number) + x * residual;
+    for (let j = 0; j < SCALARS; j++, at++)
+      own.products[at] = (own.products[at] as number) + x * (scalars[j] as number);
+  }
+  resolveRegression(own);
+  let left = residual;
+  for (let i = 0; i < SCALARS; i++) left -= (scalars[i] as number) * (own.scalarWeights[i] as number);
+  learnWords(own, buckets, left, weight);
+}
+
+function learnWords(
+  { wordWeights, wordVariances }: TextRegression,
+  buckets: Uint16Array,
+  residual: number,
+  weight: number,
+): void {
+  const x = 1 / Math.sqrt(buckets.length);
+  let mean = 0;
+  let spread = 1 / weight;
+  for (const bucket of buckets) {
+    mean += x * (wordWeights[bucket] as number);
+    spread += x * x * (wordVariances[bucket] as number);
+  }
+  const step = (residual - mean) / spread;
+  for (const bucket of buckets) {
+    const variance = wordVariances[bucket] as number;
+    wordWeights[bucket] = (wordWeights[bucket] as number) + variance * x * step;
+    wordVariances[bucket] = variance * (1 - (variance * x * x) / spread);
+  }
+}
+
+/** Forgets a share 1 - factor of the evidence: weights fall back towards zero, variances towards where they began. */
+export function decayText(own: TextRegression, factor: number): void {
+  for (let i = 0; i < own.products.length; i++) own.products[i] = (own.products[i] as number) * factor;
+  for (let i = 0; i < own.moments.length; i++) own.moments[i] = (own.moments[i] as number) * factor;
+  resolveRegression(own);
+  const { wordWeights, wordVariances } = own;
+  for (let i = 0; i < WORD_BUCKETS; i++) {
+    const precision = 1 / (wordVariances[i] as number);
+    const kept = WORD_RIDGE + factor * Math.max(0, precision - WORD_RIDGE);
+    wordWeights[i] = ((wordWeights[i] as number) * factor * precision) / kept;
+    wordVariances[i] = 1 / kept;
+  }
+}
+
+/** Weights and covariance from the sums: the inverse of (products + ridge) by Gauss-Jordan; it is positive definite. */
+export function resolveRegression(own: TextRegression): void {
+  const n = SCALARS;
+  const inverse = own.scalarCovariance;
+  for (let i = 0; i < n * n; i++) inverse[i] = own.products[i] as number;
+  for (let i = 0; i < n; i++) inverse[i * n + i] = (inverse[i * n + i] as number) + SCALAR_RIDGE;
+  for (let k = 0; k < n; k++) {
+    const pivot = 1 / (inverse[k * n + k] as number);
+    inverse[k * n + k] = 1;
+    for (let j = 0; j < n; j++) inverse[k * n + j] = (inverse[k * n + j] as number) * pivot;
+    for (let i = 0; i < n; i++) {
+      if (i === k) continue;
+      const factor = inverse[i * n + k] as number;
+      inverse[i * n + k] = 0;
+      for (let j = 0; j < n; j++)
+        inverse[i * n + j] = (inverse[i * n + j] as number) - factor * (inverse[k * n + j] as number);
+    }
+  }
+  for (let i = 0; i < n; i++) {
+    let weight = 0;
+    for (let j = 0; j < n; j++) weight += (inverse[i * n + j] as number) * (own.moments[j] as number);
+    own.scalarWeights[i] = weight;
+  }
+}
