@@ -1,0 +1,165 @@
+import { seededRandom } from '@meritorder/kernel';
+import { describe, expect, it } from 'vitest';
+import { emptyOrgQuality, learnOutcome, predictQuality } from '../learning/quality.js';
+import { NO_PROMPT } from '../prompt/prompt-features.js';
+import { choose, DEFAULT_EXPLORATION } from './explore.js';
+import { scoreCandidates, type Objective, type ScoreCandidate, type ScoreRequest } from './score.js';
+
+const candidate = (
+  id: string,
+  quality: number,
+  costUsd: number,
+  more: Partial<ScoreCandidate> = {},
+): ScoreCandidate => ({
+  id,
+  quality,
+  qualityVariance: 0,
+  costUsd,
+  shadowPrice: 0,
+  gpuSeconds: 0,
+  usdPerGpuSecond: 0,
+  lateSeconds: 0,
+  ...more,
+});
+const wish = (objective: Objective, more: Partial<ScoreRequest> = {}): ScoreRequest => ({
+  objective,
+  usdPerQuality: 0.4,
+  leastQuality: 0,
+  usdPerSecondLate: 0,
+  ...more,
+});
+const bestOf = (request: ScoreRequest, ...candidates: ScoreCandidate[]) =>
+  scoreCandidates(request, candidates).scored.map((s) => s.candidate.id);
+
+describe('the score', () => {
+  it('takes local in the worked example of economics section 1, and the cloud without a shadow price', () => {
+    const at = (shadowPrice: number) =>
+      bestOf(
+        wish('value'),
+        candidate('local', 0.82, 0.0004, { shadowPrice }),
+        candidate('cloud', 0.87, 0.0124, { shadowPrice }),
+      );
+    expect([at(0.9)[0], at(0)[0]]).toEqual(['local', 'cloud']);
+  });
+
+  it('has four objectives: least cost, most quality, best value, most margin', () => {
+    const all = [
+      candidate('small', 0.6, 0.0001, { conversion: 0.03 }),
+      candidate('middle', 0.8, 0.01, { conversion: 0.04 }),
+      candidate('large', 0.82, 0.1, { conversion: 0.041 }),
+    ];
+    const first = (objective: Objective, revenueUsd = 5) => bestOf(wish(objective, { revenueUsd }), ...all)[0];
+    expect([first('cheapest'), first('quality'), first('value'), first('margin'), first('margin', 0.5)]).toEqual([
+      'small',
+      'large',
+      'middle',
+      'middle',
+      'small',
+    ]);
+  });
+
+  it('counts congestion and lateness in dollars', () => {
+    const idle = candidate('gpu', 0.8, 0.001, { gpuSeconds: 2 });
+    const cloud = candidate('cloud', 0.8, 0.01);
+    expect(bestOf(wish('value'), idle, cloud)[0]).toBe('gpu');
+    expect(bestOf(wish('value'), { ...idle, usdPerGpuSecond: 0.01 }, cloud)[0]).toBe('cloud');
+    expect(bestOf(wish('value', { usdPerSecondLate: 0.01 }), { ...idle, lateSeconds: 2 }, cloud)[0]).toBe('cloud');
+  });
+
+  it('refuses what is below the quality floor or above the cost cap, and says which', () => {
+    const { scored, refused } = scoreCandidates(wish('cheapest', { leastQuality: 0.7, maxCostUsd: 0.05 }), [
+      candidate('bad', 0.6, 0.001),
+      candidate('dear', 0.9, 0.1),
+      candidate('good', 0.8, 0.01),
+    ]);
+    expect(scored.map((s) => s.candidate.id)).toEqual(['good']);
+    expect(refused.map((r) => [r.candidate.id, r.code])).toEqual([
+      ['bad', 'below-quality'],
+      ['dear', 'above-cost'],
+    ]);
+  });
+});
+
+describe('exploration', () => {
+  const settings = { ...DEFAULT_EXPLORATION, holdOutShare: 0 };
+  const scored = (...candidates: ScoreCandidate[]) => scoreCandidates(wish('value'), candidates).scored;
+  const draws = { holdOut: 0.5, explore: 0.5 };
+
+  it('adds at most its share to the spend, however dear the candidates', () => {
+    const random = seededRandom(1);
+    for (let i = 0; i < 200; i++) {
+      const given = scored(
+        ...Array.from({ length: 8 }, (_, k) =>
+          candidate(`b${k}`, random(), 10 ** (-5 + 4 * random()), { qualityVariance: random() }),
+        ),
+      );
+      const { probabilities } = choose(given, undefined, settings, draws);
+      const best = given[0]!.candidate.costUsd;
+      const extra = probabilities.reduce((sum, p, k) => sum + p * Math.max(0, given[k]!.candidate.costUsd - best), 0);
+      expect(extra).toBeLessThanOrEqual(settings.spendShare * best * (1 + 1e-9));
+      expect(1 - probabilities[0]!).toBeLessThanOrEqual(settings.requestShare + 1e-9);
+      expect(probabilities.reduce((sum, p) => sum + p)).toBeCloseTo(1, 12);
+    }
+  });
+
+  it('logs the probability with which each is in fact chosen, the hold-out included', () => {
+    const given = scored(
+      candidate('a', 0.8, 0.001, { qualityVariance: 0.01 }),
+      candidate('b', 0.79, 0.001, { qualityVariance: 0.01 }),
+      candidate('c', 0.78, 0.001, { qualityVariance: 0.01 }),
+    );
+    const random = seededRandom(2);
+    const counts: Record<string, number> = {};
+    const said: Record<string, number> = {};
+    const times = 40_000;
+    for (let i = 0; i < times; i++) {
+      const held = { ...DEFAULT_EXPLORATION, holdOutShare: 0.05 };
+      const { chosen, probability } = choose(given, 'c', held, { holdOut: random(), explore: random() });
+      counts[chosen.candidate.id] = (counts[chosen.candidate.id] ?? 0) + 1;
+      said[chosen.candidate.id] = probability;
+    }
+    for (const id of ['a', 'b', 'c']) expect((counts[id] ?? 0) / times).toBeCloseTo(said[id]!, 1.9);
+  });
+
+  it('never leaves the best when nothing is uncertain', () => {
+    expect(
+      choose(scored(candidate('a', 0.8, 0.001), candidate('b', 0.7, 0.001)), undefined, settings, draws).probabilities,
+    ).toEqual([1, 0]);
+  });
+});
+
+describe('learning by choosing', () => {
+  /** 3,000 requests over backends of a true quality and cost; the share of each among requests `from` on. */
+  function serve(truth: Record<string, { quality: number; costUsd: number; fromRequest?: number }>, from: number) {
+    const random = seededRandom(4);
+    const state = emptyOrgQuality(0);
+    const counts: Record<string, number> = {};
+    for (let i = 0; i < 3_000; i++) {
+      const context = { tags: ['chat'], prompt: NO_PROMPT };
+      const live = Object.entries(truth).filter(([, { fromRequest = 0 }]) => i >= fromRequest);
+      const candidates = live.map(([id, { costUsd }]) => {
+        const { quality, variance } = predictQuality(state, id, context);
+        return candidate(id, quality, costUsd, { qualityVariance: variance });
+      });
+      const { scored } = scoreCandidates(wish('value', { usdPerQuality: 0.01 }), candidates);
+      const { chosen } = choose(scored, undefined, DEFAULT_EXPLORATION, { holdOut: random(), explore: random() });
+      const { id } = chosen.candidate;
+      if (i >= from) counts[id] = (counts[id] ?? 0) + 1;
+      learnOutcome(state, { model: id, context, quality: random() < truth[id]!.quality ? 1 : 0 }, i * 1_000);
+    }
+    return (id: string) => (counts[id] ?? 0) / (3_000 - from);
+  }
+
+  it('takes the traffic from a dearer and worse backend without being told', () => {
+    const share = serve({ good: { quality: 0.8, costUsd: 0.0002 }, dominated: { quality: 0.6, costUsd: 0.0004 } }, 500);
+    expect(share('dominated')).toBeLessThan(0.03);
+  });
+
+  it('gives a better backend that comes later its chance', () => {
+    const share = serve(
+      { old: { quality: 0.6, costUsd: 0.0002 }, late: { quality: 0.9, costUsd: 0.0003, fromRequest: 1_000 } },
+      2_000,
+    );
+    expect(share('late')).toBeGreaterThan(0.85);
+  });
+});

@@ -1,0 +1,107 @@
+import { invariant } from '@meritorder/kernel';
+import type { Scored } from './score.js';
+
+export interface ExplorationSettings {
+  /** Most that exploring may add to the expected spend, as a share of what the best candidate costs. */
+  readonly spendShare: number;
+  /** What the best candidate is taken to cost at least: where it is free, a share of nothing would try nobody. USD. */
+  readonly leastCostUsd: number;
+  /** Most requests that go elsewhere than to the best candidate, all others together. */
+  readonly requestShare: number;
+  /** Share of requests that are served as if nothing had been learned, to measure what learning is worth. */
+  readonly holdOutShare: number;
+}
+
+export const DEFAULT_EXPLORATION: ExplorationSettings = {
+  spendShare: 0.02,
+  leastCostUsd: 0.00001,
+  requestShare: 0.1,
+  holdOutShare: 0.01,
+};
+
+export interface Choice {
+  readonly chosen: Scored;
+  /** With which this candidate is chosen for such a request, over both draws: what off-policy estimates divide by. */
+  readonly probability: number;
+  readonly kind: 'best' | 'explored' | 'hold-out';
+  /** Of every candidate, in the order given; they add up to 1. */
+  readonly probabilities: readonly number[];
+}
+
+/**
+ * Chooses among scored candidates. Each other than the best is explored as often as it may turn out better (normal tails of
+ * the scores' deviations), as far as the two shares allow; what it costs more than the best counts against the spend share, so
+ * that a dear candidate is tried rarely and a dominated one, once known, not at all. Candidates below a tier's floor are not
+ * among those given and are never explored.
+ *
+ * @param scored the best first, as `scoreCandidates` gives them; at least one
+ * @param unlearned the id that would be chosen by priors alone, for the hold-out; when it is not among them, the best is taken
+ * @param draws two independent numbers within [0, 1); `holdOut` may be a hash of the customer, so that the group stays the same
+ */
+export function choose(
+  scored: readonly Scored[],
+  unlearned: string | undefined,
+  settings: ExplorationSettings,
+  draws: { readonly holdOut: number; readonly explore: number },
+): Choice {
+  const best = scored[0];
+  invariant(best, 'nothing to choose from');
+  const reference = Math.max(
+    0,
+    scored.findIndex((s) => s.candidate.id === unlearned),
+  );
+  const learned = explorationOf(scored, best, settings);
+  const held = settings.holdOutShare;
+  const probabilities = learned.map((p, i) => (1 - held) * p + (i === reference ? held : 0));
+  const isHeld = draws.holdOut < held;
+  const index = isHeld ? reference : drawn(learned, draws.explore);
+  return {
+    chosen: scored[index] as Scored,
+    probability: probabilities[index] as number,
+    kind: isHeld ? 'hold-out' : index === 0 ? 'best' : 'explored',
+    probabilities,
+  };
+}
+
+/** The probability of each under the learned policy. */
+function explorationOf(scored: readonly Scored[], best: Scored, settings: ExplorationSettings): number[] {
+  const chances = scored.map((s) => (s === best ? 0 : chanceOfBetter(s, best)));
+  const others = chances.filter((chance) => chance > 0).length;
+  const allowanceUsd = settings.spendShare * Math.max(best.candidate.costUsd, settings.leastCostUsd);
+  const probabilities = chances.map((chance, i) => {
+    // Each has an equal part of the allowance, so that a dear one does not keep the others from being tried.
+    const extraUsd = (scored[i] as Scored).candidate.costUsd - best.candidate.costUsd;
+    return extraUsd > 0 ? Math.min(chance, allowanceUsd / (others * extraUsd)) : chance;
+  });
+  const requests = probabilities.reduce((sum, p) => sum + p, 0);
+  const kept = requests > settings.requestShare ? settings.requestShare / requests : 1;
+  const explored = probabilities.map((p) => p * kept);
+  explored[0] = 1 - explored.reduce((sum, p) => sum + p, 0);
+  return explored;
+}
+
+/** Chances below this are not worth a request, nor a digit in the record. */
+const LEAST_CHANCE = 0.001;
+
+function chanceOfBetter(one: Scored, best: Scored): number {
+  const deviation = Math.hypot(one.deviationUsd, best.deviationUsd);
+  if (deviation === 0) return 0;
+  const chance = normalTail((best.scoreUsd - one.scoreUsd) / deviation);
+  return chance < LEAST_CHANCE ? 0 : chance;
+}
+
+/** P(Z > z) for z >= 0, to 1e-7: Abramowitz and Stegun 26.2.17. */
+function normalTail(z: number): number {
+  const t = 1 / (1 + 0.2316419 * z);
+  const density = Math.exp((-z * z) / 2) / Math.sqrt(2 * Math.PI);
+  return density * t * (0.31938153 + t * (-0.356563782 + t * (1.781477937 + t * (-1.821255978 + t * 1.330274429))));
+}
+
+function drawn(probabilities: readonly number[], draw: number): number {
+  let left = draw;
+  for (let i = probabilities.length - 1; i > 0; i--) {
+    left -= probabilities[i] as number;
+    if (left < 0) return i;
+  }
+  return 0;
+}
