@@ -39,7 +39,7 @@ export function predictMagnitude(own: LearnedMagnitude, context: QualityContext)
 }
 
 function medianOf(own: LearnedMagnitude, context: QualityContext): number {
-  return Math.exp(tableOf(own, context.tags) + textOf(own.text, context.prompt).mean);
+  return Math.exp(tableOf(own, context.tags) + textOf(own.text, context.prompt));
 }
 
 function tableOf(own: LearnedMagnitude, tags: readonly string[]): number {

@@ -61,7 +61,10 @@ export interface QualityContext {
 export interface QualityPrediction {
   /** Calibrated, 0..1. */
   readonly quality: number;
-  /** Of the expectation, not of one outcome: what more outcomes would remove. */
+  /**
+   * Of the mean of such requests, not of one outcome: what is open about the model and the tags, and exploring would settle.
+   * What single words leave open is left out: there are always new ones, and no request is worth spending on them.
+   */
   readonly variance: number;
   /** The same before calibration: what `learnOutcome` judges. */
   readonly uncalibrated: number;
@@ -100,11 +103,10 @@ export function predictQuality(
   const table = tableMean(own, context.tags, noise, startOf(prior, noise, shared));
   if (own === undefined)
     return { quality: table.mean, variance: table.variance, uncalibrated: table.mean, outcomes: 0 };
-  const text = textOf(own.text, context.prompt);
-  const uncalibrated = table.mean + text.mean;
+  const uncalibrated = table.mean + textOf(own.text, context.prompt);
   return {
     quality: calibrated(own.calibration, uncalibrated),
-    variance: table.variance + noise * text.variance,
+    variance: table.variance,
     uncalibrated,
     outcomes: own.all.weight,
   };

@@ -3,16 +3,15 @@ import { SCALARS, WORD_BUCKETS, type PromptFeatures } from '../prompt/prompt-fea
 /**
  * What a model's prompts say beyond their tags: a ridge regression of the residual on the scalars, solved exactly, and on what
  * is left of it a regression on hashed words with an independent Gaussian for each weight (a diagonal Kalman filter: Crammer,
- * Kulesza and Dredze 2009, for squared loss). Neither has a learning rate, and both know what they do not know.
+ * Kulesza and Dredze 2009, for squared loss). Neither has a learning rate: a word that is well known moves little.
  * Constant size: 33 KB.
  */
 export interface TextRegression {
   /** Decayed sums of x x' (SCALARS x SCALARS, row by row) and of x * residual. */
   readonly products: Float64Array;
   readonly moments: Float64Array;
-  /** Solved from these: weights, and the covariance of the weights in units of the noise. */
+  /** Solved from these. */
   readonly scalarWeights: Float64Array;
-  readonly scalarCovariance: Float64Array;
   /** Of each bucket: the weight, and its variance in units of the noise. */
   readonly wordWeights: Float32Array;
   readonly wordVariances: Float32Array;
@@ -29,40 +28,25 @@ const WORD_RIDGE = 20;
 export const UNLEARNED_WORD_VARIANCE = Math.fround(1 / WORD_RIDGE);
 
 export function emptyRegression(): TextRegression {
-  const scalarCovariance = new Float64Array(SCALARS * SCALARS);
-  for (let i = 0; i < SCALARS; i++) scalarCovariance[i * SCALARS + i] = 1 / SCALAR_RIDGE;
   return {
     products: new Float64Array(SCALARS * SCALARS),
     moments: new Float64Array(SCALARS),
     scalarWeights: new Float64Array(SCALARS),
-    scalarCovariance,
     wordWeights: new Float32Array(WORD_BUCKETS),
     wordVariances: new Float32Array(WORD_BUCKETS).fill(1 / WORD_RIDGE),
   };
 }
 
-/** What the text says: the residual to expect, and its variance in units of the noise. */
-export function textOf(own: TextRegression, { buckets, scalars }: PromptFeatures): { mean: number; variance: number } {
+/** What the text says: the residual to expect. */
+export function textOf(own: TextRegression, { buckets, scalars }: PromptFeatures): number {
   const count = buckets.length;
-  if (count === 0) return { mean: 0, variance: 0 };
-  const { wordWeights, wordVariances, scalarWeights, scalarCovariance } = own;
-  let mean = 0;
-  let variance = 0;
-  for (let i = 0; i < count; i++) {
-    const bucket = buckets[i] as number;
-    mean += wordWeights[bucket] as number;
-    variance += wordVariances[bucket] as number;
-  }
-  mean /= Math.sqrt(count);
-  variance /= count;
-  for (let i = 0, at = 0; i < SCALARS; i++) {
-    const x = scalars[i] as number;
-    let row = 0;
-    for (let j = 0; j < SCALARS; j++) row += (scalarCovariance[at++] as number) * (scalars[j] as number);
-    mean += x * (scalarWeights[i] as number);
-    variance += x * row;
-  }
-  return { mean, variance };
+  if (count === 0) return 0;
+  const { wordWeights, scalarWeights } = own;
+  let words = 0;
+  for (let i = 0; i < count; i++) words += wordWeights[buckets[i] as number] as number;
+  let mean = words / Math.sqrt(count);
+  for (let i = 0; i < SCALARS; i++) mean += (scalars[i] as number) * (scalarWeights[i] as number);
+  return mean;
 }
 
 /** Learns one residual: the outcome less what the tags said. */
@@ -117,10 +101,10 @@ export function decayText(own: TextRegression, factor: number): void {
   }
 }
 
-/** Weights and covariance from the sums: the inverse of (products + ridge) by Gauss-Jordan; it is positive definite. */
+/** Weights from the sums: (products + ridge) is positive definite, and inverted by Gauss-Jordan. */
 export function resolveRegression(own: TextRegression): void {
   const n = SCALARS;
-  const inverse = own.scalarCovariance;
+  const inverse = new Float64Array(n * n);
   for (let i = 0; i < n * n; i++) inverse[i] = own.products[i] as number;
   for (let i = 0; i < n; i++) inverse[i * n + i] = (inverse[i * n + i] as number) + SCALAR_RIDGE;
   for (let k = 0; k < n; k++) {
