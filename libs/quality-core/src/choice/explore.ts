@@ -80,14 +80,13 @@ function explorationOf(scored: readonly Scored[], best: Scored, settings: Explor
   return explored;
 }
 
-/** Chances below this are not worth a request, nor a digit in the record. */
-const LEAST_CHANCE = 0.001;
+/** Chances below .001 are not worth a request, nor a digit in the record. */
+const LEAST_CHANCE_AT = 3.09;
 
 function chanceOfBetter(one: Scored, best: Scored): number {
-  const deviation = Math.hypot(one.deviationUsd, best.deviationUsd);
-  if (deviation === 0) return 0;
-  const chance = normalTail((best.scoreUsd - one.scoreUsd) / deviation);
-  return chance < LEAST_CHANCE ? 0 : chance;
+  const deviation = Math.sqrt(one.deviationUsd ** 2 + best.deviationUsd ** 2);
+  const gap = best.scoreUsd - one.scoreUsd;
+  return deviation === 0 || gap > LEAST_CHANCE_AT * deviation ? 0 : normalTail(gap / deviation);
 }
 
 /** P(Z > z) for z >= 0, to 1e-7: Abramowitz and Stegun 26.2.17. */

@@ -25,7 +25,7 @@ export interface ModelQuality {
 }
 
 /**
- * What one org has learned of its models: nothing of another org is in it. At most MODELS_PER_ORG x about 60 KB; the model that
+ * What one org has learned of its models: nothing of another org is in it. At most MODELS_PER_ORG x about 40 KB; the model that
  * was least recently learned of gives way.
  */
 export interface OrgQuality {

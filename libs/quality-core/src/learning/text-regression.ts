@@ -4,7 +4,7 @@ import { SCALARS, WORD_BUCKETS, type PromptFeatures } from '../prompt/prompt-fea
  * What a model's prompts say beyond their tags: a ridge regression of the residual on the scalars, solved exactly, and on what
  * is left of it a regression on hashed words with an independent Gaussian for each weight (a diagonal Kalman filter: Crammer,
  * Kulesza and Dredze 2009, for squared loss). Neither has a learning rate: a word that is well known moves little.
- * Constant size: 33 KB.
+ * Constant size: 18 KB.
  */
 export interface TextRegression {
   /** Decayed sums of x x' (SCALARS x SCALARS, row by row) and of x * residual. */
@@ -42,10 +42,21 @@ export function textOf(own: TextRegression, { buckets, scalars }: PromptFeatures
   const count = buckets.length;
   if (count === 0) return 0;
   const { wordWeights, scalarWeights } = own;
-  let words = 0;
-  for (let i = 0; i < count; i++) words += wordWeights[buckets[i] as number] as number;
-  let mean = words / Math.sqrt(count);
-  for (let i = 0; i < SCALARS; i++) mean += (scalars[i] as number) * (scalarWeights[i] as number);
+  // Four sums, since each addition would wait for the one before.
+  let first = 0;
+  let second = 0;
+  let third = 0;
+  let fourth = 0;
+  let i = 0;
+  for (; i + 3 < count; i += 4) {
+    first += wordWeights[buckets[i] as number] as number;
+    second += wordWeights[buckets[i + 1] as number] as number;
+    third += wordWeights[buckets[i + 2] as number] as number;
+    fourth += wordWeights[buckets[i + 3] as number] as number;
+  }
+  for (; i < count; i++) first += wordWeights[buckets[i] as number] as number;
+  let mean = (first + second + third + fourth) / Math.sqrt(count);
+  for (let s = 0; s < SCALARS; s++) mean += (scalars[s] as number) * (scalarWeights[s] as number);
   return mean;
 }
 
