@@ -14,6 +14,8 @@ export default defineConfig({
           name: 'unit',
           include: ['libs/**/*.spec.ts', 'services/**/*.spec.ts', 'tools/**/*.spec.ts'],
           exclude: ['**/node_modules/**', '**/dist/**'],
+          // Only what never ends is cut off: a busy machine is no failure.
+          testTimeout: 60_000,
         },
       },
       {
