@@ -1,0 +1,103 @@
+import { InvariantError } from '@meritorder/kernel';
+import { describe, expect, it } from 'vitest';
+import { beginShadowPrice, withBounds, type PacedWindow, type ShadowPrice } from './shadow-price.js';
+import { tick, type BudgetReading } from './tick.js';
+import { beginWindow } from './window-change.js';
+
+const HOUR = 3_600_000;
+const day = (index: number): PacedWindow => ({
+  id: `day-${index}`,
+  startMs: index * 24 * HOUR,
+  endMs: (index + 1) * 24 * HOUR,
+});
+const BOUNDS = { min: 0.01, max: 1_000 };
+const READING: BudgetReading = {
+  limitNanos: 100_000_000_000n,
+  spentNanos: 0n,
+  inFlightUsd: 0,
+  forecastRequests: 50,
+  forecastRequestsToEnd: 1_000,
+};
+
+/** A price that was `lambda(hour)` through a day. */
+function afterADay(lambda: (hour: number) => number): ShadowPrice {
+  let price = beginShadowPrice({ window: day(0), lambda: lambda(0), bounds: BOUNDS }, 0);
+  for (let hour = 0; hour < 24; hour++) {
+    // Spends what lasts, so the tick leaves the price where it is.
+    const open = { requests: 50, expectedUsd: (50 * 99.25) / 1_000, correctionUsd: 0 };
+    price = tick({ ...price, lambda: lambda(hour), open }, READING, hour * HOUR).price;
+  }
+  return price;
+}
+
+describe('a new window', () => {
+  it('begins with the price of the same time of the previous one, not with that of its end', () => {
+    const next = beginWindow(
+      afterADay((hour) => (hour < 12 ? 5 : 80)),
+      day(1),
+      24 * HOUR,
+    );
+    expect(next.lambda).toBeCloseTo(5, 1);
+    expect(next.published).toBe(next.lambda);
+  });
+
+  it('and the same time it is where the first request comes late', () => {
+    const next = beginWindow(
+      afterADay((hour) => (hour < 12 ? 5 : 80)),
+      day(1),
+      44 * HOUR,
+    );
+    expect(next.lambda).toBeCloseTo(80, 0);
+  });
+
+  it('is not priced by the exhaustion of the one before', () => {
+    const exhausted = tick(
+      afterADay(() => 5),
+      { ...READING, spentNanos: READING.limitNanos },
+      23.5 * HOUR,
+    ).price;
+    expect(exhausted.lambda).toBe(BOUNDS.max);
+    expect(beginWindow(exhausted, day(1), 24 * HOUR)).toMatchObject({ beforeExhaustion: null });
+    expect(beginWindow(exhausted, day(1), 24 * HOUR).lambda).toBeCloseTo(5, 1);
+  });
+
+  it('goes on with the last price where no tick was made, and where a window has no time of its own', () => {
+    const quiet = beginShadowPrice({ window: day(0), lambda: 7, bounds: BOUNDS }, 0);
+    expect(beginWindow(quiet, day(1), 24 * HOUR).lambda).toBe(7);
+    const exhausted = tick(quiet, { ...READING, spentNanos: READING.limitNanos }, 0).price;
+    expect(beginWindow(exhausted, day(1), 24 * HOUR).lambda).toBe(7);
+    expect(beginWindow(quiet, { id: 'total', startMs: null, endMs: null }, 0).lambda).toBe(7);
+  });
+
+  it('has a thousandth of its start value as the least, and takes bounds of newer logs', () => {
+    const price = afterADay(() => 50);
+    expect(beginWindow(price, day(1), 24 * HOUR).bounds.min).toBeCloseTo(0.05, 6);
+    expect(beginWindow(price, day(1), 24 * HOUR, { min: 0.1, max: 20 })).toMatchObject({ lambda: 20 });
+  });
+
+  it('keeps what is known of demand and what was counted', () => {
+    const price = { ...afterADay(() => 5), open: { requests: 20, expectedUsd: 1, correctionUsd: 0.5 } };
+    const next = beginWindow(price, day(1), 24 * HOUR);
+    expect(next.demand).toEqual(price.demand);
+    expect(next.open).toEqual(price.open);
+  });
+
+  it('begins once', () => {
+    expect(() =>
+      beginWindow(
+        afterADay(() => 5),
+        day(0),
+        HOUR,
+      ),
+    ).toThrow(InvariantError);
+  });
+
+  it('a price stays within new bounds', () => {
+    expect(
+      withBounds(
+        afterADay(() => 5),
+        { min: 6, max: 9 },
+      ),
+    ).toMatchObject({ lambda: 6 });
+  });
+});
