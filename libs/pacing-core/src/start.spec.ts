@@ -79,7 +79,23 @@ describe('the bounds of a price', () => {
     const share = (lambda: number): number =>
       requests.filter((r) => bestAt(r.candidates, lambda).expectedUsd === 0.001).length / requests.length;
     expect(share(max)).toBeGreaterThan(0.99);
-    expect(share(max * 0.999)).toBeLessThanOrEqual(0.9905);
+  });
+
+  it('end no lower where a few requests cost most of the money: all together cost within 2 % of the cheapest', () => {
+    const dear = { valueUsd: 500, expectedUsd: 1 };
+    const requests = log(2_000).map((r, index) =>
+      index % 250 === 0 ? { ...r, candidates: [...r.candidates, { ...dear, valueUsd: 500 + index }] } : r,
+    );
+    const { max } = priceBounds(5, requests);
+    expect(costAt(requests, max)).toBeLessThanOrEqual(0.001 * 1.02);
+    expect(max).toBeLessThan(1e4);
+  });
+
+  it('end with headroom for what was not logged, and no further', () => {
+    const requests = log(2_000);
+    const { max } = priceBounds(0, requests);
+    expect(costAt(requests, max / 4.01)).toBeGreaterThan(0.001 * 1.015);
+    expect(costAt(requests, max / 3.99)).toBeLessThanOrEqual(0.001 * 1.02);
   });
 
   it('begin at a thousandth of the start value', () => {
