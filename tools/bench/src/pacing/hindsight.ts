@@ -1,8 +1,9 @@
-import { fixedPrices, rankAt } from './policies.js';
+import { bestAt } from '@meritorder/pacing-core';
+import { fixedPrices } from './policies.js';
 import { simulate, type BudgetPlan, type Outcome } from './simulation.js';
 import type { Traffic } from './traffic.js';
 
-const GRID = 48;
+const GRID = 128;
 const FACTORS = [1.2, 1.06, 1.02];
 const ROUNDS = 6;
 /** A few prompts can be a percent of the spending, so that reward is not smooth in a price: the last look is at every half percent. */
@@ -53,7 +54,7 @@ function bestOnGrid(traffic: Traffic, budgets: BudgetPlan, grid: readonly number
     return grid.flatMap((lambda) => {
       let [spent, reward] = [0, 0];
       for (const { candidates } of own) {
-        const chosen = rankAt(candidates, lambda)[0]!;
+        const chosen = bestAt(candidates, lambda);
         spent += chosen.costNanos;
         reward += chosen.reward;
       }
