@@ -1,6 +1,7 @@
 export * from './activity.js';
 export * from './calendar.js';
 export * from './forecast.js';
+export * from './policy.js';
 export * from './pool.js';
 export * from './reading.js';
 export * from './residuals.js';
