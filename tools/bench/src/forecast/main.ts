@@ -1,0 +1,138 @@
+import { Command } from 'commander';
+import { evaluate, type Evaluation, type Period } from './evaluate.js';
+import { generatedFamilies, trueErrors } from './generated.js';
+import { readOrganisations, type HourlySeries } from './hourly-file.js';
+import { residualTable } from './residual-table.js';
+import { round, summarise, type Summary } from './summary.js';
+
+const WEEK_HOURS = 168;
+/** Less than two days of period after a week of history would be a forecast of hours. */
+const LEAST_PERIOD_HOURS = 48;
+const FOLDS = 4;
+
+const program = new Command('npm run bench:forecast --')
+  .description(
+    'How wrong forecasts of a period’s total are, beside the run rate, seen at 30, 50 and 70 % of the period.',
+  )
+  .option('--hourly <files...>', 'hour,requests,... or client,hour,requests,...; the whole file is the period')
+  .option('--seed <number>', 'of the generated series', '7')
+  .option('--folds', 'shipped residuals from three quarters of the clients for the fourth: coverage that chose nothing')
+  .option('--residuals', 'print the residuals of these files, as the core ships them')
+  .showHelpAfterError();
+program.parse();
+const {
+  hourly = [],
+  seed,
+  folds,
+  residuals,
+} = program.opts<{
+  hourly?: string[];
+  seed: string;
+  folds?: boolean;
+  residuals?: boolean;
+}>();
+
+try {
+  const organisations = readOrganisations(hourly);
+  if (residuals) {
+    console.log(JSON.stringify(residualTable(organisations.flatMap(({ series }) => series))));
+  } else {
+    const measured = organisations.flatMap(({ name, series, hours }) => [
+      measure(name, series, { startHour: 0, endHour: hours }),
+      ...(hours >= WEEK_HOURS + LEAST_PERIOD_HOURS
+        ? [measure(`${name} after a week`, series, { startHour: WEEK_HOURS, endHour: hours })]
+        : []),
+    ]);
+    report([...measured, ...(folds ? [] : measureGenerated(Number(seed)))]);
+  }
+} catch (error) {
+  console.error(`bench:forecast: ${(error as Error).message}`);
+  process.exitCode = 1;
+}
+
+interface Measured {
+  readonly summary: Summary;
+  readonly evaluations: readonly Evaluation[];
+  /** By SEEN: the median error of one who knows what is expected of every hour to come, but not its noise. */
+  readonly knowingTheTruth?: readonly number[];
+}
+
+function measure(name: string, series: readonly HourlySeries[], period: Period): Measured {
+  const suffix = period.startHour > 0 ? ' after a week' : '';
+  const evaluations = evaluate(series, period, folds ? foldsOf(series) : undefined).map((one) => ({
+    ...one,
+    name: `${one.name}${suffix}`,
+  }));
+  return { summary: summarise(name, evaluations), evaluations };
+}
+
+/** For each series the residuals of those in the other folds. */
+function foldsOf(series: readonly HourlySeries[]): (name: string) => ReturnType<typeof residualTable> {
+  const tables = Array.from({ length: FOLDS }, (_, fold) => residualTable(series.filter((_, i) => i % FOLDS !== fold)));
+  const byName = new Map(series.map(({ name }, i) => [name, tables[i % FOLDS]!]));
+  return (name) => byName.get(name)!;
+}
+
+/** 28 days, after 4 weeks of history and without any. */
+function measureGenerated(seedOfAll: number): Measured[] {
+  return generatedFamilies(seedOfAll).flatMap(({ name, series }) => {
+    const half = series[0]!.amounts.length / 2;
+    const cut = series.map((one) => ({ ...one, amounts: one.amounts.slice(half), truth: one.truth.slice(half) }));
+    return [
+      { name: `${name}, after 4 weeks`, of: series, period: { startHour: half, endHour: 2 * half } },
+      { name, of: cut, period: { startHour: 0, endHour: half } },
+    ].map(({ name: family, of, period }) => {
+      const evaluations = evaluate(of, period).map((one, i) => ({ ...one, name: `generated ${family}/${i}` }));
+      return {
+        summary: summarise(`generated ${family}`, evaluations),
+        evaluations,
+        knowingTheTruth: trueErrors(of, period),
+      };
+    });
+  });
+}
+
+function report(all: readonly Measured[]): void {
+  const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
+  for (const [i, seen] of ['30 %', '50 %', '70 %'].entries()) {
+    console.log(`seen ${seen} of the period: median absolute error as a share of the total`);
+    console.table(
+      Object.fromEntries(
+        all.map(({ summary: s, knowingTheTruth }) => [
+          s.name,
+          {
+            series: s.series,
+            forecast: percent(s.at[i]!),
+            'run rate': percent(s.runRateAt[i]!),
+            'difference, 95 %': s.differences[i]!.map(percent).join(' to '),
+            'nearer than run rate': `${percent(s.nearer[i]![0])} [${s.nearer[i]!.slice(1).map(percent).join(', ')}]`,
+            'all misses / totals': percent(s.missedShare[i]!),
+            'run rate’s': percent(s.runRateMissedShare[i]!),
+            'in the 80 % interval': percent(s.coverage[i]!),
+            'knowing the truth': knowingTheTruth ? percent(knowingTheTruth[i]!) : '',
+          },
+        ]),
+      ),
+    );
+  }
+  const withoutTotal = all.reduce((sum, { summary }) => sum + summary.withoutTotal, 0);
+  if (withoutTotal > 0) console.log(`${withoutTotal} series have no total: null below, counted in misses and coverage`);
+  const series = all.flatMap(({ evaluations }) => evaluations).map(line);
+  console.log(JSON.stringify({ series, groups: all.map(({ summary }) => summary) }));
+}
+
+function line({ name, errors, runRateErrors, covered }: Evaluation): Record<string, string | number | null> {
+  const [at30, at50, at70] = errors.map((error) => error && round(error));
+  const [runRateAt30, runRateAt50, runRateAt70] = runRateErrors.map((error) => error && round(error));
+  const coverage80 = round(covered.filter(Boolean).length / covered.length);
+  return {
+    name,
+    at30: at30!,
+    at50: at50!,
+    at70: at70!,
+    runRateAt30: runRateAt30!,
+    runRateAt50: runRateAt50!,
+    runRateAt70: runRateAt70!,
+    coverage80,
+  };
+}
