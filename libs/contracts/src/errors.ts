@@ -51,6 +51,27 @@ export const ERRORS = {
     meaning: 'A Meritorder header has a value that is not allowed.',
     wayOut: 'The message names the header.',
   },
+  tier_unknown: {
+    status: 400,
+    type: 'invalid_request_error',
+    retryable: false,
+    meaning: 'The request names a tier that is not configured for its org.',
+    wayOut: 'The message lists the tiers.',
+  },
+  below_floor: {
+    status: 400,
+    type: 'invalid_request_error',
+    retryable: false,
+    meaning: 'No able backend meets the floors of quality, cost and margin that the caller and its tier ask for.',
+    wayOut: 'The message says by how much each misses; lower `min_quality` or raise `max_cost_usd`.',
+  },
+  request_unknown: {
+    status: 404,
+    type: 'invalid_request_error',
+    retryable: false,
+    meaning: 'No decision of this org is on record for the request.',
+    wayOut: 'Use `request_id` of the receipt.',
+  },
   route_unknown: {
     status: 404,
     type: 'invalid_request_error',

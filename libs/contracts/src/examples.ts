@@ -5,6 +5,7 @@ import type { EventType } from './events/index.js';
 import type { HardwareMeasuredV1 } from './events/hardware-measured.v1.js';
 import type { InferenceResultV1 } from './events/inference-result.v1.js';
 import type { MeteringUsageRatedV1 } from './events/metering-usage-rated.v1.js';
+import type { OutcomeRecordedV1 } from './events/outcome-recorded.v1.js';
 import type { PolicyStageChangedV1 } from './events/policy-stage-changed.v1.js';
 import type { RoutingDecisionMadeV1 } from './events/routing-decision-made.v1.js';
 import type { UsageAttemptClosedV1 } from './events/usage-attempt-closed.v1.js';
@@ -308,6 +309,18 @@ export const EXAMPLES = {
       body: completion,
       finishedAt: '2026-11-24T09:30:01.210Z',
     } satisfies InferenceResultV1,
+    'outcome.recorded.v1': {
+      outcomeId: 'thumbs',
+      requestId: terms.requestId,
+      attemptId: terms.attemptId,
+      attribution,
+      backend: 'gpt-4-1-mini',
+      kind: 'thumbs',
+      quality: { value: 1, weight: 1 },
+      tags: ['feature:chatbot'],
+      decidedAt: '2026-11-24T09:30:00.000Z',
+      reportedAt: '2026-11-24T09:31:00.000Z',
+    } satisfies OutcomeRecordedV1,
     'price.version-published.v1': {
       version: {
         id: terms.priceVersion,

@@ -39,6 +39,7 @@ export const STREAMS = {
       'metering.usage-rated.v1.*',
       'routing.decision-made.v1.*',
       'inference.result.v1.*.*',
+      'outcome.recorded.v1.*',
       'price.version-published.v1',
       'price.version-held.v1',
     ],
@@ -80,6 +81,16 @@ export const BUCKETS = {
     purpose: 'What routers have learned of tokens, for one that starts.',
     writer: 'router',
   },
+  learning: {
+    name: 'LEARNING',
+    purpose: 'What routers have learned of quality and conversions, for one that starts.',
+    writer: 'router',
+  },
+  policy: {
+    name: 'POLICY',
+    purpose: 'Shadow price and projected stage of each paced budget.',
+    writer: 'budget-policy',
+  },
   budgets: { name: 'BUDGETS', purpose: 'Budget definition in force by id.', writer: 'budget-policy' },
   epoch: {
     name: 'EPOCH',
@@ -106,6 +117,7 @@ export const SUBSCRIBER_CONTEXTS = {
   policy: (org: string) => `policy.stage-changed.v1.${org}.*`,
   inference: (org: string) => `inference.result.v1.${org}.*`,
   metering: (org: string) => `metering.usage-rated.v1.${org}`,
+  outcome: (org: string) => `outcome.recorded.v1.${org}`,
   routing: (org: string) => `routing.decision-made.v1.${org}`,
 } as const;
 export type SubscriberContext = keyof typeof SUBSCRIBER_CONTEXTS;

@@ -3,6 +3,4 @@ export * from './learning/quality.js';
 export * from './learning/magnitude.js';
 export * from './learning/snapshot.js';
 export { calibrationErrorOf } from './learning/calibration.js';
-export * from './choice/score.js';
-export * from './choice/explore.js';
 export * from './off-policy/estimate.js';

@@ -65,6 +65,11 @@ const EVENT_CHANNELS: Record<
     parameters: ORG,
     what: 'A decision with all its candidates.',
   },
+  'outcome.recorded.v1': {
+    address: 'outcome.recorded.v1.{org}',
+    parameters: ORG,
+    what: 'What a request turned out to be worth, as recorded: once per outcome.',
+  },
   'inference.result.v1': {
     address: 'inference.result.v1.{org}.{request}',
     parameters: { ...ORG, request: { description: 'Id of the job.' } },
@@ -82,6 +87,7 @@ const DELIVERED: EventType[] = [
   'budget.exhausted.v1',
   'budget.recovered.v1',
   'policy.stage-changed.v1',
+  'outcome.recorded.v1',
   'inference.result.v1',
   'metering.usage-rated.v1',
   'routing.decision-made.v1',

@@ -75,6 +75,10 @@ export const BudgetConfig = z.strictObject({
     .max(32)
     .default([0.5, 0.8, 1])
     .meta({ description: 'Shares of the limit that publish an event.' }),
+  pacing: z.enum(['projected', 'always', 'off']).default('projected').meta({
+    description:
+      'When its money gets a shadow price, so that it lasts the window: while the projection says that it will not; always; or never.',
+  }),
   stages: z.array(BudgetStageConfig).max(16).default([]).meta({ description: 'What happens at shares of the limit.' }),
   carryOver: z
     .strictObject({ maxShare: LimitShare })

@@ -3,6 +3,7 @@ import { OPERATOR_ORG } from '../internal/budget-definition.v1.js';
 import { AttributionValue, Slug, USAGE_UNITS } from '../primitives.js';
 import { BudgetConfig, checkBudgets } from './budgets-config.js';
 import { HostConfig, ThroughputConfig } from './hosts-config.js';
+import { checkTiers, RouteConfig, TierConfig } from './routing-config.js';
 import { AccountConfig, ExchangeRateConfig, OtherModelConfig, PriceConfig } from './prices-config.js';
 
 const Milliseconds = z.int().min(1).max(3_600_000);
@@ -87,20 +88,28 @@ const BackendConfig = z.strictObject({
       'When the backend says nothing of its usage: book the upper bound, unconfirmed, until an invoice tells; or book what is counted here, marked as estimated. Default: bound for cloud, estimate for local.',
   }),
   throughput: ThroughputConfig.optional(),
+  quality: z
+    .strictObject({
+      prior: z.number().min(0).max(1),
+      outcomes: z.number().min(1).max(10_000).default(20).meta({ description: 'Reports that overrule it by half.' }),
+    })
+    .optional()
+    .meta({
+      description: 'How good its answers are, 0 to 1, before anything is reported. Default: .75, soon overruled.',
+    }),
+  latency: z
+    .strictObject({
+      firstTokenSeconds: z.number().gt(0).max(3_600),
+      secondsPerToken: z.number().gt(0).max(60),
+    })
+    .optional()
+    .meta({ description: 'Before it was measured. Default: of own hardware by its throughput, else 1 s and 15 ms.' }),
   hiddenOutput: z.boolean().optional().meta({
     description:
       'Whether it bills output that it does not stream, such as hidden reasoning: then nobody can watch it, and tolerant budgets hold the upper bound too.',
   }),
 });
 export type BackendConfig = z.infer<typeof BackendConfig>;
-
-const RouteConfig = z.strictObject({
-  id: Slug,
-  name: z.string().max(128).optional(),
-  backends: z.array(Slug).min(1).max(64),
-  objective: z.enum(['cheapest']).default('cheapest'),
-});
-export type RouteConfig = z.infer<typeof RouteConfig>;
 
 const KeyConfig = z.strictObject({
   id: Slug,
@@ -132,12 +141,19 @@ const OrgConfig = z.strictObject({
     .meta({ description: 'The only departments a request may name.' }),
   keys: z.array(KeyConfig).max(10_000).default([]),
   requireKey: z.boolean().default(false),
+  defaultTier: AttributionValue.optional().meta({ description: 'Of requests that name none.' }),
   routes: z.array(Slug).optional().meta({ description: 'Routes and backends this org may use. Default: all.' }),
   shareLearning: z.boolean().default(false).meta({
-    description: 'Whether lengths of answers and token counts are learned together with other orgs that say so.',
+    description:
+      'Whether lengths of answers, token counts and quality are learned together with other orgs that say so.',
   }),
   subscribers: z
-    .array(z.strictObject({ name: Slug, context: z.enum(['budget', 'policy', 'inference', 'metering', 'routing']) }))
+    .array(
+      z.strictObject({
+        name: Slug,
+        context: z.enum(['budget', 'policy', 'inference', 'metering', 'routing', 'outcome']),
+      }),
+    )
     .max(32)
     .default([
       { name: 'alerts', context: 'budget' },
@@ -152,6 +168,7 @@ export const MeritorderConfig = z
     orgs: z.array(OrgConfig).min(1).max(10_000),
     backends: z.array(BackendConfig).min(1).max(1_000),
     routes: z.array(RouteConfig).default([]),
+    tiers: z.array(TierConfig).max(1_000).default([]).meta({ description: 'Classes of customers.' }),
     budgets: z.array(BudgetConfig).max(100_000).default([]),
     hosts: z.array(HostConfig).max(10_000).default([]).meta({ description: 'Own hardware, and what it costs.' }),
     accounts: z.array(AccountConfig).max(1_000).default([]),
@@ -217,6 +234,7 @@ export const MeritorderConfig = z
       });
     });
     checkBudgets(config, orgs, backends, issue);
+    checkTiers(config, orgs, backends, issue);
     config.orgs.forEach((org, i) => {
       if (org.id === OPERATOR_ORG) issue(['orgs', i, 'id'], `"${OPERATOR_ORG}" stands for budgets that span orgs`);
       org.keys.forEach((key, j) => {

@@ -5,6 +5,7 @@ import { BudgetThresholdCrossedV1 } from './budget-threshold-crossed.v1.js';
 import { HardwareMeasuredV1 } from './hardware-measured.v1.js';
 import { InferenceResultV1 } from './inference-result.v1.js';
 import { MeteringUsageRatedV1 } from './metering-usage-rated.v1.js';
+import { OutcomeRecordedV1 } from './outcome-recorded.v1.js';
 import { PolicyStageChangedV1 } from './policy-stage-changed.v1.js';
 import { PriceVersionHeldV1 } from './price-version-held.v1.js';
 import { PriceVersionPublishedV1 } from './price-version-published.v1.js';
@@ -25,6 +26,7 @@ export const EVENTS = {
   'budget.recovered.v1': BudgetRecoveredV1,
   'policy.stage-changed.v1': PolicyStageChangedV1,
   'inference.result.v1': InferenceResultV1,
+  'outcome.recorded.v1': OutcomeRecordedV1,
   'price.version-published.v1': PriceVersionPublishedV1,
   'price.version-held.v1': PriceVersionHeldV1,
   'hardware.measured.v1': HardwareMeasuredV1,

@@ -1,5 +1,85 @@
 import { z } from 'zod';
-import { Attribution, Instant, Kind, NanosText, Slug } from '../primitives.js';
+import { Attribution, Basis, Instant, Kind, NanosText, Slug } from '../primitives.js';
+
+export const OBJECTIVES = ['cheapest', 'value', 'margin', 'quality'] as const;
+/** What a route or tier is after; each is a preset of one score. */
+export const Objective = z.enum(OBJECTIVES);
+export type Objective = z.infer<typeof Objective>;
+
+/** How much may go to others than the best, to learn. Shares are 0..1. */
+export const ExplorationSettings = z.object({
+  /** Most that exploring may add to the expected spend, as a share of what the best candidate costs. */
+  spendShare: z.number().min(0).max(1),
+  /** What the best candidate is taken to cost at least, USD: where it is free, a share of nothing would try nobody. */
+  leastCostUsd: z.number().min(0),
+  /** Most requests that go elsewhere than to the best candidate, all others together. */
+  requestShare: z.number().min(0).max(1),
+  /** Share of requests that are served as if nothing had been learned, to measure what learning is worth. */
+  holdOutShare: z.number().min(0).max(1),
+});
+export type ExplorationSettings = z.infer<typeof ExplorationSettings>;
+
+/** What the choice was made by, beside the candidates: route, tier and the caller's wishes brought together. */
+export const DecisionPolicy = z.object({
+  objective: Objective,
+  /** The tier whose settings are in it; null: none. */
+  tier: z.string().nullable(),
+  /** What a quality of 1 is worth, USD. */
+  usdPerQuality: z.number().min(0),
+  /** Under `margin`: what a conversion brings, USD. */
+  revenueUsd: z.number(),
+  leastQuality: z.number().min(0).max(1),
+  /** On the expected cash cost; null: none. The caller's own cap on the bound is `maxTokens` and exclusions. */
+  maxCostUsd: z.number().min(0).nullable(),
+  /** What a second beyond the deadline costs, USD. */
+  usdPerSecondLate: z.number().min(0),
+  /** Least (charged - full cost) / charged of a candidate; null: none. */
+  leastMarginShare: z.number().max(1).nullable(),
+  /** Null: the best is always taken. */
+  exploration: ExplorationSettings.nullable(),
+});
+export type DecisionPolicy = z.infer<typeof DecisionPolicy>;
+
+/** What the choice took at random, each within [0, 1). */
+export const DecisionDraws = z.object({
+  holdOut: z.number().min(0).lt(1),
+  explore: z.number().min(0).lt(1),
+  /** Between replicas of one model. */
+  replica: z.number().min(0).lt(1),
+});
+export type DecisionDraws = z.infer<typeof DecisionDraws>;
+
+/** The numbers of one candidate that the score is made of. Estimates, so floating point. */
+export const CandidateNumbers = z.object({
+  /** Calibrated, 0..1. */
+  quality: z.number().min(0).max(1),
+  qualityVariance: z.number().min(0),
+  /** Quality by the operator's prior alone: what the hold-out goes by. */
+  priorQuality: z.number().min(0).max(1),
+  /** Decayed outcomes that the quality rests on; 0: the prior alone. */
+  outcomes: z.number().min(0),
+  /** P(conversion); absent: not known of, quality stands for it. */
+  conversion: z.number().min(0).max(1).optional(),
+  conversionVariance: z.number().min(0).optional(),
+  /** What the request adds; USD. `expectedCashUsd` and `expectedFullUsd` stand beside it. */
+  marginalUsd: z.number().min(0),
+  /** What the customer would be charged, USD; absent: no charge rule. */
+  chargedUsd: z.number().optional(),
+  /** Sum of the shadow prices of the cash and of the full budgets on its path, USD of value per USD. */
+  shadowCash: z.number().min(0),
+  shadowFull: z.number().min(0),
+  gpuSeconds: z.number().min(0),
+  usdPerGpuSecond: z.number().min(0),
+  /** E[max(0, latency - deadline)]. */
+  lateSeconds: z.number().min(0),
+  /** Expected latency to the last token, seconds. */
+  latencySeconds: z.number().min(0).optional(),
+  /** Replicas of one model have the same; absent: it is alone. */
+  replicaOf: z.string().max(256).optional(),
+  /** With which it is the replica that is asked, of those of its group. */
+  replicaChance: z.number().min(0).max(1).optional(),
+});
+export type CandidateNumbers = z.infer<typeof CandidateNumbers>;
 
 /** All candidates with their numbers, the choice and why: enough to make the same decision again. */
 export const RoutingDecisionMadeV1 = z.object({
@@ -9,7 +89,7 @@ export const RoutingDecisionMadeV1 = z.object({
   attribution: Attribution,
   kind: Kind,
   route: Slug,
-  objective: z.enum(['cheapest']),
+  objective: Objective,
   decidedAt: Instant,
   epoch: z.int().nonnegative(),
   inputTokensExpected: z.number(),
@@ -26,14 +106,35 @@ export const RoutingDecisionMadeV1 = z.object({
       inputTokensExpected: z.number().optional(),
       cacheReadTokensExpected: z.number().optional(),
       outputTokensExpected: z.number().optional(),
+      /** Null where no hold was worked out: it was not among the candidates that were offered to the counters. */
       boundCashNanos: NanosText.nullable(),
       boundFullNanos: NanosText.nullable(),
       excluded: z.string().nullable(),
+      numbers: CandidateNumbers.optional(),
+      scoreUsd: z.number().optional(),
+      valueUsd: z.number().optional(),
+      /** With which it was the first choice for such a request. */
+      probability: z.number().min(0).max(1).optional(),
+      /** Windows that it would be charged to. */
+      budgets: z
+        .array(z.object({ budget: Slug, window: z.string(), basis: Basis, shadowPrice: z.number().min(0) }))
+        .optional(),
     }),
   ),
   choice: Slug.nullable(),
+  /** Of the first choice; the counters may have taken a later one, see `order` and `choice`. */
   probability: z.number().min(0).max(1),
   refusal: z.string().nullable(),
   reason: z.string(),
+  policy: DecisionPolicy.optional(),
+  draws: DecisionDraws.optional(),
+  /** Why the first of `order` is first. */
+  choiceKind: z.enum(['best', 'explored', 'hold-out']).optional(),
+  /** In which candidates were offered to the counters: the first that fits every budget is the choice. */
+  order: z.array(Slug).max(1_000).optional(),
+  /** What quality was predicted by, the most general first. */
+  tags: z.array(z.string().max(512)).max(4).optional(),
+  /** The prompt as the quality learner read it, without its words: base64. */
+  promptFeatures: z.string().max(8_192).optional(),
 });
 export type RoutingDecisionMadeV1 = z.infer<typeof RoutingDecisionMadeV1>;

@@ -75,6 +75,8 @@ export const BudgetDefinition = z.object({
   strictness: z.enum(['strict', 'tolerant']).optional(),
   /** Of a tolerant budget: output tokens by which a hold grows while it streams. */
   sliceTokens: z.int().min(1).optional(),
+  /** When its money gets a shadow price. Default `projected`. */
+  pacing: z.enum(['projected', 'always', 'off']).optional(),
   stages: z.array(BudgetStage).optional(),
   /** What was left of one window is added to the next, at most this share of the limit. */
   carryOver: z.object({ maxShare: LimitShare }).optional(),

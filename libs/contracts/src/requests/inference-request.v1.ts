@@ -7,6 +7,14 @@ export const MeritorderOptions = z
     max_cost_usd: UsdText.refine((text) => !text.startsWith('-'), 'must not be negative').optional(),
     deadline_ms: z.int().min(1).max(3_600_000).optional(),
     idempotency_key: z.string().min(1).max(255).optional(),
+    min_quality: z.number().min(0).max(1).optional().meta({ description: 'Never below what the tier asks for.' }),
+    value_usd: UsdText.refine((text) => !text.startsWith('-'), 'must not be negative')
+      .optional()
+      .meta({ description: 'What a perfect answer is worth; at most what the tier allows.' }),
+    allow_substitution: z.boolean().optional().meta({
+      description:
+        'Where `model` names a backend: others of its routes that are expected to be as good may answer, if the tier allows it.',
+    }),
   })
   .meta({ description: 'Wishes of the caller; all optional.' });
 export type MeritorderOptions = z.infer<typeof MeritorderOptions>;

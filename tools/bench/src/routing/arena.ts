@@ -1,7 +1,5 @@
 import { seededRandom } from '@meritorder/kernel';
 import {
-  choose,
-  DEFAULT_EXPLORATION,
   emptyMagnitude,
   emptyOrgQuality,
   learnMagnitude,
@@ -9,9 +7,10 @@ import {
   predictMagnitude,
   predictQuality,
   readPrompt,
-  scoreCandidates,
 } from '@meritorder/quality-core';
+import { choose, DEFAULT_EXPLORATION, scoreCandidates } from '@meritorder/routing-core';
 import type { ArenaSet } from './routing-data.js';
+import { cloudCandidate, valuePolicy } from './scored-candidate.js';
 import { bestMix, meanOf, oracleReward, shuffled } from './yardsticks.js';
 
 export interface ArenaResult {
@@ -75,19 +74,10 @@ function serve(set: ArenaSet, seed: number): { chosen: number[]; reward: number;
     const context = { tags: row.tags, prompt: readPrompt(row.prompt) };
     const candidates = set.models.map((id, m) => {
       const { quality: expected, variance } = predictQuality(quality, id, context);
-      return {
-        id,
-        quality: expected,
-        qualityVariance: variance,
-        costUsd: predictMagnitude(costs[m]!, context) ?? listedUsd(set, m, row.prompt),
-        shadowPrice: 0,
-        gpuSeconds: 0,
-        usdPerGpuSecond: 0,
-        lateSeconds: 0,
-      };
+      const costUsd = predictMagnitude(costs[m]!, context) ?? listedUsd(set, m, row.prompt);
+      return cloudCandidate(id, { quality: expected, variance, costUsd, shadowPrice: 0 });
     });
-    const wish = { objective: 'value', usdPerQuality: USD_PER_QUALITY, leastQuality: 0, usdPerSecondLate: 0 } as const;
-    const { scored } = scoreCandidates(wish, candidates);
+    const { scored } = scoreCandidates(valuePolicy(USD_PER_QUALITY), candidates);
     const choice = choose(
       scored,
       undefined,

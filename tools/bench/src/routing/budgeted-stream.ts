@@ -1,7 +1,5 @@
 import { seededRandom } from '@meritorder/kernel';
 import {
-  choose,
-  DEFAULT_EXPLORATION,
   emptyMagnitude,
   emptyOrgQuality,
   learnMagnitude,
@@ -11,13 +9,14 @@ import {
   predictQuality,
   readPrompt,
   restoreQuality,
-  scoreCandidates,
   snapshotQuality,
   type LearnedMagnitude,
   type OrgQuality,
   type QualityContext,
 } from '@meritorder/quality-core';
+import { choose, DEFAULT_EXPLORATION, scoreCandidates } from '@meritorder/routing-core';
 import type { JudgedPrompt } from './routing-data.js';
+import { cloudCandidate, valuePolicy } from './scored-candidate.js';
 import { priceFor } from './yardsticks.js';
 
 /** What a router has learned of quality and cost. */
@@ -141,15 +140,13 @@ export function serveWindow(
     const fits = (model: number, rest: number): boolean => options.costs[model]! * learner.worst[model]! + rest <= free;
     const candidates = learner.models
       .map((id, model) => ({
-        id,
         model,
-        quality: options.values[model]!,
-        qualityVariance: options.variances[model]!,
-        costUsd: options.costs[model]!,
-        shadowPrice: Math.max(0, price - 1),
-        gpuSeconds: 0,
-        usdPerGpuSecond: 0,
-        lateSeconds: 0,
+        ...cloudCandidate(id, {
+          quality: options.values[model]!,
+          variance: options.variances[model]!,
+          costUsd: options.costs[model]!,
+          shadowPrice: Math.max(0, price - 1),
+        }),
       }))
       .filter(({ model }) => fits(model, model === cheapest ? 0 : restUsd));
     if (candidates.length === 0) {
@@ -157,8 +154,7 @@ export function serveWindow(
       rewards.push(0);
       return;
     }
-    const request = { objective: 'value', usdPerQuality: 1, leastQuality: 0, usdPerSecondLate: 0 } as const;
-    const { scored } = scoreCandidates(request, candidates);
+    const { scored } = scoreCandidates(valuePolicy(1), candidates);
     const choice = choose(scored, undefined, EXPLORATION, { holdOut: 1, explore: random() });
     if (choice.kind === 'explored') explored++;
     const model = learner.models.indexOf(choice.chosen.candidate.id);

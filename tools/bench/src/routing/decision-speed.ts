@@ -1,14 +1,8 @@
 import { seededRandom } from '@meritorder/kernel';
-import {
-  choose,
-  DEFAULT_EXPLORATION,
-  emptyOrgQuality,
-  learnOutcome,
-  predictQuality,
-  readPrompt,
-  scoreCandidates,
-} from '@meritorder/quality-core';
+import { emptyOrgQuality, learnOutcome, predictQuality, readPrompt } from '@meritorder/quality-core';
+import { DEFAULT_EXPLORATION, decide } from '@meritorder/routing-core';
 import { quantile } from './pairs.js';
+import { cloudCandidate, valuePolicy } from './scored-candidate.js';
 
 const BACKENDS = 50;
 const BUDGETS = 8;
@@ -36,7 +30,7 @@ export function benchDecision(): { decisionP50Us: number; decisionP99Us: number 
     for (const { id } of backends) learnOutcome(state, { model: id, context, quality: random() }, 0);
   }
   const prices = Float64Array.from({ length: BUDGETS }, () => random());
-  const wish = { objective: 'value', usdPerQuality: 0.01, leastQuality: 0.1, usdPerSecondLate: 0 } as const;
+  const policy = { ...valuePolicy(0.01, 0.1), exploration: DEFAULT_EXPLORATION };
   const timesUs: number[] = [];
   for (let i = 0; i < WARM_UP + DECISIONS; i++) {
     const text = prompts[i % prompts.length]!;
@@ -46,19 +40,9 @@ export function benchDecision(): { decisionP50Us: number; decisionP99Us: number 
       const { quality, variance } = predictQuality(state, id, context);
       let shadowPrice = 0;
       for (let b = 0; b < BUDGETS; b++) shadowPrice += prices[b]!;
-      return {
-        id,
-        quality,
-        qualityVariance: variance,
-        costUsd,
-        shadowPrice,
-        gpuSeconds: 0,
-        usdPerGpuSecond: 0,
-        lateSeconds: 0,
-      };
+      return cloudCandidate(id, { quality, variance, costUsd, shadowPrice });
     });
-    const { scored } = scoreCandidates(wish, candidates);
-    choose(scored, undefined, DEFAULT_EXPLORATION, { holdOut: 0.5, explore: 0.5 });
+    decide(policy, candidates, { holdOut: 0.5, explore: 0.5, replica: 0.5 });
     const elapsedUs = Number(process.hrtime.bigint() - started) / 1_000;
     if (i >= WARM_UP) timesUs.push(elapsedUs);
   }

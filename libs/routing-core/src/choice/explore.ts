@@ -1,16 +1,6 @@
+import type { ExplorationSettings } from '@meritorder/contracts';
 import { invariant } from '@meritorder/kernel';
 import type { Scored } from './score.js';
-
-export interface ExplorationSettings {
-  /** Most that exploring may add to the expected spend, as a share of what the best candidate costs. */
-  readonly spendShare: number;
-  /** What the best candidate is taken to cost at least: where it is free, a share of nothing would try nobody. USD. */
-  readonly leastCostUsd: number;
-  /** Most requests that go elsewhere than to the best candidate, all others together. */
-  readonly requestShare: number;
-  /** Share of requests that are served as if nothing had been learned, to measure what learning is worth. */
-  readonly holdOutShare: number;
-}
 
 export const DEFAULT_EXPLORATION: ExplorationSettings = {
   spendShare: 0.02,
@@ -67,10 +57,10 @@ export function choose(
 function explorationOf(scored: readonly Scored[], best: Scored, settings: ExplorationSettings): number[] {
   const chances = scored.map((s) => (s === best ? 0 : chanceOfBetter(s, best)));
   const others = chances.filter((chance) => chance > 0).length;
-  const allowanceUsd = settings.spendShare * Math.max(best.candidate.costUsd, settings.leastCostUsd);
+  const allowanceUsd = settings.spendShare * Math.max(best.moneyUsd, settings.leastCostUsd);
   const probabilities = chances.map((chance, i) => {
     // Each has an equal part of the allowance, so that a dear one does not keep the others from being tried.
-    const extraUsd = (scored[i] as Scored).candidate.costUsd - best.candidate.costUsd;
+    const extraUsd = (scored[i] as Scored).moneyUsd - best.moneyUsd;
     return extraUsd > 0 ? Math.min(chance, allowanceUsd / (others * extraUsd)) : chance;
   });
   const requests = probabilities.reduce((sum, p) => sum + p, 0);

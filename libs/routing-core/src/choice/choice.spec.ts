@@ -1,9 +1,8 @@
 import { seededRandom } from '@meritorder/kernel';
 import { describe, expect, it } from 'vitest';
-import { emptyOrgQuality, learnOutcome, predictQuality } from '../learning/quality.js';
-import { NO_PROMPT } from '../prompt/prompt-features.js';
+import type { DecisionPolicy, Objective } from '@meritorder/contracts';
 import { choose, DEFAULT_EXPLORATION } from './explore.js';
-import { scoreCandidates, type Objective, type ScoreCandidate, type ScoreRequest } from './score.js';
+import { scoreCandidates, type ScoreCandidate } from './score.js';
 
 const candidate = (
   id: string,
@@ -14,30 +13,40 @@ const candidate = (
   id,
   quality,
   qualityVariance: 0,
-  costUsd,
-  shadowPrice: 0,
+  priorQuality: quality,
+  outcomes: 0,
+  marginalUsd: costUsd,
+  cashUsd: costUsd,
+  fullUsd: costUsd,
+  shadowCash: 0,
+  shadowFull: 0,
   gpuSeconds: 0,
   usdPerGpuSecond: 0,
   lateSeconds: 0,
   ...more,
 });
-const wish = (objective: Objective, more: Partial<ScoreRequest> = {}): ScoreRequest => ({
+const wish = (objective: Objective, more: Partial<DecisionPolicy> = {}): DecisionPolicy => ({
   objective,
+  tier: null,
   usdPerQuality: 0.4,
+  revenueUsd: 0,
   leastQuality: 0,
+  maxCostUsd: null,
   usdPerSecondLate: 0,
+  leastMarginShare: null,
+  exploration: null,
   ...more,
 });
-const bestOf = (request: ScoreRequest, ...candidates: ScoreCandidate[]) =>
-  scoreCandidates(request, candidates).scored.map((s) => s.candidate.id);
+const bestOf = (policy: DecisionPolicy, ...candidates: ScoreCandidate[]) =>
+  scoreCandidates(policy, candidates).scored.map((s) => s.candidate.id);
 
 describe('the score', () => {
   it('takes local in the worked example of economics section 1, and the cloud without a shadow price', () => {
     const at = (shadowPrice: number) =>
       bestOf(
         wish('value'),
-        candidate('local', 0.82, 0.0004, { shadowPrice }),
-        candidate('cloud', 0.87, 0.0124, { shadowPrice }),
+        candidate('local', 0.82, 0.0004, { shadowCash: shadowPrice }),
+        candidate('cloud', 0.87, 0.0124, { shadowCash: shadowPrice }),
       );
     expect([at(0.9)[0], at(0)[0]]).toEqual(['local', 'cloud']);
   });
@@ -94,8 +103,11 @@ describe('exploration', () => {
         ),
       );
       const { probabilities } = choose(given, undefined, settings, draws);
-      const best = given[0]!.candidate.costUsd;
-      const extra = probabilities.reduce((sum, p, k) => sum + p * Math.max(0, given[k]!.candidate.costUsd - best), 0);
+      const best = given[0]!.candidate.marginalUsd;
+      const extra = probabilities.reduce(
+        (sum, p, k) => sum + p * Math.max(0, given[k]!.candidate.marginalUsd - best),
+        0,
+      );
       expect(extra).toBeLessThanOrEqual(settings.spendShare * best * (1 + 1e-9));
       expect(1 - probabilities[0]!).toBeLessThanOrEqual(settings.requestShare + 1e-9);
       expect(probabilities.reduce((sum, p) => sum + p)).toBeCloseTo(1, 12);
@@ -125,41 +137,5 @@ describe('exploration', () => {
     expect(
       choose(scored(candidate('a', 0.8, 0.001), candidate('b', 0.7, 0.001)), undefined, settings, draws).probabilities,
     ).toEqual([1, 0]);
-  });
-});
-
-describe('learning by choosing', () => {
-  /** 3,000 requests over backends of a true quality and cost; the share of each among requests `from` on. */
-  function serve(truth: Record<string, { quality: number; costUsd: number; fromRequest?: number }>, from: number) {
-    const random = seededRandom(4);
-    const state = emptyOrgQuality(0);
-    const counts: Record<string, number> = {};
-    for (let i = 0; i < 3_000; i++) {
-      const context = { tags: ['chat'], prompt: NO_PROMPT };
-      const live = Object.entries(truth).filter(([, { fromRequest = 0 }]) => i >= fromRequest);
-      const candidates = live.map(([id, { costUsd }]) => {
-        const { quality, variance } = predictQuality(state, id, context);
-        return candidate(id, quality, costUsd, { qualityVariance: variance });
-      });
-      const { scored } = scoreCandidates(wish('value', { usdPerQuality: 0.01 }), candidates);
-      const { chosen } = choose(scored, undefined, DEFAULT_EXPLORATION, { holdOut: random(), explore: random() });
-      const { id } = chosen.candidate;
-      if (i >= from) counts[id] = (counts[id] ?? 0) + 1;
-      learnOutcome(state, { model: id, context, quality: random() < truth[id]!.quality ? 1 : 0 }, i * 1_000);
-    }
-    return (id: string) => (counts[id] ?? 0) / (3_000 - from);
-  }
-
-  it('takes the traffic from a dearer and worse backend without being told', () => {
-    const share = serve({ good: { quality: 0.8, costUsd: 0.0002 }, dominated: { quality: 0.6, costUsd: 0.0004 } }, 500);
-    expect(share('dominated')).toBeLessThan(0.03);
-  });
-
-  it('gives a better backend that comes later its chance', () => {
-    const share = serve(
-      { old: { quality: 0.6, costUsd: 0.0002 }, late: { quality: 0.9, costUsd: 0.0003, fromRequest: 1_000 } },
-      2_000,
-    );
-    expect(share('late')).toBeGreaterThan(0.85);
   });
 });

@@ -1,0 +1,121 @@
+import { z } from 'zod';
+import { Objective } from '../events/routing-decision-made.v1.js';
+import { AttributionValue, Slug } from '../primitives.js';
+import { Usd } from './decimals.js';
+
+const Share = z.number().min(0).max(1);
+
+const ExplorationConfig = z.strictObject({
+  spendShare: Share.default(0.02).meta({
+    description: 'Most that exploring may add to the expected spend, as a share of what the best candidate costs.',
+  }),
+  leastCostUsd: Usd.default('0.00001').meta({
+    description: 'What the best candidate is taken to cost at least: of a free one a share would be nothing.',
+  }),
+  requestShare: Share.default(0.1).meta({ description: 'Most requests that go elsewhere than to the best candidate.' }),
+  holdOutShare: Share.default(0.01).meta({
+    description:
+      'Customers whose requests are served by the configured priors alone, to measure what learning is worth.',
+  }),
+});
+
+/** What a route and a tier can both say; the tier's word counts. */
+export const RoutingSettings = {
+  objective: Objective.optional().meta({
+    description:
+      'cheapest: least cost above the quality floor. value: most value less cost. margin: most expected revenue less cost. quality: the best that the shadow prices of the budgets allow. Default: cheapest.',
+  }),
+  minQuality: Share.optional().meta({ description: 'Floor of the expected quality, 0 to 1.' }),
+  usdPerQualityPoint: Usd.optional().meta({
+    description: 'What a quality of 1 is worth where the caller does not say (`value_usd`).',
+  }),
+  revenueUsd: Usd.optional().meta({
+    description: 'Of margin: what a conversion brings, until revenues were reported.',
+  }),
+  targetLatencyMs: z
+    .int()
+    .min(1)
+    .max(3_600_000)
+    .optional()
+    .meta({ description: 'From here on an answer is late; `deadline_ms` of the caller counts where it is shorter.' }),
+  usdPerSecondLate: Usd.optional().meta({ description: 'What a second beyond it costs.' }),
+  exploration: z
+    .union([z.literal(false), ExplorationConfig])
+    .optional()
+    .meta({ description: 'false: the best is always taken, and nothing is learned of the others.' }),
+};
+
+export const RouteConfig = z.strictObject({
+  id: Slug,
+  name: z.string().max(128).optional(),
+  backends: z.array(Slug).min(1).max(64),
+  ...RoutingSettings,
+});
+export type RouteConfig = z.infer<typeof RouteConfig>;
+
+export const TierConfig = z.strictObject({
+  id: AttributionValue.meta({ description: 'The value of the attribute `tier`.' }),
+  name: z.string().max(128).optional(),
+  orgs: z.array(Slug).min(1).optional().meta({ description: 'Whose requests can be of this tier. Default: all.' }),
+  backends: z
+    .array(Slug)
+    .min(1)
+    .max(1_000)
+    .optional()
+    .meta({ description: 'The only ones that serve it. Default: all.' }),
+  ...RoutingSettings,
+  maxCostUsd: Usd.optional().meta({
+    description: 'The most that a request may cost; `max_cost_usd` can only be less.',
+  }),
+  maxValueUsd: Usd.optional().meta({ description: 'The most that `value_usd` counts. Default: no limit.' }),
+  allowSubstitution: z.boolean().default(true).meta({ description: 'Whether `allow_substitution` is heard.' }),
+  priority: z.enum(['low', 'normal', 'high']).default('normal').meta({
+    description:
+      'Of own hardware: low leaves a fifth of the slots of a replica free for others, normal a twentieth, high none.',
+  }),
+  charge: z
+    .strictObject({
+      markup: z
+        .string()
+        .regex(/^\d{1,3}(\.\d{1,6})?$/)
+        .default('1')
+        .meta({ description: 'On the full cost, for example "1.25".' }),
+      usdPerRequest: Usd.default('0'),
+    })
+    .optional()
+    .meta({ description: 'What the customer is charged for a request that was answered.' }),
+  minMargin: z.number().min(-10).max(1).optional().meta({
+    description: 'Least (charge - full cost) / charge of a candidate, for example 0.2; needs charge.',
+  }),
+});
+export type TierConfig = z.infer<typeof TierConfig>;
+
+type Issue = (path: (string | number)[], message: string) => void;
+
+/** What a tier cannot be alone: names that must exist, one meaning of a tier per org, and settings that need one another. */
+export function checkTiers(
+  config: { tiers: TierConfig[]; orgs: { id: string; defaultTier?: string | undefined }[] },
+  orgs: ReadonlySet<string>,
+  backends: ReadonlySet<string>,
+  issue: Issue,
+): void {
+  const meanings = new Set<string>();
+  config.tiers.forEach((tier, i) => {
+    tier.orgs?.forEach((org, j) => {
+      if (!orgs.has(org)) issue(['tiers', i, 'orgs', j], `"${org}" is not an org`);
+    });
+    tier.backends?.forEach((id, j) => {
+      if (!backends.has(id)) issue(['tiers', i, 'backends', j], `"${id}" is not a backend`);
+    });
+    for (const org of tier.orgs ?? orgs) {
+      const meaning = JSON.stringify([org, tier.id]);
+      if (meanings.has(meaning)) issue(['tiers', i, 'id'], `"${tier.id}" is there twice for the org "${org}"`);
+      meanings.add(meaning);
+    }
+    if (tier.minMargin !== undefined && tier.charge === undefined) issue(['tiers', i, 'minMargin'], 'needs charge');
+  });
+  config.orgs.forEach(({ id, defaultTier }, i) => {
+    if (defaultTier !== undefined && !meanings.has(JSON.stringify([id, defaultTier])))
+      issue(['orgs', i, 'defaultTier'], `"${defaultTier}" is not a tier of this org`);
+  });
+}

@@ -1,0 +1,109 @@
+import type { DecisionPolicy } from '@meritorder/contracts';
+import type { Decision } from './decide.js';
+import type { Scored } from './score.js';
+
+/** The dearest budget on a candidate's path, for the sentence. */
+export interface ScarceBudget {
+  readonly budget: string;
+  readonly shadowPrice: number;
+}
+
+/**
+ * One sentence for people: why the choice, and what the next better one would have cost.
+ *
+ * @param chosen where the counters took a later one than the first of the order, that one
+ * @param tried backends that failed or refused before
+ * @param scarce the budget with the highest shadow price on the path of a candidate; undefined: none has one
+ */
+export function explain(
+  policy: DecisionPolicy,
+  decision: Decision,
+  chosen: Scored,
+  tried: readonly string[],
+  scarce: (id: string) => ScarceBudget | undefined,
+): string {
+  const { order, kind } = decision;
+  const why = order[0] !== chosen ? passedOver(decision, chosen, tried) : KINDS[kind];
+  const after = tried.length > 0 ? `, after ${tried.join(', ')} could not take it` : '';
+  const body =
+    policy.objective === 'cheapest' ? cheapest(decision, chosen, tried) : compared(policy, decision, chosen, scarce);
+  return `${chosen.candidate.id}: ${body}${why}${after}`;
+}
+
+const KINDS: Record<Decision['kind'], string> = {
+  best: '',
+  explored: '; tried to learn how good it is',
+  'hold-out': '; of the group that is served as if nothing had been learned',
+};
+
+function passedOver({ order }: Decision, chosen: Scored, tried: readonly string[]): string {
+  const before = order.slice(0, order.indexOf(chosen)).map((s) => s.candidate.id);
+  const without = before.filter((id) => !tried.includes(id));
+  return without.length === 0 ? '' : `; no budget had room for ${without.join(', ')}`;
+}
+
+function cheapest({ order }: Decision, chosen: Scored, tried: readonly string[]): string {
+  const next = order.find((s) => s !== chosen && !tried.includes(s.candidate.id));
+  const able = order.length === 1 ? 'the only able backend' : `the cheapest of ${order.length} able backends`;
+  const then = next ? `; next ${next.candidate.id} at ${usd(costOf(next))}` : '';
+  return `${able} at ${usd(costOf(chosen))} expected${then}${crowding(chosen, next)}`;
+}
+
+/** Says so where it is crowding, not cost, that put the dearer one first. */
+function crowding(chosen: Scored, next: Scored | undefined): string {
+  if (next === undefined || costOf(next) >= costOf(chosen)) return '';
+  const busyUsd = next.candidate.usdPerGpuSecond * next.candidate.gpuSeconds;
+  return busyUsd > 0 ? ` and ${usd(busyUsd)} for the others it would keep waiting` : '';
+}
+
+function compared(
+  policy: DecisionPolicy,
+  { order }: Decision,
+  chosen: Scored,
+  scarce: (id: string) => ScarceBudget | undefined,
+): string {
+  const margin = policy.objective === 'margin';
+  const worth = ({ candidate }: Scored): number =>
+    margin ? (candidate.conversion ?? candidate.quality) : candidate.quality;
+  const noun = margin ? 'expected conversion' : 'expected quality';
+  const self = `${decimal(worth(chosen))} ${noun} at ${usd(costOf(chosen))}`;
+  // The one that would add most for its money among the better ones; where none is better, the next.
+  const better = order.filter((s) => s !== chosen && worth(s) > worth(chosen));
+  const other = better[0] ?? order.find((s) => s !== chosen);
+  if (other === undefined) return `${self}, the only able backend`;
+  const gain = worth(other) - worth(chosen);
+  const gainUsd = other.valueUsd - chosen.valueUsd;
+  const moreUsd = costOf(other) - costOf(chosen);
+  const countsUsd = -(other.scoreUsd - other.valueUsd) + (chosen.scoreUsd - chosen.valueUsd);
+  const scarcest = scarce(other.candidate.id);
+  const at =
+    scarcest && scarcest.shadowPrice > 0
+      ? ` at ${scarcest.budget}'s shadow price of ${decimal(scarcest.shadowPrice)}`
+      : '';
+  const counts = Math.abs(countsUsd - moreUsd) < 5e-10 && at === '' ? '' : `, which counts ${usd(countsUsd)}${at}`;
+  const verb =
+    gain > 0 ? `would add ${decimal(gain)}` : gain < 0 ? `would lose ${decimal(-gain)}` : 'would add nothing';
+  const money = moreUsd >= 0 ? `for ${usd(moreUsd)} more` : `and save ${usd(-moreUsd)}`;
+  return `${self}; ${other.candidate.id} ${verb}, worth ${usd(gainUsd)} here, ${money}${counts}`;
+}
+
+/** What it costs the operator to serve it once more. */
+function costOf({ candidate }: Scored): number {
+  return candidate.marginalUsd;
+}
+
+/** ".82", "1.5", "12". */
+function decimal(value: number): string {
+  const text = value >= 10 ? value.toFixed(0) : String(Number(value.toPrecision(2)));
+  return text.replace(/^0\./, '.');
+}
+
+/** Never in exponents; four significant digits of small amounts. */
+function usd(value: number): string {
+  const sign = value < 0 ? '-' : '';
+  const amount = Math.abs(value);
+  if (amount === 0) return '$0';
+  const digits = Math.min(9, Math.max(2, 3 - Math.floor(Math.log10(amount))));
+  const text = amount.toFixed(digits);
+  return `${sign}$${text.replace(/(\.\d\d\d*?)0+$/, '$1')}`;
+}

@@ -1,0 +1,88 @@
+import type { CandidateNumbers, DecisionPolicy } from '@meritorder/contracts';
+
+/** A backend that is able to serve the request, with what is expected of it. Costs are expected costs, never upper bounds. */
+export interface ScoreCandidate extends CandidateNumbers {
+  readonly id: string;
+  /** Paid to others, USD. */
+  readonly cashUsd: number;
+  /** Its share of everything, own hardware included, USD. */
+  readonly fullUsd: number;
+}
+
+export interface Scored {
+  readonly candidate: ScoreCandidate;
+  /** USD; the highest is best. */
+  readonly scoreUsd: number;
+  readonly valueUsd: number;
+  /** What its money counts: marginal cost once, and what it takes from budgets at their shadow prices; USD. */
+  readonly moneyUsd: number;
+  /** How far the score may be off for want of outcomes, as a standard deviation, USD. */
+  readonly deviationUsd: number;
+}
+
+export interface BelowFloor {
+  readonly candidate: ScoreCandidate;
+  readonly code: 'below-quality' | 'above-cost' | 'below-margin';
+}
+
+/**
+ * Scores the candidates: value - marginal cost - shadow prices x cost - congestion - lateness (economics, section 1).
+ * `cheapest` gives quality no value above the floor; `quality` takes k = 0, so that only scarce money counts; `value` and
+ * `margin` take k = 1. A cash budget's price is not felt by what costs no cash.
+ *
+ * @returns the scored, the best first (of equals the cheaper, then by id), and those below the floors
+ */
+export function scoreCandidates(
+  policy: DecisionPolicy,
+  candidates: readonly ScoreCandidate[],
+): { scored: Scored[]; refused: BelowFloor[] } {
+  const scored: Scored[] = [];
+  const refused: BelowFloor[] = [];
+  for (const candidate of candidates) {
+    const code = floorMissed(policy, candidate);
+    if (code !== undefined) refused.push({ candidate, code });
+    else scored.push(scoreOf(policy, candidate));
+  }
+  scored.sort(
+    (a, b) =>
+      b.scoreUsd - a.scoreUsd ||
+      a.candidate.cashUsd - b.candidate.cashUsd ||
+      a.candidate.fullUsd - b.candidate.fullUsd ||
+      (a.candidate.id < b.candidate.id ? -1 : a.candidate.id > b.candidate.id ? 1 : 0),
+  );
+  return { scored, refused };
+}
+
+function floorMissed(policy: DecisionPolicy, candidate: ScoreCandidate): BelowFloor['code'] | undefined {
+  if (policy.maxCostUsd !== null && candidate.cashUsd > policy.maxCostUsd) return 'above-cost';
+  if (candidate.quality < policy.leastQuality) return 'below-quality';
+  const { chargedUsd, fullUsd } = candidate;
+  if (policy.leastMarginShare !== null && chargedUsd !== undefined)
+    return chargedUsd - fullUsd < policy.leastMarginShare * chargedUsd ? 'below-margin' : undefined;
+  return undefined;
+}
+
+function scoreOf(policy: DecisionPolicy, candidate: ScoreCandidate): Scored {
+  const { objective } = policy;
+  const usdPerQuality = objective === 'cheapest' ? 0 : policy.usdPerQuality;
+  const margin = objective === 'margin';
+  const { conversion = candidate.quality, conversionVariance = candidate.qualityVariance } = candidate;
+  const valueUsd = margin ? policy.revenueUsd * conversion : usdPerQuality * candidate.quality;
+  const moneyUsd =
+    (objective === 'quality' ? 0 : candidate.marginalUsd) +
+    candidate.shadowCash * candidate.cashUsd +
+    candidate.shadowFull * candidate.fullUsd;
+  return {
+    candidate,
+    valueUsd,
+    moneyUsd,
+    scoreUsd:
+      valueUsd -
+      moneyUsd -
+      candidate.usdPerGpuSecond * candidate.gpuSeconds -
+      policy.usdPerSecondLate * candidate.lateSeconds,
+    deviationUsd: margin
+      ? Math.abs(policy.revenueUsd) * Math.sqrt(conversionVariance)
+      : usdPerQuality * Math.sqrt(candidate.qualityVariance),
+  };
+}
