@@ -1,0 +1,4 @@
+export * from './congestion/erlang.js';
+export * from './congestion/replica-shape.js';
+export * from './congestion/one-more.js';
+export * from './congestion/congestion.js';
