@@ -1,15 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { EXAMPLES, type BackendConfig, type ChatRequest, type PriceVersion } from '@meritorder/contracts';
-import {
-  breakerAllows,
-  CLOSED,
-  nextBreaker,
-  rankCandidates,
-  reasonFor,
-  requirementsOf,
-  type BackendView,
-  type BreakerState,
-} from './index.js';
+import { rankCandidates, reasonFor, requirementsOf, type BackendView } from './index.js';
 
 const base = EXAMPLES.events['price.version-published.v1'].version;
 const priced = (input: number, output: number): PriceVersion => ({
@@ -194,33 +185,5 @@ describe('ranking', () => {
     expect(reasonFor(ranked[0]!, ranked, ['z'])).toBe(
       'a: the cheapest of 2 able backends at $0.0002 expected; next b at $0.0003, after z could not take it',
     );
-  });
-});
-
-describe('the breaker', () => {
-  const run = (events: Parameters<typeof nextBreaker>[1][], at = 0): BreakerState =>
-    events.reduce((s, e) => nextBreaker(s, e, at), CLOSED);
-  const failure = { type: 'failure' } as const;
-  it('opens after five failures in a row, for 5 s, then lets one probe through', () => {
-    expect(breakerAllows(run([failure, failure, failure, failure]), 0)).toBe(true);
-    expect(breakerAllows(run([failure, failure, { type: 'success' }, failure, failure, failure]), 0)).toBe(true);
-    const open = run([failure, failure, failure, failure, failure]);
-    expect(breakerAllows(open, 4_999)).toBe(false);
-    expect(breakerAllows(open, 5_000)).toBe(true);
-    const probing = nextBreaker(open, { type: 'probe' }, 5_000);
-    expect(breakerAllows(probing, 5_001)).toBe(false);
-    expect(breakerAllows(nextBreaker(probing, { type: 'success' }, 5_002), 5_002)).toBe(true);
-    expect(breakerAllows(nextBreaker(probing, failure, 5_002), 15_001)).toBe(false);
-    expect(breakerAllows(nextBreaker(probing, failure, 5_002), 15_002)).toBe(true);
-  });
-  it('a probe that says nothing lets the next one through', () => {
-    const probing = nextBreaker(run([failure, failure, failure, failure, failure]), { type: 'probe' }, 5_000);
-    expect(breakerAllows(nextBreaker(probing, { type: 'neutral' }, 5_001), 5_001)).toBe(true);
-  });
-  it('cools down for as long as a quota answer asks, at most a minute', () => {
-    const cooling = run([{ type: 'quota', retryAfterMs: 3_000 }]);
-    expect(breakerAllows(cooling, 2_999)).toBe(false);
-    expect(breakerAllows(cooling, 3_000)).toBe(true);
-    expect(breakerAllows(run([{ type: 'quota', retryAfterMs: 9e9 }]), 60_000)).toBe(true);
   });
 });

@@ -12,7 +12,11 @@ export class HeartbeatFleet implements Fleet {
   private readonly workers = new Map<string, Map<string, WorkerHeartbeat & { heardAtMs: number }>>();
   private readonly breakers = new Map<string, BreakerState>();
 
-  constructor(private readonly clock: Clock) {}
+  /** @param random uniform in [0, 1): the jitter of breakers */
+  constructor(
+    private readonly clock: Clock,
+    private readonly random: () => number = Math.random,
+  ) {}
 
   /** @throws PoisonMessage for what is not a heartbeat. */
   heard(data: Uint8Array): void {
@@ -41,8 +45,8 @@ export class HeartbeatFleet implements Fleet {
   succeeded(backend: string): void {
     this.step(backend, { type: 'success' });
   }
-  failed(backend: string): void {
-    this.step(backend, { type: 'failure' });
+  failed(backend: string, kind: 'connect' | 'answer'): void {
+    this.step(backend, { type: 'failure', kind });
   }
   quota(backend: string, retryAfterMs: number | undefined): void {
     this.step(backend, { type: 'quota', retryAfterMs });
@@ -53,7 +57,8 @@ export class HeartbeatFleet implements Fleet {
   }
 
   private step(backend: string, event: BreakerEvent): void {
-    this.breakers.set(backend, nextBreaker(this.breakers.get(backend) ?? CLOSED, event, this.clock.nowMs()));
+    const before = this.breakers.get(backend) ?? CLOSED;
+    this.breakers.set(backend, nextBreaker(before, event, this.clock.nowMs(), this.random()));
   }
 
   private live(backend: string): WorkerHeartbeat[] {

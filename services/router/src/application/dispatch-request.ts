@@ -391,7 +391,7 @@ class Dispatch {
         }
         case 'silent': {
           session.stop();
-          fleet.failed(backend);
+          fleet.failed(backend, signal.firstTokenSeen ? 'answer' : 'connect');
           // Opened, it may have cost money; not opened, it may be on record: the hold ends when it is closed, or with its lease.
           if (signal.firstTokenSeen)
             return refused({ code: 'stream_cut', message: `The worker of ${backend} was lost during the stream.` });
@@ -422,7 +422,7 @@ class Dispatch {
     if (signal.code === 'quota')
       fleet.quota(backend, signal.retryAfterSeconds === undefined ? undefined : signal.retryAfterSeconds * 1_000);
     else if (signal.code !== 'caller-fault' && signal.code !== 'context-length' && signal.code !== 'stopped')
-      fleet.failed(backend);
+      fleet.failed(backend, signal.code === 'connect' || signal.code === 'timeout' ? 'connect' : 'answer');
     if (signal.code === 'caller-fault') {
       return refused({ code: 'upstream_rejected', message: `${backend}: ${signal.message}` });
     }

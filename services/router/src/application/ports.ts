@@ -69,7 +69,8 @@ export interface Fleet {
   allows(backend: string): boolean;
   probing(backend: string): void;
   succeeded(backend: string): void;
-  failed(backend: string): void;
+  /** `connect`: nothing listened, or nothing came back at all. */
+  failed(backend: string, kind: 'connect' | 'answer'): void;
   quota(backend: string, retryAfterMs: number | undefined): void;
   /** The call is over, whatever it said of the backend. */
   ended(backend: string): void;
