@@ -7,3 +7,5 @@ export * from './latency/learned-latency.js';
 export * from './latency/latency.js';
 export * from './replicas/choose-replica.js';
 export * from './replicas/prefix-home.js';
+export * from './budgets/retry-budget.js';
+export * from './budgets/hedge-budget.js';
