@@ -9,3 +9,4 @@ export * from './replicas/choose-replica.js';
 export * from './replicas/prefix-home.js';
 export * from './budgets/retry-budget.js';
 export * from './budgets/hedge-budget.js';
+export * from './deferral/worth-waiting.js';
