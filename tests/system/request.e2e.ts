@@ -218,7 +218,7 @@ describe('bad input gets a clear error, and the next request an answer', () => {
     ],
     ['negative max_tokens', chat('x', { max_tokens: -5 }), 'body_invalid', /max_tokens/],
     ['a huge n', chat('x', { n: 1e9 }), 'body_invalid', /n:/],
-    ['an unknown wish', chat('x', { meritorder: { value_usd: '1' } }), 'body_invalid', /value_usd/],
+    ['an unknown wish', chat('x', { meritorder: { be_quick: true } }), 'body_invalid', /be_quick/],
     ['an unknown route', chat('x', { model: 'nope' }), 'route_unknown', /auto/],
     ['an unknown department', chat('x', { metadata: { department: 'sales' } }), 'department_unknown', /eng, support/],
     [

@@ -4,3 +4,8 @@ import { createHash } from 'node:crypto';
 export function sha256Hex(text: string, digits = 64): string {
   return createHash('sha256').update(text).digest('hex').slice(0, digits);
 }
+
+/** A text as a number within [0, 1): equal texts give the same, other ones a uniform one. For groups that stay the same. */
+export function hashUnit(text: string): number {
+  return Number.parseInt(sha256Hex(text, 8), 16) / 2 ** 32;
+}

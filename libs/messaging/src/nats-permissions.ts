@@ -136,6 +136,7 @@ function router(config: Pick<MeritorderConfig, 'orgs' | 'backends'>): NatsUser {
       `${SERVICE_INBOX.router}.>`,
       'metering.usage-rated.v1.*',
       'outcome.recorded.v1.*',
+      'usage.attempt-closed.v1.*',
       'inference.estimate.v1.*',
       'inference.request.v1.*',
       'inference.job.v1.*',

@@ -1,10 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import type { BackendConfig } from '@meritorder/contracts';
 import { holdOf, outputBound, type HoldingBudget, type HoldSettings } from './hold-of.js';
-import type { Ranked } from './rank-candidates.js';
+import type { Able } from './able-candidates.js';
 
 const line = (fixedNanos: bigint, perOutputTokenNanos: bigint) => ({ fixedNanos, perOutputTokenNanos });
-const candidate = (more: Partial<Ranked> = {}, backend: Partial<BackendConfig> = {}): Ranked =>
+const candidate = (more: Partial<Able> = {}, backend: Partial<BackendConfig> = {}): Able =>
   ({
     backend: { capabilities: ['streaming'], ...backend } as BackendConfig,
     bound: { cash: line(400n, 4n), full: line(400n, 6n) },
@@ -13,7 +13,7 @@ const candidate = (more: Partial<Ranked> = {}, backend: Partial<BackendConfig> =
     maxTokens: 500,
     minTokens: 64,
     ...more,
-  }) as Ranked;
+  }) as Able;
 const tolerant: HoldingBudget = { basis: 'cash', strictness: 'tolerant' };
 const settings: HoldSettings = { streams: true, choices: 2, quantile: 'p95', sliceTokens: 256 };
 const FULL = { bound: candidate().bound, maxTokens: 500, minTokens: 64 };
@@ -37,14 +37,14 @@ describe('a hold', () => {
       maxTokens: 20,
       minTokens: 20,
     });
-    const nothing = { outputTokensP95: 0 } as Ranked['estimate'];
+    const nothing = { outputTokensP95: 0 } as Able['estimate'];
     expect(holdOf(candidate({ estimate: nothing }), [tolerant], settings)).toMatchObject({
       maxTokens: 128,
       minTokens: 64,
     });
   });
 
-  it.each<[string, Ranked, HoldingBudget[], Partial<HoldSettings>]>([
+  it.each<[string, Able, HoldingBudget[], Partial<HoldSettings>]>([
     ['one strict budget', candidate(), [tolerant, { basis: 'cash', strictness: 'strict' }], {}],
     ['a budget that does not say', candidate(), [{ basis: 'cash' }], {}],
     ['no budget at all', candidate(), [], {}],

@@ -1,7 +1,7 @@
 import type { GovernedHold } from '@meritorder/contracts';
 import type { Nanos } from '@meritorder/kernel';
 import type { Bound } from '@meritorder/pricing-core';
-import type { Ranked } from './rank-candidates.js';
+import type { Able } from './able-candidates.js';
 
 /** A budget that a candidate would be charged to, as far as its hold goes. */
 export interface HoldingBudget {
@@ -34,7 +34,7 @@ export interface Hold {
  * The upper bound, as soon as one strict budget pays; where all are tolerant and somebody can watch the stream, the learned length
  * of the answer (a slice at least) with an input as it is trusted to be. It grows by slices (`outputBound`).
  */
-export function holdOf(candidate: Ranked, budgets: readonly HoldingBudget[], settings: HoldSettings): Hold {
+export function holdOf(candidate: Able, budgets: readonly HoldingBudget[], settings: HoldSettings): Hold {
   const { backend, bound, trustedBound, maxTokens, minTokens, estimate } = candidate;
   const watched = settings.streams && backend.capabilities.includes('streaming') && backend.hiddenOutput !== true;
   const costs = budgets.some(({ basis }) => bound[basis].perOutputTokenNanos > 0n);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { EXAMPLES, type BackendConfig, type ChatRequest, type PriceVersion } from '@meritorder/contracts';
-import { rankCandidates, reasonFor, requirementsOf, type BackendView } from './index.js';
+import { ableCandidates, requirementsOf, type BackendView } from './index.js';
 
 const base = EXAMPLES.events['price.version-published.v1'].version;
 const priced = (input: number, output: number): PriceVersion => ({
@@ -43,23 +43,7 @@ const estimate = () => ({
   outputTokensP99: 200,
 });
 
-describe('ranking', () => {
-  it('is cheapest first among the able, and the same for the same inputs', () => {
-    const views = [
-      view('dear', { price: priced(9_000_000, 9_000_000) }),
-      view('b'),
-      view('a'),
-      view('free', { price: priced(0, 0) }),
-    ];
-    const ids = rankCandidates(views, requirementsOf(body()), estimate, undefined, AT).ranked.map((r) => r.backend.id);
-    expect(ids).toEqual(['free', 'a', 'b', 'dear']);
-    expect(
-      rankCandidates(views.toReversed(), requirementsOf(body()), estimate, undefined, AT).ranked.map(
-        (r) => r.backend.id,
-      ),
-    ).toEqual(ids);
-  });
-
+describe('what is able', () => {
   it.each<[string, BackendView, object, RegExp]>([
     ['tools', view('x'), { tools: [{ type: 'function' }] }, /lacks tools/],
     ['an image', view('x'), { messages: [{ role: 'user', content: [{ type: 'image_url' }] }] }, /lacks vision/],
@@ -71,8 +55,8 @@ describe('ranking', () => {
     ['busy workers', view('x', { workersWithRoom: 0 }), {}, /busy/],
     ['an open breaker', view('x', { breakerClosed: false }), {}, /cooling down/],
   ])('excludes for %s', (_name, candidate, more, why) => {
-    const { ranked, excluded } = rankCandidates([candidate], requirementsOf(body(more)), estimate, undefined, AT);
-    expect(ranked).toEqual([]);
+    const { able, excluded } = ableCandidates([candidate], requirementsOf(body(more)), estimate, undefined, AT);
+    expect(able).toEqual([]);
     expect(excluded[0]!.why).toMatch(why);
   });
 
@@ -83,9 +67,9 @@ describe('ranking', () => {
     ['best_of', { best_of: 8 }],
     ['documents', { documents: [{ text: 'hi' }] }],
   ])('refuses %s, whose cost no bound is known for', (field, more) => {
-    const able = view('x', {}, { capabilities: ['tools'] });
-    const { ranked, excluded } = rankCandidates([able], requirementsOf(body(more)), estimate, undefined, AT);
-    expect(ranked).toEqual([]);
+    const withTools = view('x', {}, { capabilities: ['tools'] });
+    const { able, excluded } = ableCandidates([withTools], requirementsOf(body(more)), estimate, undefined, AT);
+    expect(able).toEqual([]);
     expect(excluded[0]).toMatchObject({ code: 'unable', why: `${field} has no cost bound` });
   });
 
@@ -99,25 +83,25 @@ describe('ranking', () => {
       cash: { ...plain.cash, unitPicos: { outputAudioTokens: '8000000' }, serviceTiers: { priority: plain.cash } },
     };
     const rank = (price: PriceVersion) =>
-      rankCandidates([view('x', { price })], requirementsOf(body(more)), estimate, undefined, AT);
+      ableCandidates([view('x', { price })], requirementsOf(body(more)), estimate, undefined, AT);
     expect(rank(plain).excluded[0]).toMatchObject({ code: 'unpriced', why: expect.stringMatching(why) });
-    expect(rank(priceOfAll).ranked).toHaveLength(1);
+    expect(rank(priceOfAll).able).toHaveLength(1);
   });
 
   it('takes what changes nothing of the cost', () => {
     const more = { service_tier: 'auto', best_of: 1, modalities: ['text'], audio: null, tools: [{ type: 'function' }] };
     const able = view('x', {}, { capabilities: ['tools'] });
-    expect(rankCandidates([able], requirementsOf(body(more)), estimate, undefined, AT).ranked).toHaveLength(1);
+    expect(ableCandidates([able], requirementsOf(body(more)), estimate, undefined, AT).able).toHaveLength(1);
   });
 
   it("clamps the output to the context, the backend and the caller's own cap", () => {
     const rank = (more: object, cap?: bigint) =>
-      rankCandidates([view('x')], requirementsOf(body(more)), estimate, cap, AT).ranked[0];
+      ableCandidates([view('x')], requirementsOf(body(more)), estimate, cap, AT).able[0];
     expect(rank({})!.maxTokens).toBe(500);
     expect(rank({ max_tokens: 20 })).toMatchObject({ maxTokens: 20, minTokens: 20 });
     expect(
-      rankCandidates([view('x', {}, { contextTokens: 150 })], requirementsOf(body()), estimate, undefined, AT)
-        .ranked[0]!.maxTokens,
+      ableCandidates([view('x', {}, { contextTokens: 150 })], requirementsOf(body()), estimate, undefined, AT).able[0]!
+        .maxTokens,
     ).toBe(50);
     // 400 input tokens at 1000 nano, and 2000 nano for each of 100 output tokens.
     expect(rank({}, 600_000n)!.maxTokens).toBe(100);
@@ -127,7 +111,7 @@ describe('ranking', () => {
   it('scores expected cache hits at their own price, and holds for a request without any', () => {
     const cached = { ...estimate(), cacheReadTokensExpected: 80 };
     const rank = (of: typeof cached) =>
-      rankCandidates([view('x')], requirementsOf(body()), () => of, undefined, AT).ranked[0]!;
+      ableCandidates([view('x')], requirementsOf(body()), () => of, undefined, AT).able[0]!;
     // 80 of 100 input tokens at 0 in place of 1,000 nano-USD.
     expect(rank(estimate()).expectedCashNanos - rank(cached).expectedCashNanos).toBe(80_000n);
     expect(rank(cached).bound).toEqual(rank(estimate()).bound);
@@ -155,35 +139,22 @@ describe('ranking', () => {
     ],
   ])('%s', (_name, more, config, why) => {
     const candidate = view('x', {}, { capabilities: ['tools'], ...config });
-    const { ranked, excluded } = rankCandidates([candidate], requirementsOf(body(more)), estimate, undefined, AT);
-    expect(ranked.length).toBe(why ? 0 : 1);
+    const { able, excluded } = ableCandidates([candidate], requirementsOf(body(more)), estimate, undefined, AT);
+    expect(able.length).toBe(why ? 0 : 1);
     if (why) expect(excluded[0]!.why).toMatch(why);
   });
 
   it('holds what the tools of a provider may add to the input', () => {
     const config = { capabilities: ['tools' as const], unitBounds: { webSearches: 5 }, maxToolInputTokens: 1_000 };
     const holdOf = (more: object): bigint =>
-      rankCandidates([view('x', {}, config)], requirementsOf(body(more)), estimate, undefined, AT).ranked[0]!.bound.cash
+      ableCandidates([view('x', {}, config)], requirementsOf(body(more)), estimate, undefined, AT).able[0]!.bound.cash
         .fixedNanos;
     expect(holdOf({ tools: [{ type: 'web_search' }] }) - holdOf({})).toBe(1_000n * 1_000n);
   });
 
   it('excludes what has parts without a cost bound, and says what to configure', () => {
     const unbounded = () => ({ ...estimate(), inputTokensBound: undefined });
-    const { excluded } = rankCandidates([view('x')], requirementsOf(body()), unbounded, undefined, AT);
+    const { excluded } = ableCandidates([view('x')], requirementsOf(body()), unbounded, undefined, AT);
     expect(excluded[0]!.why).toMatch(/maxTokensPerImage/);
-  });
-
-  it('says why in one sentence', () => {
-    const { ranked } = rankCandidates(
-      [view('a'), view('b', { price: priced(2_000_000, 2_000_000) })],
-      requirementsOf(body()),
-      estimate,
-      undefined,
-      AT,
-    );
-    expect(reasonFor(ranked[0]!, ranked, ['z'])).toBe(
-      'a: the cheapest of 2 able backends at $0.0002 expected; next b at $0.0003, after z could not take it',
-    );
   });
 });

@@ -10,6 +10,9 @@ import { NatsCaller } from './adapters/caller.nats.js';
 import { NatsCatalogue } from './adapters/catalogue.nats.js';
 import { NatsDecisionLog } from './adapters/decision-log.nats.js';
 import { EstimatesController } from './adapters/estimates.controller.js';
+import { LearningLoads } from './adapters/loads.memory.js';
+import { LearningQualities } from './adapters/quality.nats.js';
+import { RetryTokens } from './adapters/retries.memory.js';
 import { LearningEstimator } from './adapters/estimator.nats.js';
 import { NatsExtensionLog } from './adapters/extension-log.nats.js';
 import { HeartbeatFleet } from './adapters/fleet.memory.js';
@@ -39,12 +42,20 @@ export async function routerModule({ config, bus, env, readiness }: ServiceConte
   await catalogue.start();
   const estimator = new LearningEstimator(config, bus, systemClock, warn);
   await estimator.start();
+  const qualities = new LearningQualities(config, bus, systemClock, warn);
+  await qualities.start();
+  const loads = new LearningLoads(new Map(config.backends.map((b) => [b.id, b])), fleet);
+  const closed = hearClosed(bus, loads, warn);
   const workers = new NatsWorkers(bus);
   const ports = {
     clock: systemClock,
     admission: new RedisAdmission(counters),
     catalogue,
     estimator,
+    qualities,
+    loads,
+    retries: new RetryTokens(),
+    random: Math.random,
     fleet,
     workers,
     caller: new NatsCaller(bus),
@@ -81,9 +92,11 @@ export async function routerModule({ config, bus, env, readiness }: ServiceConte
         const deadline = Date.now() + DRAIN_LIMIT_MS;
         while (runtime.requestsInFlight() > 0 && Date.now() < deadline) await new Promise((r) => setTimeout(r, 50));
         heartbeats.unsubscribe();
+        closed.unsubscribe();
         workers.close();
         catalogue.close();
         await estimator.close();
+        await qualities.close();
         following.abort();
         await counters.close();
       }
@@ -101,6 +114,19 @@ function hearHeartbeats(bus: Bus, fleet: HeartbeatFleet, warn: (message: string)
         fleet.heard(message.data);
       } catch (problem) {
         warn(`a heartbeat was ignored: ${(problem as Error).message}`);
+      }
+    },
+  });
+}
+
+function hearClosed(bus: Bus, loads: LearningLoads, warn: (message: string) => void): Subscription {
+  return bus.nats.subscribe('usage.attempt-closed.v1.*', {
+    callback: (error, message) => {
+      try {
+        if (error) throw error;
+        loads.heardClosed(message.data, Date.now());
+      } catch (problem) {
+        warn(`a closed attempt taught nothing: ${(problem as Error).message}`);
       }
     },
   });

@@ -68,6 +68,8 @@ export const CandidateNumbers = z.object({
   /** Sum of the shadow prices of the cash and of the full budgets on its path, USD of value per USD. */
   shadowCash: z.number().min(0),
   shadowFull: z.number().min(0),
+  /** Its bound is more than what a budget can spare: it stands behind those that fit. */
+  beyondRoom: z.boolean().optional(),
   gpuSeconds: z.number().min(0),
   usdPerGpuSecond: z.number().min(0),
   /** E[max(0, latency - deadline)]. */

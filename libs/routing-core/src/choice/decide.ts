@@ -18,57 +18,76 @@ export interface Decision {
 export function decide(policy: DecisionPolicy, candidates: readonly ScoreCandidate[], draws: DecisionDraws): Decision {
   const { scored, refused } = scoreCandidates(policy, candidates);
   if (scored.length === 0) return { order: [], refused, kind: 'best', probabilities: [] };
-  const asked = askedReplicas(scored, draws.replica);
+  const { fitting, beyond } = byRoom(scored);
+  const groups = replicaGroups(fitting, draws.replica);
   const eligible =
-    asked === undefined ? scored : scored.filter(({ candidate }) => asked.get(groupOf(candidate)) === candidate.id);
+    groups === undefined
+      ? fitting
+      : fitting.filter(({ candidate }) => groups.get(groupOf(candidate))!.asked === candidate.id);
   const choice =
     policy.exploration === null ? undefined : choose(eligible, unlearned(policy, eligible), policy.exploration, draws);
   const first = choice?.chosen ?? (eligible[0] as Scored);
-  const rest = scored.filter((s) => s !== first);
-  const ofGroup = new Map(
-    eligible.map((s, i) => [groupOf(s.candidate), choice?.probabilities[i] ?? (i === 0 ? 1 : 0)]),
+  const chances = new Map(
+    eligible.map(({ candidate }, i) => [groupOf(candidate), choice?.probabilities[i] ?? (i === 0 ? 1 : 0)]),
   );
-  const order = [first, ...rest];
+  const chanceOf = ({ candidate }: Scored): number => {
+    const ofGroup = chances.get(groupOf(candidate)) ?? 0;
+    return groups === undefined ? ofGroup : ofGroup * (groups.get(groupOf(candidate))?.chances.get(candidate.id) ?? 0);
+  };
+  const order = [first, ...fitting.filter((s) => s !== first), ...beyond];
   return {
     order,
     refused,
     kind: choice?.kind ?? 'best',
-    probabilities: order.map(
-      ({ candidate }) => (ofGroup.get(groupOf(candidate)) ?? 0) * replicaChance(candidate, asked),
-    ),
+    probabilities: order.map((s, i) => (i < fitting.length ? chanceOf(s) : 0)),
   };
 }
 
 const groupOf = ({ replicaOf, id }: ScoreCandidate): string => replicaOf ?? id;
 
-/** By group the replica that is asked; undefined: no group has two. */
-function askedReplicas(scored: readonly Scored[], draw: number): Map<string, string> | undefined {
-  const groups = new Map<string, ScoreCandidate[]>();
+/** Those whose bound is more than a budget can spare stand behind the others; where all are, room is no reason. */
+function byRoom(scored: Scored[]): { fitting: Scored[]; beyond: Scored[] } {
+  if (!scored.some(({ candidate }) => candidate.beyondRoom)) return { fitting: scored, beyond: [] };
+  const fitting = scored.filter(({ candidate }) => !candidate.beyondRoom);
+  if (fitting.length === 0) return { fitting: scored, beyond: [] };
+  return { fitting, beyond: scored.filter(({ candidate }) => candidate.beyondRoom) };
+}
+
+interface ReplicaGroup {
+  asked: string;
+  chances: Map<string, number>;
+}
+
+/** Undefined: no group has two. */
+function replicaGroups(scored: readonly Scored[], draw: number): Map<string, ReplicaGroup> | undefined {
+  const members = new Map<string, ScoreCandidate[]>();
   let several = false;
   for (const { candidate } of scored) {
-    const group = groups.get(groupOf(candidate));
-    if (group === undefined) groups.set(groupOf(candidate), [candidate]);
-    else several = group.push(candidate) > 1;
+    const group = members.get(groupOf(candidate));
+    if (group === undefined) members.set(groupOf(candidate), [candidate]);
+    else several = group.push(candidate) > 1 || several;
   }
   if (!several) return undefined;
   // By id, so that the draw means the same whatever the scores.
-  return new Map(Array.from(groups, ([name, group]) => [name, drawn(group.toSorted(byId), draw)]));
+  return new Map(Array.from(members, ([name, group]) => [name, drawn(group.toSorted(byId), draw)]));
 }
 
 const byId = (a: ScoreCandidate, b: ScoreCandidate): number => (a.id < b.id ? -1 : 1);
 
-function drawn(group: readonly ScoreCandidate[], draw: number): string {
-  const total = group.reduce((sum, { replicaChance: chance = 0 }) => sum + chance, 0);
-  let left = draw * total;
-  for (const { id, replicaChance: chance = 0 } of group) {
+/** Where none has a chance, each has the same. */
+function drawn(group: readonly ScoreCandidate[], draw: number): ReplicaGroup {
+  const total = group.reduce((sum, { replicaChance = 0 }) => sum + replicaChance, 0);
+  const chances = new Map(
+    group.map(({ id, replicaChance = 0 }) => [id, total > 0 ? replicaChance / total : 1 / group.length]),
+  );
+  let left = draw;
+  let asked: string | undefined;
+  for (const [id, chance] of chances) {
+    if (chance > 0 && (asked === undefined || left >= 0)) asked = id;
     left -= chance;
-    if (left < 0) return id;
+    if (left < 0) break;
   }
-  return (group.at(-1) as ScoreCandidate).id;
-}
-
-function replicaChance(candidate: ScoreCandidate, asked: Map<string, string> | undefined): number {
-  return asked === undefined || candidate.replicaOf === undefined ? 1 : (candidate.replicaChance ?? 0);
+  return { asked: asked as string, chances };
 }
 
 /** What the configured priors alone would take. */

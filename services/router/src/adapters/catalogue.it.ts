@@ -17,6 +17,7 @@ const config = {
   orgs: [{ id: 'acme', departments: [], keys: [], subscribers: [] }],
   backends: [{ id: 'b', kind: 'cloud' }],
   routes: [],
+  tiers: [],
   accounts: [],
 } as unknown as MeritorderConfig;
 const budget: BudgetDefinition = {

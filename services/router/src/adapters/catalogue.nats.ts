@@ -3,10 +3,13 @@ import {
   BUDGET_COUNT_KEY,
   BudgetCount,
   BudgetDefinition,
+  BudgetPolicy,
   PriceVersion,
   type AccountConfig,
   type BackendConfig,
   type MeritorderConfig,
+  type RouteConfig,
+  type TierConfig,
 } from '@meritorder/contracts';
 import {
   dropBudget,
@@ -26,7 +29,10 @@ const Prices = z.array(PriceVersion);
 /** Backends and routes from the configuration; prices and budgets followed in their buckets. A decision reads only memory. */
 export class NatsCatalogue implements Catalogue {
   private readonly backends: Map<string, BackendConfig>;
-  private readonly routes: Map<string, { id: string; backends: BackendConfig[] }>;
+  private readonly routes: Map<string, { id: string; backends: BackendConfig[]; settings: RouteConfig }>;
+  private readonly tiers = new Map<string, Map<string, TierConfig>>();
+  private readonly policies = new Map<string, BudgetPolicy>();
+  private readonly defaultTiers = new Map<string, string>();
   private readonly prices = new Map<string, PriceVersion[]>();
   private readonly accounts: Map<string, AccountConfig>;
   private readonly budgets = indexBudgets([]);
@@ -43,8 +49,15 @@ export class NatsCatalogue implements Catalogue {
     this.backends = new Map(config.backends.map((b) => [b.id, b]));
     this.accounts = new Map(config.accounts.map((a) => [a.provider, a]));
     this.routes = new Map(
-      config.routes.map((r) => [r.id, { id: r.id, backends: r.backends.map((b) => this.backends.get(b)!) }]),
+      config.routes.map((r) => [
+        r.id,
+        { id: r.id, backends: r.backends.map((b) => this.backends.get(b)!), settings: r },
+      ]),
     );
+    for (const tier of config.tiers)
+      for (const org of tier.orgs ?? config.orgs.map((o) => o.id))
+        this.tiers.set(org, (this.tiers.get(org) ?? new Map<string, TierConfig>()).set(tier.id, tier));
+    for (const org of config.orgs) if (org.defaultTier) this.defaultTiers.set(org.id, org.defaultTier);
   }
 
   async start(): Promise<void> {
@@ -59,6 +72,19 @@ export class NatsCatalogue implements Catalogue {
             Prices,
             (prices) => this.prices.set(key, prices),
             () => this.prices.delete(key),
+          ),
+        this.stop.signal,
+      ),
+      watchBucket(
+        this.bus,
+        BUCKETS.policy.name,
+        (key, value) =>
+          this.take(
+            key,
+            value,
+            BudgetPolicy,
+            (policy) => this.policies.set(key, policy),
+            () => this.policies.delete(key),
           ),
         this.stop.signal,
       ),
@@ -84,7 +110,27 @@ export class NatsCatalogue implements Catalogue {
     return this.backends.get(id);
   }
 
-  route(id: string): { id: string; backends: BackendConfig[] } | undefined {
+  substitutesOf(backend: string): BackendConfig[] {
+    const routes = [...this.routes.values()].filter((r) => r.backends.some((b) => b.id === backend));
+    return [...new Set(routes.flatMap((r) => r.backends))].filter((b) => b.id !== backend);
+  }
+
+  tier(org: string, tier: string | undefined): TierConfig | undefined | 'none' {
+    const tiers = this.tiers.get(org);
+    const name = tier ?? this.defaultTiers.get(org);
+    return tiers === undefined || name === undefined ? undefined : (tiers.get(name) ?? 'none');
+  }
+
+  tierIds(org: string): string[] {
+    return [...(this.tiers.get(org)?.keys() ?? [])];
+  }
+
+  policyOf(budget: string, window: string): BudgetPolicy | undefined {
+    const policy = this.policies.get(budget);
+    return policy?.window === window ? policy : undefined;
+  }
+
+  route(id: string): { id: string; backends: BackendConfig[]; settings?: RouteConfig } | undefined {
     const backend = this.backends.get(id);
     return this.routes.get(id) ?? (backend ? { id, backends: [backend] } : undefined);
   }

@@ -11,6 +11,8 @@ const ALIVE_MS = 3_500;
 export class HeartbeatFleet implements Fleet {
   private readonly workers = new Map<string, Map<string, WorkerHeartbeat & { heardAtMs: number }>>();
   private readonly breakers = new Map<string, BreakerState>();
+  /** Own calls begun and ended since the last heartbeat of a backend, which does not know of them. */
+  private readonly since = new Map<string, number>();
 
   /** @param random uniform in [0, 1): the jitter of breakers */
   constructor(
@@ -23,6 +25,7 @@ export class HeartbeatFleet implements Fleet {
     const beat = decodeJson(WorkerHeartbeat, data);
     const ofBackend = this.workers.get(beat.backend) ?? new Map();
     this.workers.set(beat.backend, ofBackend);
+    this.since.delete(beat.backend);
     if (beat.draining) ofBackend.delete(beat.worker);
     else ofBackend.set(beat.worker, { ...beat, heardAtMs: this.clock.nowMs() });
   }
@@ -32,14 +35,27 @@ export class HeartbeatFleet implements Fleet {
   }
 
   /** By the last heartbeat; a worker that filled up since then refuses, and the next candidate is tried. */
-  workersWithRoom(backend: string): number {
-    return this.live(backend).filter((w) => w.inFlight < w.maxConcurrency).length;
+  workersWithRoom(backend: string, slotsLeftFree = 0): number {
+    return this.live(backend).filter(
+      (w) => w.inFlight < w.maxConcurrency - Math.floor(slotsLeftFree * w.maxConcurrency),
+    ).length;
+  }
+
+  /** Of all its live workers, with this router's own calls since they were last heard of. */
+  load(backend: string): { inFlight: number; capacity: number } {
+    let [inFlight, capacity] = [this.since.get(backend) ?? 0, 0];
+    for (const worker of this.live(backend)) {
+      inFlight += worker.inFlight;
+      capacity += worker.maxConcurrency;
+    }
+    return { inFlight: Math.max(0, inFlight), capacity };
   }
 
   allows(backend: string): boolean {
     return breakerAllows(this.breakers.get(backend) ?? CLOSED, this.clock.nowMs());
   }
   probing(backend: string): void {
+    this.since.set(backend, (this.since.get(backend) ?? 0) + 1);
     this.step(backend, { type: 'probe' });
   }
   succeeded(backend: string): void {
@@ -53,6 +69,7 @@ export class HeartbeatFleet implements Fleet {
   }
 
   ended(backend: string): void {
+    this.since.set(backend, (this.since.get(backend) ?? 0) - 1);
     this.step(backend, { type: 'neutral' });
   }
 

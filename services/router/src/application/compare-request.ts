@@ -7,7 +7,7 @@ import type {
   Refusal,
 } from '@meritorder/contracts';
 import { compareBackends, type RequestForecast } from '@meritorder/estimate-core';
-import { rankCandidates, requirementsOf } from '@meritorder/routing-core';
+import { ableCandidates, requirementsOf } from '@meritorder/routing-core';
 import type { Catalogue, Estimator, Fleet } from './ports.js';
 import { routeUnknown } from './refusals.js';
 import { viewsOf } from './views-of.js';
@@ -41,7 +41,7 @@ export function compareRequest(
   const forecast = estimator.estimate({ body, attribution, route: route.id });
   const views = viewsOf(compared, catalogue, fleet, atMs);
   // The router's own filters say who is able, so that an estimate never promises what a request would not get.
-  const { excluded } = rankCandidates(views, requirements, (backend) => forecast.of(backend), undefined, atMs);
+  const { excluded } = ableCandidates(views, requirements, (backend) => forecast.of(backend), undefined, atMs);
   const unable = new Map(excluded.filter((e) => e.code !== 'unpriced').map((e) => [e.backend.id, e.why]));
   return {
     route: route.id,

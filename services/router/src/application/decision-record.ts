@@ -1,15 +1,27 @@
-import type { Attribution, Kind, Refusal, RoutingDecisionMadeV1 } from '@meritorder/contracts';
+import type {
+  Attribution,
+  DecisionDraws,
+  DecisionPolicy,
+  Kind,
+  Refusal,
+  RoutingDecisionMadeV1,
+} from '@meritorder/contracts';
 import { boundNanos } from '@meritorder/pricing-core';
-import type { Excluded, Ranked } from '@meritorder/routing-core';
+import type { Able, Excluded } from '@meritorder/routing-core';
+import type { Choice, Weighed } from './choose-backend.js';
+import type { QualityReading } from './ports.js';
 
-export interface Decision {
+export interface DecisionToRecord {
   request: { requestId: string; attribution: Attribution; kind: Kind };
   route: string;
   attemptNumber: number;
   attemptId: string | undefined;
-  ranked: readonly Ranked[];
+  policy: DecisionPolicy;
+  draws: DecisionDraws;
+  choice: Choice;
+  quality: QualityReading;
   excluded: readonly Excluded[];
-  chosen: Ranked | undefined;
+  chosen: Able | undefined;
   refusal: Refusal | undefined;
   reason: string;
   maxTokens: number | undefined;
@@ -17,9 +29,11 @@ export interface Decision {
   epoch: number;
 }
 
-/** All candidates with their numbers, the choice and why: the body of `routing.decision-made`. */
-export function decisionRecord(d: Decision): RoutingDecisionMadeV1 {
-  const first = (d.chosen ?? d.ranked[0])?.estimate;
+/** All candidates with their numbers, the choice and why: the body of `routing.decision-made`. `replay` decides it again. */
+export function decisionRecord(d: DecisionToRecord): RoutingDecisionMadeV1 {
+  const { decision, weighed } = d.choice;
+  const first = (d.chosen ?? d.choice.order[0]?.candidate)?.estimate;
+  const known = new Set(weighed.map((w) => w.numbers.id));
   return {
     requestId: d.request.requestId,
     ...(d.attemptId === undefined ? {} : { attemptId: d.attemptId }),
@@ -27,36 +41,61 @@ export function decisionRecord(d: Decision): RoutingDecisionMadeV1 {
     attribution: d.request.attribution,
     kind: d.request.kind,
     route: d.route,
-    objective: 'cheapest',
+    objective: d.policy.objective,
     decidedAt: new Date(d.decidedAtMs).toISOString(),
     epoch: d.epoch,
     inputTokensExpected: first?.inputTokensExpected ?? 0,
     inputTokensBound: first?.inputTokensBound ?? 0,
     outputTokensExpected: first?.outputTokensExpected ?? 0,
     maxTokens: d.maxTokens ?? null,
-    candidates: [...d.ranked.map(candidate), ...d.excluded.map(exclusion)],
+    candidates: [
+      ...weighed.map((w) => candidate(w, d)),
+      ...d.excluded.filter((e) => !known.has(e.backend.id)).map(exclusion),
+    ],
     choice: d.chosen?.backend.id ?? null,
-    probability: d.chosen ? 1 : 0,
+    probability: decision.probabilities[0] ?? 0,
     refusal: d.refusal?.code ?? null,
     reason: d.reason,
+    policy: d.policy,
+    draws: d.draws,
+    ...(decision.order.length > 0 ? { choiceKind: decision.kind } : {}),
+    order: decision.order.map((s) => s.candidate.id),
+    tags: d.quality.tags,
+    promptFeatures: d.quality.promptFeatures,
   };
 }
 
 type Candidate = RoutingDecisionMadeV1['candidates'][number];
 
 /** Expected costs are estimates for a score, so they may be floats; bounds are money. */
-function candidate(r: Ranked): Candidate {
+function candidate(
+  { candidate: able, numbers, windows, shadowPrices }: Weighed,
+  { choice, excluded }: DecisionToRecord,
+): Candidate {
+  const { id, cashUsd, fullUsd, ...rest } = numbers;
+  const place = choice.decision.order.findIndex((s) => s.candidate.id === id);
+  const scored = choice.decision.order[place];
   return {
-    backend: r.backend.id,
-    priceVersion: r.price.id,
-    expectedCashUsd: Number(r.expectedCashNanos) / 1e9,
-    expectedFullUsd: Number(r.expectedFullNanos) / 1e9,
-    inputTokensExpected: r.estimate.inputTokensExpected,
-    cacheReadTokensExpected: r.estimate.cacheReadTokensExpected,
-    outputTokensExpected: r.estimate.outputTokensExpected,
-    boundCashNanos: boundNanos(r.bound.cash, r.maxTokens).toString(),
-    boundFullNanos: boundNanos(r.bound.full, r.maxTokens).toString(),
-    excluded: null,
+    backend: id,
+    priceVersion: able.price.id,
+    expectedCashUsd: cashUsd,
+    expectedFullUsd: fullUsd,
+    inputTokensExpected: able.estimate.inputTokensExpected,
+    cacheReadTokensExpected: able.estimate.cacheReadTokensExpected,
+    outputTokensExpected: able.estimate.outputTokensExpected,
+    boundCashNanos: boundNanos(able.bound.cash, able.maxTokens).toString(),
+    boundFullNanos: boundNanos(able.bound.full, able.maxTokens).toString(),
+    excluded: excluded.find((e) => e.backend.id === id)?.why ?? null,
+    numbers: rest,
+    ...(scored
+      ? { scoreUsd: scored.scoreUsd, valueUsd: scored.valueUsd, probability: choice.decision.probabilities[place]! }
+      : {}),
+    budgets: windows.map(({ charge }, i) => ({
+      budget: charge.budget,
+      window: charge.window,
+      basis: charge.basis,
+      shadowPrice: shadowPrices[i]!,
+    })),
   };
 }
 

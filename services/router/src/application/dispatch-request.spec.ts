@@ -5,10 +5,12 @@ import {
   MeritorderConfig,
   type BackendConfig,
   type BudgetDefinition,
+  type BudgetPolicy,
   type PriceVersion,
   type Refusal,
   type RouterReply,
   type RoutingDecisionMadeV1,
+  type TierConfig,
   type WorkRequest,
 } from '@meritorder/contracts';
 import { enforce, type EnforcedBudget } from '@meritorder/budget-core';
@@ -80,6 +82,10 @@ const EXPECTATION = {
 };
 
 interface World {
+  tier?: TierConfig | 'none';
+  policy?: BudgetPolicy;
+  quality?: Record<string, number>;
+  retries?: boolean;
   budgetsMissing?: boolean;
   otherPrices?: PriceVersion[];
   /** What the worker of each backend says, in order. */
@@ -126,10 +132,27 @@ async function dispatch(world: World) {
       knowsAllBudgets: () => !world.budgetsMissing,
       budgetsFor: () => world.budgets ?? [enforced],
       accountLimits: () => world.account,
+      substitutesOf: () => [],
+      tier: () => world.tier,
+      tierIds: () => ['free'],
+      policyOf: () => world.policy,
     },
     estimator: {
       estimate: () => ({ of: () => EXPECTED, expectation: () => EXPECTATION, sentTo: (b) => void sentTo.push(b.id) }),
     },
+    qualities: {
+      read: () => ({
+        tags: ['chat'],
+        promptFeatures: '',
+        of: ({ id }) => ({ quality: world.quality?.[id] ?? 0.5, qualityVariance: 0, priorQuality: 0.5, outcomes: 0 }),
+      }),
+    },
+    loads: {
+      numbers: () => ({ gpuSeconds: 0, usdPerGpuSecond: 0, lateSeconds: 0, latencySeconds: 1 }),
+      load: () => ({ inFlight: 0, capacity: 1 }),
+    },
+    retries: { earn: () => {}, spend: () => world.retries !== false },
+    random: () => 0.5,
     fleet: {
       workersAlive: () => 1,
       workersWithRoom: () => 1,

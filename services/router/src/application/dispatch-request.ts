@@ -3,8 +3,10 @@ import {
   type AttemptExpectation,
   type Attribution,
   type ChatRequest,
+  type DecisionDraws,
   type Kind,
   type LimitsConfig,
+  type TierConfig,
   type OrgConfig,
   type Receipt,
   type Refusal,
@@ -12,21 +14,25 @@ import {
 } from '@meritorder/contracts';
 import { enforcedAt, type EnforcedWindow } from '@meritorder/budget-core';
 import type { AccountRate, ReserveGrant, ReserveRefusal } from '@meritorder/counters';
-import { nanosToUsd, newId, usdToNanos, type Clock } from '@meritorder/kernel';
+import { nanosToUsd, newId, type Clock } from '@meritorder/kernel';
 import {
+  ableCandidates,
+  explain,
   holdOf,
-  rankCandidates,
-  reasonFor,
+  policyFor,
   requirementsOf,
+  type Able,
   type Excluded,
   type Hold,
-  type Ranked,
+  type RequestPolicy,
 } from '@meritorder/routing-core';
 import type { Context } from '@opentelemetry/api';
+import { chooseBackend, type Choice, type Weighed } from './choose-backend.js';
 import { decisionRecord } from './decision-record.js';
+import { drawsOf, promptPrefix } from './draws.js';
 import { GrowingHold } from './extend-hold.js';
 import { oncePerKey } from './once-per-key.js';
-import { budgetRefusal, exclusionRefusal, routeUnknown } from './refusals.js';
+import { budgetRefusal, exclusionRefusal, routeUnknown, tierUnknown } from './refusals.js';
 import type {
   Admission,
   Caller,
@@ -36,7 +42,11 @@ import type {
   ExtensionLog,
   Fleet,
   KeyLog,
+  Loads,
+  Qualities,
+  QualityReading,
   RequestEstimate,
+  Retries,
   Workers,
   WorkSession,
 } from './ports.js';
@@ -47,6 +57,11 @@ export interface DispatchPorts {
   admission: Admission;
   catalogue: Catalogue;
   estimator: Estimator;
+  qualities: Qualities;
+  loads: Loads;
+  retries: Retries;
+  /** Uniform within [0, 1). */
+  random(): number;
   fleet: Fleet;
   workers: Workers;
   caller: Caller;
@@ -97,7 +112,7 @@ export async function dispatchRequest(
 
 /** A candidate with the windows that it would be charged to, and what would be held on them. */
 interface Offer {
-  candidate: Ranked;
+  candidate: Able;
   windows: EnforcedWindow[];
   hold: Hold;
 }
@@ -107,43 +122,67 @@ type Step = DispatchOutcome | { ended: 'next'; refusal: Refusal };
 class Dispatch {
   private readonly tried: Receipt['attempts'] = [];
   private readonly requirements;
-  private readonly maxCostNanos: bigint | undefined;
+  private tier: TierConfig | undefined;
 
   constructor(
     private readonly ports: DispatchPorts,
     private readonly limits: LimitsConfig,
     private readonly request: DispatchRequest,
   ) {
-    const { body } = request;
-    this.requirements = requirementsOf(body);
-    const cap = body.meritorder?.max_cost_usd;
-    this.maxCostNanos = cap === undefined ? undefined : usdToNanos(cap);
+    this.requirements = requirementsOf(request.body);
   }
 
   async run(): Promise<DispatchOutcome> {
-    const { catalogue, estimator } = this.ports;
+    const { catalogue, estimator, retries } = this.ports;
     const { body, org, attribution } = this.request;
     const route = catalogue.route(body.model);
     if (!route || (org.routes && !org.routes.includes(route.id)))
       return refused(routeUnknown(catalogue, org, body.model));
+    const tier = catalogue.tier(org.id, attribution.tier);
+    if (tier === 'none') return refused(tierUnknown(catalogue, org, attribution.tier));
+    this.tier = tier;
     if (!catalogue.knowsAllBudgets())
       return refused({
         code: 'admission_closed',
         message: 'This router has not heard of all budgets yet; retry in a few seconds.',
         retryAfterSeconds: 2,
       });
+    retries.earn();
     const estimate = estimator.estimate({ body, attribution, route: route.id });
+    const policy = policyFor({ route: route.settings, tier, wishes: body.meritorder });
+    const asked = this.asked(route.backends, policy, estimate);
     let last: Refusal | undefined;
     for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
-      const step = await this.attempt(route, estimate, attempt, last);
+      const step = await this.attempt({ id: route.id, ...asked }, estimate, attempt, last);
       if (step.ended !== 'next') return step;
       last = step.refusal;
+      // Busy workers cost nothing: only what failed is limited.
+      if (this.tried.at(-1)?.outcome === 'failed' && !retries.spend()) break;
     }
     return { ended: 'refused', refusal: last! };
   }
 
+  /**
+   * Who may serve it: those of the route that its tier allows; where a backend is named and substitution is allowed, also those
+   * of its routes that are expected to be as good.
+   */
+  private asked(backends: WorkBackend[], policy: RequestPolicy, estimate: RequestEstimate): AskedBackends {
+    const { catalogue, qualities } = this.ports;
+    const { body, attribution, org } = this.request;
+    const inputTokens = estimate.of(backends[0]!).inputTokensExpected;
+    const quality = qualities.read({ body, attribution, inputTokens });
+    const allowed = (b: WorkBackend): boolean => policy.backends?.has(b.id) ?? true;
+    const named = catalogue.route(body.model)?.settings === undefined ? backends[0]! : undefined;
+    if (named === undefined || !policy.substitution)
+      return { backends: backends.filter(allowed), all: backends, policy, quality };
+    const least = Math.max(policy.score.leastQuality, quality.of(named).quality - AS_GOOD_WITHIN);
+    const all = [named, ...catalogue.substitutesOf(named.id).filter((b) => !org.routes || org.routes.includes(b.id))];
+    const score = { ...policy.score, leastQuality: least };
+    return { backends: all.filter(allowed), all, policy: { ...policy, score }, quality };
+  }
+
   private async attempt(
-    route: { id: string; backends: WorkBackend[] },
+    route: AskedBackends & { id: string },
     estimate: RequestEstimate,
     number: number,
     last: Refusal | undefined,
@@ -152,15 +191,27 @@ class Dispatch {
     if (nowMs >= this.request.deadlineMs)
       return refused({ code: 'deadline_exceeded', message: 'The deadline passed before an answer.' });
     if (this.request.cancelled.aborted) return refused(CANCELLED);
+    const { policy, quality } = route;
     const untried = route.backends.filter((b) => !this.tried.some((t) => t.backend === b.id));
-    const { ranked, excluded } = this.rank(untried, estimate, nowMs);
-    if (ranked.length === 0) {
+    const views = viewsOf(untried, this.ports.catalogue, this.ports.fleet, nowMs, policy.slotsLeftFree);
+    const { able, excluded: unable } = ableCandidates(
+      views,
+      this.requirements,
+      (backend) => estimate.of(backend),
+      policy.maxCostNanos,
+      nowMs,
+    );
+    const draws = drawsOf(this.request, this.ports.random);
+    const choice = this.choose(able, policy, quality, draws, nowMs);
+    const excluded = [...unable, ...choice.belowFloor, ...notOfTier(route, this.tier)];
+    const decided = { route: route.id, number, policy, quality, draws, choice, excluded };
+    if (choice.order.length === 0) {
       const refusal = last ?? exclusionRefusal(excluded);
-      this.record(route.id, number, ranked, excluded, undefined, undefined, refusal);
+      this.record(decided, undefined, undefined, refusal);
       return refused(refusal);
     }
     const attemptId = newId();
-    const offers = ranked.map((candidate) => this.offer(candidate, nowMs));
+    const offers = choice.order.slice(0, MOST_OFFERED).map((weighed) => this.offer(weighed));
     const reply = await this.ports.admission.reserve({
       attemptId,
       leaseMs: this.limits.reservationLeaseMs,
@@ -184,7 +235,7 @@ class Dispatch {
     }
     if (reply.type === 'refused') {
       const refusal = this.budgetRefusal(reply, offers, nowMs);
-      this.record(route.id, number, ranked, excluded, undefined, undefined, refusal);
+      this.record(decided, undefined, undefined, refusal);
       return refused(refusal);
     }
     if (reply.type === 'range') return refused({ code: 'internal', message: reply.message });
@@ -193,17 +244,13 @@ class Dispatch {
         code: 'budgets_too_many',
         message: `At ${reply.backend} the request matches ${reply.count} budgets; a request is charged to at most ${MAX_BUDGETS_PER_REQUEST}.`,
       };
-      this.record(route.id, number, ranked, excluded, undefined, undefined, refusal);
+      this.record(decided, undefined, undefined, refusal);
       return refused(refusal);
     }
     const offer = offers[reply.candidateIndex]!;
     const chosen = offer.candidate;
-    const reason = reasonFor(
-      chosen,
-      ranked,
-      this.tried.map((t) => t.backend),
-    );
-    this.record(route.id, number, ranked, excluded, chosen, attemptId, undefined, reason);
+    const reason = this.reasonFor(decided, reply.candidateIndex);
+    this.record(decided, chosen, attemptId, undefined, reason);
     // A governed hold may grow up to what the caller allows, so that is what the backend is sent.
     const maxTokens = offer.hold.governed ? chosen.maxTokens : reply.maxTokens;
     const expected = {
@@ -216,18 +263,50 @@ class Dispatch {
     return this.work(offer, reply, attemptId, number, nowMs, expected, reason);
   }
 
-  private rank(
-    backends: WorkBackend[],
-    estimate: RequestEstimate,
+  private choose(
+    able: readonly Able[],
+    policy: RequestPolicy,
+    quality: QualityReading,
+    draws: DecisionDraws,
     nowMs: number,
-  ): { ranked: Ranked[]; excluded: Excluded[] } {
-    const { catalogue, fleet } = this.ports;
-    const views = viewsOf(backends, catalogue, fleet, nowMs);
-    return rankCandidates(views, this.requirements, (backend) => estimate.of(backend), this.maxCostNanos, nowMs);
+  ): Choice {
+    const { catalogue, loads } = this.ports;
+    const { attribution, body, deadlineMs } = this.request;
+    return chooseBackend(
+      able,
+      {
+        windowsOf: (backend) => this.windowsOf(backend, nowMs),
+        policyOf: (budget, window) => catalogue.policyOf(budget, window),
+        loads,
+        quality,
+        tier: this.tier,
+        policy,
+        attribution,
+        prefix: promptPrefix(attribution.org, body),
+        deadlineSeconds: (deadlineMs - nowMs) / 1_000,
+        choices: this.requirements.choices,
+        nowMs,
+      },
+      draws,
+    );
   }
 
-  private offer(candidate: Ranked, nowMs: number): Offer {
-    const windows = this.windowsOf(candidate, nowMs);
+  private reasonFor({ policy, choice }: Decided, place: number): string {
+    return explain(
+      policy.score,
+      choice.decision,
+      choice.decision.order[place]!,
+      this.tried.map((t) => t.backend),
+      (id) => {
+        const of = choice.weighed.find((w) => w.numbers.id === id);
+        if (!of || of.windows.length === 0) return undefined;
+        const most = of.shadowPrices.indexOf(Math.max(...of.shadowPrices));
+        return { budget: of.windows[most]!.charge.budget, shadowPrice: of.shadowPrices[most]! };
+      },
+    );
+  }
+
+  private offer({ candidate, windows }: Weighed): Offer {
     const hold = holdOf(
       candidate,
       windows.map((w) => w.budget.definition),
@@ -241,8 +320,7 @@ class Dispatch {
     return { candidate, windows, hold };
   }
 
-  private windowsOf(candidate: Ranked, nowMs: number): EnforcedWindow[] {
-    const { backend } = candidate;
+  private windowsOf(backend: WorkBackend, nowMs: number): EnforcedWindow[] {
     const budgets = this.ports.catalogue.budgetsFor({
       ...this.request.attribution,
       provider: backend.provider,
@@ -253,7 +331,7 @@ class Dispatch {
   }
 
   /** Providers count what is expected of a request, not its bound. */
-  private accountRateOf({ backend, estimate, maxTokens }: Ranked): AccountRate | undefined {
+  private accountRateOf({ backend, estimate, maxTokens }: Able): AccountRate | undefined {
     const limits = this.ports.catalogue.accountLimits(backend.provider);
     if (limits?.requestsPerMinute === undefined && limits?.tokensPerMinute === undefined) return undefined;
     const output = Math.min(maxTokens, estimate.outputTokensExpected) * this.requirements.choices;
@@ -444,11 +522,8 @@ class Dispatch {
   }
 
   private record(
-    route: string,
-    attemptNumber: number,
-    ranked: readonly Ranked[],
-    excluded: readonly Excluded[],
-    chosen: Ranked | undefined,
+    { route, number, policy, quality, draws, choice, excluded }: Decided,
+    chosen: Able | undefined,
     attemptId: string | undefined,
     refusal: Refusal | undefined,
     reason = refusal?.message ?? '',
@@ -458,9 +533,12 @@ class Dispatch {
       decisionRecord({
         request,
         route,
-        attemptNumber,
+        attemptNumber: number,
         attemptId,
-        ranked,
+        policy: policy.score,
+        draws,
+        choice,
+        quality,
         excluded,
         chosen,
         refusal,
@@ -474,7 +552,37 @@ class Dispatch {
   }
 }
 
-type WorkBackend = Ranked['backend'];
+/** Everything that a decision was made of, for its record. */
+interface Decided {
+  route: string;
+  number: number;
+  policy: RequestPolicy;
+  quality: QualityReading;
+  draws: DecisionDraws;
+  choice: Choice;
+  excluded: readonly Excluded[];
+}
+
+interface AskedBackends {
+  backends: WorkBackend[];
+  /** With those that the tier does not allow. */
+  all: WorkBackend[];
+  policy: RequestPolicy;
+  quality: QualityReading;
+}
+
+function notOfTier({ backends, all }: AskedBackends, tier: TierConfig | undefined): Excluded[] {
+  return all
+    .filter((b) => !backends.includes(b))
+    .map((backend) => ({ backend, code: 'unable', why: `is not for the tier ${tier?.id ?? ''}` }));
+}
+
+/** Candidates that one reservation is asked for; the others are further down than any request needs. */
+const MOST_OFFERED = 16;
+/** A substitute is as good as what was named when its expected quality is at most this far below. */
+const AS_GOOD_WITHIN = 0.02;
+
+type WorkBackend = Able['backend'];
 const CANCELLED: Refusal = { code: 'cancelled', message: 'Cancelled by the caller.' };
 
 function refused(refusal: Refusal): DispatchOutcome {

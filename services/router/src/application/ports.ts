@@ -2,11 +2,15 @@ import type {
   AttemptExpectation,
   Attribution,
   BackendConfig,
+  BudgetPolicy,
+  CandidateNumbers,
   ChatRequest,
   PriceVersion,
   Refusal,
+  RouteConfig,
   RouterReply,
   RoutingDecisionMadeV1,
+  TierConfig,
   UsageAttemptExtendedV1,
   WorkEvent,
   WorkRequest,
@@ -34,8 +38,15 @@ export interface Admission {
 /** What is known of backends and budgets, in memory. */
 export interface Catalogue {
   backend(id: string): BackendConfig | undefined;
-  /** Backends of a route, or of a backend's own name. */
-  route(id: string): { id: string; backends: BackendConfig[] } | undefined;
+  /** Backends of a route, or of a backend's own name, which has no settings. */
+  route(id: string): { id: string; backends: BackendConfig[]; settings?: RouteConfig | undefined } | undefined;
+  /** Backends of all routes that have this one. */
+  substitutesOf(backend: string): BackendConfig[];
+  /** Settings of a tier for an org; `none`: the org has tiers, and this is not one of them. */
+  tier(org: string, tier: string | undefined): TierConfig | undefined | 'none';
+  tierIds(org: string): string[];
+  /** What budget-policy says of a budget in a window; undefined: nothing, or of another window. */
+  policyOf(budget: string, window: string): BudgetPolicy | undefined;
   routeIds(): string[];
   price(backend: string, atMs: number): PriceVersion | undefined;
   /** Prices in force of the other models that may answer in its place. */
@@ -62,10 +73,50 @@ export interface RequestEstimate {
   sentTo(backend: BackendConfig, nowMs: number): void;
 }
 
+/** What one request is expected to put on a backend: tokens, all choices together. */
+export interface ExpectedTokens {
+  inputTokens: number;
+  cacheReadTokens: number;
+  outputTokens: number;
+}
+
+/** How busy backends are, what that costs others, and how long an answer takes. Memory only. */
+export interface Loads {
+  numbers(
+    backend: BackendConfig,
+    tokens: ExpectedTokens,
+    wish: { targetSeconds: number; usdPerSecondLate: number },
+    nowMs: number,
+  ): Pick<CandidateNumbers, 'gpuSeconds' | 'usdPerGpuSecond' | 'lateSeconds' | 'latencySeconds'>;
+  load(backend: BackendConfig, nowMs: number): { inFlight: number; capacity: number };
+}
+
+/** A request as the quality learner reads it. */
+export interface QualityReading {
+  tags: string[];
+  /** For the record. */
+  promptFeatures: string;
+  of(backend: BackendConfig): Pick<CandidateNumbers, 'quality' | 'qualityVariance' | 'priorQuality' | 'outcomes'>;
+}
+
+/** What was learned of answers. Memory only. */
+export interface Qualities {
+  read(request: { body: ChatRequest; attribution: Attribution; inputTokens: number }): QualityReading;
+}
+
+/** Attempts after a failed one, limited so that an outage is not answered with its own load again. */
+export interface Retries {
+  /** A request came. */
+  earn(): void;
+  /** Whether another attempt may be made; takes one. */
+  spend(): boolean;
+}
+
 /** Live workers and the health of backends. */
 export interface Fleet {
   workersAlive(backend: string): number;
-  workersWithRoom(backend: string): number;
+  /** @param slotsLeftFree share of a worker's slots that does not count as room, 0..1 */
+  workersWithRoom(backend: string, slotsLeftFree?: number): number;
   allows(backend: string): boolean;
   probing(backend: string): void;
   succeeded(backend: string): void;

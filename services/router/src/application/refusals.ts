@@ -124,10 +124,11 @@ export function routeUnknown(catalogue: Pick<Catalogue, 'routeIds'>, org: OrgCon
 /** The refusal when no candidate passed the filters. A backend that could serve later outweighs one that never can. */
 export function exclusionRefusal(excluded: readonly Excluded[]): Refusal {
   const message = excluded.map((e) => `${e.backend.id}: ${e.why}`).join('; ');
-  if (excluded.some((e) => e.code === 'unavailable'))
+  if (excluded.some((e) => e.code === 'unavailable' || e.code === 'busy'))
     return { code: 'backend_unavailable', message, retryAfterSeconds: 1 };
   if (excluded.some((e) => e.code === 'above-cap'))
     return { code: 'cost_cap', message, param: 'meritorder.max_cost_usd' };
+  if (excluded.some((e) => e.code === 'below-floor')) return { code: 'below_floor', message };
   if (excluded.some((e) => e.code === 'unpriced')) {
     const backend = excluded.find((e) => e.code === 'unpriced')!.backend.id;
     return {
@@ -136,4 +137,13 @@ export function exclusionRefusal(excluded: readonly Excluded[]): Refusal {
     };
   }
   return { code: 'no_able_backend', message };
+}
+
+export function tierUnknown(catalogue: Pick<Catalogue, 'tierIds'>, org: OrgConfig, tier: string | undefined): Refusal {
+  const known = catalogue.tierIds(org.id).slice(0, 20).join(', ');
+  return {
+    code: 'tier_unknown',
+    message: `The org has no tier "${tier ?? ''}"; it has: ${known}.`,
+    param: 'metadata.tier',
+  };
 }

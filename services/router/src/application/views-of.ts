@@ -2,19 +2,20 @@ import type { BackendConfig } from '@meritorder/contracts';
 import type { BackendView } from '@meritorder/routing-core';
 import type { Catalogue, Fleet } from './ports.js';
 
-/** Backends as a decision sees them: prices in force, live workers, health. */
+/** Backends as a decision sees them: prices in force, live workers, health. @param slotsLeftFree of own hardware, 0..1 */
 export function viewsOf(
   backends: readonly BackendConfig[],
   catalogue: Pick<Catalogue, 'price' | 'otherPrices'>,
   fleet: Pick<Fleet, 'workersAlive' | 'workersWithRoom' | 'allows'>,
   atMs: number,
+  slotsLeftFree = 0,
 ): (BackendView & { otherPrices: ReturnType<Catalogue['otherPrices']> })[] {
   return backends.map((backend) => ({
     backend,
     price: catalogue.price(backend.id, atMs),
     otherPrices: catalogue.otherPrices(backend.id, atMs),
     workersAlive: fleet.workersAlive(backend.id),
-    workersWithRoom: fleet.workersWithRoom(backend.id),
+    workersWithRoom: fleet.workersWithRoom(backend.id, backend.kind === 'local' ? slotsLeftFree : 0),
     breakerClosed: fleet.allows(backend.id),
   }));
 }

@@ -33,7 +33,7 @@ export interface BackendEstimate {
   outputTokensP99: number;
 }
 
-export interface Ranked {
+export interface Able {
   backend: BackendConfig;
   price: PriceVersion;
   otherPrices: readonly PriceVersion[];
@@ -46,9 +46,11 @@ export interface Ranked {
   minTokens: number;
   expectedCashNanos: Nanos;
   expectedFullNanos: Nanos;
+  /** What the request adds: of own hardware energy and wear, of a cloud backend its cash. */
+  expectedMarginalNanos: Nanos;
 }
 
-export type ExclusionCode = 'unable' | 'unpriced' | 'unavailable' | 'above-cap';
+export type ExclusionCode = 'unable' | 'unpriced' | 'unavailable' | 'busy' | 'above-cap' | 'below-floor';
 export interface Excluded {
   backend: BackendConfig;
   code: ExclusionCode;
@@ -58,31 +60,22 @@ export interface Excluded {
 /** Below this many output tokens an answer is of little use, so a hold is not clamped further. */
 const LEAST_USEFUL_OUTPUT_TOKENS = 64;
 
-/**
- * Cheapest that is able: filters out what cannot serve the request, and orders the rest by expected cash cost, then by
- * expected full cost, then by id, so that the same inputs always give the same order.
- */
-export function rankCandidates(
+/** Filters out what cannot serve the request, and says why; the others with their expected and largest costs, in the order given. */
+export function ableCandidates(
   views: readonly BackendView[],
   requirements: Requirements,
   estimateOf: (backend: BackendConfig) => BackendEstimate,
   maxCostNanos: Nanos | undefined,
   atMs: number,
-): { ranked: Ranked[]; excluded: Excluded[] } {
-  const ranked: Ranked[] = [];
+): { able: Able[]; excluded: Excluded[] } {
+  const able: Able[] = [];
   const excluded: Excluded[] = [];
   for (const view of views) {
     const outcome = consider(view, requirements, estimateOf, maxCostNanos, atMs);
     if ('code' in outcome) excluded.push(outcome);
-    else ranked.push(outcome);
+    else able.push(outcome);
   }
-  ranked.sort(
-    (a, b) =>
-      compare(a.expectedCashNanos, b.expectedCashNanos) ||
-      compare(a.expectedFullNanos, b.expectedFullNanos) ||
-      compare(a.backend.id, b.backend.id),
-  );
-  return { ranked, excluded };
+  return { able, excluded };
 }
 
 function consider(
@@ -91,7 +84,7 @@ function consider(
   estimateOf: (backend: BackendConfig) => BackendEstimate,
   maxCostNanos: Nanos | undefined,
   atMs: number,
-): Ranked | Excluded {
+): Able | Excluded {
   const exclude = (code: ExclusionCode, why: string): Excluded => ({ backend, code, why });
   const missing = requirements.capabilities.filter((c) => !backend.capabilities.includes(c));
   if (missing.length > 0) return exclude('unable', `lacks ${missing.join(', ')}`);
@@ -124,7 +117,7 @@ function consider(
   if (unpriced) return exclude('unpriced', unpriced);
   if (workersAlive === 0) return exclude('unavailable', 'no live worker');
   if (!breakerClosed) return exclude('unavailable', 'cooling down after failures');
-  if (workersWithRoom === 0) return exclude('unavailable', 'all workers are busy');
+  if (workersWithRoom === 0) return exclude('busy', 'all workers are busy');
 
   const asked = Math.min(requirements.maxTokens ?? backend.maxOutputTokens, backend.maxOutputTokens);
   const maxTokens = Math.max(1, Math.min(asked, contextLeft));
@@ -142,7 +135,7 @@ function consider(
       boundOf(price, { ...allowed, inputTokensBound }),
     );
   const bound = boundOfInput(estimate.inputTokensBound + toolInputTokens);
-  const candidate: Ranked = {
+  const candidate: Able = {
     backend,
     price,
     otherPrices,
@@ -156,6 +149,7 @@ function consider(
     minTokens: Math.min(maxTokens, LEAST_USEFUL_OUTPUT_TOKENS),
     expectedCashNanos: expected.cashNanos,
     expectedFullNanos: expected.fullNanos,
+    expectedMarginalNanos: expected.marginalNanos,
   };
   return maxCostNanos === undefined ? candidate : capped(candidate, maxCostNanos, exclude);
 }
@@ -189,10 +183,10 @@ function expectedUsage(estimate: BackendEstimate, maxTokens: number, choices: nu
 
 /** The caller's own cap clamps the output as a budget would. */
 function capped(
-  candidate: Ranked,
+  candidate: Able,
   maxCostNanos: Nanos,
   exclude: (code: ExclusionCode, why: string) => Excluded,
-): Ranked | Excluded {
+): Able | Excluded {
   const { fixedNanos, perOutputTokenNanos } = candidate.bound.cash;
   const room = maxCostNanos - fixedNanos;
   const affordable =
@@ -208,18 +202,4 @@ function capped(
     return exclude('above-cap', `may cost $${nanosToUsd(least)} for ${candidate.minTokens} output tokens`);
   }
   return { ...candidate, maxTokens: Math.min(candidate.maxTokens, affordable) };
-}
-
-function compare<T extends bigint | string>(a: T, b: T): number {
-  return a < b ? -1 : a > b ? 1 : 0;
-}
-
-/** One sentence for people. */
-export function reasonFor(chosen: Ranked, ranked: readonly Ranked[], skipped: readonly string[]): string {
-  const next = ranked.find((r) => r !== chosen && !skipped.includes(r.backend.id));
-  const able = ranked.length === 1 ? 'the only able backend' : `the cheapest of ${ranked.length} able backends`;
-  const expected = `$${nanosToUsd(chosen.expectedCashNanos)} expected`;
-  const then = next ? `; next ${next.backend.id} at $${nanosToUsd(next.expectedCashNanos)}` : '';
-  const before = skipped.length > 0 ? `, after ${skipped.join(', ')} could not take it` : '';
-  return `${chosen.backend.id}: ${able} at ${expected}${then}${before}`;
 }

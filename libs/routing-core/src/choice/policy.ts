@@ -1,0 +1,91 @@
+import type { DecisionPolicy, MeritorderOptions, RouteConfig, TierConfig } from '@meritorder/contracts';
+import { usdToNanos, type Nanos } from '@meritorder/kernel';
+import { DEFAULT_EXPLORATION } from './explore.js';
+
+/** Whose settings make a request's policy. */
+export interface PolicySources {
+  /** Undefined: the request names a backend. */
+  route: RouteConfig | undefined;
+  tier: TierConfig | undefined;
+  wishes: MeritorderOptions | null | undefined;
+}
+
+/** What a request is dispatched by: the policy of the score, and what is beside it. */
+export interface RequestPolicy {
+  score: DecisionPolicy;
+  /** On the upper bound: the smaller of the tier's and the caller's cap. */
+  maxCostNanos: Nanos | undefined;
+  /** From here on an answer is late, seconds after the request came; undefined: its deadline. */
+  targetSeconds: number | undefined;
+  /** Backends that may serve it; undefined: all. */
+  backends: ReadonlySet<string> | undefined;
+  /** Whether another backend may answer in place of one that is named. */
+  substitution: boolean;
+  /** Share of a replica's slots that is left to requests of a higher priority. */
+  slotsLeftFree: number;
+}
+
+/** Trunk reservation: what a request leaves free by its tier's priority (Kelly, Loss Networks, 1991: a few slots go a long way). */
+const SLOTS_LEFT_FREE = { low: 0.2, normal: 0.05, high: 0 } as const;
+
+/**
+ * Route, tier and wishes brought together: the tier's word counts before the route's, and a wish is heard within what the tier
+ * allows, so that it never lowers a floor nor raises a cap.
+ */
+export function policyFor({ route, tier, wishes }: PolicySources): RequestPolicy {
+  const caps = [tier?.maxCostUsd, wishes?.max_cost_usd].flatMap((usd) => (usd === undefined ? [] : [usdToNanos(usd)]));
+  const maxCostNanos = caps.length === 0 ? undefined : caps.reduce((a, b) => (a < b ? a : b));
+  const targetMs = [tier?.targetLatencyMs ?? route?.targetLatencyMs, wishes?.deadline_ms].flatMap((ms) =>
+    typeof ms === 'number' ? [ms] : [],
+  );
+  const exploration = tier?.exploration ?? route?.exploration;
+  return {
+    score: {
+      objective: objectiveOf(tier, route, wishes),
+      tier: tier?.id ?? null,
+      usdPerQuality: worthOf(tier, route, wishes),
+      revenueUsd: Number(tier?.revenueUsd ?? route?.revenueUsd ?? 0),
+      leastQuality: Math.max(tier?.minQuality ?? 0, route?.minQuality ?? 0, wishes?.min_quality ?? 0),
+      maxCostUsd: maxCostNanos === undefined ? null : Number(maxCostNanos) / 1e9,
+      usdPerSecondLate: Number(tier?.usdPerSecondLate ?? route?.usdPerSecondLate ?? 0),
+      leastMarginShare: tier?.minMargin ?? null,
+      exploration:
+        exploration === false || route === undefined
+          ? null
+          : exploration === undefined || typeof exploration !== 'object'
+            ? DEFAULT_EXPLORATION
+            : { ...exploration, leastCostUsd: Number(exploration.leastCostUsd) },
+    },
+    maxCostNanos,
+    targetSeconds: targetMs.length === 0 ? undefined : Math.min(...targetMs) / 1_000,
+    backends: tier?.backends && new Set(tier.backends),
+    substitution: wishes?.allow_substitution === true && tier?.allowSubstitution !== false,
+    slotsLeftFree: SLOTS_LEFT_FREE[tier?.priority ?? 'high'],
+  };
+}
+
+/** A caller that says what an answer is worth wants the best value, where nobody said otherwise. */
+function objectiveOf(
+  tier: TierConfig | undefined,
+  route: RouteConfig | undefined,
+  wishes: MeritorderOptions | null | undefined,
+): DecisionPolicy['objective'] {
+  return tier?.objective ?? route?.objective ?? (wishes?.value_usd === undefined ? 'cheapest' : 'value');
+}
+
+function worthOf(
+  tier: TierConfig | undefined,
+  route: RouteConfig | undefined,
+  wishes: MeritorderOptions | null | undefined,
+): number {
+  const configured = Number(tier?.usdPerQualityPoint ?? route?.usdPerQualityPoint ?? 0);
+  if (wishes?.value_usd === undefined) return configured;
+  const asked = Number(wishes.value_usd);
+  return tier?.maxValueUsd === undefined ? asked : Math.min(asked, Number(tier.maxValueUsd));
+}
+
+/** What the customer of a tier would be charged for a request of this full cost, USD; undefined: the tier has no charge. */
+export function chargedUsd(tier: TierConfig | undefined, fullUsd: number): number | undefined {
+  if (tier?.charge === undefined) return undefined;
+  return Number(tier.charge.markup) * fullUsd + Number(tier.charge.usdPerRequest);
+}

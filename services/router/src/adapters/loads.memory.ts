@@ -1,0 +1,199 @@
+import { UsageAttemptClosedV1, type BackendConfig } from '@meritorder/contracts';
+import {
+  batchingShape,
+  CLOUD_PRIOR,
+  Congestion,
+  engineSpeed,
+  enginePrior,
+  expectedLateSeconds,
+  expectedSeconds,
+  gpuSecondsOfWork,
+  latencyOf,
+  NO_LATENCY,
+  observeLatency,
+  slotsShape,
+  type EngineSpeed,
+  type LatencyPrior,
+  type LearnedLatency,
+  type TokenWork,
+} from '@meritorder/fleet-core';
+import { configuredThroughput, decodeAtBatch, prefillTokens } from '@meritorder/hardware-core';
+import { decodeJson } from '@meritorder/messaging';
+import type { ExpectedTokens, Loads } from '../application/ports.js';
+
+/**
+ * What a second of waiting is worth to a request of the mix where the policy does not say: it makes a replica that fills dearer.
+ * A tenth of a cent for ten seconds; a policy, not a measurement.
+ */
+const USD_PER_SECOND_WAITED = 0.0001;
+/** Of an attempt before any was seen: tokens of a question and an answer of ordinary length. */
+const MEAN_AT_START: TokenWork = { inputTokens: 1_000, outputTokens: 200 };
+/** Attempts after which one counts 1/e in the mean. */
+const MEAN_MEMORY = 200;
+/** A shape is made again when the mean work has moved by this factor. */
+const SHAPE_MOVES = 1.25;
+
+interface BackendLoad {
+  speed: EngineSpeed | undefined;
+  capacity: number;
+  congestion: Congestion | undefined;
+  /** Of which the shape was made. */
+  shapeOf: TokenWork;
+  mean: TokenWork;
+  latency: LearnedLatency;
+}
+
+/** What the fleet says of a backend's load, over all its workers. */
+export interface FleetLoad {
+  load(backend: string): { inFlight: number; capacity: number };
+}
+
+/**
+ * Congestion prices and latencies: from heartbeats, the configured throughput of own hardware, and what closed attempts took.
+ * Every router hears of every attempt, so all learn the same.
+ */
+export class LearningLoads implements Loads {
+  private readonly known = new Map<string, BackendLoad>();
+
+  constructor(
+    private readonly backends: ReadonlyMap<string, BackendConfig>,
+    private readonly fleet: FleetLoad,
+  ) {}
+
+  load(backend: BackendConfig): { inFlight: number; capacity: number } {
+    const { inFlight, capacity } = this.fleet.load(backend.id);
+    return { inFlight, capacity: Math.max(1, capacity) };
+  }
+
+  numbers(
+    backend: BackendConfig,
+    tokens: ExpectedTokens,
+    wish: { targetSeconds: number; usdPerSecondLate: number },
+    nowMs: number,
+  ): ReturnType<Loads['numbers']> {
+    const load = this.load(backend);
+    const own = this.ofBackend(backend, load.capacity);
+    const work = workOf(backend, tokens);
+    const congested = own.congestion;
+    const latency = latencyOf(
+      own.latency,
+      priorOf(backend, own, work, load.inFlight + 1),
+      {
+        outputTokens: Math.max(1, tokens.outputTokens),
+        ...(congested ? { waitSeconds: congested.waitSeconds(load) } : {}),
+      },
+      nowMs,
+    );
+    return {
+      gpuSeconds: congested
+        ? own.speed
+          ? gpuSecondsOfWork(own.speed, work)
+          : congested.shape.gpuSecondsPerRequest
+        : 0,
+      usdPerGpuSecond: congested
+        ? congested.usdPerGpuSecond(load, wish.usdPerSecondLate > 0 ? wish.usdPerSecondLate : USD_PER_SECOND_WAITED)
+        : 0,
+      lateSeconds:
+        wish.usdPerSecondLate > 0 && wish.targetSeconds < Infinity
+          ? expectedLateSeconds(latency, wish.targetSeconds)
+          : 0,
+      latencySeconds: expectedSeconds(latency),
+    };
+  }
+
+  /** @throws PoisonMessage for what is not a closed attempt. */
+  heardClosed(data: Uint8Array, nowMs: number): void {
+    const closed = decodeJson(UsageAttemptClosedV1, data);
+    const backend = this.backends.get(closed.backend);
+    if (!backend || closed.outcome !== 'finished' || !closed.usage) return;
+    const { inputTokens, cacheReadTokens, cacheWrite5mTokens, cacheWrite1hTokens, outputTokens } = closed.usage;
+    const own = this.ofBackend(backend, this.load(backend).capacity);
+    const work = workOf(backend, {
+      inputTokens: inputTokens + cacheReadTokens + cacheWrite5mTokens + cacheWrite1hTokens,
+      cacheReadTokens,
+      outputTokens,
+    });
+    const share = 1 / MEAN_MEMORY;
+    own.mean = {
+      inputTokens: own.mean.inputTokens * (1 - share) + work.inputTokens * share,
+      outputTokens: own.mean.outputTokens * (1 - share) + work.outputTokens * share,
+    };
+    const { firstTokenMs, durationMs } = closed;
+    if (firstTokenMs === undefined) return;
+    own.latency = observeLatency(
+      own.latency,
+      {
+        prior: priorOf(backend, own, work, closed.concurrency ?? 1),
+        firstTokenSeconds: firstTokenMs / 1_000,
+        secondsPerOutputToken: outputTokens > 1 ? (durationMs - firstTokenMs) / 1_000 / (outputTokens - 1) : undefined,
+      },
+      nowMs,
+    );
+  }
+
+  private ofBackend(backend: BackendConfig, capacity: number): BackendLoad {
+    let own = this.known.get(backend.id);
+    if (own === undefined) {
+      own = {
+        speed: undefined,
+        capacity: 0,
+        congestion: undefined,
+        shapeOf: MEAN_AT_START,
+        mean: MEAN_AT_START,
+        latency: NO_LATENCY,
+      };
+      this.known.set(backend.id, own);
+    }
+    if (backend.kind === 'local' && (own.capacity !== capacity || hasMoved(own.shapeOf, own.mean)))
+      shape(own, backend, capacity);
+    return own;
+  }
+}
+
+/** Input that the prefill rate counts, and output. */
+function workOf(backend: BackendConfig, tokens: ExpectedTokens): TokenWork {
+  const cached = Math.min(tokens.cacheReadTokens, tokens.inputTokens);
+  const counts = backend.throughput?.prefillCounts ?? 'uncached';
+  return {
+    inputTokens: prefillTokens(
+      { prefillCounts: counts },
+      {
+        inputTokens: tokens.inputTokens - cached,
+        cacheReadTokens: cached,
+        cacheWrite5mTokens: 0,
+        cacheWrite1hTokens: 0,
+        outputTokens: 0,
+      },
+    ),
+    outputTokens: tokens.outputTokens,
+  };
+}
+
+function priorOf(backend: BackendConfig, own: BackendLoad, work: TokenWork, inFlight: number): LatencyPrior {
+  const { latency } = backend;
+  if (latency) return { firstTokenSeconds: latency.firstTokenSeconds, secondsPerOutputToken: latency.secondsPerToken };
+  return own.speed ? enginePrior(own.speed, work, inFlight) : CLOUD_PRIOR;
+}
+
+function hasMoved(from: TokenWork, to: TokenWork): boolean {
+  const moved = (a: number, b: number): boolean => Math.max(a, b) > SHAPE_MOVES * Math.max(1, Math.min(a, b));
+  return moved(from.inputTokens, to.inputTokens) || moved(from.outputTokens, to.outputTokens);
+}
+
+function shape(own: BackendLoad, backend: BackendConfig, capacity: number): void {
+  own.capacity = capacity;
+  own.shapeOf = own.mean;
+  const { throughput } = backend;
+  if (throughput === undefined) {
+    const { firstTokenSeconds, secondsPerOutputToken } = priorOf(backend, own, own.mean, 1);
+    own.congestion = new Congestion(
+      slotsShape(capacity, firstTokenSeconds + secondsPerOutputToken * own.mean.outputTokens),
+    );
+    return;
+  }
+  const { decodeTokensPerSecond: decode } = throughput;
+  own.speed = engineSpeed(configuredThroughput(throughput), capacity, (batch) =>
+    typeof decode === 'number' ? decode : decodeAtBatch(decode, batch),
+  );
+  own.congestion = new Congestion(batchingShape(own.speed, own.mean));
+}

@@ -1,0 +1,25 @@
+import type { Attribution, ChatRequest, DecisionDraws } from '@meritorder/contracts';
+import { hashUnit } from '@meritorder/kernel';
+
+/** What a decision takes at random. The hold-out is a property of the customer, so that the group stays the same. */
+export function drawsOf(request: { requestId: string; attribution: Attribution }, random: () => number): DecisionDraws {
+  const { org, customer, user, key } = request.attribution;
+  const who = customer ?? user ?? key;
+  return {
+    holdOut: hashUnit(who === undefined ? `request ${request.requestId}` : `hold-out ${org} ${who}`),
+    explore: random(),
+    replica: random(),
+  };
+}
+
+/** Of the prompt, what equal conversations share: the first messages. Of one org, for no other has it warm for it. */
+export function promptPrefix(org: string, body: ChatRequest): string {
+  let prefix = org;
+  for (const { role, content } of body.messages.slice(0, 2)) {
+    const text = typeof content === 'string' ? content : JSON.stringify(content ?? '');
+    prefix += `\n${role} ${text.slice(0, PREFIX_CHARACTERS)}`;
+  }
+  return prefix;
+}
+
+const PREFIX_CHARACTERS = 512;

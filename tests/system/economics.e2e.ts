@@ -1,0 +1,205 @@
+import { RoutingDecisionMadeV1 } from '@meritorder/contracts';
+import { busOn, openBucket } from '@meritorder/messaging';
+import { replay } from '@meritorder/routing-core';
+import { waitFor } from '@meritorder/testing';
+import type { NatsConnection } from '@nats-io/transport-node';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ask, chat, errorCode, startProduct, type Product } from './harness.js';
+
+const perMillionOutput = (usd: string, marginal?: string) => [
+  {
+    effectiveFrom: '2025-01-01T00:00:00Z',
+    cash: { inputUsdPerMillionTokens: '0', outputUsdPerMillionTokens: usd },
+    ...(marginal === undefined
+      ? {}
+      : {
+          full: { inputUsdPerMillionTokens: '0', outputUsdPerMillionTokens: '3' },
+          marginal: { inputUsdPerMillionTokens: '0', outputUsdPerMillionTokens: marginal },
+        }),
+  },
+];
+const prior = (quality: number) => ({ prior: quality, outcomes: 1_000 });
+
+let product: Product;
+let app: NatsConnection;
+let operator: NatsConnection;
+const decisions: RoutingDecisionMadeV1[] = [];
+
+beforeAll(async () => {
+  product = await startProduct({
+    backends: [
+      {
+        id: 'small',
+        behaviour: { prices: { input: '0', output: '1' } },
+        config: { prices: perMillionOutput('1'), quality: prior(0.6) },
+      },
+      {
+        id: 'large',
+        behaviour: { prices: { input: '0', output: '10' } },
+        config: { prices: perMillionOutput('10'), quality: prior(0.9) },
+      },
+      {
+        id: 'own',
+        kind: 'local',
+        behaviour: { firstTokenMs: 150, outputTokensPerSecond: 400 },
+        config: {
+          prices: perMillionOutput('0', '0.2'),
+          quality: prior(0.85),
+          maxConcurrency: 8,
+          maxOutputTokens: 1_000,
+        },
+      },
+    ],
+    config: {
+      orgs: [{ id: 'acme', defaultTier: 'plain' }, { id: 'globex' }],
+      routes: [
+        { id: 'auto', backends: ['small', 'large'] },
+        {
+          id: 'hybrid',
+          backends: ['large', 'own'],
+          objective: 'value',
+          usdPerQualityPoint: '0.02',
+          exploration: false,
+        },
+        { id: 'crowd', backends: ['small', 'own'] },
+      ],
+      tiers: [
+        { id: 'plain' },
+        { id: 'free', backends: ['small'], maxValueUsd: '0.001' },
+        {
+          id: 'premium',
+          objective: 'value',
+          usdPerQualityPoint: '0.05',
+          minQuality: 0.8,
+          exploration: false,
+          charge: { markup: '1.5' },
+        },
+        { id: 'capped', orgs: ['acme'], maxCostUsd: '0.0005' },
+        { id: 'thrifty', minMargin: 0.9, charge: { markup: '1', usdPerRequest: '0.0001' } },
+      ],
+      budgets: [
+        {
+          id: 'acme-month',
+          selector: { org: 'acme' },
+          window: 'month',
+          limitUsd: '100',
+          thresholds: [],
+          pacing: 'off',
+        },
+      ],
+    },
+  });
+  [app, operator] = [await product.app(), await product.stack.connectOperator()];
+  app.subscribe('routing.decision-made.v1.acme', {
+    callback: (_error, message) => void decisions.push(RoutingDecisionMadeV1.parse(message.json())),
+  });
+  await app.flush();
+});
+afterAll(() => product?.stop());
+
+interface Receipt {
+  backend: string;
+  reason: string;
+  request_id: string;
+}
+async function receiptOf(more: Record<string, unknown>): Promise<Receipt> {
+  const reply = await ask(app, chat('What is a merit order?', more));
+  expect(errorCode(reply)).toBe('');
+  return reply.json<{ meritorder: Receipt }>().meritorder;
+}
+const backendOf = async (more: Record<string, unknown>): Promise<string> => (await receiptOf(more)).backend;
+const refusalOf = async (more: Record<string, unknown>): Promise<string> => errorCode(await ask(app, chat('x', more)));
+
+describe('tiers and wishes', () => {
+  it('a premium customer reaches the better model at its price, a free one does not, and neither by wishing', async () => {
+    const tier = (name: string) => ({ metadata: { tier: name } });
+    expect(await backendOf(tier('premium'))).toBe('large');
+    expect(await backendOf(tier('free'))).toBe('small');
+    expect(await backendOf({ ...tier('free'), meritorder: { value_usd: '5' } })).toBe('small');
+    expect(await refusalOf({ ...tier('free'), meritorder: { min_quality: 0.8 } })).toBe('below_floor');
+    expect(await refusalOf({ ...tier('free'), model: 'large' })).toBe('no_able_backend');
+  });
+
+  it('who names no tier gets the default one, and one that does not exist is refused with those that do', async () => {
+    expect(await backendOf({})).toBe('small');
+    const reply = await ask(app, chat('x', { metadata: { tier: 'gold' } }));
+    expect(errorCode(reply)).toBe('tier_unknown');
+    expect(reply.json<{ error: { message: string } }>().error.message).toContain(
+      'plain, free, premium, capped, thrifty',
+    );
+  });
+
+  it('wishes are heard: least quality, worth, and cost within the smaller cap', async () => {
+    expect(await backendOf({ meritorder: { min_quality: 0.8 } })).toBe('large');
+    expect(await backendOf({ meritorder: { value_usd: '0.1' } })).toBe('large');
+    expect(await backendOf({ meritorder: { value_usd: '0.0001' } })).toBe('small');
+    const capped = { metadata: { tier: 'capped' }, meritorder: { min_quality: 0.8, max_cost_usd: '1' } };
+    expect(await refusalOf(capped)).toMatch(/cost_cap|below_floor/);
+  });
+
+  it('a candidate below the margin floor of its tier is not taken', async () => {
+    expect(await backendOf({ metadata: { tier: 'thrifty' }, max_tokens: 5 })).toBe('small');
+    expect(await refusalOf({ metadata: { tier: 'thrifty' }, model: 'large' })).toBe('below_floor');
+  });
+
+  it('another backend answers for a named one only where the caller allows it, and only one as good', async () => {
+    expect(await backendOf({ model: 'large' })).toBe('large');
+    expect(await backendOf({ model: 'small', meritorder: { allow_substitution: true } })).toBe('own');
+    expect(await backendOf({ model: 'large', meritorder: { allow_substitution: true } })).toBe('large');
+  });
+});
+
+it('a shadow price in the policy bucket reaches a router within a second, moves traffic to own hardware, is named, and lets it come back', async () => {
+  const bucket = await openBucket(busOn(operator, 'operator'), 'POLICY');
+  const put = (shadowPrice: number) =>
+    bucket.put(
+      'acme-month',
+      JSON.stringify({
+        budget: 'acme-month',
+        window: new Date().toISOString().slice(0, 7),
+        shadowPrice,
+        stage: shadowPrice > 0 ? 'tighten' : 'steady',
+        reason: 'a test',
+        pinned: false,
+        paused: false,
+        changedAt: new Date().toISOString(),
+      }),
+    );
+  const hybrid = { model: 'hybrid', meritorder: { value_usd: '0.1' } };
+  // .9 against .85 of $0.10 is worth $0.005; 100 tokens of it cost $0.001.
+  expect(await backendOf(hybrid)).toBe('large');
+  await put(9);
+  await waitFor(async () => (await backendOf(hybrid)) === 'own', {
+    message: 'the new price to be felt',
+    timeoutMs: 1_000,
+  });
+  expect((await receiptOf(hybrid)).reason).toMatch(
+    /^own: \.85 expected quality at \$[\d.]+; large would add \.05, worth \$0\.005\d* here, for \$[\d.]+ more, which counts \$[\d.]+ at acme-month's shadow price of 9/,
+  );
+  await put(0);
+  await waitFor(async () => (await backendOf(hybrid)) === 'large', {
+    message: 'the new price to be felt',
+    timeoutMs: 1_000,
+  });
+});
+
+it('own hardware wins when idle and loses when full, with no rule that says so, and wins again', async () => {
+  expect(await backendOf({ model: 'crowd' })).toBe('own');
+  const crowd = await Promise.all(Array.from({ length: 40 }, () => backendOf({ model: 'crowd' })));
+  const own = crowd.filter((b) => b === 'own').length;
+  expect(own).toBeGreaterThan(0);
+  expect(own).toBeLessThan(40);
+  await waitFor(async () => (await backendOf({ model: 'crowd' })) === 'own', {
+    message: 'traffic to come home',
+    timeoutMs: 10_000,
+  });
+});
+
+it('every decision of this file is decided the same again from its record (invariant 13)', async () => {
+  await waitFor(() => decisions.length > 50, { message: 'the decisions', timeoutMs: 5_000 });
+  for (const record of decisions) {
+    const again = replay(JSON.parse(JSON.stringify(record)) as RoutingDecisionMadeV1);
+    expect(again).toMatchObject({ replayable: true, same: true, differences: [] });
+    expect(record.reason).not.toBe('');
+  }
+});
