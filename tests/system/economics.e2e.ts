@@ -45,7 +45,7 @@ beforeAll(async () => {
         config: {
           prices: perMillionOutput('0', '0.2'),
           quality: prior(0.85),
-          maxConcurrency: 8,
+          maxConcurrency: 24,
           maxOutputTokens: 1_000,
         },
       },
@@ -183,12 +183,19 @@ it('a shadow price in the policy bucket reaches a router within a second, moves 
   });
 });
 
-it('own hardware wins when idle and loses when full, with no rule that says so, and wins again', async () => {
+it('own hardware wins when idle and loses when it fills, with no rule that says so, and wins again', async () => {
+  const before = decisions.length;
   expect(await backendOf({ model: 'crowd' })).toBe('own');
-  const crowd = await Promise.all(Array.from({ length: 40 }, () => backendOf({ model: 'crowd' })));
-  const own = crowd.filter((b) => b === 'own').length;
-  expect(own).toBeGreaterThan(0);
-  expect(own).toBeLessThan(40);
+  const crowd = await Promise.all(Array.from({ length: 60 }, () => backendOf({ model: 'crowd' })));
+  await waitFor(() => decisions.length - before >= 61, { message: 'the decisions of the crowd', timeoutMs: 5_000 });
+  expect(crowd).toContain('own');
+  // It was able and had room: the price of making others wait alone put it second.
+  const priced = decisions.slice(before).filter((d) => {
+    const own = d.candidates.find((c) => c.backend === 'own');
+    return d.choice === 'small' && own?.excluded === null && (own.numbers?.usdPerGpuSecond ?? 0) > 0;
+  });
+  expect(priced.length).toBeGreaterThan(0);
+  expect(priced[0]!.reason).toMatch(/^small: the cheapest of 2 able backends .*for the others it would keep waiting/);
   await waitFor(async () => (await backendOf({ model: 'crowd' })) === 'own', {
     message: 'traffic to come home',
     timeoutMs: 10_000,

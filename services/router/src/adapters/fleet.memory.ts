@@ -54,8 +54,13 @@ export class HeartbeatFleet implements Fleet {
   allows(backend: string): boolean {
     return breakerAllows(this.breakers.get(backend) ?? CLOSED, this.clock.nowMs());
   }
-  probing(backend: string): void {
+  began(backend: string): void {
     this.since.set(backend, (this.since.get(backend) ?? 0) + 1);
+  }
+  left(backend: string): void {
+    this.since.set(backend, (this.since.get(backend) ?? 0) - 1);
+  }
+  probing(backend: string): void {
     this.step(backend, { type: 'probe' });
   }
   succeeded(backend: string): void {
@@ -69,7 +74,6 @@ export class HeartbeatFleet implements Fleet {
   }
 
   ended(backend: string): void {
-    this.since.set(backend, (this.since.get(backend) ?? 0) - 1);
     this.step(backend, { type: 'neutral' });
   }
 

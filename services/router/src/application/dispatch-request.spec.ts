@@ -103,6 +103,7 @@ interface World {
 
 async function dispatch(world: World) {
   const log: string[] = [];
+  const inFlight: Record<string, number> = {};
   const sentTo: string[] = [];
   const refusals: Refusal[] = [];
   const works: WorkRequest[] = [];
@@ -157,6 +158,8 @@ async function dispatch(world: World) {
       workersAlive: () => 1,
       workersWithRoom: () => 1,
       allows: () => true,
+      began: (b) => void (inFlight[b] = (inFlight[b] ?? 0) + 1),
+      left: (b) => void (inFlight[b] = (inFlight[b] ?? 0) - 1),
       probing: () => {},
       succeeded: (b) => void log.push(`${b} succeeded`),
       failed: (b) => void log.push(`${b} failed`),
@@ -219,6 +222,7 @@ async function dispatch(world: World) {
     works,
     decisions,
     sentTo,
+    inFlight,
   };
 }
 

@@ -210,8 +210,24 @@ class Dispatch {
       this.record(decided, undefined, undefined, refusal);
       return refused(refusal);
     }
-    const attemptId = newId();
     const offers = choice.order.slice(0, MOST_OFFERED).map((weighed) => this.offer(weighed));
+    // Counted when it is decided: of many that come at once, each sees those before it.
+    const place = new Place(this.ports.fleet, offers[0]!.candidate.backend.id);
+    try {
+      return await this.admit(decided, offers, place, estimate, nowMs);
+    } finally {
+      place.leave();
+    }
+  }
+
+  private async admit(
+    decided: Decided,
+    offers: readonly Offer[],
+    place: Place,
+    estimate: RequestEstimate,
+    nowMs: number,
+  ): Promise<Step> {
+    const attemptId = newId();
     const reply = await this.ports.admission.reserve({
       attemptId,
       leaseMs: this.limits.reservationLeaseMs,
@@ -249,18 +265,19 @@ class Dispatch {
     }
     const offer = offers[reply.candidateIndex]!;
     const chosen = offer.candidate;
+    place.moveTo(chosen.backend.id);
     const reason = this.reasonFor(decided, reply.candidateIndex);
     this.record(decided, chosen, attemptId, undefined, reason);
     // A governed hold may grow up to what the caller allows, so that is what the backend is sent.
     const maxTokens = offer.hold.governed ? chosen.maxTokens : reply.maxTokens;
     const expected = {
-      route: route.id,
+      route: decided.route,
       ...estimate.expectation(chosen.backend, maxTokens),
       maxTokens,
       choices: this.requirements.choices,
     };
     estimate.sentTo(chosen.backend, nowMs);
-    return this.work(offer, reply, attemptId, number, nowMs, expected, reason);
+    return this.work(offer, reply, attemptId, decided.number, nowMs, expected, reason);
   }
 
   private choose(
@@ -549,6 +566,27 @@ class Dispatch {
       }),
       request.context,
     );
+  }
+}
+
+/** The backend that a request is counted at while it is decided for it. */
+class Place {
+  constructor(
+    private readonly fleet: Fleet,
+    private backend: string,
+  ) {
+    fleet.began(backend);
+  }
+
+  moveTo(backend: string): void {
+    if (backend === this.backend) return;
+    this.leave();
+    this.backend = backend;
+    this.fleet.began(backend);
+  }
+
+  leave(): void {
+    this.fleet.left(this.backend);
   }
 }
 

@@ -118,6 +118,9 @@ export interface Fleet {
   /** @param slotsLeftFree share of a worker's slots that does not count as room, 0..1 */
   workersWithRoom(backend: string, slotsLeftFree?: number): number;
   allows(backend: string): boolean;
+  /** A request was decided for a backend, and has left it again: its load, before any heartbeat knows. */
+  began(backend: string): void;
+  left(backend: string): void;
   probing(backend: string): void;
   succeeded(backend: string): void;
   /** `connect`: nothing listened, or nothing came back at all. */
