@@ -1,5 +1,6 @@
 export * from './bound.js';
 export * from './estimate.js';
+export * from './expected-cost.js';
 export * from './intake.js';
 export * from './price-book.js';
 export * from './price-config.js';

@@ -33,6 +33,11 @@ function ratesFor(card: CompiledCard, usage: Usage, served: Served): CompiledRat
   return table.tiers.find((tier) => input > tier.overInputTokens)?.rates ?? table.base;
 }
 
+/** @internal The rates that a usage is priced by. */
+export function ratesOf(card: RateCard, usage: Usage, served: Served): CompiledRates {
+  return ratesFor(compileCard(card), usage, served);
+}
+
 function tableFor(card: CompiledCard, served: Served): CompiledTable {
   const special = served.tier && served.tier !== 'standard' ? card.serviceTiers[served.tier] : undefined;
   if (special) return special;

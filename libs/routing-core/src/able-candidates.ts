@@ -1,6 +1,6 @@
 import type { BackendConfig, PriceVersion, Usage, UsageUnit } from '@meritorder/contracts';
 import { nanosToUsd, type Nanos } from '@meritorder/kernel';
-import { boundOf, boundOfEither, rate, type Bound } from '@meritorder/pricing-core';
+import { boundOf, boundOfEither, expectedCost, type Bound } from '@meritorder/pricing-core';
 import type { Modality, Requirements } from './requirements.js';
 
 /** One backend as the router sees it when it decides. */
@@ -38,16 +38,18 @@ export interface Able {
   price: PriceVersion;
   otherPrices: readonly PriceVersion[];
   estimate: BackendEstimate;
-  bound: Bound;
+  /** Worked out when it is asked for: most candidates are never reserved for. */
+  readonly bound: Bound;
   /** The same with the input at what it is trusted to stay under. */
-  trustedBound: Bound;
+  readonly trustedBound: Bound;
   /** Output tokens of one choice: what is asked for, and the least that is useful. */
   maxTokens: number;
   minTokens: number;
-  expectedCashNanos: Nanos;
-  expectedFullNanos: Nanos;
+  /** Estimates for a score, USD. */
+  expectedCashUsd: number;
+  expectedFullUsd: number;
   /** What the request adds: of own hardware energy and wear, of a cloud backend its cash. */
-  expectedMarginalNanos: Nanos;
+  expectedMarginalUsd: number;
 }
 
 export type ExclusionCode = 'unable' | 'unpriced' | 'unavailable' | 'busy' | 'above-cap' | 'below-floor';
@@ -128,28 +130,34 @@ function consider(
     inputModalities: requirements.inputModalities,
     outputModalities: requirements.outputModalities,
   };
-  const expected = rate(price, expectedUsage(estimate, maxTokens, requirements.choices), { atMs });
+  const expected = expectedCost(price, expectedUsage(estimate, maxTokens, requirements.choices), { atMs });
   const boundOfInput = (inputTokensBound: number): Bound =>
     otherPrices.reduce(
       (either, other) => boundOfEither(either, boundOf(other, { ...allowed, inputTokensBound })),
       boundOf(price, { ...allowed, inputTokensBound }),
     );
-  const bound = boundOfInput(estimate.inputTokensBound + toolInputTokens);
+  const inputTokensBound = estimate.inputTokensBound;
+  let bound: Bound | undefined;
+  let trustedBound: Bound | undefined;
   const candidate: Able = {
     backend,
     price,
     otherPrices,
     estimate,
-    bound,
-    trustedBound:
-      estimate.inputTokensUpper < estimate.inputTokensBound
-        ? boundOfInput(estimate.inputTokensUpper + toolInputTokens)
-        : bound,
+    get bound() {
+      return (bound ??= boundOfInput(inputTokensBound + toolInputTokens));
+    },
+    get trustedBound() {
+      return (trustedBound ??=
+        estimate.inputTokensUpper < inputTokensBound
+          ? boundOfInput(estimate.inputTokensUpper + toolInputTokens)
+          : this.bound);
+    },
     maxTokens,
     minTokens: Math.min(maxTokens, LEAST_USEFUL_OUTPUT_TOKENS),
-    expectedCashNanos: expected.cashNanos,
-    expectedFullNanos: expected.fullNanos,
-    expectedMarginalNanos: expected.marginalNanos,
+    expectedCashUsd: expected.cashUsd,
+    expectedFullUsd: expected.fullUsd,
+    expectedMarginalUsd: expected.marginalUsd,
   };
   return maxCostNanos === undefined ? candidate : capped(candidate, maxCostNanos, exclude);
 }

@@ -113,7 +113,7 @@ describe('what is able', () => {
     const rank = (of: typeof cached) =>
       ableCandidates([view('x')], requirementsOf(body()), () => of, undefined, AT).able[0]!;
     // 80 of 100 input tokens at 0 in place of 1,000 nano-USD.
-    expect(rank(estimate()).expectedCashNanos - rank(cached).expectedCashNanos).toBe(80_000n);
+    expect(rank(estimate()).expectedCashUsd - rank(cached).expectedCashUsd).toBeCloseTo(0.00008, 12);
     expect(rank(cached).bound).toEqual(rank(estimate()).bound);
   });
 

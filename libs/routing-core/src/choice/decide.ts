@@ -90,12 +90,17 @@ function drawn(group: readonly ScoreCandidate[], draw: number): ReplicaGroup {
   return { asked: asked as string, chances };
 }
 
-/** What the configured priors alone would take. */
+/** What the configured priors alone would take: the highest score with the value that they promise. */
 function unlearned(policy: DecisionPolicy, eligible: readonly Scored[]): string | undefined {
-  const byPrior = eligible.map(({ candidate }) => ({
-    ...candidate,
-    quality: candidate.priorQuality,
-    conversion: candidate.priorQuality,
-  }));
-  return scoreCandidates(policy, byPrior).scored[0]?.candidate.id;
+  const margin = policy.objective === 'margin';
+  const worthUsd = policy.objective === 'cheapest' ? 0 : margin ? policy.revenueUsd : policy.usdPerQuality;
+  let best: Scored | undefined;
+  let bestUsd = -Infinity;
+  for (const scored of eligible) {
+    const { priorQuality } = scored.candidate;
+    if (priorQuality < policy.leastQuality) continue;
+    const scoreUsd = scored.scoreUsd - scored.valueUsd + worthUsd * priorQuality;
+    if (scoreUsd > bestUsd) [best, bestUsd] = [scored, scoreUsd];
+  }
+  return best?.candidate.id;
 }

@@ -13,6 +13,7 @@ import {
   observeLatency,
   slotsShape,
   type EngineSpeed,
+  type Latency,
   type LatencyPrior,
   type LearnedLatency,
   type TokenWork,
@@ -71,34 +72,45 @@ export class LearningLoads implements Loads {
     wish: { targetSeconds: number; usdPerSecondLate: number },
     nowMs: number,
   ): ReturnType<Loads['numbers']> {
+    const mayBeLate = wish.usdPerSecondLate > 0 && wish.targetSeconds < Infinity;
+    // What is not counted is not worked out: of many backends that would be most of a decision's time.
+    if (backend.kind === 'cloud' && !mayBeLate) return NOT_CONGESTED;
     const load = this.load(backend);
     const own = this.ofBackend(backend, load.capacity);
+    const { congestion } = own;
     const work = workOf(backend, tokens);
-    const congested = own.congestion;
-    const latency = latencyOf(
+    const usdPerSecond = wish.usdPerSecondLate > 0 ? wish.usdPerSecondLate : USD_PER_SECOND_WAITED;
+    const latency = mayBeLate ? this.latency(backend, own, load, work, nowMs) : undefined;
+    return {
+      gpuSeconds: congestion ? gpuSecondsOf(own, congestion, work) : 0,
+      usdPerGpuSecond: congestion ? congestion.usdPerGpuSecond(load, usdPerSecond) : 0,
+      lateSeconds: latency ? expectedLateSeconds(latency, wish.targetSeconds) : 0,
+      ...(latency ? { latencySeconds: expectedSeconds(latency) } : {}),
+    };
+  }
+
+  latencySeconds(backend: BackendConfig, tokens: ExpectedTokens, nowMs: number): number {
+    const load = this.load(backend);
+    const own = this.ofBackend(backend, load.capacity);
+    return expectedSeconds(this.latency(backend, own, load, workOf(backend, tokens), nowMs));
+  }
+
+  private latency(
+    backend: BackendConfig,
+    own: BackendLoad,
+    load: { inFlight: number },
+    work: TokenWork,
+    nowMs: number,
+  ): Latency {
+    return latencyOf(
       own.latency,
       priorOf(backend, own, work, load.inFlight + 1),
       {
-        outputTokens: Math.max(1, tokens.outputTokens),
-        ...(congested ? { waitSeconds: congested.waitSeconds(load) } : {}),
+        outputTokens: Math.max(1, work.outputTokens),
+        ...(own.congestion ? { waitSeconds: own.congestion.waitSeconds(load) } : {}),
       },
       nowMs,
     );
-    return {
-      gpuSeconds: congested
-        ? own.speed
-          ? gpuSecondsOfWork(own.speed, work)
-          : congested.shape.gpuSecondsPerRequest
-        : 0,
-      usdPerGpuSecond: congested
-        ? congested.usdPerGpuSecond(load, wish.usdPerSecondLate > 0 ? wish.usdPerSecondLate : USD_PER_SECOND_WAITED)
-        : 0,
-      lateSeconds:
-        wish.usdPerSecondLate > 0 && wish.targetSeconds < Infinity
-          ? expectedLateSeconds(latency, wish.targetSeconds)
-          : 0,
-      latencySeconds: expectedSeconds(latency),
-    };
   }
 
   /** @throws PoisonMessage for what is not a closed attempt. */
@@ -148,6 +160,12 @@ export class LearningLoads implements Loads {
       shape(own, backend, capacity);
     return own;
   }
+}
+
+const NOT_CONGESTED = { gpuSeconds: 0, usdPerGpuSecond: 0, lateSeconds: 0 } as const;
+
+function gpuSecondsOf({ speed }: BackendLoad, { shape }: Congestion, work: TokenWork): number {
+  return speed ? gpuSecondsOfWork(speed, work) : shape.gpuSecondsPerRequest;
 }
 
 /** Input that the prefill rate counts, and output. */

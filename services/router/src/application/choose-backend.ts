@@ -12,7 +12,7 @@ import {
   type RequestPolicy,
   type ScoreCandidate,
 } from '@meritorder/routing-core';
-import type { Loads, QualityReading } from './ports.js';
+import type { ExpectedTokens, Loads, QualityReading } from './ports.js';
 
 /** What a choice reads, all of it in memory. */
 export interface ChoiceSources {
@@ -73,13 +73,12 @@ export function chooseBackend(able: readonly Able[], sources: ChoiceSources, dra
 }
 
 function weigh(candidate: Able, sources: ChoiceSources): Weighed {
-  const { backend, estimate } = candidate;
+  const { backend } = candidate;
   const { policy, quality, loads } = sources;
   const windows = sources.windowsOf(backend);
   const shadowPrices = windows.map((w) => sources.policyOf(w.charge.budget, w.charge.window)?.shadowPrice ?? 0);
   const path = pathPrice(windows.map((w, i) => ({ basis: w.charge.basis, lambda: shadowPrices[i]! })));
-  const cashUsd = usd(candidate.expectedCashNanos);
-  const fullUsd = usd(candidate.expectedFullNanos);
+  const { expectedCashUsd: cashUsd, expectedFullUsd: fullUsd } = candidate;
   const charged = chargedUsd(sources.tier, fullUsd);
   const targetSeconds = Math.min(policy.targetSeconds ?? Infinity, sources.deadlineSeconds);
   return {
@@ -89,7 +88,7 @@ function weigh(candidate: Able, sources: ChoiceSources): Weighed {
     numbers: {
       id: backend.id,
       ...quality.of(backend),
-      marginalUsd: usd(candidate.expectedMarginalNanos),
+      marginalUsd: candidate.expectedMarginalUsd,
       cashUsd,
       fullUsd,
       ...(charged === undefined ? {} : { chargedUsd: charged }),
@@ -97,11 +96,7 @@ function weigh(candidate: Able, sources: ChoiceSources): Weighed {
       shadowFull: path.full,
       ...loads.numbers(
         backend,
-        {
-          inputTokens: estimate.inputTokensExpected,
-          cacheReadTokens: estimate.cacheReadTokensExpected,
-          outputTokens: Math.min(candidate.maxTokens, estimate.outputTokensExpected) * sources.choices,
-        },
+        tokensOf(candidate, sources.choices),
         { targetSeconds, usdPerSecondLate: policy.score.usdPerSecondLate },
         sources.nowMs,
       ),
@@ -109,7 +104,13 @@ function weigh(candidate: Able, sources: ChoiceSources): Weighed {
   };
 }
 
-const usd = (nanos: bigint): number => Number(nanos) / 1e9;
+function tokensOf({ estimate, maxTokens }: Able, choices: number): ExpectedTokens {
+  return {
+    inputTokens: estimate.inputTokensExpected,
+    cacheReadTokens: estimate.cacheReadTokensExpected,
+    outputTokens: Math.min(maxTokens, estimate.outputTokensExpected) * choices,
+  };
+}
 
 /** A bound beyond what a budget can spare stands behind, but for the cheapest: for that one the rest is kept. */
 function withRoom(weighed: readonly Weighed[], { policyOf }: ChoiceSources): void {
@@ -126,7 +127,7 @@ function withRoom(weighed: readonly Weighed[], { policyOf }: ChoiceSources): voi
 }
 
 /** Own backends of one model are replicas: one of them is asked, by warm prefix or by two choices. */
-function withReplicas(weighed: readonly Weighed[], { loads, prefix, nowMs }: ChoiceSources): void {
+function withReplicas(weighed: readonly Weighed[], { loads, prefix, choices, nowMs }: ChoiceSources): void {
   const groups = new Map<string, Weighed[]>();
   for (const w of weighed) {
     const { kind, provider, model } = w.candidate.backend;
@@ -137,10 +138,10 @@ function withReplicas(weighed: readonly Weighed[], { loads, prefix, nowMs }: Cho
   for (const [name, group] of groups) {
     if (group.length < 2) continue;
     const { probabilities } = chooseReplica(
-      group.map(({ candidate: { backend }, numbers }) => ({
+      group.map(({ candidate, candidate: { backend }, numbers }) => ({
         id: backend.id,
         ...loads.load(backend, nowMs),
-        predictedSeconds: numbers.latencySeconds ?? 0,
+        predictedSeconds: numbers.latencySeconds ?? loads.latencySeconds(backend, tokensOf(candidate, choices), nowMs),
       })),
       prefix,
       [0, 0],

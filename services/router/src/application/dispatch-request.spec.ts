@@ -150,6 +150,7 @@ async function dispatch(world: World) {
     },
     loads: {
       numbers: () => ({ gpuSeconds: 0, usdPerGpuSecond: 0, lateSeconds: 0, latencySeconds: 1 }),
+      latencySeconds: () => 1,
       load: () => ({ inFlight: 0, capacity: 1 }),
     },
     retries: { earn: () => {}, spend: () => world.retries !== false },

@@ -88,6 +88,8 @@ export interface Loads {
     wish: { targetSeconds: number; usdPerSecondLate: number },
     nowMs: number,
   ): Pick<CandidateNumbers, 'gpuSeconds' | 'usdPerGpuSecond' | 'lateSeconds' | 'latencySeconds'>;
+  /** Expected, to the last token. */
+  latencySeconds(backend: BackendConfig, tokens: ExpectedTokens, nowMs: number): number;
   load(backend: BackendConfig, nowMs: number): { inFlight: number; capacity: number };
 }
 
