@@ -202,6 +202,34 @@ it('own hardware wins when idle and loses when it fills, with no rule that says 
   });
 });
 
+it('a job waits for idle own hardware as long as its deadline allows, and one that cannot wait is served elsewhere', async () => {
+  const results = new Map<string, string>();
+  app.subscribe('inference.result.v1.acme.*', {
+    callback: (_error, message) => {
+      const { requestId, body } = message.json<{ requestId: string; body: { meritorder: Receipt } }>();
+      results.set(requestId, body.meritorder.backend);
+    },
+  });
+  const job = async (deadlineMs: number): Promise<string> => {
+    const body = chat('Say it.', { model: 'crowd', meritorder: { deadline_ms: deadlineMs } });
+    const accepted = await app.request('inference.job.v1.acme', body, { timeout: 5_000 });
+    return accepted.json<{ request_id: string }>().request_id;
+  };
+  const busy = Array.from({ length: 24 }, () =>
+    ask(app, chat('Write 900 words.', { model: 'own', max_tokens: 1_000 })),
+  );
+  // Its worker has said that it is full.
+  await waitFor(async () => (await backendOf({ model: 'crowd' })) === 'small', {
+    message: 'own hardware to be full',
+    timeoutMs: 5_000,
+  });
+  const [patient, hurried] = [await job(60_000), await job(10_000)];
+  const resultOf = (id: string) => waitFor(() => results.get(id), { message: 'the job', timeoutMs: 20_000 });
+  expect(await resultOf(hurried)).toBe('small');
+  expect(await resultOf(patient)).toBe('own');
+  await Promise.all(busy);
+});
+
 it('every decision of this file is decided the same again from its record (invariant 13)', async () => {
   await waitFor(() => decisions.length > 50, { message: 'the decisions', timeoutMs: 5_000 });
   for (const record of decisions) {

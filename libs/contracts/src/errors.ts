@@ -65,6 +65,13 @@ export const ERRORS = {
     meaning: 'No able backend meets the floors of quality, cost and margin that the caller and its tier ask for.',
     wayOut: 'The message says by how much each misses; lower `min_quality` or raise `max_cost_usd`.',
   },
+  job_waiting: {
+    status: 503,
+    type: 'api_error',
+    retryable: true,
+    meaning: 'A durable job waits for idle own hardware, where it would be worth more; seen in logs and metrics alone.',
+    wayOut: 'It is tried again, and started at the latest so that its deadline is met.',
+  },
   request_unknown: {
     status: 404,
     type: 'invalid_request_error',

@@ -11,6 +11,7 @@ export const ROUTER = Symbol('ROUTER');
 export interface RouterRequest {
   requestId: string;
   isJob?: boolean;
+  jobDeadlineMs?: number;
   kind: Kind;
   body: ChatRequest;
   attribution: Attribution;

@@ -147,6 +147,7 @@ export class JobsController implements OnApplicationBootstrap, OnApplicationShut
         ? await this.router.dispatch({
             requestId: job.requestId,
             isJob: true,
+            jobDeadlineMs: deadlineMs,
             kind: job.kind,
             body: request,
             attribution: job.attribution,

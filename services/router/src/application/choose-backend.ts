@@ -1,4 +1,4 @@
-import type { Attribution, BackendConfig, BudgetPolicy, DecisionDraws, TierConfig } from '@meritorder/contracts';
+import type { BackendConfig, BudgetPolicy, DecisionDraws, TierConfig } from '@meritorder/contracts';
 import type { EnforcedWindow } from '@meritorder/budget-core';
 import { chooseReplica } from '@meritorder/fleet-core';
 import { pathPrice } from '@meritorder/pacing-core';
@@ -6,6 +6,7 @@ import { boundNanos } from '@meritorder/pricing-core';
 import {
   chargedUsd,
   decide,
+  scoreCandidates,
   type Able,
   type Decision,
   type Excluded,
@@ -22,7 +23,6 @@ export interface ChoiceSources {
   quality: QualityReading;
   tier: TierConfig | undefined;
   policy: RequestPolicy;
-  attribution: Attribution;
   /** Of the prompt, for replicas that may have it warm. */
   prefix: string;
   /** Until the request must be answered, seconds. */
@@ -70,6 +70,16 @@ export function chooseBackend(able: readonly Able[], sources: ChoiceSources, dra
     })),
     decision,
   };
+}
+
+/** The best score of own hardware as if it were idle, USD; undefined: none of these may take it. */
+export function scoreWhenIdle(able: readonly Able[], sources: ChoiceSources): number | undefined {
+  const idle = able.map((candidate) => ({
+    ...weigh(candidate, sources).numbers,
+    usdPerGpuSecond: 0,
+    lateSeconds: 0,
+  }));
+  return scoreCandidates(sources.policy.score, idle).scored[0]?.scoreUsd;
 }
 
 function weigh(candidate: Able, sources: ChoiceSources): Weighed {

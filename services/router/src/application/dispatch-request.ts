@@ -14,6 +14,7 @@ import {
 } from '@meritorder/contracts';
 import { enforcedAt, type EnforcedWindow } from '@meritorder/budget-core';
 import type { AccountRate, ReserveGrant, ReserveRefusal } from '@meritorder/counters';
+import { worthWaiting } from '@meritorder/fleet-core';
 import { nanosToUsd, newId, type Clock } from '@meritorder/kernel';
 import {
   ableCandidates,
@@ -22,12 +23,13 @@ import {
   policyFor,
   requirementsOf,
   type Able,
+  type BackendView,
   type Excluded,
   type Hold,
   type RequestPolicy,
 } from '@meritorder/routing-core';
 import type { Context } from '@opentelemetry/api';
-import { chooseBackend, type Choice, type Weighed } from './choose-backend.js';
+import { chooseBackend, scoreWhenIdle, type Choice, type ChoiceSources, type Weighed } from './choose-backend.js';
 import { decisionRecord } from './decision-record.js';
 import { drawsOf, promptPrefix } from './draws.js';
 import { GrowingHold } from './extend-hold.js';
@@ -76,6 +78,8 @@ export interface DispatchRequest {
   requestId: string;
   /** Of a durable job, which may be delivered again. */
   isJob?: boolean;
+  /** Until when the answer of a job is of use; it may wait for idle own hardware until shortly before. */
+  jobDeadlineMs?: number;
   kind: Kind;
   body: ChatRequest;
   attribution: Attribution;
@@ -203,6 +207,8 @@ class Dispatch {
     );
     const draws = drawsOf(this.request, this.ports.random);
     const choice = this.choose(able, policy, quality, draws, nowMs);
+    const waiting = number === 1 ? this.waiting(choice, views, estimate, route, nowMs) : undefined;
+    if (waiting) return refused(waiting);
     const excluded = [...unable, ...choice.belowFloor, ...notOfTier(route, this.tier)];
     const decided = { route: route.id, number, policy, quality, draws, choice, excluded };
     if (choice.order.length === 0) {
@@ -280,6 +286,47 @@ class Dispatch {
     return this.work(offer, reply, attemptId, decided.number, nowMs, expected, reason);
   }
 
+  /** A job whose score would be higher on idle own hardware waits for it, as long as its deadline allows. */
+  private waiting(
+    choice: Choice,
+    views: readonly BackendView[],
+    estimate: RequestEstimate,
+    { policy, quality }: AskedBackends,
+    nowMs: number,
+  ): Refusal | undefined {
+    const { jobDeadlineMs } = this.request;
+    if (jobDeadlineMs === undefined) return undefined;
+    const own = views
+      .filter((v) => v.backend.kind === 'local' && v.workersAlive > 0)
+      .map((v) => ({ ...v, workersWithRoom: v.workersAlive }));
+    const { able } = ableCandidates(own, this.requirements, (b) => estimate.of(b), policy.maxCostNanos, nowMs);
+    const decision = worthWaiting({
+      scoreNowUsd: choice.decision.order[0]?.scoreUsd,
+      scoreWhenIdleUsd: scoreWhenIdle(able, this.sources(policy, quality, nowMs)),
+      deadlineMs: jobDeadlineMs,
+      expectedServiceSeconds: Math.max(0, ...able.map((a) => this.latencySeconds(a, nowMs))),
+      marginSeconds: JOB_MARGIN_SECONDS,
+      nowMs,
+    });
+    // Where no own hardware is able there is nothing to wait for.
+    if (!decision.wait || able.length === 0) return undefined;
+    return {
+      code: 'job_waiting',
+      message: 'It waits for idle own hardware.',
+      retryAfterSeconds: Math.max(1, Math.round((decision.recheckAtMs - nowMs) / 1_000)),
+    };
+  }
+
+  private latencySeconds({ backend, estimate, maxTokens }: Able, nowMs: number): number {
+    const outputTokens = Math.min(maxTokens, estimate.outputTokensExpected) * this.requirements.choices;
+    const tokens = {
+      inputTokens: estimate.inputTokensExpected,
+      cacheReadTokens: estimate.cacheReadTokensExpected,
+      outputTokens,
+    };
+    return this.ports.loads.latencySeconds(backend, tokens, nowMs);
+  }
+
   private choose(
     able: readonly Able[],
     policy: RequestPolicy,
@@ -287,25 +334,24 @@ class Dispatch {
     draws: DecisionDraws,
     nowMs: number,
   ): Choice {
+    return chooseBackend(able, this.sources(policy, quality, nowMs), draws);
+  }
+
+  private sources(policy: RequestPolicy, quality: QualityReading, nowMs: number): ChoiceSources {
     const { catalogue, loads } = this.ports;
     const { attribution, body, deadlineMs } = this.request;
-    return chooseBackend(
-      able,
-      {
-        windowsOf: (backend) => this.windowsOf(backend, nowMs),
-        policyOf: (budget, window) => catalogue.policyOf(budget, window),
-        loads,
-        quality,
-        tier: this.tier,
-        policy,
-        attribution,
-        prefix: promptPrefix(attribution.org, body),
-        deadlineSeconds: (deadlineMs - nowMs) / 1_000,
-        choices: this.requirements.choices,
-        nowMs,
-      },
-      draws,
-    );
+    return {
+      windowsOf: (backend) => this.windowsOf(backend, nowMs),
+      policyOf: (budget, window) => catalogue.policyOf(budget, window),
+      loads,
+      quality,
+      tier: this.tier,
+      policy,
+      prefix: promptPrefix(attribution.org, body),
+      deadlineSeconds: (deadlineMs - nowMs) / 1_000,
+      choices: this.requirements.choices,
+      nowMs,
+    };
   }
 
   private reasonFor({ policy, choice }: Decided, place: number): string {
@@ -615,6 +661,8 @@ function notOfTier({ backends, all }: AskedBackends, tier: TierConfig | undefine
     .map((backend) => ({ backend, code: 'unable', why: `is not for the tier ${tier?.id ?? ''}` }));
 }
 
+/** Between the last start of a job that waits and its deadline, beside its expected time: for what is not expected. */
+const JOB_MARGIN_SECONDS = 30;
 /** Candidates that one reservation is asked for; the others are further down than any request needs. */
 const MOST_OFFERED = 16;
 /** A substitute is as good as what was named when its expected quality is at most this far below. */
