@@ -12,6 +12,8 @@ const RULES = [
   { of: /^libs\/contracts$/, may: ['kernel'] },
   { of: /^libs\/pricing-core$/, may: ['kernel', 'contracts'] },
   { of: /^libs\/[a-z]+-core$/, may: ['kernel', 'contracts', 'pricing-core'] },
+  // Runs the cores together on a virtual clock; pure as they are.
+  { of: /^libs\/simulation$/, may: ['kernel', 'contracts', '*-core'] },
   { of: /^libs\/tokenizers$/, may: [] },
   { of: /^libs\/price-catalogue$/, may: ['kernel', 'contracts', 'pricing-core'] },
   { of: /^libs\/telemetry$/, may: [] },
@@ -70,6 +72,8 @@ const RULES = [
       'testing',
       'cli',
       'launcher',
+      'simulation',
+      'price-catalogue',
       '*-core',
     ],
   },

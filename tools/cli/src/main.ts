@@ -10,6 +10,7 @@ import { hardwareCommand } from './hardware.js';
 import { importInvoice, readInvoice } from './invoice.js';
 import { writeNatsConfig } from './nats-config.js';
 import { pricesCommand } from './prices.js';
+import { simulateCommand } from './simulate.js';
 
 const DEFAULT_DATABASE = 'postgres://meritorder@127.0.0.1:5432/meritorder';
 const program = new Command('meritorder').description('Economic dispatch for LLM inference.').showHelpAfterError();
@@ -94,6 +95,7 @@ program
 estimateCommand(program, (org, run) => withBus(orgInboxPrefix(org), run));
 budgetsCommand(program, withOperator);
 pricesCommand(program, withOperator);
+simulateCommand(program);
 hardwareCommand(program, withOperator);
 
 /** Tries again every half second until it works or the time is up. */

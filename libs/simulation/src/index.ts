@@ -1,0 +1,3 @@
+export * from './simulate.js';
+export * from './report.js';
+export * from './requests.js';
