@@ -1,4 +1,5 @@
 import type { BudgetExhaustedV1 } from './events/budget-exhausted.v1.js';
+import type { BudgetForecastChangedV1 } from './events/budget-forecast-changed.v1.js';
 import type { BudgetRecoveredV1 } from './events/budget-recovered.v1.js';
 import type { BudgetThresholdCrossedV1 } from './events/budget-threshold-crossed.v1.js';
 import type { EventType } from './events/index.js';
@@ -6,6 +7,7 @@ import type { HardwareMeasuredV1 } from './events/hardware-measured.v1.js';
 import type { InferenceResultV1 } from './events/inference-result.v1.js';
 import type { MeteringUsageRatedV1 } from './events/metering-usage-rated.v1.js';
 import type { OutcomeRecordedV1 } from './events/outcome-recorded.v1.js';
+import type { PolicyShadowPriceChangedV1 } from './events/policy-shadow-price-changed.v1.js';
 import type { PolicyStageChangedV1 } from './events/policy-stage-changed.v1.js';
 import type { RoutingDecisionMadeV1 } from './events/routing-decision-made.v1.js';
 import type { UsageAttemptClosedV1 } from './events/usage-attempt-closed.v1.js';
@@ -302,6 +304,64 @@ export const EXAMPLES = {
       why: 'spend',
       changedAt: '2026-11-24T09:30:01.300Z',
     } satisfies PolicyStageChangedV1,
+    'budget.forecast-changed.v1': {
+      budget: 'acme-month',
+      budgetName: 'Acme, all cloud spend',
+      org: 'acme',
+      window: '2026-11',
+      windowStart: '2026-10-31T23:00:00.000Z',
+      windowEnd: '2026-11-30T23:00:00.000Z',
+      timeZone: 'Europe/Berlin',
+      basis: 'cash',
+      selector: { org: 'acme' },
+      limitVersion: 1,
+      limitNanos: '500000000000',
+      settledNanos: '410000000000',
+      unconfirmedNanos: '0',
+      spentUsd: '410',
+      limitUsd: '500',
+      sequence: 7,
+      from: 'warn',
+      to: 'tighten',
+      why: 'stage',
+      reason:
+        'tighten: $530.2 [$512.1, $548.9] expected by the end, 97.9 % likely above the limit of $500, which tightens from 80 %',
+      by: null,
+      pinned: false,
+      paused: false,
+      unconstrained: { expectedUsd: 530.2, lowUsd: 512.1, highUsd: 548.9, chanceAboveLimit: 0.979 },
+      withPacing: { expectedUsd: 496.3, lowUsd: 494.8, highUsd: 496.3, chanceAboveLimit: 0 },
+      changedAt: '2026-11-24T09:30:01.300Z',
+    } satisfies BudgetForecastChangedV1,
+    'policy.shadow-price-changed.v1': {
+      budget: 'acme-month',
+      budgetName: 'Acme, all cloud spend',
+      org: 'acme',
+      window: '2026-11',
+      windowStart: '2026-10-31T23:00:00.000Z',
+      windowEnd: '2026-11-30T23:00:00.000Z',
+      timeZone: 'Europe/Berlin',
+      basis: 'cash',
+      selector: { org: 'acme' },
+      limitVersion: 1,
+      limitNanos: '500000000000',
+      settledNanos: '410000000000',
+      unconfirmedNanos: '0',
+      spentUsd: '410',
+      limitUsd: '500',
+      sequence: 8,
+      from: 0,
+      to: 0.9,
+      direction: 'tightened',
+      why: 'stage',
+      reason: 'a dollar counts $1.9 instead of $1: the projection tightened',
+      by: null,
+      spentUsdPerRequest: null,
+      affordableUsdPerRequest: 0.00061,
+      level: 1.1,
+      remainingUsd: 86.25,
+      changedAt: '2026-11-24T09:30:01.300Z',
+    } satisfies PolicyShadowPriceChangedV1,
     'inference.result.v1': {
       requestId: terms.requestId,
       org: 'acme',

@@ -23,7 +23,10 @@ export const subjects = {
   budgetThresholdCrossed: (org: string, budget: string) => `budget.threshold-crossed.v1.${token(org)}.${token(budget)}`,
   budgetExhausted: (org: string, budget: string) => `budget.exhausted.v1.${token(org)}.${token(budget)}`,
   budgetRecovered: (org: string, budget: string) => `budget.recovered.v1.${token(org)}.${token(budget)}`,
+  budgetForecastChanged: (org: string, budget: string) => `budget.forecast-changed.v1.${token(org)}.${token(budget)}`,
   policyStageChanged: (org: string, budget: string) => `policy.stage-changed.v1.${token(org)}.${token(budget)}`,
+  policyShadowPriceChanged: (org: string, budget: string) =>
+    `policy.shadow-price-changed.v1.${token(org)}.${token(budget)}`,
   priceVersionPublished: () => 'price.version-published.v1',
   priceVersionHeld: () => 'price.version-held.v1',
   /** Events of one subscriber of an org, delivered until they are acknowledged. */
@@ -40,6 +43,7 @@ export const subjects = {
   meteringPrices: () => 'metering.prices.v1',
   meteringHardware: () => 'metering.hardware.v1',
   budgetPolicyBudgets: () => 'budget-policy.budgets.v1',
+  budgetPolicyPacing: () => 'budget-policy.pacing.v1',
   inferenceEstimate: (org: string) => `inference.estimate.v1.${token(org)}`,
   deadLetter: (stream: string) => `dead-letter.v1.${token(stream)}`,
 } as const;

@@ -35,7 +35,7 @@ export const STREAMS = {
     name: 'EVENTS',
     subjects: [
       'budget.*.v1.*.*',
-      'policy.stage-changed.v1.*.*',
+      'policy.*.v1.*.*',
       'metering.usage-rated.v1.*',
       'routing.decision-made.v1.*',
       'inference.result.v1.*.*',
@@ -106,7 +106,12 @@ export const BUCKETS = {
 } as const satisfies Record<string, BucketDeclaration>;
 
 /** Durable consumers of the services. */
-export const DURABLES = { metering: 'metering', routerJobs: 'router', budgetPolicy: 'budget-policy' } as const;
+export const DURABLES = {
+  metering: 'metering',
+  routerJobs: 'router',
+  budgetPolicy: 'budget-policy',
+  pacing: 'pacing',
+} as const;
 
 /** An org's subscriber is a durable consumer on EVENTS; slugs have no "_", so two orgs never share a name. */
 export function subscriberDurable(org: string, subscriber: string): string {
@@ -114,7 +119,7 @@ export function subscriberDurable(org: string, subscriber: string): string {
 }
 export const SUBSCRIBER_CONTEXTS = {
   budget: (org: string) => `budget.*.v1.${org}.*`,
-  policy: (org: string) => `policy.stage-changed.v1.${org}.*`,
+  policy: (org: string) => `policy.*.v1.${org}.*`,
   inference: (org: string) => `inference.result.v1.${org}.*`,
   metering: (org: string) => `metering.usage-rated.v1.${org}`,
   outcome: (org: string) => `outcome.recorded.v1.${org}`,

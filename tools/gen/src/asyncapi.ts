@@ -50,6 +50,16 @@ const EVENT_CHANNELS: Record<
     parameters: { ...ORG, budget: BUDGET },
     what: 'A budget that was exhausted admits again, and why.',
   },
+  'budget.forecast-changed.v1': {
+    address: 'budget.forecast-changed.v1.{org}.{budget}',
+    parameters: { ...ORG, budget: BUDGET },
+    what: 'The projection of the end of a budget window has another stage, crossed the limit or moved by more than a twentieth of it: why.',
+  },
+  'policy.shadow-price-changed.v1': {
+    address: 'policy.shadow-price-changed.v1.{org}.{budget}',
+    parameters: { ...ORG, budget: BUDGET },
+    what: 'What a dollar of a budget counts beyond itself has changed for routers: from, to, why.',
+  },
   'policy.stage-changed.v1': {
     address: 'policy.stage-changed.v1.{org}.{budget}',
     parameters: { ...ORG, budget: BUDGET },
@@ -86,6 +96,8 @@ const DELIVERED: EventType[] = [
   'budget.threshold-crossed.v1',
   'budget.exhausted.v1',
   'budget.recovered.v1',
+  'budget.forecast-changed.v1',
+  'policy.shadow-price-changed.v1',
   'policy.stage-changed.v1',
   'outcome.recorded.v1',
   'inference.result.v1',

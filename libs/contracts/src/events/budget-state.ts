@@ -29,7 +29,7 @@ export const BudgetState = z.object({
 
 /** The identity of a change, also its CloudEvents id. */
 export function budgetStateEventId(
-  type: 'exhausted' | 'recovered' | 'stage',
+  type: 'exhausted' | 'recovered' | 'stage' | 'forecast' | 'shadow-price',
   event: { budget: string; sequence: number },
 ): string {
   return `${event.budget}/${type}/${event.sequence}`;

@@ -1,11 +1,13 @@
 import { JobAcceptedV1 } from '../internal/job-accepted.v1.js';
 import { BudgetExhaustedV1 } from './budget-exhausted.v1.js';
+import { BudgetForecastChangedV1 } from './budget-forecast-changed.v1.js';
 import { BudgetRecoveredV1 } from './budget-recovered.v1.js';
 import { BudgetThresholdCrossedV1 } from './budget-threshold-crossed.v1.js';
 import { HardwareMeasuredV1 } from './hardware-measured.v1.js';
 import { InferenceResultV1 } from './inference-result.v1.js';
 import { MeteringUsageRatedV1 } from './metering-usage-rated.v1.js';
 import { OutcomeRecordedV1 } from './outcome-recorded.v1.js';
+import { PolicyShadowPriceChangedV1 } from './policy-shadow-price-changed.v1.js';
 import { PolicyStageChangedV1 } from './policy-stage-changed.v1.js';
 import { PriceVersionHeldV1 } from './price-version-held.v1.js';
 import { PriceVersionPublishedV1 } from './price-version-published.v1.js';
@@ -24,7 +26,9 @@ export const EVENTS = {
   'budget.threshold-crossed.v1': BudgetThresholdCrossedV1,
   'budget.exhausted.v1': BudgetExhaustedV1,
   'budget.recovered.v1': BudgetRecoveredV1,
+  'budget.forecast-changed.v1': BudgetForecastChangedV1,
   'policy.stage-changed.v1': PolicyStageChangedV1,
+  'policy.shadow-price-changed.v1': PolicyShadowPriceChangedV1,
   'inference.result.v1': InferenceResultV1,
   'outcome.recorded.v1': OutcomeRecordedV1,
   'price.version-published.v1': PriceVersionPublishedV1,

@@ -1,0 +1,35 @@
+import type { Basis } from '@meritorder/contracts';
+import { priceBounds, warmStart, type LoggedRequest, type PriceBounds } from '@meritorder/pacing-core';
+import type { LoggedDecision } from './traffic-facts.js';
+
+/**
+ * A first price from the last requests, given what the other budgets on their paths were priced at. Undefined: none of them
+ * matched the budget with values that could be compared.
+ */
+export function firstPrice(
+  log: readonly LoggedDecision[],
+  { budget, basis }: { budget: string; basis: Basis },
+  affordableUsdPerRequest: number,
+): { lambda: number; bounds: PriceBounds } | undefined {
+  const requests = log.flatMap((decision) => requestOf(decision, budget, basis) ?? []);
+  if (requests.length === 0) return undefined;
+  const lambda = warmStart(requests, [{ budget, affordableUsdPerRequest }]).get(budget)!;
+  return { lambda, bounds: priceBounds(lambda, requests) };
+}
+
+/** Value less everything that is not this budget's: what is left is value - (1 + lambda) x its cost, as the core compares it. */
+function requestOf({ candidates, budgets }: LoggedDecision, budget: string, basis: Basis): LoggedRequest | undefined {
+  if (!budgets.some((b) => b.budget === budget)) return undefined;
+  const others = { cash: 0, full: 0 };
+  for (const other of budgets) if (other.budget !== budget) others[other.basis] += other.shadowPrice;
+  return {
+    budgets: [budget],
+    candidates: candidates.map(({ valueUsd, marginalUsd, cashUsd, fullUsd }) => {
+      const expectedUsd = basis === 'cash' ? cashUsd : fullUsd;
+      return {
+        expectedUsd,
+        valueUsd: valueUsd - (marginalUsd - expectedUsd) - others.cash * cashUsd - others.full * fullUsd,
+      };
+    }),
+  };
+}

@@ -1,0 +1,155 @@
+import type { PolicyShadowPriceChangedV1 } from '@meritorder/contracts';
+import {
+  beginShadowPrice,
+  BUFFER,
+  countDemand,
+  demandLevel,
+  LEAST_REQUESTS,
+  tick,
+  type PriceChange,
+  type ShadowPrice,
+} from '@meritorder/pacing-core';
+import type { StoredBudget } from '@meritorder/ledger-store';
+import { firstPrice } from './first-price.js';
+import { money } from './money.js';
+import type { PacedBudget, Word } from './paced-budget.js';
+import { amountAt, hoursOf, type HourlyRate } from './project-window.js';
+import type { LoggedDecision } from './traffic-facts.js';
+
+export interface PriceMove {
+  from: number;
+  to: number;
+  why: PolicyShadowPriceChangedV1['why'];
+  reason: string;
+  numbers: PriceChange | null;
+}
+
+export interface PriceFacts {
+  stored: StoredBudget;
+  word: Word | null;
+  /** An operator has just said something. */
+  spoken: boolean;
+  /** Since the last look. */
+  windowBegan: boolean;
+  requestRate: HourlyRate;
+  log: readonly LoggedDecision[];
+  limitNanos: bigint;
+  spentNanos: bigint;
+}
+
+/**
+ * The price of a budget that routers are told, and the controller's own. While it is not in force the controller rests, for
+ * nothing follows its price then; when it comes into force it starts from the last requests.
+ */
+export function movePrice(
+  state: PacedBudget,
+  facts: PriceFacts,
+  nowMs: number,
+): { state: PacedBudget; move: PriceMove | null } {
+  const { word } = facts;
+  const mode = facts.stored.definition.pacing ?? 'projected';
+  if (state.price === null) return show({ ...state, inForce: false }, word?.shadowPrice ?? 0, facts, null);
+  if (word?.paused && word.shadowPrice === null)
+    return { state: { ...state, price: rest(state.price, facts, nowMs) }, move: null };
+  const inForce = mode === 'always' || (mode === 'projected' && state.stage === 'tighten');
+  if (word?.shadowPrice != null)
+    return show({ ...state, inForce, price: rest(state.price, facts, nowMs) }, word.shadowPrice, facts, null);
+  if (!inForce) return show({ ...state, inForce, price: rest(state.price, facts, nowMs) }, 0, facts, null);
+  const price = state.inForce ? state.price : start(state, state.price, facts, nowMs);
+  const ticked = tick(
+    price,
+    {
+      limitNanos: facts.limitNanos,
+      spentNanos: facts.spentNanos,
+      inFlightUsd: state.inFlightUsd,
+      forecastRequests: expected(facts.requestRate, price.demand.atMs, nowMs),
+      forecastRequestsToEnd: toEnd(price, facts.requestRate, nowMs),
+    },
+    nowMs,
+  );
+  return show({ ...state, inForce, price: ticked.price }, ticked.price.published, facts, ticked.change);
+}
+
+/** Requests forecast from now until the window ends. */
+export function toEnd({ window }: ShadowPrice, rate: HourlyRate, nowMs: number): number {
+  return window.endMs === null ? 0 : expected(rate, nowMs, window.endMs);
+}
+
+function expected(rate: HourlyRate, fromMs: number, untilMs: number): number {
+  return amountAt(rate, hoursOf(fromMs), hoursOf(untilMs));
+}
+
+/** Demand is counted on; what was spent says nothing of a price that nobody followed. */
+function rest(price: ShadowPrice, { requestRate }: PriceFacts, nowMs: number): ShadowPrice {
+  const { requests } = price.open;
+  if (requests < LEAST_REQUESTS) return price;
+  const forecastRequests = expected(requestRate, price.demand.atMs, nowMs);
+  return {
+    ...price,
+    demand: countDemand(price.demand, { requests, forecastRequests }, nowMs),
+    open: { requests: 0, expectedUsd: 0, correctionUsd: 0 },
+  };
+}
+
+/** Coming into force: the price at which the last requests would have lasted; what was counted before was not priced. */
+function start(state: PacedBudget, before: ShadowPrice, facts: PriceFacts, nowMs: number): ShadowPrice {
+  const price = rest(before, facts, nowMs);
+  const leftUsd = (Number(facts.limitNanos) * (1 - BUFFER) - Number(facts.spentNanos)) / 1e9 - state.inFlightUsd;
+  const requests = Math.max(1, demandLevel(price.demand) * toEnd(price, facts.requestRate, nowMs));
+  const { basis } = facts.stored.definition;
+  const first = firstPrice(facts.log, { budget: state.budget, basis }, Math.max(0, leftUsd) / requests);
+  const hasTicked = before.trail.some(({ ticks }) => ticks > 0);
+  if (!first) return hasTicked ? price : { ...beginShadowPrice({ window: price.window }, nowMs), demand: price.demand };
+  return { ...beginShadowPrice({ window: price.window, ...first }, nowMs), demand: price.demand, trail: price.trail };
+}
+
+function show(
+  state: PacedBudget,
+  to: number,
+  facts: PriceFacts,
+  change: PriceChange | null,
+): { state: PacedBudget; move: PriceMove | null } {
+  const from = state.shown;
+  if (to === from) return { state, move: null };
+  const { why, text } = cause(state, to, facts, change);
+  const reason = `a dollar counts ${money(1 + to)} instead of ${money(1 + from)}: ${text}`;
+  return {
+    state: { ...state, shown: to, shownWhy: why, shownReason: reason },
+    move: { from, to, why, reason, numbers: change },
+  };
+}
+
+function cause(
+  state: PacedBudget,
+  to: number,
+  { word, spoken, stored, windowBegan }: PriceFacts,
+  change: PriceChange | null,
+): { why: PriceMove['why']; text: string } {
+  if (word?.shadowPrice != null || spoken)
+    return { why: 'operator', text: `${word?.by ?? 'an operator'} said so${word?.reason ? ` (${word.reason})` : ''}` };
+  if (state.shown === 0 && to > 0 && !change)
+    return {
+      why: 'stage',
+      text: `${stored.definition.pacing === 'always' ? 'it is always paced' : 'the projection tightened'}`,
+    };
+  if (to === 0) {
+    if ((stored.definition.pacing ?? 'projected') === 'off') return { why: 'definition', text: 'its pacing is off' };
+    if (state.projectedAtMs !== null && state.unconstrained === null)
+      return { why: 'window', text: 'its window has no end' };
+    return windowBegan
+      ? { why: 'window', text: 'a new window began' }
+      : { why: 'stage', text: 'the projection relaxed' };
+  }
+  if (!change || (windowBegan && change.reason !== 'exhausted'))
+    return { why: 'window', text: 'a new window began, and the price is that of the same time in the last' };
+  return { why: change.reason, text: sentence(change) };
+}
+
+function sentence(change: PriceChange): string {
+  const left = `${money(change.remainingUsd)} left`;
+  if (change.reason === 'exhausted') return 'nothing is left that could be planned with';
+  if (change.reason === 'room-again') return `there is room again, ${left}`;
+  const level = `demand ${Number(change.level.toFixed(2))} times its forecast`;
+  const spent = money(change.spentUsdPerRequest ?? 0);
+  return `a request costs ${spent}, ${money(change.affordableUsdPerRequest)} would last (${left}, ${level})`;
+}
