@@ -14,6 +14,7 @@ export * from './hardware-hosts.js';
 export * from './hardware-periods.js';
 export * from './leases.js';
 export * from './outbox.js';
+export * from './pacing.js';
 export * from './price-book.js';
 export * from './price-catalogues.js';
 export * from './price-corrections.js';

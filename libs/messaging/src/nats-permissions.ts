@@ -54,7 +54,7 @@ export function natsUsers(config: Pick<MeritorderConfig, 'orgs' | 'backends'>): 
         `${orgInboxPrefix(org.id)}.>`,
         `deliver.v1.${org.id}.*`,
         `budget.*.v1.${org.id}.*`,
-        `policy.stage-changed.v1.${org.id}.*`,
+        `policy.*.v1.${org.id}.*`,
         `inference.result.v1.${org.id}.*`,
         `metering.usage-rated.v1.${org.id}`,
         `routing.decision-made.v1.${org.id}`,
@@ -212,6 +212,7 @@ function budgetPolicy(config: Pick<MeritorderConfig, 'orgs'>): NatsUser {
       `$KV.${BUCKETS.epoch.name}.>`,
       ...watching(BUCKETS.epoch.name),
       ...consuming(STREAMS.events.name, DURABLES.budgetPolicy),
+      ...consuming(STREAMS.events.name, DURABLES.pacing),
       ...config.orgs.flatMap((org) =>
         org.subscribers.flatMap((s) => consuming(STREAMS.events.name, subscriberDurable(org.id, s.name))),
       ),
@@ -219,7 +220,12 @@ function budgetPolicy(config: Pick<MeritorderConfig, 'orgs'>): NatsUser {
       `$JS.API.STREAM.MSG.GET.${STREAMS.events.name}`,
       `$JS.API.CONSUMER.INFO.${STREAMS.usage.name}.${DURABLES.metering}`,
     ],
-    subscribe: [`${SERVICE_INBOX['budget-policy']}.>`, 'deliver-ack.v1.>', 'budget-policy.budgets.v1'],
+    subscribe: [
+      `${SERVICE_INBOX['budget-policy']}.>`,
+      'deliver-ack.v1.>',
+      'budget-policy.budgets.v1',
+      'budget-policy.pacing.v1',
+    ],
   };
 }
 

@@ -53,6 +53,14 @@ export async function ensureTopology(bus: Bus, config: Pick<MeritorderConfig, 'o
     ack_wait: 30 * SECOND_NS,
     max_ack_pending: 10_000,
   });
+  await ensureConsumer(manager, STREAMS.events.name, {
+    durable_name: DURABLES.pacing,
+    // Decisions and rated usage in the order of the stream: a consumer of 2.9 has one filter. What else it matches is passed over.
+    filter_subject: '*.*.v1.*',
+    // Short: whoever takes over waits for what the one before had in hand.
+    ack_wait: 5 * SECOND_NS,
+    max_ack_pending: 20_000,
+  });
   for (const org of config.orgs) {
     for (const subscriber of org.subscribers) {
       await ensureConsumer(manager, STREAMS.events.name, {

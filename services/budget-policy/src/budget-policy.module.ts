@@ -12,6 +12,9 @@ import { EpochKeeper } from './adapters/epoch-keeper.js';
 import { LagWatch } from './adapters/lag-watch.js';
 import { OrgDelivery } from './adapters/org-delivery.js';
 import { OutboxRelay } from './adapters/outbox-relay.js';
+import { PacingController } from './adapters/pacing.controller.js';
+import { PacingKeeper } from './adapters/pacing-keeper.js';
+import { PolicyBucket } from './adapters/policy-bucket.nats.js';
 import { BUDGET_POLICY, BudgetPolicyRuntime } from './budget-policy.runtime.js';
 
 /** The composition root: ports to adapters. */
@@ -25,6 +28,7 @@ export async function budgetPolicyModule({ config, bus, env, readiness }: Servic
     onError: (error) => log.warn(`Redis: ${error.message}`),
   });
   const bucket = await BudgetBucket.open(bus);
+  const policies = await PolicyBucket.open(bus);
   const runtime = new BudgetPolicyRuntime(
     config,
     bus,
@@ -39,6 +43,7 @@ export async function budgetPolicyModule({ config, bus, env, readiness }: Servic
     module: class BudgetPolicyModule {
       async onApplicationShutdown(): Promise<void> {
         bucket.close();
+        policies.close();
         await counters.close();
         await database.destroy();
       }
@@ -52,8 +57,10 @@ export async function budgetPolicyModule({ config, bus, env, readiness }: Servic
       LagWatch,
       OrgDelivery,
       OutboxRelay,
+      PacingKeeper,
+      { provide: PolicyBucket, useValue: policies },
     ],
-    controllers: [BudgetsController],
+    controllers: [BudgetsController, PacingController],
   };
 }
 

@@ -9,6 +9,8 @@ export const BUDGET_POLICY = Symbol('BUDGET_POLICY');
 export class BudgetPolicyRuntime {
   /** Called when definitions were changed, so that nobody waits for the next round. */
   budgetsChanged: (ids: readonly string[]) => Promise<void> = async () => {};
+  /** Called when an operator spoke of pacing, so that nobody waits for the next tick. */
+  pacingChanged: () => Promise<void> = async () => {};
   private readonly failures = new Map<string, string>();
 
   constructor(

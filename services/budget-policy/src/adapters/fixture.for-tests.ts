@@ -31,7 +31,8 @@ export interface World {
 }
 
 const TABLES = `attempt, attempt_settled, ledger_entry, window_spend, outbox, threshold_crossing, budget, budget_change, budget_state,
-  budget_transition, carry_over, drift, untold_settlement, lease`;
+  budget_transition, carry_over, drift, untold_settlement, lease,
+  pacing_state, pacing_hour, pacing_attempt, pacing_log, pacing_override`;
 const APPEND_ONLY = ['ledger_entry', 'budget_change', 'budget_transition', 'carry_over'];
 
 /** The service without its loops on servers of this file's own, emptied before each test. */

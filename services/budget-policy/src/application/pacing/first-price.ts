@@ -13,7 +13,9 @@ export function firstPrice(
 ): { lambda: number; bounds: PriceBounds } | undefined {
   const requests = log.flatMap((decision) => requestOf(decision, budget, basis) ?? []);
   if (requests.length === 0) return undefined;
-  const lambda = warmStart(requests, [{ budget, affordableUsdPerRequest }]).get(budget)!;
+  const sought = warmStart(requests, [{ budget, affordableUsdPerRequest }]).get(budget)!;
+  // Where not even the cheapest would last: the price at which the cheapest is taken, for a higher one changes nothing.
+  const lambda = Math.min(sought, priceBounds(0, requests).max);
   return { lambda, bounds: priceBounds(lambda, requests) };
 }
 
