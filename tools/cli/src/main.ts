@@ -9,6 +9,7 @@ import { estimateCommand } from './estimate.js';
 import { hardwareCommand } from './hardware.js';
 import { importInvoice, readInvoice } from './invoice.js';
 import { writeNatsConfig } from './nats-config.js';
+import { policyCommand } from './policy.js';
 import { pricesCommand } from './prices.js';
 import { simulateCommand } from './simulate.js';
 
@@ -94,6 +95,7 @@ program
 
 estimateCommand(program, (org, run) => withBus(orgInboxPrefix(org), run));
 budgetsCommand(program, withOperator);
+policyCommand(program, withOperator);
 pricesCommand(program, withOperator);
 simulateCommand(program);
 hardwareCommand(program, withOperator);
