@@ -29,7 +29,8 @@ export interface PacingRow {
 
 export interface StoredPacing {
   budgets: PacingRow[];
-  hours: PacingHour[];
+  /** Oldest first within each budget; to be read once. */
+  hours: Iterable<PacingHour>;
   /** Oldest first. */
   attempts: PacingRow[];
   log: unknown;
@@ -59,8 +60,11 @@ export async function loadPacing(
     `select budget, state from pacing_state order by changed_at desc limit $1`,
     [most.budgets],
   );
-  const hours: { budget: string; hour: number; spend_usd: number; requests: number }[] = await source.query(
-    `select budget, hour, spend_usd, requests from pacing_hour where budget = any($1) and hour >= $2 order by budget, hour`,
+  // A row a budget: 90 days of a thousand budgets are two million hours.
+  const hours: { budget: string; hours: number[]; spend: number[]; requests: number[] }[] = await source.query(
+    `select budget, array_agg(hour order by hour) as hours, array_agg(spend_usd order by hour) as spend,
+       array_agg(requests order by hour) as requests
+     from pacing_hour where budget = any($1) and hour >= $2 group by budget`,
     [budgets.map((b) => b.budget), most.sinceHour],
   );
   const attempts: { id: string; state: unknown }[] = await source.query(
@@ -70,10 +74,17 @@ export async function loadPacing(
   const [log]: { requests: unknown }[] = await source.query(`select requests from pacing_log`);
   return {
     budgets: budgets.map((b) => ({ id: b.budget, state: b.state })),
-    hours: hours.map((h) => ({ budget: h.budget, hour: h.hour, spendUsd: h.spend_usd, requests: h.requests })),
+    hours: eachHour(hours),
     attempts,
     log: log?.requests ?? [],
   };
+}
+
+function* eachHour(
+  rows: readonly { budget: string; hours: number[]; spend: number[]; requests: number[] }[],
+): Generator<PacingHour> {
+  for (const { budget, hours, spend, requests } of rows)
+    for (const [i, hour] of hours.entries()) yield { budget, hour, spendUsd: spend[i]!, requests: requests[i]! };
 }
 
 /**

@@ -103,7 +103,16 @@ function print({ budgets }: Answer): void {
 
 /** The reason stands on a line of its own: it is a sentence, and would push the numbers off the screen. */
 export function policyTable(rows: readonly PacedBudgetRow[]): string {
-  const head = ['budget', 'window', 'spent USD', 'limit USD', 'projected end [low, high]', 'above', 'stage', 'price'];
+  const head = [
+    'budget',
+    'window',
+    'spent USD',
+    'limit USD',
+    'projected end [low, high]',
+    'above',
+    'stage',
+    'shadow price',
+  ];
   const lines = table(
     head,
     rows.map((row) => [

@@ -1,6 +1,6 @@
 import { afterEach, expect, it, vi } from 'vitest';
 import { EXAMPLES, type RoutingDecisionMadeV1 } from '@meritorder/contracts';
-import { relayOutbox } from '@meritorder/ledger-store';
+import { acquireLease, releaseLease, relayOutbox, savePacing } from '@meritorder/ledger-store';
 import { connectBus, openBucket } from '@meritorder/messaging';
 import type { PacedBudget } from '../application/pacing/paced-budget.js';
 import { BudgetPolicyRuntime } from '../budget-policy.runtime.js';
@@ -167,7 +167,30 @@ it('an instance that takes over goes on where the one that was killed stopped, a
   expect(told + sequences.length).toBe(after.sequence);
 });
 
-it('what a deposed instance decided is not kept', async () => {
+it('what was decided under a lease that somebody else holds now is not kept', async () => {
+  const held = await acquireLease(world.db, 'pacing', 'first', 4_000);
+  const save = (holder: string, fence: bigint, state: object) =>
+    savePacing(
+      world.db,
+      { name: 'pacing', holder, fence },
+      {
+        budgets: [{ id: 'daily', state }],
+        forgottenBudgets: [],
+        hours: [],
+        attempts: [],
+        forgottenAttempts: [],
+        events: [],
+      },
+    );
+  await save('first', held!.fence, { by: 'first' });
+  await releaseLease(world.db, 'pacing', 'first');
+  const next = await acquireLease(world.db, 'pacing', 'second', 4_000);
+  await save('second', next!.fence, { by: 'second' });
+  await expect(save('first', held!.fence, { by: 'first, late' })).rejects.toThrow('was lost');
+  expect(await kept()).toEqual({ by: 'second' });
+});
+
+it('a tick that cannot be kept is made again from what was, and loses nothing', async () => {
   await make('1');
   const first = await keeperOf(world.policy);
   await requests('t6', 5);
@@ -195,7 +218,7 @@ it('a new window begins without what the last one spent', async () => {
   expect(await inBucket()).toMatchObject({ window: state.windowId, shadowPrice: state.shown });
 });
 
-it('what an operator pins and pauses through another instance is in force within a second, and told with the name', async () => {
+it('what an operator pins and pauses through another instance is in force when it is answered, and told with the name', async () => {
   await make('1');
   const keeper = await keeperOf(world.policy);
   keeper.onApplicationBootstrap();

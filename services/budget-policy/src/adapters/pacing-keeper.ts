@@ -31,6 +31,7 @@ import { Repeating } from './repeating.js';
 
 const LEASE = 'pacing';
 const LEASE_MS = 4_000;
+const RENEW_EVERY_MS = 1_000;
 /** Twice a second, so that what an operator says to another instance is in force within one. */
 const EVERY_MS = 500;
 const BATCH = 500;
@@ -104,16 +105,22 @@ export class PacingKeeper implements OnApplicationBootstrap, OnApplicationShutdo
     const { database } = this.policy;
     const lease = await acquireLease(database, LEASE, this.holder, LEASE_MS);
     if (!lease) return this.endTerm(new Error('another instance paces'));
-    if (this.term?.fence !== lease.fence) {
-      await this.endTerm(new Error('the lease was lost'));
-      this.term = await this.beginTerm(lease.fence, nowMs);
-    }
+    // Reading 90 days of a thousand budgets takes longer than the lease.
+    const renewal = setInterval(() => {
+      acquireLease(database, LEASE, this.holder, LEASE_MS).catch(() => {});
+    }, RENEW_EVERY_MS);
     try {
+      if (this.term?.fence !== lease.fence) {
+        await this.endTerm(new Error('the lease was lost'));
+        this.term = await this.beginTerm(lease.fence, nowMs);
+      }
       await this.step(this.term!, nowMs);
     } catch (error) {
       // What is in memory may not be what is kept: the next tick reads it again.
       await this.endTerm(error as Error);
       throw error;
+    } finally {
+      clearInterval(renewal);
     }
   }
 

@@ -21,8 +21,8 @@ export interface PacingFacts {
   word: Word | null;
   /** Requests by the hour. */
   requestRate: HourlyRate;
-  /** Asked only when a projection is due. */
-  project(limitUsd: number, spentUsd: number): WindowProjection;
+  /** Asked only when a projection is due; undefined: not in this round, unless it is urgent. */
+  project(limitUsd: number, spentUsd: number, urgent: boolean): WindowProjection | undefined;
   log: readonly LoggedDecision[];
 }
 
@@ -41,11 +41,10 @@ const ROOM_SHARE = 0.1;
 
 type Said = ReturnType<typeof describe>;
 
-/** The state in the window that counts now; before traffic of the window is counted. */
+/** The state in the window that counts now, before traffic of it is counted; stage and price are decided with its projection. */
 export function openWindow(state: PacedBudget, stored: StoredBudget, nowMs: number): PacedBudget {
   const window = windowNow(stored, nowMs);
   if (state.windowId === window.id) return state;
-  const paused = state.word?.paused ?? false;
   const price =
     window.endMs === null
       ? null
@@ -63,38 +62,34 @@ export function openWindow(state: PacedBudget, stored: StoredBudget, nowMs: numb
     unconstrained: null,
     withPacing: null,
     toldUsd: null,
-    stage: paused ? state.stage : 'steady',
-    stageReason: paused ? state.stageReason : 'a new window began',
   };
 }
 
 /**
- * One look at one budget: its projection where one is due, the stage that follows with hysteresis, its price, and the events of
- * what changed. The window was opened before. `before` is the state as routers know it, before the window was opened.
+ * One look at one budget whose window is open: its projection where one is due, the stage that follows with hysteresis, its price,
+ * and the events of what changed.
  */
-export function decidePacing(
-  before: PacedBudget,
-  opened: PacedBudget,
-  facts: PacingFacts,
-  nowMs: number,
-): PacingDecision {
+export function decidePacing(before: PacedBudget, facts: PacingFacts, nowMs: number): PacingDecision {
   const { stored, word } = facts;
   const spent = facts.spent ?? NOTHING_SPENT;
-  const subject = { budget: opened.budget, template: opened.template, values: opened.values };
+  const subject = { budget: before.budget, template: before.template, values: before.values };
   const said = describe(subject, stored, windowNow(stored, nowMs), spent);
   const spentNanos = spent.settledNanos + spent.unconfirmedNanos;
-  const limited = { ...opened, limitNanos: said.limitNanos, spentNanos: spentNanos.toString(), word };
-  const spoken = (word?.changedAt ?? null) !== (opened.word?.changedAt ?? null);
+  const limited = { ...before, limitNanos: said.limitNanos, spentNanos: spentNanos.toString(), word };
+  const spoken = (word?.changedAt ?? null) !== (before.word?.changedAt ?? null);
   const exhausted = spentNanos >= BigInt(said.limitNanos);
   const due =
     spoken ||
-    opened.projectedAtMs === null ||
-    (opened.unconstrained?.chanceAboveLimit === null && isKnown(opened)) ||
-    nowMs - opened.projectedAtMs >= PROJECT_EVERY_MS ||
-    opened.limitNanos !== said.limitNanos ||
-    (exhausted && BigInt(opened.spentNanos) < BigInt(opened.limitNanos));
-  const staged = due ? stageOf(limited, facts, nowMs) : limited;
-  const windowBegan = before.windowId !== opened.windowId;
+    before.projectedAtMs === null ||
+    (before.unconstrained?.chanceAboveLimit === null && isKnown(before)) ||
+    nowMs - before.projectedAtMs >= PROJECT_EVERY_MS ||
+    before.limitNanos !== said.limitNanos ||
+    (exhausted && BigInt(before.spentNanos) < BigInt(before.limitNanos));
+  const projected = due ? stageOf(limited, facts, spoken, nowMs) : undefined;
+  // Not projected in its window yet: routers go on as in the one before, until it is its turn.
+  if (!projected && before.projectedAtMs === null) return { state: before, events: [] };
+  const staged = projected ?? limited;
+  const windowBegan = before.projectedAtMs === null;
   const moved = movePrice(
     staged,
     { ...facts, spentNanos, limitNanos: BigInt(said.limitNanos), spoken, windowBegan },
@@ -102,7 +97,7 @@ export function decidePacing(
   );
   let state = withRoom(moved.state, { ...facts, spentNanos, limitNanos: BigInt(said.limitNanos) }, nowMs);
   const events: PacingEvent[] = [];
-  const forecast = due ? forecastWhy(before, state, spoken, nowMs) : undefined;
+  const forecast = projected ? forecastWhy(before, state, spoken, nowMs) : undefined;
   if (forecast) {
     state = told(state, nowMs);
     events.push({ kind: 'forecast', event: forecastEvent(said, before.stage, state, forecast, nowMs) });
@@ -143,15 +138,23 @@ function isKnown({ decisions, charges }: PacedBudget): boolean {
   return Math.max(decisions, charges) >= LEAST_COUNT;
 }
 
-function stageOf(state: PacedBudget, { word, project }: PacingFacts, nowMs: number): PacedBudget {
+function stageOf(
+  state: PacedBudget,
+  { word, project }: PacingFacts,
+  spoken: boolean,
+  nowMs: number,
+): PacedBudget | undefined {
   const limitUsd = usd(state.limitNanos);
   if (state.windowEnd === null) {
     const reason = 'a total has no end that it could be paced to';
     return { ...state, projectedAtMs: nowMs, stage: word?.stage ?? 'steady', stageReason: reason };
   }
-  const { unconstrained, withPacing } = project(limitUsd, usd(state.spentNanos));
+  const projection = project(limitUsd, usd(state.spentNanos), spoken);
+  if (!projection) return undefined;
+  const { unconstrained, withPacing } = projection;
   const decided = decideStage(
-    { stage: state.stage },
+    // A new window starts steady.
+    { stage: state.projectedAtMs === null && !word?.paused ? 'steady' : state.stage },
     {
       chanceAboveLimit: unconstrained.chanceAboveLimit ?? undefined,
       expected: unconstrained.expectedUsd,
@@ -201,7 +204,7 @@ function forecastWhy(
 ): BudgetForecastChangedV1['why'] | undefined {
   if (spoken) return 'operator';
   if (before.stage !== state.stage)
-    return before.windowId !== state.windowId && state.stage === 'steady' ? 'window' : 'stage';
+    return before.projectedAtMs === null && state.stage === 'steady' ? 'window' : 'stage';
   if (!state.unconstrained || state.unconstrained.chanceAboveLimit === null) return undefined;
   if (state.toldUsd === null) return 'window';
   const limitUsd = usd(state.limitNanos);

@@ -1,6 +1,5 @@
-/** An estimate in dollars for people: three digits, never more than a nano-dollar deep. */
+/** An estimate in dollars for people: cents where there are dollars, three digits where there are none, to a nano-dollar. */
 export function money(usd: number): string {
-  if (usd === 0) return '$0';
-  const digits = Math.min(9, Math.max(2, 2 - Math.floor(Math.log10(Math.abs(usd)))));
-  return `$${Number(usd.toFixed(digits))}`;
+  if (Math.abs(usd) >= 0.995) return `$${usd.toFixed(2).replace(/\.00$/, '')}`;
+  return `$${Number(Number(usd.toPrecision(3)).toFixed(9))}`;
 }

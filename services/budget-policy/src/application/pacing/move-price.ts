@@ -127,7 +127,7 @@ function cause(
 ): { why: PriceMove['why']; text: string } {
   if (word?.shadowPrice != null || spoken)
     return { why: 'operator', text: `${word?.by ?? 'an operator'} said so${word?.reason ? ` (${word.reason})` : ''}` };
-  if (state.shown === 0 && to > 0 && !change)
+  if (state.shown === 0 && to > 0)
     return {
       why: 'stage',
       text: `${stored.definition.pacing === 'always' ? 'it is always paced' : 'the projection tightened'}`,

@@ -1,4 +1,4 @@
-import { HOURS_KEPT, knownUntil, recordSpend, type Lesson, type SpendSeries } from '@meritorder/forecast-core';
+import { HOURS_KEPT, knownUntil, type Lesson, type SpendSeries } from '@meritorder/forecast-core';
 import { countRequest, countSettlement } from '@meritorder/pacing-core';
 import { newPacedBudget, type PacedBudget, type SeenAttempt } from './paced-budget.js';
 import { hoursOf } from './project-window.js';
@@ -28,9 +28,16 @@ export interface Traffic {
   lesson: { madeAtMs: number; lesson: Lesson } | null;
 }
 
+export interface HourOfBudget {
+  budget: string;
+  hour: number;
+  spendUsd: number;
+  requests: number;
+}
+
 export interface BookSnapshot {
   budgets: PacedBudget[];
-  hours: { budget: string; hour: number; spendUsd: number; requests: number }[];
+  hours: Iterable<HourOfBudget>;
   /** Oldest first. */
   attempts: { id: string; state: SeenAttempt }[];
   log: LoggedDecision[];
@@ -40,7 +47,7 @@ export interface BookSnapshot {
 export interface BookChanges {
   budgets: PacedBudget[];
   forgottenBudgets: string[];
-  hours: BookSnapshot['hours'];
+  hours: HourOfBudget[];
   attempts: { id: string; state: SeenAttempt; atMs: number }[];
   forgottenAttempts: string[];
 }
@@ -59,13 +66,12 @@ export class PacingBook {
 
   constructor(of: BookSnapshot = { budgets: [], hours: [], attempts: [], log: [] }) {
     for (const state of of.budgets) this.budgets.set(state.budget, { ...state, inFlightUsd: 0 });
-    for (const { budget, hour, spendUsd, requests } of of.hours) this.addHour(budget, hour, spendUsd, requests);
+    for (const { budget, hour, spendUsd, requests } of of.hours) this.addTraffic(budget, hour, spendUsd, requests);
     for (const { id, state } of of.attempts) {
       this.attempts.set(id, state);
       if (!state.settled) this.fly(state, 1);
     }
     this.log.push(...of.log.slice(-MOST_LOGGED));
-    this.changed.hours.clear();
     this.changed.budgets.clear();
   }
 
@@ -99,13 +105,13 @@ export class PacingBook {
   trafficOf(budget: string, nowMs: number): Traffic {
     const hour = Math.floor(hoursOf(nowMs));
     const known = this.trafficKnown(budget, hour);
-    const caughtUp = {
+    const now = {
       ...known,
-      spending: knownUntil(known.spending, hour),
-      requests: knownUntil(known.requests, hour),
+      spending: caughtUp(known.spending, hour),
+      requests: caughtUp(known.requests, hour),
     };
-    this.traffic.set(budget, caughtUp);
-    return caughtUp;
+    this.traffic.set(budget, now);
+    return now;
   }
 
   /** Gives way to the busiest, and forgets what is old. Returns the budgets that are paced no more. */
@@ -242,22 +248,26 @@ export class PacingBook {
   }
 
   private trafficKnown(budget: string, hour: number): Traffic {
-    const empty = { firstHour: hour, amounts: [] };
-    return this.traffic.get(budget) ?? { spending: empty, requests: empty, lesson: null };
+    const empty = (): SpendSeries => ({ firstHour: hour, amounts: [] });
+    return this.traffic.get(budget) ?? { spending: empty(), requests: empty(), lesson: null };
+  }
+
+  private addHour(budget: string, hour: number, spendUsd: number, requests: number): void {
+    this.addTraffic(budget, hour, spendUsd, requests);
+    this.changed.hours.add(`${budget} ${hour}`);
   }
 
   /** What is taken back later is taken from its hour, never below nothing. */
-  private addHour(budget: string, hour: number, spendUsd: number, requests: number): void {
+  private addTraffic(budget: string, hour: number, spendUsd: number, requests: number): void {
     const known = this.trafficKnown(budget, hour);
     this.traffic.set(budget, {
       ...known,
       spending: addAt(known.spending, hour, spendUsd),
       requests: addAt(known.requests, hour, requests),
     });
-    this.changed.hours.add(`${budget} ${hour}`);
   }
 
-  private hourNamed(key: string): BookSnapshot['hours'][number] | undefined {
+  private hourNamed(key: string): HourOfBudget | undefined {
     const [budget, text] = key.split(' ') as [string, string];
     const known = this.traffic.get(budget);
     if (!known) return undefined;
@@ -272,13 +282,22 @@ export function firstHourKept(nowMs: number): number {
   return Math.floor(hoursOf(nowMs)) - HOURS_KEPT;
 }
 
-/** In place where the hour is there: these series belong to the book alone, and a copy for each fact would be most of its work. */
+/** In place: these series belong to the book alone, and a copy for each fact, or each hour that is read, would be most of its work. */
 function addAt(series: SpendSeries, hour: number, amount: number): SpendSeries {
   const index = hour - series.firstHour;
-  const has = series.amounts[index];
-  if (has === undefined) return amount > 0 || index >= 0 ? recordSpend(series, hour, Math.max(0, amount)) : series;
-  (series.amounts as number[])[index] = Math.max(0, has + amount);
+  if (index < 0) return series;
+  // A gap of years is not filled hour by hour.
+  if (index - series.amounts.length > HOURS_KEPT) return { firstHour: hour, amounts: [Math.max(0, amount)] };
+  const amounts = series.amounts as number[];
+  while (amounts.length <= index) amounts.push(0);
+  amounts[index] = Math.max(0, amounts[index]! + amount);
   return series;
+}
+
+/** Silence is a fact too; a day more than is kept is dropped at once, so that not every hour is a copy. */
+function caughtUp(series: SpendSeries, hour: number): SpendSeries {
+  if (hour - series.firstHour > HOURS_KEPT + 24) return knownUntil(series, hour);
+  return hour > series.firstHour + series.amounts.length ? addAt(series, hour - 1, 0) : series;
 }
 
 function businessAt({ busy, busyAtMs }: PacedBudget, nowMs: number): number {

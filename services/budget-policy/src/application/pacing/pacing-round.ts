@@ -11,7 +11,10 @@ const MOST_LESSONS = 20;
 const LESSON_MS = 24 * 3_600_000;
 const LESSONS_PER_ROUND = 2;
 const LESSON_FROM_HOURS = 48;
-const RATE_MS = 10_000;
+const RATE_MS = 60_000;
+/** A projection or a reading of a rate takes some milliseconds over 90 days: so many a round, the others in the next. */
+const PROJECTIONS_PER_ROUND = 40;
+const READINGS_PER_ROUND = 40;
 
 export interface RoundFacts {
   definitions: ReadonlyMap<string, StoredBudget>;
@@ -25,8 +28,8 @@ export interface RoundFacts {
 
 /** One look at all budgets of a book: windows are opened, facts counted, then each budget is decided. No I/O. */
 export class PacingRound {
-  private before = new Map<string, PacedBudget>();
   private readonly rates = new Map<string, { madeAtMs: number; rate: HourlyRate }>();
+  private left = { projections: 0, readings: 0 };
   private readonly calendars = new Map<string, HourOfWeek>();
 
   constructor(private readonly book: PacingBook) {}
@@ -44,10 +47,8 @@ export class PacingRound {
     definitions: ReadonlyMap<string, StoredBudget>,
     nowMs: number,
   ): { budget: string; window: string }[] {
-    this.before = new Map();
     for (const [id, stored] of definitions) {
       const state = this.book.budget(id, nowMs);
-      this.before.set(id, state);
       const opened = openWindow(state, stored, nowMs);
       if (opened !== state) this.book.put(opened);
     }
@@ -58,20 +59,24 @@ export class PacingRound {
   decide({ definitions, totals, reserved, words, nowMs }: RoundFacts): PacingEvent[] {
     for (const budget of this.book.budgets.keys()) if (!definitions.has(budget)) this.book.forget(budget);
     const lessons = this.lessonsByOrg(definitions, nowMs);
+    this.left = { projections: PROJECTIONS_PER_ROUND, readings: READINGS_PER_ROUND };
     const events: PacingEvent[] = [];
     for (const [budget, stored] of definitions) {
       const counted = this.named(this.book.budgets.get(budget)!, totals.get(budget));
       if (stored.definition.per && !counted.values) continue;
+      let rate: HourlyRate | undefined;
       const decided = decidePacing(
-        this.before.get(budget) ?? counted,
         counted,
         {
           stored,
           spent: totals.get(budget),
           reservedNanos: reserved.get(budget) ?? 0n,
           word: words.get(budget) ?? null,
-          requestRate: this.requestRate(counted, stored, nowMs),
-          project: (limitUsd, spentUsd) => this.project(counted, stored, lessons, { limitUsd, spentUsd, nowMs }),
+          requestRate: (hour) => (rate ??= this.requestRate(counted, stored, nowMs))(hour),
+          project: (limitUsd, spentUsd, urgent) =>
+            urgent || (this.left.projections -= 1) >= 0
+              ? this.project(counted, stored, lessons, { limitUsd, spentUsd, nowMs })
+              : undefined,
           log: this.book.log,
         },
         nowMs,
@@ -117,7 +122,8 @@ export class PacingRound {
 
   private requestRate(state: PacedBudget, stored: StoredBudget, nowMs: number): HourlyRate {
     const known = this.rates.get(state.budget);
-    if (known && nowMs - known.madeAtMs < RATE_MS && nowMs >= known.madeAtMs) return known.rate;
+    const isFresh = known && nowMs - known.madeAtMs < RATE_MS && nowMs >= known.madeAtMs;
+    if (isFresh || (known && (this.left.readings -= 1) < 0)) return known.rate;
     const { requests } = this.book.trafficOf(state.budget, nowMs);
     const traffic = { series: requests, sinceHours: hoursOf(state.sinceMs), count: state.decisions };
     const rate = hourlyRate(traffic, hoursOf(nowMs), this.calendar(stored));
