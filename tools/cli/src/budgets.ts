@@ -30,6 +30,7 @@ export interface SetOptions {
   threshold?: string[];
   stage?: string[];
   carryOver?: string;
+  pacing?: string;
   by: string;
 }
 
@@ -82,6 +83,7 @@ export function budgetsCommand(program: Command, withOperator: Ask): void {
     .option('--threshold <share...>', 'shares of the limit that publish an event')
     .option('--stage <at:action...>', 'such as 0.8:prefer-local, 0.9:throttle:6 (a minute), 0.95:local-only, 1:reject')
     .option('--carry-over <share>', 'what is left goes to the next window, at most this share of the limit; "none"')
+    .option('--pacing <when>', 'when its money gets a shadow price: projected, always or off')
     .option('--by <name>', 'who says so', userInfo().username)
     .action(async (id: string, options: SetOptions) => print(await ask(setRequest(id, options))));
   budgets
@@ -114,6 +116,7 @@ export function setRequest(id: string, options: SetOptions): BudgetsRequest {
     maxInstances: options.maxInstances && Number(options.maxInstances),
     thresholds: options.threshold?.map(Number),
     stages: options.stage?.map(stage),
+    pacing: options.pacing,
     carryOver: options.carryOver && (options.carryOver === 'none' ? null : { maxShare: Number(options.carryOver) }),
   });
   if (Object.keys(change).length === 0) throw new Error('nothing to set: name a limit or another option');

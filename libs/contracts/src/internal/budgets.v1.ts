@@ -20,6 +20,7 @@ export const BudgetChange = OperatorBudget.omit({ id: true })
     strictness: z.enum(['strict', 'tolerant']),
     thresholds: BudgetConfig.shape.thresholds.unwrap(),
     stages: BudgetConfig.shape.stages.unwrap(),
+    pacing: BudgetConfig.shape.pacing.unwrap(),
     // Null takes it away.
     carryOver: BudgetConfig.shape.carryOver.unwrap().nullable(),
   })
