@@ -6,3 +6,4 @@ export { calibrationErrorOf } from './learning/calibration.js';
 export * from './off-policy/estimate.js';
 export * from './prompt/request-tags.js';
 export * from './prompt/features-text.js';
+export * from './outcomes/quality-of-outcome.js';
