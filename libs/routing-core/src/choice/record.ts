@@ -37,5 +37,27 @@ export function replay(record: RoutingDecisionMadeV1): Replay {
     differences.push(`probability: ${probability} instead of ${record.probability}`);
   if (decision.order.length > 0 && decision.kind !== record.choiceKind)
     differences.push(`kind: ${decision.kind} instead of ${record.choiceKind ?? 'none'}`);
+  differences.push(...differencesOfCandidates(record, decision));
   return { replayable: true, decision, same: differences.length === 0, differences };
+}
+
+/** Of scores and probabilities, as far as the record kept them. */
+function differencesOfCandidates(record: RoutingDecisionMadeV1, decision: Decision): string[] {
+  const again = new Map(
+    decision.order.map(({ candidate: { id }, scoreUsd }, i) => [
+      id,
+      { scoreUsd, probability: decision.probabilities[i] as number },
+    ]),
+  );
+  return record.candidates.flatMap(({ backend, scoreUsd, probability }) => {
+    const now = again.get(backend);
+    return [
+      ...(scoreUsd === undefined || scoreUsd === now?.scoreUsd
+        ? []
+        : [`score of ${backend}: ${now?.scoreUsd ?? 'none'} instead of ${scoreUsd}`]),
+      ...(probability === undefined || probability === now?.probability
+        ? []
+        : [`probability of ${backend}: ${now?.probability ?? 'none'} instead of ${probability}`]),
+    ];
+  });
 }
