@@ -276,6 +276,13 @@ export const ERRORS = {
     meaning: 'This router has as many requests in flight as its limit allows.',
     wayOut: 'Retry; add routers.',
   },
+  outcomes_full: {
+    status: 429,
+    type: 'rate_limit_error',
+    retryable: true,
+    meaning: 'The request has as many outcomes as one may have, or its org as many that wait for their requests.',
+    wayOut: 'Report only of requests that were made, with `request_id` of the receipt.',
+  },
   internal: {
     status: 500,
     type: 'api_error',

@@ -7,6 +7,7 @@ export * from './receipt.js';
 export * from './requests/inference-request.v1.js';
 export * from './requests/outcome-report.v1.js';
 export * from './internal/work.v1.js';
+export * from './internal/decisions.v1.js';
 export * from './internal/hardware.v1.js';
 export * from './internal/job-accepted.v1.js';
 export * from './internal/estimate.v1.js';

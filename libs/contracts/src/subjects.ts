@@ -42,6 +42,7 @@ export const subjects = {
   meteringReconcile: () => 'metering.reconcile.v1',
   meteringPrices: () => 'metering.prices.v1',
   meteringHardware: () => 'metering.hardware.v1',
+  meteringDecisions: () => 'metering.decisions.v1',
   budgetPolicyBudgets: () => 'budget-policy.budgets.v1',
   budgetPolicyPacing: () => 'budget-policy.pacing.v1',
   inferenceEstimate: (org: string) => `inference.estimate.v1.${token(org)}`,

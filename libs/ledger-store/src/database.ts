@@ -10,6 +10,7 @@ import { PriceBook1764200000000 } from './migrations/1764200000000-price-book.js
 import { Hardware1764300000000 } from './migrations/1764300000000-hardware.js';
 import { Budgets1764400000000 } from './migrations/1764400000000-budgets.js';
 import { Pacing1764500000000 } from './migrations/1764500000000-pacing.js';
+import { Decisions1764600000000 } from './migrations/1764600000000-decisions.js';
 
 const MIGRATIONS = [
   Books1764000000000,
@@ -17,6 +18,7 @@ const MIGRATIONS = [
   Hardware1764300000000,
   Budgets1764400000000,
   Pacing1764500000000,
+  Decisions1764600000000,
 ];
 const RETRYABLE = new Set(['40001', '40P01']);
 const TRIES = 8;

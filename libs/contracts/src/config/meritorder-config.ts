@@ -188,6 +188,10 @@ export const MeritorderConfig = z
           description:
             'Of a request that only tolerant budgets pay for: the learned length of its answer that is held.',
         }),
+        decisionRetentionDays: z.int().min(8).max(3_650).default(90).meta({
+          description:
+            'How long decisions and the outcomes of their requests stay on record, for `explain` and replays.',
+        }),
         governedSliceTokens: z.int().min(1).max(100_000).default(256).meta({
           description: 'Output tokens by which such a hold grows while it streams, unless its budget says.',
         }),

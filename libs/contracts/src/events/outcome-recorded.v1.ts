@@ -21,6 +21,9 @@ export const OutcomeRecordedV1 = z.object({
   tags: z.array(z.string().max(512)).max(4),
   promptFeatures: z.string().max(8_192).optional(),
   decidedAt: Instant,
+  /** When it came in. */
   reportedAt: Instant,
+  /** When it happened, by the report; how late a conversion came. */
+  occurredAt: Instant.optional(),
 });
 export type OutcomeRecordedV1 = z.infer<typeof OutcomeRecordedV1>;

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { Instant, Slug, UsdText } from '../primitives.js';
+import { AttributionValue, Instant, Slug, UsdText } from '../primitives.js';
 
 export const OUTCOME_KINDS = ['thumbs', 'retry', 'edit', 'judge', 'schema', 'conversion'] as const;
 export type OutcomeKind = (typeof OUTCOME_KINDS)[number];
@@ -8,7 +8,7 @@ export type OutcomeKind = (typeof OUTCOME_KINDS)[number];
 export const OutcomeReport = z
   .strictObject({
     request_id: Slug.meta({ description: 'Of the receipt.' }),
-    outcome_id: z.string().min(1).max(128).optional().meta({
+    outcome_id: AttributionValue.optional().meta({
       description:
         'Reported again with the same id it counts once. Default: the kind, so one of each kind per request.',
     }),

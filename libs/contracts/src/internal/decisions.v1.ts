@@ -1,0 +1,53 @@
+import { z } from 'zod';
+import { RoutingDecisionMadeV1 } from '../events/routing-decision-made.v1.js';
+import { Instant, NanosText, Slug } from '../primitives.js';
+import { OUTCOME_KINDS } from '../requests/outcome-report.v1.js';
+
+/** `metering.decisions.v1`: an operator asks what was decided for a request, and what came of it. */
+export const DecisionsRequest = z.object({
+  requestId: Slug,
+  /** Needed only where two orgs have a request of that id. */
+  org: Slug.optional(),
+});
+export type DecisionsRequest = z.infer<typeof DecisionsRequest>;
+
+/** What the books hold of an attempt. */
+export const BookedAttempt = z.object({
+  state: z.enum(['opened', 'confirmed', 'free', 'unconfirmed']),
+  outcome: z.string().nullable(),
+  /** Null while it is opened: its cost is not known. */
+  cashNanos: NanosText.nullable(),
+  fullNanos: NanosText.nullable(),
+});
+export type BookedAttempt = z.infer<typeof BookedAttempt>;
+
+export const StoredOutcome = z.object({
+  outcomeId: z.string(),
+  kind: z.enum(OUTCOME_KINDS),
+  /** 0..1; of what is true or false, 1 or 0; null: it has none. */
+  value: z.number().nullable(),
+  revenueNanos: NanosText.nullable(),
+  occurredAt: Instant,
+  reportedAt: Instant,
+  /** Of the decision that it was joined with; null: it waits for one. */
+  attemptNumber: z.int().min(1).nullable(),
+});
+export type StoredOutcome = z.infer<typeof StoredOutcome>;
+
+export const DecisionsReply = z.union([
+  z.object({
+    org: Slug,
+    requestId: Slug,
+    /** Oldest first. */
+    attempts: z.array(
+      z.object({
+        record: RoutingDecisionMadeV1,
+        /** Null: none was sent, or none is booked yet. */
+        booked: BookedAttempt.nullable(),
+      }),
+    ),
+    outcomes: z.array(StoredOutcome),
+  }),
+  z.object({ error: z.object({ code: z.string(), message: z.string() }) }),
+]);
+export type DecisionsReply = z.infer<typeof DecisionsReply>;
