@@ -203,7 +203,7 @@ describe('permissions', () => {
       'router',
       ['usage.attempt-closed.v1.acme', '$KV.PRICES.gpt', 'metering.reconcile.v1', '$JS.API.STREAM.DELETE.USAGE'],
     ],
-    ['metering', ['work.v1.gpt', 'budget.threshold-crossed.v1.acme.b', '_INBOX_acme.x']],
+    ['metering', ['work.v1.gpt', 'budget.threshold-crossed.v1.acme.b', 'outcome.reported.v1.acme', '_INBOX_router.x']],
     ['budget-policy', ['work.v1.gpt', 'usage.attempt-closed.v1.acme', '_INBOX_acme.x', '$KV.PRICES.gpt']],
     [
       'org-acme',

@@ -36,7 +36,7 @@ export function natsUsers(config: Pick<MeritorderConfig, 'orgs' | 'backends'>): 
     router(config),
     worker('provider-worker', config, backendsOf(config, 'cloud')),
     localWorker(config),
-    metering(),
+    metering(config),
     budgetPolicy(config),
     { user: 'operator', publish: ['>'], subscribe: ['>'] },
     ...config.orgs.map((org): NatsUser => ({
@@ -177,22 +177,32 @@ function localWorker(config: Pick<MeritorderConfig, 'orgs' | 'backends'>): NatsU
   return { ...base, publish: [...base.publish, ...[...hosts].map((host) => `hardware.measured.v1.${host}`)] };
 }
 
-function metering(): NatsUser {
+function metering(config: Pick<MeritorderConfig, 'orgs'>): NatsUser {
   return {
     user: 'metering',
     publish: [
       'metering.usage-rated.v1.*',
       'price.version-published.v1',
       'price.version-held.v1',
+      'outcome.recorded.v1.*',
       'dead-letter.v1.*',
       `${SERVICE_INBOX.operator}.>`,
+      ...orgInboxes(config),
       `$KV.${BUCKETS.prices.name}.>`,
       ...watching(BUCKETS.prices.name),
       ...watching(BUCKETS.epoch.name),
       ...consuming(STREAMS.usage.name, DURABLES.metering),
       ...consuming(STREAMS.hardware.name, DURABLES.metering),
+      ...consuming(STREAMS.events.name, DURABLES.metering),
     ],
-    subscribe: [`${SERVICE_INBOX.metering}.>`, 'metering.reconcile.v1', 'metering.prices.v1', 'metering.hardware.v1'],
+    subscribe: [
+      `${SERVICE_INBOX.metering}.>`,
+      'metering.reconcile.v1',
+      'metering.prices.v1',
+      'metering.hardware.v1',
+      'metering.decisions.v1',
+      'outcome.reported.v1.*',
+    ],
   };
 }
 

@@ -42,6 +42,12 @@ export async function ensureTopology(bus: Bus, config: Pick<MeritorderConfig, 'o
     ack_wait: 30 * SECOND_NS,
     max_ack_pending: 1_000,
   });
+  await ensureConsumer(manager, STREAMS.events.name, {
+    durable_name: DURABLES.metering,
+    filter_subject: 'routing.decision-made.v1.*',
+    ack_wait: 30 * SECOND_NS,
+    max_ack_pending: 1_000,
+  });
   await ensureConsumer(manager, STREAMS.jobs.name, {
     durable_name: DURABLES.routerJobs,
     ack_wait: 30 * SECOND_NS,

@@ -3,9 +3,13 @@ import { Counters } from '@meritorder/counters';
 import { connectDatabase, registerHosts } from '@meritorder/ledger-store';
 import { followEpoch } from '@meritorder/messaging';
 import type { ServiceContext } from '@meritorder/service-kit';
+import { DecisionsConsumer } from './adapters/decisions.consumer.js';
+import { DecisionsController } from './adapters/decisions.controller.js';
 import { HardwareEnergyConsumer } from './adapters/hardware-energy.consumer.js';
 import { HardwareWork } from './adapters/hardware-work.js';
 import { HardwareController } from './adapters/hardware.controller.js';
+import { OutcomesController } from './adapters/outcomes.controller.js';
+import { OutcomesWork, WaitingOutcomes } from './adapters/outcomes-work.js';
 import { PeriodicWork } from './adapters/periodic.js';
 import { PostgresPriceBook } from './adapters/price-book.js';
 import { PricesController } from './adapters/prices.controller.js';
@@ -48,7 +52,10 @@ export async function meteringModule({ config, bus, env }: ServiceContext): Prom
       PeriodicWork,
       HardwareEnergyConsumer,
       HardwareWork,
+      DecisionsConsumer,
+      WaitingOutcomes,
+      OutcomesWork,
     ],
-    controllers: [HardwareController, PricesController, ReconcileController],
+    controllers: [DecisionsController, HardwareController, OutcomesController, PricesController, ReconcileController],
   };
 }

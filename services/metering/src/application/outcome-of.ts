@@ -1,0 +1,44 @@
+import type { OutcomeRecordedV1, OutcomeReport, RoutingDecisionMadeV1 } from '@meritorder/contracts';
+import { usdToNanos } from '@meritorder/kernel';
+import type { Outcome } from '@meritorder/ledger-store';
+import { qualityOfOutcome } from '@meritorder/quality-core';
+
+/**
+ * A report as it is kept. What is true or false is kept as 1 or 0; a conversion without a value is one.
+ * @param receivedAt RFC 3339
+ */
+export function outcomeOf(org: string, report: OutcomeReport, receivedAt: string): Outcome {
+  const value = report.value ?? (report.kind === 'conversion' ? true : null);
+  return {
+    org,
+    requestId: report.request_id,
+    outcomeId: report.outcome_id ?? report.kind,
+    kind: report.kind,
+    value: value === null ? null : Number(value),
+    revenueNanos: report.revenue_usd === undefined ? null : usdToNanos(report.revenue_usd),
+    occurredAt: report.occurred_at ?? receivedAt,
+    reportedAt: receivedAt,
+  };
+}
+
+/** The fact to publish: what the outcome says, with what was decided for its request. */
+export function recordedOutcome(outcome: Outcome, decision: RoutingDecisionMadeV1): OutcomeRecordedV1 {
+  const { kind, value } = outcome;
+  const isTruth = kind === 'thumbs' || kind === 'schema' || kind === 'conversion';
+  const reading = qualityOfOutcome({ kind, value: value === null ? undefined : isTruth ? value === 1 : value });
+  return {
+    outcomeId: outcome.outcomeId,
+    requestId: outcome.requestId,
+    ...(decision.attemptId === undefined ? {} : { attemptId: decision.attemptId }),
+    attribution: decision.attribution,
+    backend: decision.choice!,
+    kind,
+    ...reading,
+    ...(outcome.revenueNanos === null ? {} : { revenueNanos: outcome.revenueNanos.toString() }),
+    tags: decision.tags ?? [],
+    ...(decision.promptFeatures === undefined ? {} : { promptFeatures: decision.promptFeatures }),
+    decidedAt: decision.decidedAt,
+    reportedAt: outcome.reportedAt,
+    occurredAt: outcome.occurredAt,
+  };
+}
