@@ -6,6 +6,7 @@ import { nanosToUsd } from '@meritorder/kernel';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { budgetsCommand } from './budgets.js';
 import { estimateCommand } from './estimate.js';
+import { explainCommand } from './explain.js';
 import { hardwareCommand } from './hardware.js';
 import { importInvoice, readInvoice } from './invoice.js';
 import { writeNatsConfig } from './nats-config.js';
@@ -99,6 +100,7 @@ policyCommand(program, withOperator);
 pricesCommand(program, withOperator);
 simulateCommand(program);
 hardwareCommand(program, withOperator);
+explainCommand(program, withOperator);
 
 /** Tries again every half second until it works or the time is up. */
 async function patiently<T>(seconds: number, run: () => Promise<T>): Promise<T> {
