@@ -12,6 +12,7 @@ import type { PolicyStageChangedV1 } from './events/policy-stage-changed.v1.js';
 import type { RoutingDecisionMadeV1 } from './events/routing-decision-made.v1.js';
 import type { UsageAttemptClosedV1 } from './events/usage-attempt-closed.v1.js';
 import type { UsageAttemptExtendedV1 } from './events/usage-attempt-extended.v1.js';
+import type { OutcomeReply, OutcomeReport } from './requests/outcome-report.v1.js';
 import type { AttemptTerms } from './internal/work.v1.js';
 import type { Rates, Usage } from './primitives.js';
 import type { Receipt } from './receipt.js';
@@ -82,6 +83,10 @@ export const EXAMPLES = {
   },
   completion,
   receipt,
+  outcome: {
+    report: { request_id: terms.requestId, kind: 'thumbs', value: true } satisfies OutcomeReport,
+    reply: { outcome_id: 'thumbs', state: 'recorded' } satisfies OutcomeReply,
+  },
   estimate: {
     request: {
       body: { model: 'auto', messages: [{ role: 'user', content: 'What is a merit order?' }], max_tokens: 200 },

@@ -240,6 +240,18 @@ export function asyncApi(version: string): Json {
     schemas['estimate-reply.v1']!,
     EXAMPLES.estimate.reply,
   );
+  messages['outcomeReport'] = message(
+    'outcome.report.v1',
+    'What a request turned out to be worth. Without an inbox it is taken in all the same, and nobody is told.',
+    schemas['outcome-report.v1']!,
+    EXAMPLES.outcome.report,
+  );
+  messages['outcomeReply'] = message(
+    'outcome.reply.v1',
+    'Whether it is new, was known, or waits for its request; or `error`.',
+    schemas['outcome-reply.v1']!,
+    EXAMPLES.outcome.reply,
+  );
   messages['acknowledgement'] = message('acknowledgement', 'Any payload, also none.', { type: 'string' }, '');
 
   const reply = (...names: string[]): Json => ({
@@ -260,6 +272,13 @@ export function asyncApi(version: string): Json {
       parameters: ORG,
       messages: refs('estimateRequest'),
     },
+    outcomeReported: {
+      address: 'outcome.reported.v1.{org}',
+      parameters: ORG,
+      description:
+        'Once per request and `outcome_id`: repeating a report is harmless, correcting one needs an id of its own.',
+      messages: refs('outcomeReport'),
+    },
     inferenceJob: {
       address: 'inference.job.v1.{org}',
       parameters: ORG,
@@ -275,7 +294,14 @@ export function asyncApi(version: string): Json {
     replyInbox: {
       address: null,
       description: 'The inbox of the caller.',
-      messages: refs('inferenceAnswer', 'inferenceChunk', 'inferenceError', 'jobAccepted', 'estimateReply'),
+      messages: refs(
+        'inferenceAnswer',
+        'inferenceChunk',
+        'inferenceError',
+        'jobAccepted',
+        'estimateReply',
+        'outcomeReply',
+      ),
     },
     deliver: {
       address: 'deliver.v1.{org}.{subscriber}',
@@ -304,6 +330,11 @@ export function asyncApi(version: string): Json {
       action: 'receive',
       channel: { $ref: '#/channels/inferenceEstimate' },
       reply: reply('estimateReply'),
+    },
+    takeOutcome: {
+      action: 'receive',
+      channel: { $ref: '#/channels/outcomeReported' },
+      reply: reply('outcomeReply'),
     },
     acceptJob: {
       action: 'receive',
