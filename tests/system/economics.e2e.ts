@@ -1,5 +1,4 @@
 import { RoutingDecisionMadeV1 } from '@meritorder/contracts';
-import { busOn, openBucket } from '@meritorder/messaging';
 import { replay } from '@meritorder/routing-core';
 import { waitFor } from '@meritorder/testing';
 import type { NatsConnection } from '@nats-io/transport-node';
@@ -149,22 +148,12 @@ describe('tiers and wishes', () => {
   });
 });
 
-it('a shadow price in the policy bucket reaches a router within a second, moves traffic to own hardware, is named, and lets it come back', async () => {
-  const bucket = await openBucket(busOn(operator, 'operator'), 'POLICY');
-  const put = (shadowPrice: number) =>
-    bucket.put(
-      'acme-month',
-      JSON.stringify({
-        budget: 'acme-month',
-        window: new Date().toISOString().slice(0, 7),
-        shadowPrice,
-        stage: shadowPrice > 0 ? 'tighten' : 'steady',
-        reason: 'a test',
-        pinned: false,
-        paused: false,
-        changedAt: new Date().toISOString(),
-      }),
-    );
+it('a shadow price that an operator pins reaches a router within a second, moves traffic to own hardware, is named, and lets it come back', async () => {
+  const put = async (shadowPrice: number): Promise<void> => {
+    const pin = { verb: 'pin', budget: 'acme-month', by: 'a test', shadowPrice };
+    const reply = await operator.request('budget-policy.pacing.v1', JSON.stringify(pin), { timeout: 5_000 });
+    expect(reply.json()).not.toHaveProperty('error');
+  };
   const hybrid = { model: 'hybrid', meritorder: { value_usd: '0.1' } };
   // .9 against .85 of $0.10 is worth $0.005; 100 tokens of it cost $0.001.
   expect(await backendOf(hybrid)).toBe('large');
