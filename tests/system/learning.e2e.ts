@@ -39,6 +39,7 @@ beforeAll(async () => {
       orgs: [{ id: 'acme' }, { id: 'globex' }],
       routes: [
         { id: 'auto', backends: ['dominated', 'good'], objective: 'value', usdPerQualityPoint: '0.02' },
+        { id: 'sell', backends: ['dominated', 'good'], objective: 'margin', exploration: false },
         {
           id: 'scarce',
           backends: ['good', 'paced'],
@@ -101,6 +102,33 @@ it('a dearer and worse backend loses its traffic to what applications report, wi
   const last = decisions.at(-1)!;
   expect(last.candidates.find((c) => c.backend === 'dominated')!.numbers!.outcomes).toBeGreaterThan(0);
   expect(last.candidates.reduce((sum, c) => sum + (c.probability ?? 0), 0)).toBeCloseTo(1, 9);
+});
+
+it('conversions decide under margin: where one backend sells and another does not, traffic follows, once there is enough to say so', async () => {
+  const sell = async (): Promise<Receipt> => {
+    const reply = await ask(app, chat('Sell it.', { model: 'sell', metadata: { feature: 'shop' } }));
+    return reply.json<{ meritorder: Receipt }>().meritorder;
+  };
+  const direct = async (model: string): Promise<Receipt> => {
+    const reply = await ask(app, chat('Sell it.', { model, metadata: { feature: 'shop' } }));
+    return reply.json<{ meritorder: Receipt }>().meritorder;
+  };
+  const early = await sell();
+  expect(early.reason).toContain('not enough data on conversions of');
+  for (let i = 0; i < 40; i++) {
+    const { request_id } = await direct('dominated');
+    const body = { request_id, kind: 'conversion', revenue_usd: '10' };
+    await app.request('outcome.reported.v1.acme', JSON.stringify(body), { timeout: 5_000 });
+    await direct('good');
+  }
+  const receipt = await waitFor(
+    async () => {
+      const one = await sell();
+      return one.backend === 'dominated' && one;
+    },
+    { message: 'the traffic to follow the conversions', timeoutMs: 20_000 },
+  );
+  expect(receipt.reason).toContain('expected conversion');
 });
 
 it('what one org reports changes nothing for another (invariant 10)', async () => {

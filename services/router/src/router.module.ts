@@ -10,6 +10,7 @@ import { NatsCaller } from './adapters/caller.nats.js';
 import { NatsCatalogue } from './adapters/catalogue.nats.js';
 import { NatsDecisionLog } from './adapters/decision-log.nats.js';
 import { EstimatesController } from './adapters/estimates.controller.js';
+import { LearningConversions } from './adapters/conversions.nats.js';
 import { LearningLoads } from './adapters/loads.memory.js';
 import { LearningQualities } from './adapters/quality.nats.js';
 import { RetryTokens } from './adapters/retries.memory.js';
@@ -44,6 +45,8 @@ export async function routerModule({ config, bus, env, readiness }: ServiceConte
   await estimator.start();
   const qualities = new LearningQualities(config, bus, systemClock, warn);
   await qualities.start();
+  const conversions = new LearningConversions(bus, systemClock, warn);
+  await conversions.start();
   const loads = new LearningLoads(new Map(config.backends.map((b) => [b.id, b])), fleet);
   const closed = hearClosed(bus, loads, warn);
   const workers = new NatsWorkers(bus);
@@ -53,6 +56,7 @@ export async function routerModule({ config, bus, env, readiness }: ServiceConte
     catalogue,
     estimator,
     qualities,
+    conversions,
     loads,
     retries: new RetryTokens(),
     random: Math.random,
@@ -97,6 +101,7 @@ export async function routerModule({ config, bus, env, readiness }: ServiceConte
         catalogue.close();
         await estimator.close();
         await qualities.close();
+        await conversions.close();
         following.abort();
         await counters.close();
       }

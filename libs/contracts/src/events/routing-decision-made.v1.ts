@@ -61,6 +61,8 @@ export const CandidateNumbers = z.object({
   /** P(conversion); absent: not known of, quality stands for it. */
   conversion: z.number().min(0).max(1).optional(),
   conversionVariance: z.number().min(0).optional(),
+  /** Whether its own requests say enough of it; false: it rests on others. */
+  conversionKnown: z.boolean().optional(),
   /** What the request adds; USD. `expectedCashUsd` and `expectedFullUsd` stand beside it. */
   marginalUsd: z.number().min(0),
   /** What the customer would be charged, USD; absent: no charge rule. */

@@ -27,7 +27,7 @@ export function delayBin(delayMs: number, windowMs: number): number {
 export function seenOfBins(youngestMs: number, oldestMs: number, windowMs: number): number[] {
   const span = Math.max(1, oldestMs - youngestMs) / windowMs;
   const youngest = youngestMs / windowMs;
-  const seen = new Array<number>(DELAY_BINS);
+  const seen = Array.from({ length: DELAY_BINS }, () => 0);
   for (let bin = 0; bin < DELAY_BINS; bin++) {
     const [lower, upper] = [EDGES[bin] as number, EDGES[bin + 1] as number];
     // Of a bin that the youngest is through, all is seen; rounding must not say less.
@@ -61,7 +61,7 @@ export function learnedShares(
   parent: readonly number[],
 ): number[] {
   const incidence = came.map((count, bin) => (count > 0 ? count / Math.max(count, exposed[bin] as number) : 0));
-  const shares = new Array<number>(DELAY_BINS).fill(0);
+  const shares = Array.from({ length: DELAY_BINS }, () => 0);
   let incidenceUpTo = incidence.reduce((sum, share) => sum + share, 0);
   let parentUpTo = 1;
   let left = 1;

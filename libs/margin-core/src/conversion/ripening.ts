@@ -53,7 +53,7 @@ function seenByBucket(state: OrgConversion, oldest: number, nowMs: number): Map<
 
 /** Requests that have been through each bin, whether or not they converted. */
 function exposedOf(own: Trials, factor: number, seen: ReadonlyMap<number, number[]>): number[] {
-  const exposed = new Array<number>(DELAY_BINS).fill(own.over * factor);
+  const exposed = Array.from({ length: DELAY_BINS }, () => own.over * factor);
   for (const [bucket, requests] of own.pending) {
     const through = seen.get(bucket);
     for (let bin = 0; bin < DELAY_BINS; bin++)

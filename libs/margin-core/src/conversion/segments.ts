@@ -58,7 +58,7 @@ export function emptySegment(): Segment {
     parent: '',
     all: noTrials(),
     backends: new Map(),
-    delays: new Array<number>(DELAY_BINS).fill(0),
+    delays: Array.from({ length: DELAY_BINS }, () => 0),
     shares: [...PRIOR_SHARES],
     revenueUsd: 0,
     paid: 0,

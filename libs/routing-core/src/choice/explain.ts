@@ -84,7 +84,14 @@ function compared(
   const verb =
     gain > 0 ? `would add ${decimal(gain)}` : gain < 0 ? `would lose ${decimal(-gain)}` : 'would add nothing';
   const money = moreUsd >= 0 ? `for ${usd(moreUsd)} more` : `and save ${usd(-moreUsd)}`;
-  return `${self}; ${other.candidate.id} ${verb}, worth ${usd(gainUsd)} here, ${money}${counts}`;
+  const unknown = margin ? notKnown(chosen, other) : '';
+  return `${self}; ${other.candidate.id} ${verb}, worth ${usd(gainUsd)} here, ${money}${counts}${unknown}`;
+}
+
+/** Where requests of its own do not say yet how often a backend converts. */
+function notKnown(...of: Scored[]): string {
+  const few = of.filter(({ candidate }) => candidate.conversionKnown === false).map(({ candidate }) => candidate.id);
+  return few.length === 0 ? '' : `; not enough data on conversions of ${few.join(' and ')}`;
 }
 
 /** What it costs the operator to serve it once more. */

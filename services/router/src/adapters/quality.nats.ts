@@ -1,12 +1,6 @@
-import {
-  BUCKETS,
-  OutcomeRecordedV1,
-  type BackendConfig,
-  type ChatRequest,
-  type MeritorderConfig,
-} from '@meritorder/contracts';
+import { OutcomeRecordedV1, type BackendConfig, type ChatRequest, type MeritorderConfig } from '@meritorder/contracts';
 import type { Clock } from '@meritorder/kernel';
-import { decodeJson, openBucket, type Bus } from '@meritorder/messaging';
+import { decodeJson, type Bus } from '@meritorder/messaging';
 import {
   emptyOrgQuality,
   featuresOfText,
@@ -25,15 +19,12 @@ import {
 import { meter } from '@meritorder/telemetry';
 import type { Subscription } from '@nats-io/transport-node';
 import type { Qualities, QualityReading } from '../application/ports.js';
+import { LearnedBucket, Remembered } from './learned-bucket.nats.js';
 
-const SAVE_EVERY_MS = 60_000;
-/** Keys of the bucket: an org's id behind a prefix, so that no org can be called as the pool is. */
-const ORG_PREFIX = 'quality.';
-const POOL_KEY = 'quality-pool';
+/** Of the pool among the orgs that are kept: no slug is empty. */
+const POOL = '';
 /** Orgs whose lessons are in memory; the one that was least recently learned of gives way, and is read again when it is asked for. */
 const MOST_ORGS = 2_000;
-/** Outcomes that a repeated delivery is known by. */
-const MOST_REMEMBERED = 20_000;
 /** Of a prompt this much is joined; the reader looks at 192 characters of either end. */
 const READ_CHARACTERS = 4_096;
 
@@ -46,10 +37,9 @@ export class LearningQualities implements Qualities {
   private pool: OrgQuality;
   private readonly backends: ReadonlyMap<string, BackendConfig>;
   private readonly sharing: ReadonlySet<string>;
-  private readonly changed = new Set<string>();
-  private readonly remembered = new Set<string>();
+  private readonly remembered = new Remembered();
+  private readonly kept: LearnedBucket;
   private subscription: Subscription | undefined;
-  private saving: NodeJS.Timeout | undefined;
   private readonly lessons = meter().createCounter('meritorder_quality_lessons', {
     description: 'Outcomes that taught what answers are worth',
   });
@@ -66,21 +56,32 @@ export class LearningQualities implements Qualities {
     this.backends = new Map(config.backends.map((b) => [b.id, b]));
     this.sharing = new Set(config.orgs.filter((org) => org.shareLearning).map((org) => org.id));
     this.pool = emptyOrgQuality(clock.nowMs());
+    this.kept = new LearnedBucket(
+      bus,
+      'quality.',
+      (org) => {
+        const state = org === POOL ? this.pool : this.orgs.get(org);
+        return state && snapshotQuality(state);
+      },
+      onError,
+    );
   }
 
   async start(): Promise<void> {
-    await this.restore();
+    await this.kept.start((org, snapshot) => {
+      const state = restoreQuality(snapshot);
+      if (state && org === POOL) this.pool = state;
+      else if (state) this.orgs.set(org, state);
+      return state !== undefined;
+    });
     this.subscription = this.bus.nats.subscribe('outcome.recorded.v1.*', {
       callback: (_error, message) => this.heard(message.data),
     });
-    this.saving = setInterval(() => void this.save(), SAVE_EVERY_MS);
-    this.saving.unref();
   }
 
   async close(): Promise<void> {
-    clearInterval(this.saving);
     this.subscription?.unsubscribe();
-    await this.save();
+    await this.kept.close();
   }
 
   read({ body, attribution, inputTokens }: Parameters<Qualities['read']>[0]): QualityReading {
@@ -118,7 +119,7 @@ export class LearningQualities implements Qualities {
   private learn(event: OutcomeRecordedV1): void {
     const backend = this.backends.get(event.backend);
     const { org } = event.attribution;
-    if (!event.quality || !backend || !this.isNew(`${org}/${event.requestId}/${event.outcomeId}`)) return;
+    if (!event.quality || !backend || !this.remembered.isNew(`${org}/${event.requestId}/${event.outcomeId}`)) return;
     const prompt = (event.promptFeatures && featuresOfText(event.promptFeatures)) || NO_PROMPT;
     const outcome = {
       model: modelOf(backend),
@@ -129,10 +130,10 @@ export class LearningQualities implements Qualities {
     };
     const nowMs = this.clock.nowMs();
     const shift = learnOutcome(this.ofOrg(org), outcome, nowMs);
-    this.changed.add(org);
+    this.kept.mark(org);
     if (this.sharing.has(org)) {
       learnOutcome(this.pool, outcome, nowMs);
-      this.changed.add('');
+      this.kept.mark(POOL);
     }
     this.lessons.add(1);
     if (shift) {
@@ -143,44 +144,12 @@ export class LearningQualities implements Qualities {
     }
   }
 
-  private isNew(identity: string): boolean {
-    if (this.remembered.has(identity)) return false;
-    this.remembered.add(identity);
-    if (this.remembered.size > MOST_REMEMBERED) this.remembered.delete(this.remembered.values().next().value!);
-    return true;
-  }
-
   private ofOrg(org: string): OrgQuality {
     const known = this.orgs.get(org) ?? emptyOrgQuality(this.clock.nowMs());
     this.orgs.delete(org);
     this.orgs.set(org, known);
     if (this.orgs.size > MOST_ORGS) this.orgs.delete(this.orgs.keys().next().value!);
     return known;
-  }
-
-  private async restore(): Promise<void> {
-    const bucket = await openBucket(this.bus, BUCKETS.learning.name);
-    for await (const key of await bucket.keys()) {
-      const state = restoreQuality(await readJson(bucket, key));
-      if (state === undefined) this.onError(`what was learned under ${key} cannot be read; it is learned anew`);
-      else if (key === POOL_KEY) this.pool = state;
-      else if (key.startsWith(ORG_PREFIX)) this.orgs.set(key.slice(ORG_PREFIX.length), state);
-    }
-  }
-
-  private async save(): Promise<void> {
-    const orgs = [...this.changed];
-    this.changed.clear();
-    try {
-      const bucket = orgs.length > 0 ? await openBucket(this.bus, BUCKETS.learning.name) : undefined;
-      for (const org of orgs) {
-        const state = org === '' ? this.pool : this.orgs.get(org);
-        if (state) await bucket!.put(org === '' ? POOL_KEY : ORG_PREFIX + org, JSON.stringify(snapshotQuality(state)));
-      }
-    } catch (error) {
-      for (const org of orgs) this.changed.add(org);
-      this.onError(`what was learned of quality could not be kept: ${(error as Error).message}`);
-    }
   }
 }
 
@@ -206,12 +175,4 @@ function ends(text: string): string {
   return text.length <= READ_CHARACTERS
     ? text
     : text.slice(0, READ_CHARACTERS / 2) + text.slice(text.length - READ_CHARACTERS / 2);
-}
-
-async function readJson(bucket: Awaited<ReturnType<typeof openBucket>>, key: string): Promise<unknown> {
-  try {
-    return (await bucket.get(key))?.json();
-  } catch {
-    return undefined;
-  }
 }

@@ -13,7 +13,7 @@ import {
   type RequestPolicy,
   type ScoreCandidate,
 } from '@meritorder/routing-core';
-import type { ExpectedTokens, Loads, QualityReading } from './ports.js';
+import type { ConversionReading, ExpectedTokens, Loads, QualityReading } from './ports.js';
 
 /** What a choice reads, all of it in memory. */
 export interface ChoiceSources {
@@ -21,6 +21,8 @@ export interface ChoiceSources {
   policyOf(budget: string, window: string): BudgetPolicy | undefined;
   loads: Loads;
   quality: QualityReading;
+  /** Where the objective counts conversions. */
+  conversions: ConversionReading | undefined;
   tier: TierConfig | undefined;
   policy: RequestPolicy;
   /** Of the prompt, for replicas that may have it warm. */
@@ -84,7 +86,8 @@ export function scoreWhenIdle(able: readonly Able[], sources: ChoiceSources): nu
 
 function weigh(candidate: Able, sources: ChoiceSources): Weighed {
   const { backend } = candidate;
-  const { policy, quality, loads } = sources;
+  const { policy, quality, conversions, loads } = sources;
+  const expected = quality.of(backend);
   const windows = sources.windowsOf(backend);
   const shadowPrices = windows.map((w) => sources.policyOf(w.charge.budget, w.charge.window)?.shadowPrice ?? 0);
   const path = pathPrice(windows.map((w, i) => ({ basis: w.charge.basis, lambda: shadowPrices[i]! })));
@@ -97,7 +100,8 @@ function weigh(candidate: Able, sources: ChoiceSources): Weighed {
     shadowPrices,
     numbers: {
       id: backend.id,
-      ...quality.of(backend),
+      ...expected,
+      ...conversions?.of(backend, expected.quality),
       marginalUsd: candidate.expectedMarginalUsd,
       cashUsd,
       fullUsd,

@@ -148,6 +148,12 @@ async function dispatch(world: World) {
         of: ({ id }) => ({ quality: world.quality?.[id] ?? 0.5, qualityVariance: 0, priorQuality: 0.5, outcomes: 0 }),
       }),
     },
+    conversions: {
+      read: () => ({
+        revenueUsd: 0,
+        of: () => ({ conversion: 0.02, conversionVariance: 0, conversionKnown: false }),
+      }),
+    },
     loads: {
       numbers: () => ({ gpuSeconds: 0, usdPerGpuSecond: 0, lateSeconds: 0, latencySeconds: 1 }),
       latencySeconds: () => 1,

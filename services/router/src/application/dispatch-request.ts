@@ -39,6 +39,8 @@ import type {
   Admission,
   Caller,
   Catalogue,
+  ConversionReading,
+  Conversions,
   DecisionLog,
   Estimator,
   ExtensionLog,
@@ -60,6 +62,7 @@ export interface DispatchPorts {
   catalogue: Catalogue;
   estimator: Estimator;
   qualities: Qualities;
+  conversions: Conversions;
   loads: Loads;
   retries: Retries;
   /** Uniform within [0, 1). */
@@ -127,6 +130,7 @@ class Dispatch {
   private readonly tried: Receipt['attempts'] = [];
   private readonly requirements;
   private tier: TierConfig | undefined;
+  private conversions: ConversionReading | undefined;
 
   constructor(
     private readonly ports: DispatchPorts,
@@ -153,7 +157,7 @@ class Dispatch {
       });
     retries.earn();
     const estimate = estimator.estimate({ body, attribution, route: route.id });
-    const policy = policyFor({ route: route.settings, tier, wishes: body.meritorder });
+    const policy = this.withRevenue(policyFor({ route: route.settings, tier, wishes: body.meritorder }));
     const asked = this.asked(route.backends, policy, estimate);
     let last: Refusal | undefined;
     for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
@@ -164,6 +168,15 @@ class Dispatch {
       if (this.tried.at(-1)?.outcome === 'failed' && !retries.spend()) break;
     }
     return { ended: 'refused', refusal: last! };
+  }
+
+  /** Under `margin` conversions count, and what one brings is learned where nobody says it. */
+  private withRevenue(policy: RequestPolicy): RequestPolicy {
+    const { score } = policy;
+    if (score.objective !== 'margin') return policy;
+    this.conversions = this.ports.conversions.read(this.request.attribution);
+    const revenueUsd = score.revenueUsd > 0 ? score.revenueUsd : this.conversions.revenueUsd;
+    return { ...policy, score: { ...score, revenueUsd } };
   }
 
   /**
@@ -345,6 +358,7 @@ class Dispatch {
       policyOf: (budget, window) => catalogue.policyOf(budget, window),
       loads,
       quality,
+      conversions: this.conversions,
       tier: this.tier,
       policy,
       prefix: promptPrefix(attribution.org, body),

@@ -106,6 +106,21 @@ export interface Qualities {
   read(request: { body: ChatRequest; attribution: Attribution; inputTokens: number }): QualityReading;
 }
 
+/** A request as far as what it may bring goes. */
+export interface ConversionReading {
+  /** What a conversion brings, as learned; 0: not known. USD. */
+  revenueUsd: number;
+  of(
+    backend: BackendConfig,
+    quality: number,
+  ): Required<Pick<CandidateNumbers, 'conversion' | 'conversionVariance' | 'conversionKnown'>>;
+}
+
+/** What was learned of conversions. Memory only. */
+export interface Conversions {
+  read(attribution: Attribution): ConversionReading;
+}
+
 /** Attempts after a failed one, limited so that an outage is not answered with its own load again. */
 export interface Retries {
   /** A request came. */
