@@ -12,8 +12,6 @@ const RULES = [
   { of: /^libs\/contracts$/, may: ['kernel'] },
   { of: /^libs\/pricing-core$/, may: ['kernel', 'contracts'] },
   { of: /^libs\/[a-z]+-core$/, may: ['kernel', 'contracts', 'pricing-core'] },
-  // Runs the cores together on a virtual clock; pure as they are.
-  { of: /^libs\/simulation$/, may: ['kernel', 'contracts', '*-core'] },
   { of: /^libs\/tokenizers$/, may: [] },
   { of: /^libs\/price-catalogue$/, may: ['kernel', 'contracts', 'pricing-core'] },
   { of: /^libs\/telemetry$/, may: [] },
@@ -72,8 +70,6 @@ const RULES = [
       'testing',
       'cli',
       'launcher',
-      'simulation',
-      'price-catalogue',
       '*-core',
     ],
   },

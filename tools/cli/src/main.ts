@@ -12,7 +12,6 @@ import { importInvoice, readInvoice } from './invoice.js';
 import { writeNatsConfig } from './nats-config.js';
 import { policyCommand } from './policy.js';
 import { pricesCommand } from './prices.js';
-import { simulateCommand } from './simulate.js';
 
 const DEFAULT_DATABASE = 'postgres://meritorder@127.0.0.1:5432/meritorder';
 const program = new Command('meritorder').description('Economic dispatch for LLM inference.').showHelpAfterError();
@@ -98,7 +97,6 @@ estimateCommand(program, (org, run) => withBus(orgInboxPrefix(org), run));
 budgetsCommand(program, withOperator);
 policyCommand(program, withOperator);
 pricesCommand(program, withOperator);
-simulateCommand(program);
 hardwareCommand(program, withOperator);
 explainCommand(program, withOperator);
 

@@ -1,3 +1,0 @@
-export * from './simulate.js';
-export * from './report.js';
-export * from './requests.js';
