@@ -11,6 +11,8 @@ const RULES = [
   { of: /^libs\/kernel$/, may: [] },
   { of: /^libs\/contracts$/, may: ['kernel'] },
   { of: /^libs\/pricing-core$/, may: ['kernel', 'contracts'] },
+  // It runs the other cores on a virtual clock.
+  { of: /^libs\/simulation-core$/, may: ['kernel', 'contracts', '*-core'] },
   { of: /^libs\/[a-z]+-core$/, may: ['kernel', 'contracts', 'pricing-core'] },
   { of: /^libs\/tokenizers$/, may: [] },
   { of: /^libs\/price-catalogue$/, may: ['kernel', 'contracts', 'pricing-core'] },
@@ -66,6 +68,7 @@ const RULES = [
       'messaging',
       'counters',
       'ledger-store',
+      'price-catalogue',
       'tokenizers',
       'testing',
       'cli',

@@ -12,6 +12,7 @@ import { importInvoice, readInvoice } from './invoice.js';
 import { writeNatsConfig } from './nats-config.js';
 import { policyCommand } from './policy.js';
 import { pricesCommand } from './prices.js';
+import { simulateCommand } from './simulate/command.js';
 
 const DEFAULT_DATABASE = 'postgres://meritorder@127.0.0.1:5432/meritorder';
 const program = new Command('meritorder').description('Economic dispatch for LLM inference.').showHelpAfterError();
@@ -99,6 +100,7 @@ policyCommand(program, withOperator);
 pricesCommand(program, withOperator);
 hardwareCommand(program, withOperator);
 explainCommand(program, withOperator);
+simulateCommand(program);
 
 /** Tries again every half second until it works or the time is up. */
 async function patiently<T>(seconds: number, run: () => Promise<T>): Promise<T> {

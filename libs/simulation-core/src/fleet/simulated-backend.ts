@@ -1,0 +1,144 @@
+import type { BackendConfig, CandidateNumbers } from '@meritorder/contracts';
+import {
+  batchingShape,
+  CLOUD_PRIOR,
+  Congestion,
+  engineSpeed,
+  enginePrior,
+  expectedLateSeconds,
+  expectedSeconds,
+  gpuSecondsOfWork,
+  latencyOf,
+  NO_LATENCY,
+  slotsShape,
+  type EngineSpeed,
+  type Latency,
+  type LatencyPrior,
+} from '@meritorder/fleet-core';
+import { configuredThroughput, decodeAtBatch } from '@meritorder/hardware-core';
+import { UNKNOWN_PRIOR } from '@meritorder/quality-core';
+import type { PriceTimeline } from '../money/price-timeline.js';
+import { SharedReplica, Slots, type Station, type Work } from './station.js';
+
+/** What a second of waiting is worth where the policy does not say; the routers' own. */
+const USD_PER_SECOND_WAITED = 0.0001;
+const MEAN_AT_START: Work = { inputTokens: 1_000, outputTokens: 200 };
+/** Attempts after which one counts 1/e in the mean. */
+const MEAN_MEMORY = 200;
+/** A shape is made again when the mean work has moved by this factor. */
+const SHAPE_MOVES = 1.25;
+
+export type LoadNumbers = Pick<CandidateNumbers, 'gpuSeconds' | 'usdPerGpuSecond' | 'lateSeconds' | 'latencySeconds'>;
+const NOT_CONGESTED: LoadNumbers = { gpuSeconds: 0, usdPerGpuSecond: 0, lateSeconds: 0 };
+
+/** A backend on the virtual clock: one worker with the configured concurrency, never out of order. */
+export class SimulatedBackend {
+  readonly local: boolean;
+  readonly station: Station;
+  readonly priorQuality: number;
+  /** Backends of one model are replicas. */
+  readonly replicaOf: string;
+  private readonly speed: EngineSpeed | undefined;
+  private congestion: Congestion | undefined;
+  private shapeOf = MEAN_AT_START;
+  private readonly mean = { ...MEAN_AT_START };
+
+  constructor(
+    readonly config: BackendConfig,
+    readonly prices: PriceTimeline,
+    /** In front of a replica that is full; routers dispatch to free slots, so 0 is what they do. */
+    private readonly waitingPlaces: number,
+  ) {
+    this.local = config.kind === 'local';
+    this.replicaOf = `${config.provider}/${config.model}`;
+    this.priorQuality = config.quality?.prior ?? UNKNOWN_PRIOR.quality;
+    this.speed = this.local ? speedOf(config) : undefined;
+    this.station =
+      this.speed && !config.latency
+        ? new SharedReplica(this.speed)
+        : new Slots(config.maxConcurrency, (work) => secondsOf(this.priorOf(work, 1), work));
+    if (this.local) this.shape();
+  }
+
+  /** @param slotsLeftFree share of a replica's slots that is left to requests of a higher priority, 0..1 */
+  hasRoom(slotsLeftFree: number): boolean {
+    const { capacity, inFlight, waiting } = this.station;
+    if (!this.local) return inFlight < capacity;
+    return inFlight + waiting < capacity - Math.floor(slotsLeftFree * capacity) + this.waitingPlaces;
+  }
+
+  /** Congestion and lateness as a router works them out. Seconds, USD. */
+  numbers(work: Work, wish: { targetSeconds: number; usdPerSecondLate: number }): LoadNumbers {
+    const mayBeLate = wish.usdPerSecondLate > 0 && wish.targetSeconds < Infinity;
+    if (!this.local && !mayBeLate) return NOT_CONGESTED;
+    const usdPerSecond = wish.usdPerSecondLate > 0 ? wish.usdPerSecondLate : USD_PER_SECOND_WAITED;
+    const { congestion, speed } = this;
+    const latency = mayBeLate ? this.latency(work) : undefined;
+    return {
+      gpuSeconds: congestion ? (speed ? gpuSecondsOfWork(speed, work) : congestion.shape.gpuSecondsPerRequest) : 0,
+      usdPerGpuSecond: congestion ? congestion.usdPerGpuSecond(this.station, usdPerSecond) : 0,
+      lateSeconds: latency ? expectedLateSeconds(latency, wish.targetSeconds) : 0,
+      ...(latency ? { latencySeconds: expectedSeconds(latency) } : {}),
+    };
+  }
+
+  expectedSeconds(work: Work): number {
+    return expectedSeconds(this.latency(work));
+  }
+
+  /** What an attempt that ended was: congestion is that of the mean one. */
+  learn(work: Work): void {
+    if (!this.local) return;
+    const share = 1 / MEAN_MEMORY;
+    this.mean.inputTokens += (work.inputTokens - this.mean.inputTokens) * share;
+    this.mean.outputTokens += (work.outputTokens - this.mean.outputTokens) * share;
+    if (hasMoved(this.shapeOf, this.mean)) this.shape();
+  }
+
+  private latency(work: Work): Latency {
+    const { congestion, station } = this;
+    return latencyOf(
+      NO_LATENCY,
+      this.priorOf(work, station.inFlight + 1),
+      {
+        outputTokens: Math.max(1, work.outputTokens),
+        ...(congestion ? { waitSeconds: congestion.waitSeconds(station) } : {}),
+      },
+      0,
+    );
+  }
+
+  private priorOf(work: Work, inFlight: number): LatencyPrior {
+    const { latency } = this.config;
+    if (latency)
+      return { firstTokenSeconds: latency.firstTokenSeconds, secondsPerOutputToken: latency.secondsPerToken };
+    return this.speed ? enginePrior(this.speed, work, inFlight) : CLOUD_PRIOR;
+  }
+
+  private shape(): void {
+    this.shapeOf = { ...this.mean };
+    this.congestion = new Congestion(
+      this.speed
+        ? batchingShape(this.speed, this.shapeOf)
+        : slotsShape(this.config.maxConcurrency, secondsOf(this.priorOf(this.shapeOf, 1), this.shapeOf)),
+    );
+  }
+}
+
+function speedOf({ throughput, maxConcurrency }: BackendConfig): EngineSpeed | undefined {
+  if (!throughput) return undefined;
+  const { decodeTokensPerSecond: decode } = throughput;
+  return engineSpeed(configuredThroughput(throughput), maxConcurrency, (batch) =>
+    typeof decode === 'number' ? decode : decodeAtBatch(decode, batch),
+  );
+}
+
+/** Without a spread: what the prior says of its length. */
+function secondsOf({ firstTokenSeconds, secondsPerOutputToken }: LatencyPrior, { outputTokens }: Work): number {
+  return firstTokenSeconds + secondsPerOutputToken * Math.max(0, outputTokens - 1);
+}
+
+function hasMoved(from: Work, to: Work): boolean {
+  const moved = (a: number, b: number): boolean => Math.max(a, b) > SHAPE_MOVES * Math.max(1, Math.min(a, b));
+  return moved(from.inputTokens, to.inputTokens) || moved(from.outputTokens, to.outputTokens);
+}

@@ -1,0 +1,10 @@
+export * from './workload/workload.js';
+export * from './workload/stretch.js';
+export * from './workload/from-csv.js';
+export * from './workload/from-records.js';
+export type { BindingKind, BudgetOutcome } from './money/simulated-budgets.js';
+export type { QualityTable } from './run/scenario.js';
+export type { Weighed } from './run/weigh.js';
+export * from './run/simulate.js';
+export type { PolicyOutcome } from './run/tally.js';
+export * from './run/compare.js';

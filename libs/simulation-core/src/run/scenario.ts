@@ -1,0 +1,154 @@
+import type { EnforcedBudget } from '@meritorder/budget-core';
+import type { Attribution, MeritorderConfig, TierConfig } from '@meritorder/contracts';
+import { unlearnedLengths, type OutputLengths } from '@meritorder/estimate-core';
+import { hashUnit } from '@meritorder/kernel';
+import type { CatalogueEntry } from '@meritorder/pricing-core';
+import {
+  policyFor,
+  requirementsOf,
+  type BackendView,
+  type RequestPolicy,
+  type Requirements,
+} from '@meritorder/routing-core';
+import { SimulatedBackend } from '../fleet/simulated-backend.js';
+import { priceTimeline } from '../money/price-timeline.js';
+import type { SimulatedBudgets } from '../money/simulated-budgets.js';
+import { WorkloadError, type RequestProfile } from '../workload/workload.js';
+
+/** What of a run is not in the configuration. */
+export interface ScenarioSettings {
+  /** Of requests that name no route; default: the first route, or the first backend. */
+  route?: string | undefined;
+  /** Of requests that do not say: the most output tokens; undefined: as many as the backend gives. */
+  maxTokens?: number | undefined;
+  /** In front of a replica of own hardware that is full; default 0, for routers dispatch to free slots. */
+  waitingPlaces?: number | undefined;
+  /** Quality by backend and tag, where it is known better than the configured prior; a tag is `feature=chatbot` or `task=sql`. */
+  quality?: QualityTable | undefined;
+}
+export type QualityTable = Readonly<Record<string, Readonly<Record<string, number>>>>;
+
+/** A backend for the requests of one profile. */
+export interface Lane {
+  backend: SimulatedBackend;
+  view: BackendView & { workersWithRoom: number };
+  /** By the attributes of the request and its own. */
+  budgets: readonly EnforcedBudget[];
+  quality: number;
+}
+
+/** What the requests of one profile have in common under one configuration. */
+export type Prepared =
+  | { refusal: string }
+  | {
+      refusal: undefined;
+      tier: TierConfig | undefined;
+      policy: RequestPolicy;
+      requirements: Requirements;
+      lanes: Lane[];
+      /** Undefined: its customer is not known, so each request draws. */
+      holdOut: number | undefined;
+      /** Lengths of answers are learned by these, the most general first. */
+      lengths: OutputLengths[];
+    };
+
+/** A configuration on the virtual clock. */
+export class Scenario {
+  private readonly backends: Map<string, SimulatedBackend>;
+  private readonly lengths = new Map<string, OutputLengths>();
+
+  /** @throws PriceConfigError where a backend's prices cannot be read */
+  constructor(
+    private readonly config: MeritorderConfig,
+    private readonly settings: ScenarioSettings,
+    private readonly budgets: SimulatedBudgets,
+    catalogueOf: (name: string) => readonly CatalogueEntry[],
+    period: { fromMs: number; toMs: number },
+  ) {
+    this.backends = new Map(
+      config.backends.map((backend) => [
+        backend.id,
+        new SimulatedBackend(backend, priceTimeline(backend, config, catalogueOf, period), settings.waitingPlaces ?? 0),
+      ]),
+    );
+    for (const id of Object.keys(settings.quality ?? {}))
+      if (!this.backends.has(id)) throw new WorkloadError(`the table of qualities names "${id}", which is no backend`);
+  }
+
+  allBackends(): SimulatedBackend[] {
+    return [...this.backends.values()];
+  }
+
+  accountOf(provider: string): MeritorderConfig['accounts'][number] | undefined {
+    return this.config.accounts.find((a) => a.provider === provider);
+  }
+
+  /** As a router reads a request: org, route, tier, policy, and who may serve it. */
+  prepare(profile: RequestProfile): Prepared {
+    const { config } = this;
+    const org = profile.org === undefined ? config.orgs[0]! : config.orgs.find((o) => o.id === profile.org);
+    if (!org) return { refusal: 'org_unknown' };
+    const routeId = profile.route ?? this.settings.route ?? config.routes[0]?.id ?? config.backends[0]!.id;
+    const route = config.routes.find((r) => r.id === routeId);
+    const ids = route?.backends ?? (this.backends.has(routeId) ? [routeId] : undefined);
+    if (!ids || (org.routes && !org.routes.includes(routeId))) return { refusal: 'route_unknown' };
+    const tiers = config.tiers.filter((t) => t.orgs?.includes(org.id) ?? true);
+    const tierId = profile.attributes.tier ?? org.defaultTier;
+    const tier = tiers.find((t) => t.id === tierId);
+    if (tiers.length > 0 && tierId !== undefined && !tier) return { refusal: 'tier_unknown' };
+    const attribution: Attribution = { ...profile.attributes, org: org.id, ...(tierId ? { tier: tierId } : {}) };
+    const policy = policyFor({ route, tier, wishes: profile.wishes });
+    const { maxTokens } = this.settings;
+    return {
+      refusal: undefined,
+      tier,
+      policy,
+      requirements: requirementsOf({
+        model: routeId,
+        messages: [{ role: 'user', content: '' }],
+        ...(maxTokens === undefined ? {} : { max_tokens: maxTokens }),
+      }),
+      lanes: ids
+        .filter((id) => policy.backends?.has(id) ?? true)
+        .map((id) => this.lane(this.backends.get(id)!, attribution)),
+      holdOut: holdOutOf(attribution),
+      lengths: this.lengthsOf(routeId, attribution),
+    };
+  }
+
+  private lane(backend: SimulatedBackend, attribution: Attribution): Lane {
+    const { config } = backend;
+    const attributes = { ...attribution, provider: config.provider, model: config.model, backend: config.id };
+    return {
+      backend,
+      view: { backend: config, price: undefined, workersAlive: 1, workersWithRoom: 1, breakerClosed: true },
+      budgets: this.budgets.matching(attributes),
+      quality: this.qualityOf(backend, attribution),
+    };
+  }
+
+  /** The last tag that is in the table: task, then feature, then tier, then the backend alone. */
+  private qualityOf(backend: SimulatedBackend, attribution: Attribution): number {
+    const table = this.settings.quality?.[backend.config.id] ?? {};
+    for (const key of ['task', 'feature', 'tier', 'department'] as const) {
+      const known = table[`${key}=${attribution[key]}`];
+      if (known !== undefined) return known;
+    }
+    return table['*'] ?? backend.priorQuality;
+  }
+
+  private lengthsOf(route: string, { task, feature, tier }: Attribution): OutputLengths[] {
+    const keys = [route, JSON.stringify([route, task, feature, tier])];
+    return keys.map((key) => {
+      let known = this.lengths.get(key);
+      if (!known) this.lengths.set(key, (known = unlearnedLengths()));
+      return known;
+    });
+  }
+}
+
+/** The same customers as in the routers. */
+function holdOutOf({ org, customer, user, key }: Attribution): number | undefined {
+  const who = customer ?? user ?? key;
+  return who === undefined ? undefined : hashUnit(`hold-out ${org} ${who}`);
+}

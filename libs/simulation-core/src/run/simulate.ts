@@ -1,0 +1,363 @@
+import type { EnforcedWindow } from '@meritorder/budget-core';
+import type {
+  DecisionDraws,
+  DecisionPolicy,
+  MeritorderConfig,
+  PriceVersion,
+  TierConfig,
+  Usage,
+} from '@meritorder/contracts';
+import { seededRandom } from '@meritorder/kernel';
+import { rate, type CatalogueEntry } from '@meritorder/pricing-core';
+import {
+  ableCandidates,
+  decide,
+  holdOf,
+  type BackendEstimate,
+  type Decision,
+  type Hold,
+  type ScoreCandidate,
+} from '@meritorder/routing-core';
+import type { SimulatedBackend } from '../fleet/simulated-backend.js';
+import type { Work } from '../fleet/station.js';
+import { ArrivalsForecast } from '../money/arrivals-forecast.js';
+import { Pacing, type ExpectedUsd } from '../money/pacing.js';
+import { SimulatedBudgets } from '../money/simulated-budgets.js';
+import type { RecordedRequest, Workload } from '../workload/workload.js';
+import { LearnedOutput } from './learned-output.js';
+import { budgetRefusal, exclusionRefusal } from './refusal-codes.js';
+import { Scenario, type Lane, type Prepared, type ScenarioSettings } from './scenario.js';
+import { Tally, type PolicyOutcome } from './tally.js';
+import { weigh, withReplicas, withRoom, type Weighed } from './weigh.js';
+
+export interface SimulationSettings extends ScenarioSettings {
+  /** Of draws between replicas and for exploration; the same requests draw the same whatever the policy. */
+  seed: number;
+  /** The largest input that a request of so many tokens may have, as a factor on them: what holds rest on. */
+  inputBoundFactor?: number | undefined;
+  /** Called with every decision, for who wants to see them; default: nobody. */
+  onDecision?: (index: number, candidates: readonly Weighed[], draws: DecisionDraws, decision: Decision) => void;
+}
+
+/**
+ * UTF-8 bytes per token are the sound bound of an input whose tokens are not counted. Of English prose and code some 4; a tokenizer
+ * that is exact bounds lower.
+ */
+export const DEFAULT_INPUT_BOUND_FACTOR = 4;
+const MOST_OFFERED = 16;
+
+interface InFlight {
+  cameMs: number;
+  backend: SimulatedBackend;
+  price: PriceVersion;
+  windows: EnforcedWindow[];
+  usage: Usage;
+  work: Work;
+  expected: ExpectedUsd;
+  tier: TierConfig | undefined;
+  output: LearnedOutput;
+  /** Of one choice, before any budget clamped it. */
+  maxTokens: number;
+}
+
+type Ready = Extract<Prepared, { refusal: undefined }> & { output: LearnedOutput };
+
+/**
+ * A workload through the policy of one configuration, on a virtual clock: the same functions filter, score, choose, hold and rate
+ * as in the services, with budgets on the model of their counters and own hardware as replicas that their requests share. Pure:
+ * the same configuration, workload and seed give the same outcome.
+ *
+ * @param catalogueOf what a price catalogue says of a model, for backends that name no price
+ * @throws PriceConfigError where a backend's prices cannot be read
+ */
+export function simulate(
+  config: MeritorderConfig,
+  workload: Workload,
+  settings: SimulationSettings,
+  catalogueOf: (name: string) => readonly CatalogueEntry[],
+): PolicyOutcome {
+  const run = new Run(config, workload, settings, catalogueOf);
+  for (let i = 0; i < workload.atMs.length; i++) run.arrive(i);
+  return run.end();
+}
+
+class Run {
+  private readonly budgets: SimulatedBudgets;
+  private readonly scenario: Scenario;
+  private readonly pacing: Pacing;
+  private readonly tally: Tally;
+  private readonly random: () => number;
+  private readonly profiles: (Ready | string)[];
+  private readonly backends: SimulatedBackend[];
+  private readonly inFlight = new Map<number, InFlight>();
+  private readonly boundFactor: number;
+
+  constructor(
+    private readonly config: MeritorderConfig,
+    private readonly workload: Workload,
+    private readonly settings: SimulationSettings,
+    catalogueOf: (name: string) => readonly CatalogueEntry[],
+  ) {
+    const { atMs, profiles } = workload;
+    const period = { fromMs: atMs[0]!, toMs: atMs[atMs.length - 1]! };
+    this.budgets = new SimulatedBudgets(config);
+    this.scenario = new Scenario(config, settings, this.budgets, catalogueOf, period);
+    this.pacing = new Pacing(new ArrivalsForecast(atMs), (of) => this.budgets.window(of));
+    this.backends = this.scenario.allBackends();
+    this.tally = new Tally(
+      atMs.length,
+      config.tiers.some((t) => t.charge !== undefined),
+    );
+    this.random = seededRandom(settings.seed);
+    this.boundFactor = settings.inputBoundFactor ?? DEFAULT_INPUT_BOUND_FACTOR;
+    this.profiles = profiles.map((profile) => {
+      const prepared = this.scenario.prepare(profile);
+      return prepared.refusal === undefined
+        ? { ...prepared, output: new LearnedOutput(prepared.lengths) }
+        : prepared.refusal;
+    });
+  }
+
+  arrive(index: number): void {
+    const { workload } = this;
+    const nowMs = workload.atMs[index]!;
+    this.finishUntil(nowMs);
+    this.pacing.arrived();
+    const prepared = this.profiles[workload.profile[index]!]!;
+    // Drawn for every request, so that one policy's refusals do not shift the draws of another's.
+    const draws = { holdOut: this.random(), explore: this.random(), replica: this.random() };
+    if (typeof prepared === 'string') return this.tally.refuse(prepared);
+    const recorded = workload.recorded?.[index];
+    if (prepared.holdOut !== undefined) draws.holdOut = prepared.holdOut;
+    this.dispatch(index, prepared, recorded, recorded?.draws ?? draws, nowMs);
+  }
+
+  private dispatch(
+    index: number,
+    prepared: Ready,
+    recorded: RecordedRequest | undefined,
+    draws: DecisionDraws,
+    nowMs: number,
+  ): void {
+    const { policy, requirements, lanes, tier } = prepared;
+    const inputTokens = this.workload.inputTokens[index]!;
+    const estimate = this.estimate(prepared, recorded, inputTokens);
+    for (const { backend, view } of lanes) {
+      const { price, others } = backend.prices.inForce(nowMs);
+      view.price = price;
+      view.otherPrices = others;
+      view.workersWithRoom = backend.hasRoom(policy.slotsLeftFree) ? 1 : 0;
+    }
+    const { able, excluded } = ableCandidates(
+      lanes.map((l) => l.view),
+      recorded?.maxTokens === undefined ? requirements : { ...requirements, maxTokens: recorded.maxTokens },
+      recorded ? (backend) => cached(estimate, recorded, backend.id, inputTokens) : () => estimate,
+      policy.maxCostNanos,
+      nowMs,
+    );
+    const weighing = {
+      policy,
+      tier,
+      pacing: this.pacing,
+      deadlineSeconds: this.config.limits.requestDeadlineMs / 1_000,
+    };
+    const weighed = able.map((candidate) => {
+      const lane = laneOf(lanes, candidate.backend.id);
+      const windows = this.budgets.windowsOf(lane.budgets, nowMs);
+      return weigh(candidate, lane, windows, recorded?.candidates.get(candidate.backend.id), weighing);
+    });
+    const cheapest = cheapestOf(weighed);
+    if (cheapest) withRoom(weighed, cheapest, this.pacing);
+    withReplicas(weighed);
+    const decision = decide(
+      policy.score,
+      weighed.map((w) => w.numbers),
+      draws,
+    );
+    this.settings.onDecision?.(index, weighed, draws, decision);
+    if (decision.order.length === 0) {
+      const codes = [
+        ...excluded.map((e) => e.code),
+        ...(decision.refused.length > 0 ? (['below-floor'] as const) : []),
+      ];
+      return this.tally.refuse(exclusionRefusal(codes));
+    }
+    this.reserve(index, prepared, weighed, cheapest!, decision, nowMs);
+  }
+
+  private reserve(
+    index: number,
+    prepared: Ready,
+    weighed: readonly Weighed[],
+    cheapest: Weighed,
+    decision: Decision,
+    nowMs: number,
+  ): void {
+    const offers = decision.order.slice(0, MOST_OFFERED).map(({ candidate }) => {
+      const w = weighed.find((of) => of.numbers === candidate)!;
+      return { weighed: w, hold: this.holdFor(w) };
+    });
+    const attemptId = String(index);
+    const reply = this.budgets.reserve(
+      attemptId,
+      offers.map(({ weighed: { able, windows, lane, work }, hold }) => ({
+        backend: able.backend.id,
+        maxTokens: hold.maxTokens,
+        minTokens: hold.minTokens,
+        cash: hold.bound.cash,
+        full: hold.bound.full,
+        windows: windows.map((w) => w.asked),
+        local: lane.backend.local,
+        accountRate: this.accountRateOf(able.backend.provider, able.estimate.inputTokensExpected + work.outputTokens),
+      })),
+      nowMs,
+    );
+    const least = { cash: cheapest.numbers.cashUsd, full: cheapest.numbers.fullUsd };
+    if (!('maxTokens' in reply)) {
+      this.pacing.asked(offers[0]!.weighed.windows, undefined, least, nowMs);
+      return this.tally.refuse(budgetRefusal(reply));
+    }
+    const { weighed: chosen } = offers[reply.candidateIndex]!;
+    const expected = { cash: chosen.numbers.cashUsd, full: chosen.numbers.fullUsd };
+    this.pacing.asked(chosen.windows, expected, least, nowMs);
+    const scored = decision.order[reply.candidateIndex]!;
+    const wanted = Math.min(this.workload.outputTokens[index]!, chosen.able.maxTokens);
+    const outputTokens = Math.min(wanted, reply.maxTokens);
+    this.tally.dispatch({
+      backend: chosen.numbers.id,
+      local: chosen.lane.backend.local,
+      quality: chosen.numbers.quality,
+      valueUsd: worthOf(prepared.policy.score, scored.candidate),
+      clamped: reply.maxTokens < chosen.able.maxTokens,
+      cut: outputTokens < wanted,
+    });
+    this.start(index, prepared, chosen, expected, outputTokens, nowMs);
+  }
+
+  private start(
+    index: number,
+    { tier, output }: Ready,
+    { able, lane: { backend }, windows, work }: Weighed,
+    expected: ExpectedUsd,
+    outputTokens: number,
+    nowMs: number,
+  ): void {
+    const inputTokens = this.workload.inputTokens[index]!;
+    const cacheReadTokens = Math.min(inputTokens, Math.round(able.estimate.cacheReadTokensExpected));
+    const usage: Usage = {
+      inputTokens: inputTokens - cacheReadTokens,
+      cacheReadTokens,
+      cacheWrite5mTokens: 0,
+      cacheWrite1hTokens: 0,
+      outputTokens,
+      requests: 1,
+    };
+    const done = { inputTokens: work.inputTokens, outputTokens };
+    this.inFlight.set(index, {
+      cameMs: nowMs,
+      backend,
+      price: able.price,
+      windows,
+      usage,
+      work: done,
+      expected,
+      tier,
+      output,
+      maxTokens: able.maxTokens,
+    });
+    backend.station.enter(index, done, nowMs);
+  }
+
+  private finishUntil(untilMs: number): void {
+    for (;;) {
+      let next: SimulatedBackend | undefined;
+      let nextMs = untilMs;
+      for (const backend of this.backends) {
+        const endMs = backend.station.nextEndMs;
+        if (endMs < nextMs || (endMs === nextMs && !next && endMs < Infinity)) [next, nextMs] = [backend, endMs];
+      }
+      if (!next) return;
+      this.finish(next.station.finish(), nextMs);
+    }
+  }
+
+  private finish(index: number, nowMs: number): void {
+    const attempt = this.inFlight.get(index)!;
+    this.inFlight.delete(index);
+    const { cashNanos, fullNanos } = rate(attempt.price, attempt.usage, { atMs: nowMs });
+    this.budgets.settle(String(index), cashNanos, fullNanos, nowMs);
+    const actual = { cash: Number(cashNanos) / 1e9, full: Number(fullNanos) / 1e9 };
+    this.pacing.settled(attempt.windows, attempt.expected, actual);
+    attempt.backend.learn(attempt.work);
+    attempt.output.learn(attempt.usage.outputTokens, attempt.maxTokens);
+    const seconds = (nowMs - attempt.cameMs) / 1_000;
+    const late = seconds > this.config.limits.requestDeadlineMs / 1_000;
+    this.tally.settle(cashNanos, fullNanos, attempt.tier, seconds, late);
+  }
+
+  end(): PolicyOutcome {
+    this.finishUntil(Infinity);
+    return this.tally.outcome(this.budgets.outcomes(this.pacing.changes()));
+  }
+
+  private estimate({ output }: Ready, recorded: RecordedRequest | undefined, inputTokens: number): BackendEstimate {
+    const lengths = output.estimate();
+    const bound = recorded?.inputTokensBound ?? Math.ceil(inputTokens * this.boundFactor);
+    return {
+      inputTokensExpected: inputTokens,
+      cacheReadTokensExpected: 0,
+      cacheWriteTokensExpected: 0,
+      inputTokensBound: bound,
+      inputTokensUpper: bound,
+      outputTokensExpected: recorded?.outputTokensExpected ?? lengths.expected,
+      outputTokensP95: lengths.p95,
+      outputTokensP99: lengths.p99,
+    };
+  }
+
+  /** Nobody says that a trace's answers stream, so nobody watches them: holds cover the upper bound. */
+  private holdFor({ able, windows }: Weighed): Hold {
+    return holdOf(
+      able,
+      windows.map((w) => w.budget.definition),
+      {
+        streams: false,
+        choices: 1,
+        quantile: this.config.limits.governedQuantile,
+        sliceTokens: this.config.limits.governedSliceTokens,
+      },
+    );
+  }
+
+  private accountRateOf(provider: string, tokens: number) {
+    const { requestsPerMinute, tokensPerMinute } = this.scenario.accountOf(provider) ?? {};
+    if (requestsPerMinute === undefined && tokensPerMinute === undefined) return undefined;
+    return { account: provider, requestsPerMinute, tokensPerMinute, tokens: Math.ceil(tokens) };
+  }
+}
+
+/** By what is configured, also where the objective does not heed it: so that policies are measured alike. USD. */
+function worthOf({ objective, revenueUsd, usdPerQuality }: DecisionPolicy, of: ScoreCandidate): number {
+  return objective === 'margin' ? revenueUsd * (of.conversion ?? of.quality) : usdPerQuality * of.quality;
+}
+
+function laneOf(lanes: readonly Lane[], id: string): Lane {
+  for (const lane of lanes) if (lane.backend.config.id === id) return lane;
+  throw new RangeError(`${id} is not a candidate`);
+}
+
+function cheapestOf(weighed: readonly Weighed[]): Weighed | undefined {
+  let cheapest: Weighed | undefined;
+  for (const w of weighed) if (!cheapest || w.numbers.cashUsd < cheapest.numbers.cashUsd) cheapest = w;
+  return cheapest;
+}
+
+function cached(
+  estimate: BackendEstimate,
+  recorded: RecordedRequest,
+  backend: string,
+  inputTokens: number,
+): BackendEstimate {
+  const tokens = recorded.candidates.get(backend)?.cacheReadTokens ?? 0;
+  return tokens === 0 ? estimate : { ...estimate, cacheReadTokensExpected: Math.min(inputTokens, tokens) };
+}

@@ -1,0 +1,121 @@
+import type { EnforcedWindow } from '@meritorder/budget-core';
+import { chooseReplica } from '@meritorder/fleet-core';
+import { pathPrice } from '@meritorder/pacing-core';
+import { boundNanos } from '@meritorder/pricing-core';
+import { chargedUsd, type Able, type RequestPolicy, type ScoreCandidate } from '@meritorder/routing-core';
+import type { TierConfig } from '@meritorder/contracts';
+import type { Work } from '../fleet/station.js';
+import type { Pacing } from '../money/pacing.js';
+import type { RecordedCandidate } from '../workload/workload.js';
+import type { Lane } from './scenario.js';
+
+/** A candidate with its numbers, as the score takes them. */
+export interface Weighed {
+  able: Able;
+  lane: Lane;
+  windows: EnforcedWindow[];
+  work: Work;
+  numbers: ScoreCandidate;
+}
+
+export interface Weighing {
+  policy: RequestPolicy;
+  tier: TierConfig | undefined;
+  pacing: Pacing;
+  /** Until the request must be answered. */
+  deadlineSeconds: number;
+}
+
+/** The numbers of one candidate: the same terms from the same functions as in a router. */
+export function weigh(
+  able: Able,
+  lane: Lane,
+  windows: EnforcedWindow[],
+  recorded: RecordedCandidate | undefined,
+  { policy, tier, pacing, deadlineSeconds }: Weighing,
+): Weighed {
+  const { backend } = lane;
+  const path = pathPrice(windows.map((w) => ({ basis: w.charge.basis, lambda: pacing.shadowPrice(w) })));
+  const charged = chargedUsd(tier, able.expectedFullUsd);
+  const work = workOf(able);
+  return {
+    able,
+    lane,
+    windows,
+    work,
+    numbers: {
+      id: backend.config.id,
+      ...qualityOf(lane, recorded),
+      marginalUsd: able.expectedMarginalUsd,
+      cashUsd: able.expectedCashUsd,
+      fullUsd: able.expectedFullUsd,
+      ...(charged === undefined ? {} : { chargedUsd: charged }),
+      shadowCash: path.cash,
+      shadowFull: path.full,
+      ...backend.numbers(work, {
+        targetSeconds: Math.min(policy.targetSeconds ?? Infinity, deadlineSeconds),
+        usdPerSecondLate: policy.score.usdPerSecondLate,
+      }),
+    },
+  };
+}
+
+/**
+ * Quality as the record has it, else as it is configured. What is configured is taken to be known: nothing is learned here, so
+ * that exploring for the sake of learning would only cost.
+ */
+function qualityOf(
+  { quality, backend }: Lane,
+  recorded: RecordedCandidate | undefined,
+): Omit<RecordedCandidate, 'cacheReadTokens'> {
+  if (recorded === undefined) return { quality, qualityVariance: 0, priorQuality: backend.priorQuality, outcomes: 0 };
+  const { cacheReadTokens: _tokens, ...numbers } = recorded;
+  return numbers;
+}
+
+function workOf({ backend, estimate, maxTokens }: Able): Work {
+  const cached = backend.throughput?.prefillCounts === 'all' ? 0 : estimate.cacheReadTokensExpected;
+  return {
+    inputTokens: Math.max(0, estimate.inputTokensExpected - cached),
+    outputTokens: Math.min(maxTokens, estimate.outputTokensExpected),
+  };
+}
+
+/** A bound beyond what a budget can spare stands behind, but for the cheapest: for that one the rest is kept. */
+export function withRoom(weighed: readonly Weighed[], cheapest: Weighed, pacing: Pacing): void {
+  for (const w of weighed) {
+    if (w === cheapest) continue;
+    for (const window of w.windows) {
+      const room = pacing.spareRoomNanos(window);
+      if (room === undefined || boundNanos(w.able.bound[window.charge.basis], w.able.maxTokens) <= room) continue;
+      w.numbers = { ...w.numbers, beyondRoom: true };
+      break;
+    }
+  }
+}
+
+/** Own backends of one model are replicas, of which the faster of two drawn is asked. Traces have no prompts to be warm for. */
+export function withReplicas(weighed: readonly Weighed[]): void {
+  const groups = new Map<string, Weighed[]>();
+  for (const w of weighed) {
+    const { local, replicaOf } = w.lane.backend;
+    if (local) groups.set(replicaOf, [...(groups.get(replicaOf) ?? []), w]);
+  }
+  for (const [name, group] of groups) {
+    if (group.length < 2) continue;
+    const { probabilities } = chooseReplica(
+      group.map(({ numbers, work, lane: { backend } }) => ({
+        id: backend.config.id,
+        inFlight: backend.station.inFlight,
+        waiting: backend.station.waiting,
+        capacity: backend.station.capacity,
+        predictedSeconds: numbers.latencySeconds ?? backend.expectedSeconds(work),
+      })),
+      undefined,
+      [0, 0],
+    );
+    group.forEach((w, i) => {
+      w.numbers = { ...w.numbers, replicaOf: name.slice(0, 256), replicaChance: probabilities[i]! };
+    });
+  }
+}

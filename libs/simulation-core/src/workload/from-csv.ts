@@ -1,0 +1,107 @@
+import { ATTRIBUTION_KEYS, Attribution, MeritorderOptions, Slug } from '@meritorder/contracts';
+import { WorkloadError, type RequestProfile, type WorkloadRow } from './workload.js';
+
+const TIME = ['timestamp', 'time'];
+const INPUT = ['contexttokens', 'request tokens', 'input_tokens', 'inputtokens'];
+const OUTPUT = ['generatedtokens', 'response tokens', 'output_tokens', 'outputtokens'];
+const ROUTE = ['route', 'model'];
+const WISHES = ['max_cost_usd', 'min_quality', 'value_usd', 'deadline_ms'] as const;
+
+/**
+ * Requests of a trace in CSV: time, input and output tokens as Azure (`TIMESTAMP,ContextTokens,GeneratedTokens`) and BurstGPT name
+ * them; beside these, columns named org, key, department, team, customer, feature, task, tier, user, route, and the wishes
+ * max_cost_usd, min_quality, value_usd, deadline_ms. Cells are not quoted. Numbers as time are seconds since the epoch.
+ * @throws WorkloadError naming the line
+ */
+export function rowsOfCsv(text: string): WorkloadRow[] {
+  const lines = text.split(/\r?\n/);
+  const names = (lines[0] ?? '').split(',').map((name) => name.trim().toLowerCase());
+  const column = (of: readonly string[]): number => names.findIndex((name) => of.includes(name));
+  const [time, input, output, route] = [column(TIME), column(INPUT), column(OUTPUT), column(ROUTE)];
+  if (time < 0 || input < 0 || output < 0)
+    throw new WorkloadError(
+      `line 1: needs the columns TIMESTAMP, ContextTokens, GeneratedTokens, and has ${names.join(', ')}`,
+    );
+  const wishes = WISHES.map((name) => [name, names.indexOf(name)] as const).filter(([, at]) => at >= 0);
+  const attributes = ['org', 'key', ...ATTRIBUTION_KEYS]
+    .map((name) => [name, names.indexOf(name)] as const)
+    .filter(([, at]) => at >= 0);
+  const profileOf = memo((cells) => profile(cells, attributes, route, wishes));
+  const rows: WorkloadRow[] = [];
+  for (let i = 1; i < lines.length; i++) {
+    const line = lines[i]!;
+    if (line.trim() === '') continue;
+    const cells = line.split(',').map((cell) => cell.trim());
+    try {
+      rows.push({
+        atMs: timeMs(cells[time] ?? ''),
+        inputTokens: count(cells[input]),
+        outputTokens: count(cells[output]),
+        profile: profileOf(cells.filter((_, at) => at !== time && at !== input && at !== output).join(), cells),
+      });
+    } catch (error) {
+      throw new WorkloadError(`line ${i + 1}: ${(error as Error).message}`);
+    }
+  }
+  return rows;
+}
+
+/** Most rows of a trace look alike but for their lengths. */
+function memo(
+  make: (cells: readonly string[]) => RequestProfile,
+): (key: string, cells: readonly string[]) => RequestProfile {
+  const known = new Map<string, RequestProfile>();
+  return (key, cells) => {
+    let found = known.get(key);
+    if (!found) known.set(key, (found = make(cells)));
+    return found;
+  };
+}
+
+type Column = readonly [string, number];
+
+function profile(
+  cells: readonly string[],
+  attributes: readonly Column[],
+  route: number,
+  wishes: readonly Column[],
+): RequestProfile {
+  const given = (columns: readonly Column[]): [string, string][] =>
+    columns.flatMap(([name, at]) => (cells[at] ? [[name, cells[at]] as [string, string]] : []));
+  const { org, ...rest } = Object.fromEntries(given(attributes)) as Record<string, string>;
+  const wished = given(wishes).map(([name, text]) => [name, name.endsWith('_usd') ? text : Number(text)]);
+  return {
+    org: org === undefined ? undefined : checked(Slug, org, 'org'),
+    route: cells[route] ? cells[route] : undefined,
+    attributes: checked(Attribution.omit({ org: true }), rest, 'the attributes'),
+    wishes: wished.length === 0 ? undefined : checked(MeritorderOptions, Object.fromEntries(wished), 'the wishes'),
+  };
+}
+
+interface Schema<T> {
+  safeParse(
+    value: unknown,
+  ): { success: true; data: T } | { success: false; error: { issues: { message: string; path: PropertyKey[] }[] } };
+}
+
+function checked<T>(schema: Schema<T>, value: unknown, what: string): T {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const { path, message } = parsed.error.issues[0]!;
+  throw new WorkloadError(`${[what, ...path.map(String)].join(' ')}: ${message}`);
+}
+
+function count(text: string | undefined): number {
+  if (text === undefined || !/^\d{1,9}$/.test(text))
+    throw new WorkloadError(`"${text ?? ''}" is not a number of tokens`);
+  return Number(text);
+}
+
+/** Seconds since the epoch, or a date with up to nine fraction digits of a second; without a zone in UTC. */
+function timeMs(text: string): number {
+  if (/^\d+(\.\d+)?$/.test(text)) return Number(text) * 1_000;
+  const match = /^(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(\.\d{1,9})?(Z|[+-]\d\d:\d\d)?$/.exec(text);
+  const wholeMs = match ? Date.parse(`${match[1]}T${match[2]}${match[4] ?? 'Z'}`) : Number.NaN;
+  if (Number.isNaN(wholeMs)) throw new WorkloadError(`"${text}" is not a time`);
+  return wholeMs + Number(`0${match![3] ?? ''}`) * 1_000;
+}

@@ -1,0 +1,70 @@
+import { RoutingDecisionMadeV1, Usage } from '@meritorder/contracts';
+import { WorkloadError, type RecordedCandidate, type WorkloadRow } from './workload.js';
+
+/**
+ * Requests of a period of the ledger: JSON lines, each a decision record (`routing.decision-made`), alone, as `record`, or as `data`
+ * of its event; beside it the `usage` that was booked, where it is known. Without it the lengths are those that were expected. Later
+ * attempts at a request are left out: what fails is not simulated.
+ * @throws WorkloadError naming the line
+ */
+export function rowsOfRecords(text: string): WorkloadRow[] {
+  const rows: WorkloadRow[] = [];
+  text.split(/\r?\n/).forEach((line, i) => {
+    if (line.trim() === '') return;
+    try {
+      const row = rowOf(JSON.parse(line));
+      if (row) rows.push(row);
+    } catch (error) {
+      throw new WorkloadError(`line ${i + 1}: ${(error as Error).message.split('\n')[0]}`);
+    }
+  });
+  return rows;
+}
+
+function rowOf(value: unknown): WorkloadRow | undefined {
+  const line = (typeof value === 'object' && value !== null ? value : {}) as Record<string, unknown>;
+  const parsed = RoutingDecisionMadeV1.safeParse(line['record'] ?? line['data'] ?? line);
+  if (!parsed.success) {
+    const { path, message } = parsed.error.issues[0]!;
+    throw new WorkloadError(`is not a decision record: ${path.join('.')}: ${message}`);
+  }
+  const record = parsed.data;
+  if (record.attemptNumber > 1) return undefined;
+  const usage = line['usage'] === undefined ? undefined : Usage.parse(line['usage']);
+  const { org, ...attributes } = record.attribution;
+  const input = usage
+    ? usage.inputTokens + usage.cacheReadTokens + usage.cacheWrite5mTokens + usage.cacheWrite1hTokens
+    : Math.ceil(record.inputTokensExpected);
+  return {
+    atMs: Date.parse(record.decidedAt),
+    inputTokens: input,
+    outputTokens: usage ? usage.outputTokens : Math.ceil(record.outputTokensExpected),
+    profile: { org, route: record.route, attributes },
+    recorded: {
+      inputTokensBound: Math.max(input, Math.ceil(record.inputTokensBound)),
+      maxTokens: record.maxTokens ?? undefined,
+      outputTokensExpected: record.outputTokensExpected,
+      candidates: new Map(record.candidates.flatMap(candidateOf)),
+      draws: record.draws,
+    },
+  };
+}
+
+function candidateOf(of: RoutingDecisionMadeV1['candidates'][number]): [string, RecordedCandidate][] {
+  if (of.numbers === undefined) return [];
+  const { quality, qualityVariance, priorQuality, outcomes, conversion, conversionVariance } = of.numbers;
+  return [
+    [
+      of.backend,
+      {
+        quality,
+        qualityVariance,
+        priorQuality,
+        outcomes,
+        cacheReadTokens: of.cacheReadTokensExpected ?? 0,
+        ...(conversion === undefined ? {} : { conversion }),
+        ...(conversionVariance === undefined ? {} : { conversionVariance }),
+      },
+    ],
+  ];
+}

@@ -1,0 +1,118 @@
+import type { Attribution, DecisionDraws, MeritorderOptions } from '@meritorder/contracts';
+
+/** What many requests of a workload have in common. Undefined: what the configuration takes first. */
+export interface RequestProfile {
+  org?: string | undefined;
+  /** Route or backend that is asked for. */
+  route?: string | undefined;
+  attributes: Omit<Partial<Attribution>, 'org'>;
+  wishes?: MeritorderOptions | undefined;
+}
+
+/** What a decision's record knows of one candidate, whatever policy asks for it. */
+export interface RecordedCandidate {
+  quality: number;
+  qualityVariance: number;
+  priorQuality: number;
+  outcomes: number;
+  conversion?: number | undefined;
+  conversionVariance?: number | undefined;
+  /** Input tokens that its provider's cache was expected to have. */
+  cacheReadTokens: number;
+}
+
+/** What a decision's record knows of a request beside its lengths. */
+export interface RecordedRequest {
+  inputTokensBound: number;
+  maxTokens: number | undefined;
+  outputTokensExpected: number;
+  candidates: ReadonlyMap<string, RecordedCandidate>;
+  draws: DecisionDraws | undefined;
+}
+
+/**
+ * Requests in the order in which they came, column by column, so that a month of them fits into memory. The same workload goes
+ * through every policy.
+ */
+export interface Workload {
+  /** Whole milliseconds since the epoch, as clocks of routers have them; never falls. */
+  readonly atMs: Float64Array;
+  readonly inputTokens: Int32Array;
+  readonly outputTokens: Int32Array;
+  /** Index into `profiles`. */
+  readonly profile: Int32Array;
+  readonly profiles: readonly RequestProfile[];
+  /** By request, where it is a period of the ledger. */
+  readonly recorded?: readonly RecordedRequest[];
+}
+
+/** One request, as readers of traces find it. */
+export interface WorkloadRow {
+  atMs: number;
+  inputTokens: number;
+  outputTokens: number;
+  profile: RequestProfile;
+  recorded?: RecordedRequest;
+}
+
+/** A trace or record that cannot be used; the message names the line. */
+export class WorkloadError extends Error {
+  override readonly name = 'WorkloadError';
+}
+
+/** Requests of one run. Memory is 24 bytes a request and what is in flight. */
+export const MOST_REQUESTS = 20_000_000;
+const MOST_PROFILES = 100_000;
+const MOST_TOKENS = 100_000_000;
+
+/** Sorts rows by time and finds the profiles that they share. @throws WorkloadError beyond the limits */
+export function workloadOf(rows: readonly WorkloadRow[]): Workload {
+  if (rows.length === 0) throw new WorkloadError('there are no requests in it');
+  if (rows.length > MOST_REQUESTS) throw new WorkloadError(`more than ${MOST_REQUESTS} requests`);
+  const sorted = rows.toSorted((a, b) => a.atMs - b.atMs);
+  const profiles = new Profiles();
+  const workload = {
+    ...emptyWorkload(sorted.length),
+    profiles: profiles.all,
+    ...(sorted.some((r) => r.recorded) ? { recorded: sorted.map((r) => r.recorded!) } : {}),
+  };
+  sorted.forEach((row, i) => {
+    if (!Number.isFinite(row.atMs)) throw new WorkloadError(`request ${i + 1} has no time`);
+    for (const tokens of [row.inputTokens, row.outputTokens])
+      if (!Number.isInteger(tokens) || tokens < 0 || tokens > MOST_TOKENS)
+        throw new WorkloadError(`tokens must be 0 to ${MOST_TOKENS}, not ${tokens}`);
+    workload.atMs[i] = Math.floor(row.atMs);
+    workload.inputTokens[i] = row.inputTokens;
+    workload.outputTokens[i] = row.outputTokens;
+    workload.profile[i] = profiles.indexOf(row.profile);
+  });
+  return workload;
+}
+
+/** @internal Columns for so many requests, all 0. */
+export function emptyWorkload(requests: number): Pick<Workload, 'atMs' | 'inputTokens' | 'outputTokens' | 'profile'> {
+  return {
+    atMs: new Float64Array(requests),
+    inputTokens: new Int32Array(requests),
+    outputTokens: new Int32Array(requests),
+    profile: new Int32Array(requests),
+  };
+}
+
+class Profiles {
+  readonly all: RequestProfile[] = [];
+  private readonly known = new Map<string, number>();
+
+  indexOf(profile: RequestProfile): number {
+    const { org, route, attributes, wishes } = profile;
+    const key = JSON.stringify([org, route, Object.entries(attributes).sort(), wishes]);
+    let index = this.known.get(key);
+    if (index === undefined) {
+      if (this.all.length >= MOST_PROFILES)
+        throw new WorkloadError(`more than ${MOST_PROFILES} different sets of attributes`);
+      index = this.all.push(profile) - 1;
+      this.known.set(key, index);
+    }
+    return index;
+  }
+}
