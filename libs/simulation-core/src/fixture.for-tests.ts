@@ -1,11 +1,12 @@
-import { parseConfig, type MeritorderConfig } from '@meritorder/contracts';
+import { parseConfig, type DecisionPolicy, type MeritorderConfig } from '@meritorder/contracts';
+import { DEFAULT_EXPLORATION } from '@meritorder/routing-core';
 import { emptyWorkload, type Workload } from './workload/workload.js';
 
 /** A Tuesday, midnight UTC. */
 export const FROM_MS = Date.parse('2026-09-01T00:00:00Z');
 
 /** Two cloud backends with written prices and whatever else a test says. */
-export function config(rest = ''): MeritorderConfig {
+export function config(rest = '', own = ''): MeritorderConfig {
   return parseConfig(
     `
 version: 1
@@ -17,7 +18,7 @@ backends:
   - { id: plain, kind: cloud, provider: q, model: c, baseUrl: "http://127.0.0.1:1/v1", contextTokens: 100000, maxOutputTokens: 1000,
       quality: { prior: 0.7 }, maxConcurrency: 1000,
       prices: [{ effectiveFrom: 2026-01-01T00:00:00Z, source: test, cash: { inputUsdPerMillionTokens: "1", outputUsdPerMillionTokens: "4" } }] }
-${rest}`,
+${own}${rest}`,
     'test.yaml',
     {},
   );
@@ -36,3 +37,26 @@ export function requestsAt(
 }
 
 export const nothingListed = (): [] => [];
+
+/** And own hardware of 16 slots: good enough, and slow. */
+export function withOwn(rest = ''): MeritorderConfig {
+  return config(
+    `hosts: [{ id: gpu-1, gpus: 1, rented: { usdPerGpuHour: "2.5" }, power: { idleWattsPerGpu: 90, loadWattsPerGpu: 700, pue: 1.2, usdPerKilowattHour: "0.20" } }]\n${rest}`,
+    `  - { id: own, kind: local, provider: acme, host: gpu-1, model: o, baseUrl: "http://127.0.0.1:1/v1", contextTokens: 100000, maxOutputTokens: 1000,
+      quality: { prior: 0.75 }, maxConcurrency: 16,
+      throughput: { gpus: 1, prefillTokensPerSecond: 10000, decodeTokensPerSecond: [{ batch: 1, tokensPerSecond: 50 }, { batch: 16, tokensPerSecond: 500 }], batch: 16 } }\n`,
+  );
+}
+
+/** Of a route that says nothing. */
+export const POLICY: DecisionPolicy = {
+  objective: 'cheapest',
+  tier: null,
+  usdPerQuality: 0,
+  revenueUsd: 0,
+  leastQuality: 0,
+  maxCostUsd: null,
+  usdPerSecondLate: 0,
+  leastMarginShare: null,
+  exploration: { ...DEFAULT_EXPLORATION },
+};

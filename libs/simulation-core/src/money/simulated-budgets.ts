@@ -25,6 +25,13 @@ export interface Grant {
   candidateIndex: number;
   maxTokens: number;
 }
+/** A candidate to reserve for. */
+export interface Offer {
+  local: boolean;
+  windows: readonly EnforcedWindow[];
+  /** Worked out when it is asked about. */
+  candidate(): ReserveCandidate;
+}
 /** By candidate that was asked about, why it does not fit; `key` is undefined for a provider's account. */
 export type Refused = { kind: BindingKind; key: string | undefined; detail: string | undefined }[];
 
@@ -97,28 +104,28 @@ export class SimulatedBudgets {
 
   /**
    * Reserves for the first candidate that fits and opens the hold. One candidate is asked about after the other, which is what
-   * the model does too, so that it is told which budget refused each; but where a stage may prefer local ones, all at once.
+   * the model does too, so that it is told which budget refused each, and no hold is worked out that nobody asks for; but where a
+   * stage may prefer local ones, all at once.
    */
-  reserve(attemptId: string, candidates: readonly ReserveCandidate[], nowMs: number): Grant | Refused {
-    const prefersLocal = candidates.some(
-      (c) => !c.local && c.windows.some((w) => w.stages?.preferLocalFromNanos !== undefined),
+  reserve(attemptId: string, offers: readonly Offer[], nowMs: number): Grant | Refused {
+    const prefersLocal = offers.some(
+      (o) => !o.local && o.windows.some((w) => w.asked.stages?.preferLocalFromNanos !== undefined),
     );
-    return prefersLocal
-      ? this.reserveAtOnce(attemptId, candidates, nowMs)
-      : this.reserveInTurn(attemptId, candidates, nowMs);
+    return prefersLocal ? this.reserveAtOnce(attemptId, offers, nowMs) : this.reserveInTurn(attemptId, offers, nowMs);
   }
 
-  private reserveInTurn(attemptId: string, candidates: readonly ReserveCandidate[], nowMs: number): Grant | Refused {
+  private reserveInTurn(attemptId: string, offers: readonly Offer[], nowMs: number): Grant | Refused {
     const refused: Refused = [];
-    for (const [candidateIndex, candidate] of candidates.entries()) {
-      const reply = this.ask(attemptId, [candidate], nowMs);
+    for (const [candidateIndex, offer] of offers.entries()) {
+      const reply = this.ask(attemptId, [offer.candidate()], nowMs);
       if ('maxTokens' in reply) return { ...reply, candidateIndex };
       refused.push(...reply);
     }
     return refused;
   }
 
-  private reserveAtOnce(attemptId: string, candidates: readonly ReserveCandidate[], nowMs: number): Grant | Refused {
+  private reserveAtOnce(attemptId: string, offers: readonly Offer[], nowMs: number): Grant | Refused {
+    const candidates = offers.map((offer) => offer.candidate());
     const reply = this.ask(attemptId, candidates, nowMs);
     if ('maxTokens' in reply && reply.candidateIndex > 0)
       for (const { asked, fromNanos } of preferring(candidates[0]!)) {

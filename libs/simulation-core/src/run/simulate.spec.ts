@@ -1,0 +1,241 @@
+import { describe, expect, it } from 'vitest';
+import type { MeritorderConfig } from '@meritorder/contracts';
+import { seededRandom } from '@meritorder/kernel';
+import { decide } from '@meritorder/routing-core';
+import { config, FROM_MS, nothingListed, POLICY, requestsAt, withOwn } from '../fixture.for-tests.js';
+import { generated } from '../workload/stretch.js';
+import type { Workload } from '../workload/workload.js';
+import { simulate, type SimulationSettings } from './simulate.js';
+import type { PolicyOutcome } from './tally.js';
+
+const ONE = { seed: 1, inputBoundFactor: 1, maxTokens: 100 };
+const run = (of: MeritorderConfig, workload: Workload, settings: SimulationSettings = ONE): PolicyOutcome =>
+  simulate(of, workload, settings, nothingListed);
+const onlyDear = 'routes: [{ id: any, backends: [dear] }]\n';
+const both = 'routes: [{ id: any, backends: [dear, plain], objective: value, usdPerQualityPoint: "1" }]\n';
+const day = (limit: string, more = 'pacing: off'): string =>
+  `budgets: [{ id: day, selector: { org: acme }, window: day, limitUsd: "${limit}", ${more} }]\n`;
+const every = (seconds: number, count: number): number[] => Array.from({ length: count }, (_, i) => i * seconds);
+
+describe('a cap', () => {
+  // 1,000 x $10 + 100 x $40 per million is $0.014, which is also its bound: three fit into $0.05, a fourth does not.
+  it('that binds is reported with the instant of the first request that it refused, as worked out by hand', () => {
+    const outcome = run(config(onlyDear + day('0.05')), requestsAt([0, 10, 20, 30, 40]));
+    expect(outcome).toMatchObject({
+      answered: 3,
+      rejected: { budget_exhausted: 2 },
+      cashNanos: '42000000',
+      budgets: [
+        {
+          settledNanos: '42000000',
+          peakShare: 0.84,
+          overshootNanos: '0',
+          firstBound: { at: '2026-09-01T00:00:30.000Z', window: '2026-09-01', kind: 'exhausted' },
+          firstExhausted: { at: '2026-09-01T00:00:30.000Z', window: '2026-09-01' },
+          boundWindows: 1,
+          refusals: 2,
+        },
+      ],
+    });
+  });
+
+  it('has room again in its next window', () => {
+    const outcome = run(config(onlyDear + day('0.05')), requestsAt([0, 10, 20, 30, 86_400, 86_410]));
+    expect(outcome).toMatchObject({ answered: 5, budgets: [{ windows: 2, boundWindows: 1, refusals: 1 }] });
+  });
+
+  it('that only requests in flight stand in the way of is held, and passes when they end', () => {
+    // Each holds $0.05 for 1,000 tokens and costs $0.014; the second comes while the first is in flight.
+    const settings = { ...ONE, maxTokens: 1_000 };
+    const outcome = run(config(onlyDear + day('0.09')), requestsAt([0, 1, 10]), settings);
+    expect(outcome).toMatchObject({
+      answered: 3,
+      rejected: {},
+      clamped: 1,
+      cutShort: 0,
+    });
+    const less = run(config(onlyDear + day('0.06')), requestsAt([0, 1, 10]), settings);
+    expect(less).toMatchObject({
+      answered: 2,
+      rejected: { budget_held: 1 },
+      budgets: [{ firstBound: { at: '2026-09-01T00:00:01.000Z', kind: 'held' }, firstExhausted: null }],
+    });
+  });
+
+  it('on what is paid to others sends requests to the next that fits, and is said to have bound', () => {
+    const dearOnly =
+      'budgets: [{ id: cap, selector: { org: acme, backend: dear }, window: day, limitUsd: "0.03", pacing: off }]\n';
+    const outcome = run(config(both + dearOnly), requestsAt([0, 10, 20, 30]));
+    expect(outcome).toMatchObject({
+      answered: 4,
+      answeredBy: { dear: 2, plain: 2 },
+      budgets: [{ refusals: 2, firstBound: { at: '2026-09-01T00:00:20.000Z' } }],
+    });
+  });
+
+  it('with a stage that prefers own hardware sends requests there, and says since when', () => {
+    const stage = day('0.05', 'pacing: off, stages: [{ at: 0.5, action: prefer-local }]');
+    const route = 'routes: [{ id: any, backends: [dear, own], objective: quality, usdPerQualityPoint: "1" }]\n';
+    const outcome = run(withOwn(route + stage), requestsAt([0, 10, 20, 30, 40]));
+    expect(outcome).toMatchObject({
+      answeredBy: { dear: 2, own: 3 },
+      budgets: [{ firstBound: { at: '2026-09-01T00:00:20.000Z', kind: 'prefer-local' } }],
+    });
+  });
+
+  it('is never overrun, whatever comes: budgets of every kind under bursts', () => {
+    const random = seededRandom(7);
+    for (let trial = 0; trial < 20; trial++) {
+      const limit = (): string => (0.005 + 0.2 * random()).toFixed(4);
+      const budgets =
+        `budgets:\n  - { id: org-day, selector: { org: acme }, window: day, limitUsd: "${limit()}", pacing: always }\n` +
+        `  - { id: org-month, selector: { org: acme }, window: month, limitUsd: "${limit()}", pacing: projected }\n` +
+        `  - { id: dear-week, selector: { org: acme, backend: dear }, window: week, limitUsd: "${limit()}", pacing: off }\n`;
+      const workload = requestsAt(
+        Array.from({ length: 400 }, () => Math.floor(random() * 200_000)).toSorted((a, b) => a - b),
+      );
+      workload.outputTokens.forEach((_, i) => (workload.outputTokens[i] = 1 + Math.floor(random() * 900)));
+      workload.inputTokens.forEach((_, i) => (workload.inputTokens[i] = 1 + Math.floor(random() * 3_000)));
+      const outcome = run(config(both + budgets), workload, { seed: trial, inputBoundFactor: 2 });
+      for (const budget of outcome.budgets) {
+        expect(budget.overshootNanos).toBe('0');
+        expect(budget.peakShare).toBeLessThanOrEqual(1);
+      }
+      expect(outcome.budgets.reduce((n, b) => n + b.refusals, 0)).toBeGreaterThan(0);
+    }
+  });
+});
+
+describe('the books', () => {
+  it('are exact: what the policy cost is what its budgets settled, and each answer what its tokens cost', () => {
+    const workload = requestsAt(every(3, 500));
+    workload.outputTokens.forEach((_, i) => (workload.outputTokens[i] = 1 + (i % 90)));
+    const outcome = run(config(both + day('1000')), workload);
+    const usd = workload.outputTokens.reduce((sum, tokens) => sum + 1_000 * 10_000 + tokens * 40_000, 0);
+    expect(outcome.answeredBy).toEqual({ dear: 500 });
+    expect(outcome.cashNanos).toBe(String(usd));
+    expect(outcome.budgets[0]!.settledNanos).toBe(outcome.cashNanos);
+  });
+
+  it('take the price of the date: a cut in the middle halves what comes after it', () => {
+    const cut = config(onlyDear);
+    cut.backends[0]!.prices.push({
+      effectiveFrom: new Date(FROM_MS + 100_000).toISOString(),
+      source: 'test',
+      cash: { inputUsdPerMillionTokens: '5', outputUsdPerMillionTokens: '20' },
+    });
+    const workload = requestsAt(every(50, 4));
+    expect(run(config(onlyDear), workload).cashNanos).toBe('56000000');
+    expect(run(cut, workload).cashNanos).toBe('42000000');
+  });
+
+  it('charge customers by their tier, to the nano-dollar', () => {
+    const tiers = 'tiers: [{ id: gold, charge: { markup: "1.5", usdPerRequest: "0.001" } }]\n';
+    const workload = { ...requestsAt([0, 10]), profiles: [{ attributes: { tier: 'gold' } }] };
+    expect(run(config(onlyDear + tiers), workload)).toMatchObject({
+      fullNanos: '28000000',
+      chargedNanos: '44000000',
+      marginNanos: '16000000',
+    });
+  });
+});
+
+describe('own hardware', () => {
+  const spill = 'routes: [{ id: any, backends: [own, plain] }]\n';
+
+  it('takes all that comes while it is idle, and what bursts beyond it goes to the cloud by its congestion price alone', () => {
+    const calm = run(withOwn(spill), requestsAt(every(20, 50)));
+    expect(calm.answeredBy).toEqual({ own: 50 });
+    const burst = run(withOwn(spill), requestsAt(every(0.02, 400)));
+    expect(burst.answeredBy['plain']).toBeGreaterThan(0);
+    expect(burst.answeredBy['own']).toBeGreaterThan(0);
+    expect(burst.rejected).toEqual({});
+    expect(burst.latencySeconds!.p95).toBeGreaterThan(calm.latencySeconds!.p95);
+  });
+
+  it('alone is full at its concurrency, and with places to wait it makes requests wait in place of refusing them', () => {
+    const alone = 'routes: [{ id: any, backends: [own] }]\n';
+    const burst = requestsAt(every(0.001, 200));
+    const refusing = run(withOwn(alone), burst);
+    expect(refusing.rejected['backend_unavailable']).toBe(200 - 16);
+    const queued = run(withOwn(alone), burst, { ...ONE, waitingPlaces: 1_000 });
+    expect(queued.answered).toBe(200);
+    expect(queued.latencySeconds!.p95).toBeGreaterThan(refusing.latencySeconds!.p95);
+  });
+});
+
+describe('the simulator decides', () => {
+  const mixed = `${both}${day('0.4', 'pacing: always')}`;
+  const workload = generated(requestsAt(every(1, 7)), {
+    requests: 300,
+    fromMs: FROM_MS,
+    toMs: FROM_MS + 86_400_000,
+    seed: 3,
+  });
+
+  it('as the router does: every decision is what decide makes of the same numbers, and the first that fits is served', () => {
+    let decisions = 0;
+    const first = new Map<string, number>();
+    const outcome = run(withOwn(mixed), workload, {
+      ...ONE,
+      onDecision: (_index, candidates, draws, decision) => {
+        decisions += 1;
+        const policy = { ...POLICY, objective: 'value' as const, usdPerQuality: 1 };
+        const again = decide(
+          policy,
+          candidates.map((c) => c.numbers),
+          draws,
+        );
+        expect(again.order.map((s) => s.candidate.id)).toEqual(decision.order.map((s) => s.candidate.id));
+        const chosen = decision.order[0]!.candidate.id;
+        first.set(chosen, (first.get(chosen) ?? 0) + 1);
+        for (const { numbers, work } of candidates) {
+          const [input, output] = numbers.id === 'dear' ? [10, 40] : [1, 4];
+          // E[cost] is tokens times price; output is counted in whole tokens.
+          expect(numbers.cashUsd).toBeCloseTo(
+            ((numbers.id === 'own' ? 0 : 1) * (1_000 * input + Math.ceil(work.outputTokens) * output)) / 1e6,
+            12,
+          );
+        }
+      },
+    });
+    expect(decisions).toBe(300);
+    expect(first.size).toBeGreaterThan(1);
+    const served = Object.entries(outcome.answeredBy).map(([id, count]) => count - (first.get(id) ?? 0));
+    expect(served.every((d) => Math.abs(d) <= outcome.budgets[0]!.refusals)).toBe(true);
+  });
+
+  it('the same, byte for byte, for the same seed', () => {
+    const text = (): string => JSON.stringify(run(withOwn(mixed), workload));
+    expect(text()).toBe(text());
+  });
+
+  it('so that money lasts the window where a budget is paced, and refuses none where unpaced it refuses many', () => {
+    const long = generated(requestsAt([0]), { requests: 5_000, fromMs: FROM_MS, toMs: FROM_MS + 86_400_000, seed: 5 });
+    // All dear would be $70, all plain $7.
+    const unpaced = run(config(both + day('20')), long);
+    const paced = run(config(both + day('20', 'pacing: always')), long);
+    expect(unpaced.rejected['budget_exhausted']).toBeGreaterThan(1_000);
+    expect(paced.rejected).toEqual({});
+    expect(Number(paced.cashNanos)).toBeGreaterThan(0.8 * 20e9);
+    expect(paced.policyChanges).toBeGreaterThan(0);
+    const projected = run(config(both + day('20', 'pacing: projected')), long);
+    expect(projected.rejected).toEqual({});
+    const enough = run(config(both + day('100', 'pacing: projected')), long);
+    expect(enough).toMatchObject({ policyChanges: 0, answeredBy: { dear: 5_000 } });
+  });
+
+  it('by the tier that a request has, and refuses one that its org does not have', () => {
+    const tiers = 'tiers: [{ id: free, backends: [plain] }]\n';
+    const of = (tier: string) => ({ ...requestsAt([0, 1]), profiles: [{ attributes: { tier } }] });
+    expect(run(config(both + tiers), of('free')).answeredBy).toEqual({ plain: 2 });
+    expect(run(config(both + tiers), of('gold')).rejected).toEqual({ tier_unknown: 2 });
+  });
+
+  it('with the quality of a table where one is given', () => {
+    const quality = { plain: { 'task=sql': 1 } };
+    const of = (task: string) => ({ ...requestsAt([0]), profiles: [{ attributes: { task } }] });
+    expect(run(config(both), of('sql'), { ...ONE, quality })).toMatchObject({ quality: 1, answeredBy: { plain: 1 } });
+    expect(run(config(both), of('poem'), { ...ONE, quality })).toMatchObject({ quality: 0.9, answeredBy: { dear: 1 } });
+  });
+});
