@@ -149,7 +149,7 @@ function budgetsTable(policies: readonly SimulatedPolicy[]): string {
 const BUDGET_HEAD = [
   'budget',
   'policy',
-  'limit USD',
+  'USD a window',
   'settled USD',
   'peak use',
   'overshoot',
