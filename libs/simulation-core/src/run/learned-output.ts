@@ -1,4 +1,6 @@
 import { estimateOutput, learnOutput, type OutputEstimate, type OutputLengths } from '@meritorder/estimate-core';
+import type { BackendEstimate } from '@meritorder/routing-core';
+import type { RecordedRequest } from '../workload/workload.js';
 
 /** An estimate is made again when its keys have learned this share more: between, a run of a million would do nothing else. */
 const STALE_SHARE = 1 / 64;
@@ -24,4 +26,36 @@ export class LearnedOutput {
     const { p95, p99 } = this.estimate();
     learnOutput(this.chain, { tokens, maxTokens, stated: { p95, p99 } });
   }
+}
+
+/** Input is taken to be estimated rightly; its bound is the record's, or a factor on it. */
+export function estimateFor(
+  output: LearnedOutput,
+  recorded: RecordedRequest | undefined,
+  inputTokens: number,
+  boundFactor: number,
+): BackendEstimate {
+  const lengths = output.estimate();
+  const bound = recorded?.inputTokensBound ?? Math.ceil(inputTokens * boundFactor);
+  return {
+    inputTokensExpected: inputTokens,
+    cacheReadTokensExpected: 0,
+    cacheWriteTokensExpected: 0,
+    inputTokensBound: bound,
+    inputTokensUpper: bound,
+    outputTokensExpected: recorded?.outputTokensExpected ?? lengths.expected,
+    outputTokensP95: lengths.p95,
+    outputTokensP99: lengths.p99,
+  };
+}
+
+/** With what the provider's cache was expected to have of it. */
+export function cached(
+  estimate: BackendEstimate,
+  recorded: RecordedRequest,
+  backend: string,
+  inputTokens: number,
+): BackendEstimate {
+  const tokens = recorded.candidates.get(backend)?.cacheReadTokens ?? 0;
+  return tokens === 0 ? estimate : { ...estimate, cacheReadTokensExpected: Math.min(inputTokens, tokens) };
 }

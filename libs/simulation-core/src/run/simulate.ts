@@ -1,33 +1,19 @@
 import type { EnforcedWindow, ReserveCandidate } from '@meritorder/budget-core';
-import type {
-  DecisionDraws,
-  DecisionPolicy,
-  MeritorderConfig,
-  PriceVersion,
-  TierConfig,
-  Usage,
-} from '@meritorder/contracts';
+import type { DecisionDraws, MeritorderConfig, PriceVersion, TierConfig, Usage } from '@meritorder/contracts';
 import { seededRandom } from '@meritorder/kernel';
 import { rate, type CatalogueEntry } from '@meritorder/pricing-core';
-import {
-  ableCandidates,
-  decide,
-  holdOf,
-  type BackendEstimate,
-  type Decision,
-  type ScoreCandidate,
-} from '@meritorder/routing-core';
+import { ableCandidates, decide, holdOf, type Decision } from '@meritorder/routing-core';
 import type { SimulatedBackend } from '../fleet/simulated-backend.js';
 import type { Work } from '../fleet/station.js';
 import { ArrivalsForecast } from '../money/arrivals-forecast.js';
 import { Pacing, type ExpectedUsd } from '../money/pacing.js';
 import { SimulatedBudgets } from '../money/simulated-budgets.js';
 import type { RecordedRequest, Workload } from '../workload/workload.js';
-import { LearnedOutput } from './learned-output.js';
+import { cached, estimateFor, LearnedOutput } from './learned-output.js';
 import { budgetRefusal, exclusionRefusal } from './refusal-codes.js';
-import { Scenario, type Lane, type Prepared, type ScenarioSettings } from './scenario.js';
+import { Scenario, type Prepared, type ScenarioSettings } from './scenario.js';
 import { Tally, type PolicyOutcome } from './tally.js';
-import { weigh, withReplicas, withRoom, type Weighed } from './weigh.js';
+import { cheapestOf, laneOf, weigh, withReplicas, withRoom, worthOf, type Weighed } from './weigh.js';
 
 export interface SimulationSettings extends ScenarioSettings {
   /** Of draws between replicas and for exploration; the same requests draw the same whatever the policy. */
@@ -140,7 +126,7 @@ class Run {
   ): void {
     const { policy, requirements, lanes, tier } = prepared;
     const inputTokens = this.workload.inputTokens[index]!;
-    const estimate = this.estimate(prepared, recorded, inputTokens);
+    const estimate = estimateFor(prepared.output, recorded, inputTokens, this.boundFactor);
     for (const { backend, view } of lanes) {
       const { price, others } = backend.prices.inForce(nowMs);
       view.price = price;
@@ -292,21 +278,6 @@ class Run {
     return this.tally.outcome(this.budgets.outcomes(this.pacing.changes()));
   }
 
-  private estimate({ output }: Ready, recorded: RecordedRequest | undefined, inputTokens: number): BackendEstimate {
-    const lengths = output.estimate();
-    const bound = recorded?.inputTokensBound ?? Math.ceil(inputTokens * this.boundFactor);
-    return {
-      inputTokensExpected: inputTokens,
-      cacheReadTokensExpected: 0,
-      cacheWriteTokensExpected: 0,
-      inputTokensBound: bound,
-      inputTokensUpper: bound,
-      outputTokensExpected: recorded?.outputTokensExpected ?? lengths.expected,
-      outputTokensP95: lengths.p95,
-      outputTokensP99: lengths.p99,
-    };
-  }
-
   /** Nobody says that a trace's answers stream, so nobody watches them: holds cover the upper bound. */
   private candidateOf({ able, windows, lane, work }: Weighed): ReserveCandidate {
     const { governedQuantile, governedSliceTokens } = this.config.limits;
@@ -332,30 +303,4 @@ class Run {
     if (requestsPerMinute === undefined && tokensPerMinute === undefined) return undefined;
     return { account: provider, requestsPerMinute, tokensPerMinute, tokens: Math.ceil(tokens) };
   }
-}
-
-/** By what is configured, also where the objective does not heed it: so that policies are measured alike. USD. */
-function worthOf({ objective, revenueUsd, usdPerQuality }: DecisionPolicy, of: ScoreCandidate): number {
-  return objective === 'margin' ? revenueUsd * (of.conversion ?? of.quality) : usdPerQuality * of.quality;
-}
-
-function laneOf(lanes: readonly Lane[], id: string): Lane {
-  for (const lane of lanes) if (lane.backend.config.id === id) return lane;
-  throw new RangeError(`${id} is not a candidate`);
-}
-
-function cheapestOf(weighed: readonly Weighed[]): Weighed | undefined {
-  let cheapest: Weighed | undefined;
-  for (const w of weighed) if (!cheapest || w.numbers.cashUsd < cheapest.numbers.cashUsd) cheapest = w;
-  return cheapest;
-}
-
-function cached(
-  estimate: BackendEstimate,
-  recorded: RecordedRequest,
-  backend: string,
-  inputTokens: number,
-): BackendEstimate {
-  const tokens = recorded.candidates.get(backend)?.cacheReadTokens ?? 0;
-  return tokens === 0 ? estimate : { ...estimate, cacheReadTokensExpected: Math.min(inputTokens, tokens) };
 }

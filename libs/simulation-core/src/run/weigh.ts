@@ -3,7 +3,7 @@ import { chooseReplica } from '@meritorder/fleet-core';
 import { pathPrice } from '@meritorder/pacing-core';
 import { boundNanos } from '@meritorder/pricing-core';
 import { chargedUsd, type Able, type RequestPolicy, type ScoreCandidate } from '@meritorder/routing-core';
-import type { TierConfig } from '@meritorder/contracts';
+import type { DecisionPolicy, TierConfig } from '@meritorder/contracts';
 import type { Work } from '../fleet/station.js';
 import type { Pacing } from '../money/pacing.js';
 import type { RecordedCandidate } from '../workload/workload.js';
@@ -118,4 +118,20 @@ export function withReplicas(weighed: readonly Weighed[]): void {
       w.numbers = { ...w.numbers, replicaOf: name.slice(0, 256), replicaChance: probabilities[i]! };
     });
   }
+}
+
+/** By what is configured, also where the objective does not heed it: so that policies are measured alike. USD. */
+export function worthOf({ objective, revenueUsd, usdPerQuality }: DecisionPolicy, of: ScoreCandidate): number {
+  return objective === 'margin' ? revenueUsd * (of.conversion ?? of.quality) : usdPerQuality * of.quality;
+}
+
+export function laneOf(lanes: readonly Lane[], id: string): Lane {
+  for (const lane of lanes) if (lane.backend.config.id === id) return lane;
+  throw new RangeError(`${id} is not a candidate`);
+}
+
+export function cheapestOf(weighed: readonly Weighed[]): Weighed | undefined {
+  let cheapest: Weighed | undefined;
+  for (const w of weighed) if (!cheapest || w.numbers.cashUsd < cheapest.numbers.cashUsd) cheapest = w;
+  return cheapest;
 }

@@ -1,0 +1,132 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import { EXAMPLES } from '@meritorder/contracts';
+import { config, nothingListed, requestsAt } from '../fixture.for-tests.js';
+import { simulate } from '../run/simulate.js';
+import { rowsOfCsv } from './from-csv.js';
+import { rowsOfRecords } from './from-records.js';
+import { generated, logNormalSample, stretched } from './stretch.js';
+import { workloadOf } from './workload.js';
+
+const data = process.env['MERITORDER_TEST_DATA'];
+if (!data && process.env['CI'] === 'true') throw new Error('CI needs MERITORDER_TEST_DATA');
+
+describe('a trace in CSV', () => {
+  it('has times, tokens, attributes, routes and wishes by the names of its columns', () => {
+    const workload = workloadOf(
+      rowsOfCsv(
+        'TIMESTAMP,ContextTokens,GeneratedTokens,tier,department,route,max_cost_usd\n' +
+          '2026-09-01 00:00:01.5000000,10,5,gold,sales,any,0.01\n2026-09-01 00:00:00,20,6,,,,\n',
+      ),
+    );
+    expect([...workload.atMs]).toEqual([Date.parse('2026-09-01T00:00:00Z'), Date.parse('2026-09-01T00:00:01.500Z')]);
+    expect([...workload.inputTokens]).toEqual([20, 10]);
+    expect(workload.profiles[workload.profile[1]!]).toEqual({
+      org: undefined,
+      route: 'any',
+      attributes: { tier: 'gold', department: 'sales' },
+      wishes: { max_cost_usd: '0.01' },
+    });
+  });
+
+  it.each<[string, string, RegExp]>([
+    ['columns that are not there', 'a,b\n1,2', /line 1: needs the columns TIMESTAMP/],
+    ['a time that is none', 'TIMESTAMP,ContextTokens,GeneratedTokens\nsoon,1,2', /line 2: "soon" is not a time/],
+    ['tokens that are none', 'TIMESTAMP,ContextTokens,GeneratedTokens\n1,-1,2', /line 2: "-1" is not a number/],
+    [
+      'a wish that is none',
+      'TIMESTAMP,ContextTokens,GeneratedTokens,min_quality\n1,1,2,7',
+      /line 2: the wishes min_quality/,
+    ],
+  ])('with %s is refused with the line', (_name, text, reason) => {
+    expect(() => rowsOfCsv(text)).toThrow(reason);
+  });
+
+  if (!data) it.skip('of production requests (MERITORDER_TEST_DATA is not set)');
+  else
+    it('of production requests has their published totals', () => {
+      const workload = workloadOf(rowsOfCsv(readFileSync(join(data, 'traces/azure-code-2023.csv'), 'utf8')));
+      const sum = (of: Int32Array): number => of.reduce((a, b) => a + b, 0);
+      expect([workload.atMs.length, sum(workload.inputTokens), sum(workload.outputTokens)]).toEqual([
+        8_819, 18_059_974, 245_896,
+      ]);
+    });
+});
+
+describe('a period of the ledger', () => {
+  const record = EXAMPLES.events['routing.decision-made.v1'];
+
+  it('goes through another configuration with the quality that each record knew', () => {
+    const [first] = record.candidates;
+    const numbers = { ...NUMBERS, quality: 0.99 };
+    const known = { ...record, route: 'any', candidates: [{ ...first!, backend: 'plain', numbers }] };
+    const { key: _key, ...attribution } = record.attribution;
+    const line = JSON.stringify({ record: { ...known, attribution }, usage: { ...USAGE, outputTokens: 50 } });
+    const workload = workloadOf(rowsOfRecords(`${line}\n`));
+    const route =
+      'routes: [{ id: any, backends: [dear, plain], objective: value, usdPerQualityPoint: "1", exploration: false }]\n';
+    const outcome = simulate(config(route), workload, { seed: 1 }, nothingListed);
+    expect(outcome).toMatchObject({
+      answeredBy: { plain: 1 },
+      quality: 0.99,
+      cashNanos: String(1_000_000 + 50 * 4_000),
+    });
+  });
+
+  it('leaves later attempts out and refuses what is no record, with the line', () => {
+    const again = JSON.stringify({ record: { ...record, attemptNumber: 2 } });
+    expect(rowsOfRecords(`${again}\n${JSON.stringify(record)}`)).toHaveLength(1);
+    expect(() => rowsOfRecords('\n{"record": {}}')).toThrow(/line 2: is not a decision record: requestId/);
+  });
+});
+
+const NUMBERS = {
+  qualityVariance: 0,
+  priorQuality: 0.7,
+  outcomes: 40,
+  marginalUsd: 0,
+  shadowCash: 0,
+  shadowFull: 0,
+  gpuSeconds: 0,
+  usdPerGpuSecond: 0,
+  lateSeconds: 0,
+};
+const USAGE = {
+  inputTokens: 1_000,
+  cacheReadTokens: 0,
+  cacheWrite5mTokens: 0,
+  cacheWrite1hTokens: 0,
+  outputTokens: 0,
+  requests: 1,
+};
+
+describe('a workload', () => {
+  it('is repeated one round after the other, slower or faster, from an instant on', () => {
+    const once = requestsAt([0, 10, 20]);
+    const twice = stretched(once, { repeat: 2, speed: 0.5, fromMs: 1_000 });
+    expect([...twice.atMs]).toEqual([1_000, 21_000, 41_000, 61_000, 81_000, 101_000]);
+    expect([...stretched(once, {}).atMs]).toEqual([...once.atMs]);
+  });
+
+  it('that is generated has exactly as many requests, in order, within its period, and by day and week their shape', () => {
+    const fromMs = Date.parse('2026-11-02T00:00:00Z');
+    const toMs = fromMs + 28 * 86_400_000;
+    const sample = logNormalSample({ inputTokens: 1_000, outputTokens: 200 }, 1);
+    const { atMs, inputTokens } = generated(sample, { requests: 100_000, fromMs, toMs, seed: 4 });
+    const hours = new Float64Array(24);
+    const days = new Float64Array(7);
+    atMs.forEach((at, i) => {
+      if (i > 0 && at < atMs[i - 1]!) throw new Error(`request ${i} came before the one before it`);
+      hours[Math.floor(at / 3_600_000) % 24]! += 1;
+      days[Math.floor((at - fromMs) / 86_400_000) % 7]! += 1;
+    });
+    expect(atMs).toHaveLength(100_000);
+    expect(atMs[0]).toBeGreaterThanOrEqual(fromMs);
+    expect(atMs[99_999]).toBeLessThan(toMs);
+    expect(hours[20]! / hours[4]!).toBeCloseTo(146 / 63, 0);
+    expect(days[0]! / days[6]!).toBeCloseTo(109 / 91, 1);
+    const mean = inputTokens.reduce((a, b) => a + b, 0) / inputTokens.length;
+    expect(Math.abs(mean / 1_000 - 1)).toBeLessThan(0.05);
+  });
+});

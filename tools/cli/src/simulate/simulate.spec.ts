@@ -1,0 +1,81 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { Command } from 'commander';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { simulateCommand } from './command.js';
+import type { SimulationReport } from './report.js';
+
+const yaml = (price: string): string => `
+version: 1
+orgs: [{ id: acme }]
+backends:
+  - { id: b, kind: cloud, provider: p, model: m, baseUrl: "http://127.0.0.1:1/v1", contextTokens: 10000, maxOutputTokens: 100,
+      prices: [{ effectiveFrom: 2026-01-01T00:00:00Z, source: test, cash: { inputUsdPerMillionTokens: "${price}", outputUsdPerMillionTokens: "4" } }] }
+budgets: [{ id: day, selector: { org: acme }, window: day, limitUsd: "0.01", pacing: off }]
+`;
+let folder: string;
+const file = (name: string, text: string): string => {
+  writeFileSync(join(folder, name), text);
+  return join(folder, name);
+};
+
+async function run(...args: string[]): Promise<string[]> {
+  const said: string[] = [];
+  const log = vi.spyOn(console, 'log').mockImplementation((line: string) => void said.push(...line.split('\n')));
+  try {
+    const program = new Command().exitOverride().configureOutput({ writeErr: () => undefined });
+    simulateCommand(program);
+    await program.parseAsync(['simulate', ...args], { from: 'user' });
+  } finally {
+    log.mockRestore();
+  }
+  return said;
+}
+
+beforeEach(() => void (folder = mkdtempSync(join(tmpdir(), 'simulate-'))));
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+describe('meritorder simulate', () => {
+  const rows = Array.from({ length: 20 }, (_, i) => `2026-09-01 00:00:${String(i).padStart(2, '0')},1000,50`);
+  const trace = (): string => file('trace.csv', ['TIMESTAMP,ContextTokens,GeneratedTokens', ...rows].join('\n'));
+
+  // An answer is $0.0022 or $0.0012: of $0.01, four or eight.
+  it('shows configurations side by side, and ends with one JSON object that says the same', async () => {
+    const [dear, cheap] = [file('dear.yaml', yaml('2')), file('cheap.yaml', yaml('1'))];
+    const lines = await run('--trace', trace(), '--config', dear, '--config', cheap, '--input-bound', '1');
+    const report = JSON.parse(lines.at(-1)!) as SimulationReport;
+    expect(report.policies.map((p) => [p.policy, p.answered, p.cashNanos])).toEqual([
+      ['dear', 4, '8800000'],
+      ['cheap', 8, '9600000'],
+    ]);
+    expect(report.differences).toMatchObject([{ policy: 'cheap', baseline: 'dear', answered: 4, cashNanos: '800000' }]);
+    expect(lines.find((l) => l.startsWith('answered'))).toMatch(/answered +4 +8 +\+100\.0 %/);
+    expect(lines.find((l) => l.startsWith('day') && l.includes('dear'))).toMatch(/2026-09-01 00:00/);
+  });
+
+  it('gives the same bytes for the same seed', async () => {
+    const args = ['--requests', '500', '--from', '2026-09-01', '--days', '1', '--config', file('a.yaml', yaml('2'))];
+    expect(await run(...args)).toEqual(await run(...args));
+    expect(await run(...args, '--seed', '2')).not.toEqual(await run(...args));
+  });
+
+  it.each<[string, string[], RegExp]>([
+    ['without requests', [], /--trace <file>, or --requests <n>/],
+    ['with a speed for made-up times', ['--requests', '5', '--speed', '2'], /for a trace as it is/],
+    ['with a number that is none', ['--requests', '-5'], /a whole number from 1/],
+  ])('%s says what to do', async (_name, args, reason) => {
+    await expect(run('--config', file('a.yaml', yaml('2')), ...args)).rejects.toThrow(reason);
+  });
+
+  it('names the file and the line of a trace that cannot be read', async () => {
+    const bad = file('bad.csv', 'TIMESTAMP,ContextTokens,GeneratedTokens\n1,x,2');
+    await expect(run('--config', file('a.yaml', yaml('2')), '--trace', bad)).rejects.toThrow(/bad\.csv: line 2/);
+  });
+
+  it('says that no price was in force, and how to go on', async () => {
+    const old = file('old.csv', 'TIMESTAMP,ContextTokens,GeneratedTokens\n2023-01-01 00:00:00,1,1');
+    const lines = await run('--config', file('a.yaml', yaml('2')), '--trace', old);
+    expect(lines.join('\n')).toMatch(/price_missing +1[\s\S]*--from puts them at another/);
+  });
+});
