@@ -23,6 +23,8 @@ it("the README's examples get an answer with a receipt", async () => {
     object: 'chat.completion',
     meritorder: { backend: 'cloud', usage: { outputTokens: 4 } },
   });
+  const client = await run(process.execPath, ['examples/client.mjs', 'Write 4 words.'], { env });
+  expect(client.stdout).toMatch(/^\w+ \w+ \w+ \w+\n\ncloud for \$0\.0000\d+\nthumbs up: (recorded|pending)\n/);
 });
 
 it('the command line says what is wrong, and what the books hold', async () => {

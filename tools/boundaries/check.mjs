@@ -16,6 +16,8 @@ const RULES = [
   { of: /^libs\/[a-z]+-core$/, may: ['kernel', 'contracts', 'pricing-core'] },
   { of: /^libs\/tokenizers$/, may: [] },
   { of: /^libs\/price-catalogue$/, may: ['kernel', 'contracts', 'pricing-core'] },
+  // What applications install: nothing of a service.
+  { of: /^libs\/client$/, may: ['kernel', 'contracts'] },
   { of: /^libs\/telemetry$/, may: [] },
   { of: /^libs\/testing$/, may: [] },
   { of: /^libs\/counters$/, may: ['kernel', 'contracts', 'budget-core'] },

@@ -49,6 +49,9 @@ export const subjects = {
   deadLetter: (stream: string) => `dead-letter.v1.${token(stream)}`,
 } as const;
 
+/** The body that asks for an event to be delivered again, on its reply subject; any other, an empty one too, acknowledges. */
+export const DELIVERY_REFUSED = '-NAK';
+
 /** The only prefix under which a reply to this org is ever written. */
 export function orgInboxPrefix(org: string): string {
   return `_INBOX_${token(org)}`;

@@ -1,7 +1,7 @@
 import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import type { Msg, Subscription } from '@nats-io/transport-node';
 import { headers } from '@nats-io/transport-node';
-import { STREAMS, subjects, subscriberDurable } from '@meritorder/contracts';
+import { DELIVERY_REFUSED, STREAMS, subjects, subscriberDurable } from '@meritorder/contracts';
 import { runConsumer, type Delivery, type RunningConsumer } from '@meritorder/messaging';
 import { newId } from '@meritorder/kernel';
 import { BUDGET_POLICY, type BudgetPolicyRuntime } from '../budget-policy.runtime.js';
@@ -76,6 +76,7 @@ export class OrgDelivery implements OnApplicationBootstrap, OnApplicationShutdow
     const [, , org, subscriber, id] = message.subject.split('.');
     // Also NATS' own "no responders", which comes back on the reply subject when nobody is subscribed.
     const nobody = message.data.length === 0 && message.headers?.code === 503;
-    if (org && subscriber && id) this.waiting.get(id)?.(!nobody);
+    const refused = message.string() === DELIVERY_REFUSED;
+    if (org && subscriber && id) this.waiting.get(id)?.(!nobody && !refused);
   }
 }

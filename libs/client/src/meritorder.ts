@@ -1,0 +1,220 @@
+import { DELIVERY_REFUSED, orgInboxPrefix, subjects, type Kind } from '@meritorder/contracts';
+import { newId } from '@meritorder/kernel';
+import {
+  connect,
+  createInbox,
+  headers,
+  type ConnectionOptions,
+  type Msg,
+  type MsgHdrs,
+  type NatsConnection,
+} from '@nats-io/transport-node';
+import { AnswerStream } from './answer-stream.js';
+import { eventOf, type OrgEvent } from './delivered-event.js';
+import { errorOf, MeritorderError } from './meritorder-error.js';
+import type { ChatAnswer, ChatBody, JobAccepted, Outcome, OutcomeState } from './wire.js';
+
+export interface ConnectOptions extends Omit<ConnectionOptions, 'inboxPrefix'> {
+  org: string;
+  /** An API key, sent as `Meritorder-Key`: it binds department, customer and tier. */
+  key?: string;
+}
+
+export interface AskOptions {
+  /** Aborting cancels the request; what was generated is paid for. */
+  signal?: AbortSignal;
+  /** Longest wait for the answer, or between two chunks of a stream, milliseconds. Default: 120,000. */
+  timeoutMs?: number;
+  /** A slug of your own; default: a new one. */
+  requestId?: string;
+  /** W3C trace context of the caller. */
+  traceparent?: string;
+}
+
+/** Returning acknowledges the event; throwing has it delivered again. */
+export type EventHandler = (event: OrgEvent) => void | Promise<void>;
+
+export interface SubscribeOptions {
+  /** Processes that share a queue name share the events. */
+  queue?: string;
+  /** Told of a handler that threw. Default: nobody; the event comes again. */
+  onError?: (error: Error, event: OrgEvent | undefined) => void;
+}
+
+const DEFAULT_TIMEOUT_MS = 120_000;
+const REPORT_TIMEOUT_MS = 10_000;
+
+/** A connection to Meritorder for one org. */
+export class Meritorder {
+  private constructor(
+    private readonly nats: NatsConnection,
+    private readonly org: string,
+    private readonly key: string | undefined,
+    private readonly owned: boolean,
+  ) {}
+
+  /** Connects with the options of NATS; `user` and `pass` are those of the org. */
+  static async connect({ org, key, ...options }: ConnectOptions): Promise<Meritorder> {
+    const nats = await connect({ ...options, inboxPrefix: orgInboxPrefix(org) });
+    return new Meritorder(nats, org, key, true);
+  }
+
+  /** Uses a connection that exists; `close` leaves it open. Its inbox prefix must be `_INBOX_<org>`. */
+  static over(nats: NatsConnection, org: string, key?: string): Meritorder {
+    return new Meritorder(nats, org, key, false);
+  }
+
+  /** One answer. @throws MeritorderError; the signal's reason when aborted. */
+  async ask(body: ChatBody, options: AskOptions = {}): Promise<ChatAnswer> {
+    return (await this.send('chat', { ...body, stream: false }, options)) as unknown as ChatAnswer;
+  }
+
+  /** A streamed answer; the request is sent at once. */
+  stream(body: ChatBody, options: AskOptions = {}): AnswerStream {
+    const requestId = options.requestId ?? newId();
+    const inbox = createInbox(orgInboxPrefix(this.org));
+    const subscription = this.nats.subscribe(inbox);
+    this.nats.publish(subjects.inferenceRequest(this.org), JSON.stringify({ ...body, stream: true }), {
+      reply: inbox,
+      headers: this.headers(requestId, 'chat', options),
+    });
+    return new AnswerStream({
+      requestId,
+      subscription,
+      cancel: () => this.cancel(requestId),
+      silenceMs: options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
+      signal: options.signal,
+    });
+  }
+
+  /** A request of any kind, in the words of the kind, answered whole. @throws MeritorderError. */
+  async send(kind: Kind, body: object, options: AskOptions = {}): Promise<Record<string, unknown>> {
+    const requestId = options.requestId ?? newId();
+    const { signal, timeoutMs = DEFAULT_TIMEOUT_MS } = options;
+    signal?.throwIfAborted();
+    const asked = this.request(subjects.inferenceRequest(this.org), body, timeoutMs, {
+      requestId,
+      headers: this.headers(requestId, kind, options),
+    });
+    let stop: (() => void) | undefined;
+    const aborted = new Promise<never>((_, reject) => {
+      stop = () => reject(signal!.reason as Error);
+      signal?.addEventListener('abort', stop, { once: true });
+    });
+    try {
+      return (await Promise.race([asked, aborted])).json();
+    } catch (error) {
+      if (signal?.aborted || (error instanceof MeritorderError && error.code === 'no_answer')) this.cancel(requestId);
+      throw error;
+    } finally {
+      signal?.removeEventListener('abort', stop!);
+      asked.catch(() => undefined);
+    }
+  }
+
+  cancel(requestId: string): void {
+    if (!this.nats.isClosed()) this.nats.publish(subjects.inferenceCancel(this.org, requestId));
+  }
+
+  /**
+   * A durable job: its result is an `inference.result.v1` event of the subscriber `results`.
+   * @param jobId the same id is the same job, however often it is sent within ten minutes.
+   */
+  async job(body: ChatBody, jobId?: string): Promise<JobAccepted> {
+    const requestId = newId();
+    const h = this.headers(requestId, 'chat', {});
+    if (jobId !== undefined) {
+      h.set('Nats-Msg-Id', jobId);
+      h.delete('Meritorder-Request');
+    }
+    const reply = await this.request(subjects.inferenceJob(this.org), body, REPORT_TIMEOUT_MS, {
+      requestId,
+      headers: h,
+    });
+    const accepted = reply.json<{ request_id: string; duplicate?: boolean }>();
+    return { requestId: accepted.request_id, duplicate: accepted.duplicate ?? false };
+  }
+
+  /** What a request turned out to be worth. @throws MeritorderError. */
+  async report(outcome: Outcome): Promise<OutcomeState> {
+    const reply = await this.request(subjects.outcomeReported(this.org), outcome, REPORT_TIMEOUT_MS, {
+      requestId: outcome.request_id,
+    });
+    const said = reply.json<OutcomeState & { error?: { code: string; message: string } }>();
+    if (said.error)
+      throw new MeritorderError(said.error.code as 'body_invalid', said.error.message, 400, outcome.request_id);
+    return said;
+  }
+
+  /**
+   * Events of one subscriber of the org (`alerts`: budgets; `results`: jobs; others by configuration), those published while
+   * nobody listened too. Each comes until the handler returned, one after the other.
+   * @returns a function that ends the subscription once the event at hand is done.
+   */
+  subscribe(subscriber: string, handler: EventHandler, options: SubscribeOptions = {}): () => Promise<void> {
+    const { queue, onError } = options;
+    const subscription = this.nats.subscribe(subjects.delivery(this.org, subscriber), queue ? { queue } : {});
+    const running = (async () => {
+      for await (const message of subscription) {
+        let event: OrgEvent | undefined;
+        try {
+          event = eventOf(message);
+          await handler(event);
+          message.respond();
+        } catch (error) {
+          message.respond(DELIVERY_REFUSED);
+          onError?.(error as Error, event);
+        }
+      }
+    })();
+    return async () => {
+      subscription.unsubscribe();
+      await running;
+      if (!this.nats.isClosed()) await this.nats.flush();
+    };
+  }
+
+  /** Sends what is still to be sent; a connection of its own is closed. */
+  async close(): Promise<void> {
+    if (this.owned) await this.nats.drain();
+    else await this.nats.flush();
+  }
+
+  private async request(
+    subject: string,
+    body: object,
+    timeoutMs: number,
+    { requestId, headers: h }: { requestId: string; headers?: MsgHdrs },
+  ): Promise<Msg> {
+    let message: Msg;
+    try {
+      message = await this.nats.request(subject, JSON.stringify(body), {
+        timeout: timeoutMs,
+        ...(h ? { headers: h } : {}),
+      });
+    } catch (error) {
+      throw noReply(error as Error, timeoutMs, requestId);
+    }
+    const refused = errorOf(message, requestId);
+    if (refused) throw refused;
+    return message;
+  }
+
+  private headers(requestId: string, kind: Kind, { traceparent }: AskOptions): MsgHdrs {
+    const h = headers();
+    h.set('Meritorder-Request', requestId);
+    h.set('Meritorder-Kind', kind);
+    if (this.key !== undefined) h.set('Meritorder-Key', this.key);
+    if (traceparent !== undefined) h.set('traceparent', traceparent);
+    return h;
+  }
+}
+
+function noReply(error: Error, timeoutMs: number, requestId: string): MeritorderError {
+  const { name, cause } = error;
+  if (name === 'NoRespondersError' || (cause as Error | undefined)?.name === 'NoRespondersError')
+    return new MeritorderError('no_router', 'No router listens: is Meritorder running?', 503, requestId);
+  if (name === 'TimeoutError')
+    return new MeritorderError('no_answer', `nothing came for ${timeoutMs} ms`, 0, requestId);
+  return new MeritorderError('closed', error.message, 0, requestId);
+}
