@@ -47,7 +47,7 @@ it('the command line says what is wrong, and what the books hold', async () => {
   );
   expect(reconciled.code).toBe(0);
   const report = JSON.parse(reconciled.text);
-  expect(report).toMatchObject({ linesMatched: 2, differences: [], unmatchedLines: [], confirmedDifferenceNanos: '0' });
+  expect(report).toMatchObject({ linesMatched: 3, differences: [], unmatchedLines: [], confirmedDifferenceNanos: '0' });
   expect(report.totals.ledgerNanos).toBe(report.totals.invoiceNanos);
   expect(await meritorder(['reconcile', '--provider', 'simco', '--invoice', '/nowhere'], operator)).toMatchObject({
     code: 1,
