@@ -38,7 +38,10 @@ const RULES = [
     ],
   },
   { of: /^services\/provider-worker$/, may: ['service-kit', 'worker-kit'] },
-  { of: /^services\/local-worker$/, may: ['kernel', 'contracts', 'messaging', 'service-kit', 'worker-kit'] },
+  {
+    of: /^services\/local-worker$/,
+    may: ['kernel', 'contracts', 'messaging', 'service-kit', 'worker-kit', 'engine-core'],
+  },
   {
     of: /^services\/router$/,
     may: ['kernel', 'contracts', 'messaging', 'telemetry', 'service-kit', 'counters', 'tokenizers', '*-core'],

@@ -1,1 +1,2 @@
 export * from './worker.module.js';
+export type { Engines } from './worker.controller.js';

@@ -5,6 +5,7 @@ import {
   subjects,
   WorkRequest,
   type BackendConfig,
+  type EngineReport,
   type MeritorderConfig,
   type WorkerHeartbeat,
 } from '@meritorder/contracts';
@@ -23,6 +24,14 @@ export interface WorkerOptions {
   config: MeritorderConfig;
   backends: BackendConfig[];
   upstream: OpenAiUpstream;
+  /** Of own hardware: what is known of the engines there. */
+  engines?: Engines;
+}
+
+/** What the engines say of themselves, by backend. */
+export interface Engines {
+  /** `serves`: it is there and serves the backend's model. */
+  of(backend: string): { serves: boolean; report?: EngineReport };
 }
 
 const HEARTBEAT_MS = 1_000;
@@ -97,7 +106,9 @@ export class WorkerController implements OnApplicationBootstrap, OnApplicationSh
     }
     const busy = this.inFlight.get(backend.id) ?? 0;
     if (this.draining) return link.send({ type: 'refused', code: 'draining', message: 'the worker is draining' });
-    if (busy >= backend.maxConcurrency) {
+    if (this.options.engines?.of(backend.id).serves === false)
+      return link.send({ type: 'refused', code: 'draining', message: 'its engine is not there' });
+    if (busy >= this.maxConcurrency(backend)) {
       return link.send({ type: 'refused', code: 'busy', message: `${busy} calls in flight, the most it may have` });
     }
     this.start(backend, work, link, extractTrace(message.headers));
@@ -180,14 +191,22 @@ export class WorkerController implements OnApplicationBootstrap, OnApplicationSh
     this.byRequest.set(`${terms.attribution.org}.${terms.requestId}`, running);
   }
 
+  /** An engine takes more than its slots only into a queue of its own, where nobody can send it elsewhere. */
+  private maxConcurrency(backend: BackendConfig): number {
+    const slots = this.options.engines?.of(backend.id).report?.slots;
+    return Math.min(backend.maxConcurrency, slots ?? Infinity);
+  }
+
   private heartbeat(): void {
     for (const backend of this.options.backends) {
+      const engine = this.options.engines?.of(backend.id);
       const beat: WorkerHeartbeat = {
         worker: this.worker,
         backend: backend.id,
         inFlight: this.inFlight.get(backend.id) ?? 0,
-        maxConcurrency: backend.maxConcurrency,
-        draining: this.draining,
+        maxConcurrency: this.maxConcurrency(backend),
+        draining: this.draining || engine?.serves === false,
+        ...(engine?.report ? { engine: engine.report } : {}),
       };
       this.options.bus.nats.publish(subjects.workerHeartbeat(backend.id), JSON.stringify(beat));
     }

@@ -3,7 +3,7 @@ import { secretFromEnvironment } from '@meritorder/messaging';
 import type { ServiceContext } from '@meritorder/service-kit';
 import type { BackendConfig } from '@meritorder/contracts';
 import { OpenAiUpstream } from './adapters/openai-upstream.js';
-import { WORKER_OPTIONS, WorkerController, type WorkerOptions } from './worker.controller.js';
+import { WORKER_OPTIONS, WorkerController, type Engines, type WorkerOptions } from './worker.controller.js';
 
 /**
  * The composition root that both workers share; they differ in which backends they serve.
@@ -13,6 +13,7 @@ export function workerModule(
   name: WorkerOptions['name'],
   { config, bus, env }: ServiceContext,
   backends: BackendConfig[],
+  engines?: Engines,
 ): DynamicModule {
   const keys = new Map<string, string>();
   for (const backend of backends) {
@@ -24,7 +25,14 @@ export function workerModule(
       );
     keys.set(backend.id, key);
   }
-  const options: WorkerOptions = { name, bus, config, backends, upstream: new OpenAiUpstream((b) => keys.get(b.id)) };
+  const options: WorkerOptions = {
+    name,
+    bus,
+    config,
+    backends,
+    upstream: new OpenAiUpstream((b) => keys.get(b.id)),
+    ...(engines ? { engines } : {}),
+  };
   return {
     module: class WorkerModule {},
     providers: [{ provide: WORKER_OPTIONS, useValue: options }, WorkerController],

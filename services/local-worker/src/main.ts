@@ -1,5 +1,7 @@
+import { secretFromEnvironment } from '@meritorder/messaging';
 import { runService } from '@meritorder/service-kit';
 import { workerModule } from '@meritorder/worker-kit';
+import { ENGINES, EngineWatch, HttpEngines } from './adapters/engine-watch.js';
 import { POWER_OPTIONS, PowerMetering, type PowerOptions } from './adapters/power-metering.js';
 
 /** Runs on a GPU host, beside its engine: every backend of kind `local` whose host is MERITORDER_HOST. */
@@ -13,15 +15,19 @@ await runService({
         `set MERITORDER_HOST to the host of this worker; the configuration has: ${hosts.join(', ') || 'none'}`,
       );
     }
-    const worker = workerModule(
-      'local-worker',
-      context,
-      context.config.backends.filter((b) => b.host === host),
-    );
+    const backends = context.config.backends.filter((b) => b.host === host);
+    const engines = new HttpEngines(backends, (b) => b.apiKeyEnv && secretFromEnvironment(b.apiKeyEnv, context.env));
+    const worker = workerModule('local-worker', context, backends, engines);
     const power: PowerOptions = { bus: context.bus, host: context.config.hosts.find((h) => h.id === host) };
     return {
       ...worker,
-      providers: [...(worker.providers ?? []), { provide: POWER_OPTIONS, useValue: power }, PowerMetering],
+      providers: [
+        ...(worker.providers ?? []),
+        { provide: POWER_OPTIONS, useValue: power },
+        PowerMetering,
+        { provide: ENGINES, useValue: engines },
+        EngineWatch,
+      ],
     };
   },
 });

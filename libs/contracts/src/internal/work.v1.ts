@@ -151,6 +151,25 @@ export const RouterReply = z.discriminatedUnion('type', [
 ]);
 export type RouterReply = z.infer<typeof RouterReply>;
 
+export const ENGINES = ['vllm', 'sglang', 'tgi', 'llama.cpp', 'ollama', 'openai'] as const;
+
+/** What an engine on own hardware says of itself; what it does not say is absent. */
+export const EngineReport = z.object({
+  /** `openai`: one that is not recognised, and lists its models. */
+  engine: z.enum(ENGINES),
+  version: z.string().max(64).optional(),
+  contextTokens: z.int().positive().optional(),
+  /** Requests it works on at once. */
+  slots: z.int().positive().optional(),
+  /** Requests in it, whoever sent them. */
+  running: z.number().nonnegative().optional(),
+  waiting: z.number().nonnegative().optional(),
+  kvCacheShare: z.number().min(0).max(1).optional(),
+  prefillTokensPerSecond: z.number().positive().optional(),
+  decodeTokensPerSecond: z.number().positive().optional(),
+});
+export type EngineReport = z.infer<typeof EngineReport>;
+
 /** `worker.heartbeat.v1.<backend>`, once a second by each worker for each backend it serves. */
 export const WorkerHeartbeat = z.object({
   worker: Slug,
@@ -158,5 +177,6 @@ export const WorkerHeartbeat = z.object({
   inFlight: z.int().nonnegative(),
   maxConcurrency: z.int().positive(),
   draining: z.boolean(),
+  engine: EngineReport.optional(),
 });
 export type WorkerHeartbeat = z.infer<typeof WorkerHeartbeat>;

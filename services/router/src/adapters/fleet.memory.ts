@@ -44,9 +44,10 @@ export class HeartbeatFleet implements Fleet {
   /** Of all its live workers, with this router's own calls since they were last heard of. */
   load(backend: string): { inFlight: number; capacity: number } {
     let [inFlight, capacity] = [this.since.get(backend) ?? 0, 0];
-    for (const worker of this.live(backend)) {
-      inFlight += worker.inFlight;
-      capacity += worker.maxConcurrency;
+    for (const { inFlight: ours, maxConcurrency, engine } of this.live(backend)) {
+      // An engine may have work of others, too, and a queue.
+      inFlight += Math.max(ours, (engine?.running ?? 0) + (engine?.waiting ?? 0));
+      capacity += maxConcurrency;
     }
     return { inFlight: Math.max(0, inFlight), capacity };
   }

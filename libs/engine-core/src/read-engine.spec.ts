@@ -1,0 +1,109 @@
+import { describe, expect, it } from 'vitest';
+import { engineRoot } from './engine-paths.js';
+import { speedBetween } from './engine-speed.js';
+import { identityOf, loadOf, serves } from './read-engine.js';
+
+const models = (owner: string, more: object = {}, id = 'llama-3.3-70b') =>
+  JSON.stringify({ object: 'list', data: [{ id, object: 'model', owned_by: owner, ...more }] });
+const VLLM = `# HELP vllm:num_requests_running Number of requests in model execution batches.
+# TYPE vllm:num_requests_running gauge
+vllm:num_requests_running{engine="0",model_name="llama-3.3-70b"} 7.0
+vllm:num_requests_running{engine="1",model_name="llama-3.3-70b"} 5.0
+vllm:num_requests_waiting{engine="0",model_name="llama-3.3-70b"} 3.0
+vllm:kv_cache_usage_perc{engine="0",model_name="llama-3.3-70b"} 0.42
+vllm:prompt_tokens_total{engine="0",model_name="llama-3.3-70b"} 1.2e+06
+vllm:generation_tokens_total{engine="0",model_name="llama-3.3-70b"} 34000.0
+vllm:iteration_tokens_total_bucket{le="+Inf",model_name="llama-3.3-70b"} 12`;
+
+describe('an engine is recognised by what only it answers', () => {
+  it.each([
+    [
+      'vllm',
+      { '/v1/models': models('vllm', { max_model_len: 16384 }), '/version': '{"version":"0.11.0"}', '/metrics': VLLM },
+      { version: '0.11.0', contextTokens: 16384 },
+    ],
+    [
+      'sglang',
+      {
+        '/v1/models': models('sglang', { max_model_len: 8192 }),
+        '/get_server_info': '{"max_running_requests":48,"version":"0.5.1"}',
+      },
+      { version: '0.5.1', contextTokens: 8192, slots: 48 },
+    ],
+    [
+      'tgi',
+      { '/info': '{"model_id":"meta/llama","max_concurrent_requests":128,"max_total_tokens":4096,"version":"3.3.0"}' },
+      { version: '3.3.0', contextTokens: 4096, slots: 128, models: ['meta/llama'] },
+    ],
+    [
+      'llama.cpp',
+      {
+        '/v1/models': models('llamacpp'),
+        '/props': '{"total_slots":4,"default_generation_settings":{"n_ctx":2048},"build_info":"b6000-abc"}',
+      },
+      { version: 'b6000-abc', contextTokens: 2048, slots: 4 },
+    ],
+    [
+      'ollama',
+      {
+        '/v1/models': models('library', {}, 'llama3:latest'),
+        '/api/version': '{"version":"0.12.1"}',
+        '/api/ps': '{"models":[{"name":"llama3:latest","context_length":4096}]}',
+      },
+      { version: '0.12.1', contextTokens: 4096, models: ['llama3:latest'] },
+    ],
+    ['openai', { '/v1/models': models('me') }, { models: ['llama-3.3-70b'] }],
+    ['openai', { '/v1/models': 'not json', '/props': '[]' }, { models: [] }],
+  ])('%s', (engine, answers, more) => {
+    expect(identityOf(answers)).toMatchObject({ engine, ...more });
+  });
+
+  it('and serves a model by its name, with or without a tag', () => {
+    expect(serves({ engine: 'ollama', models: ['llama3:latest'] }, 'llama3')).toBe(true);
+    expect(serves({ engine: 'vllm', models: ['a'] }, 'b')).toBe(false);
+    expect(serves({ engine: 'openai', models: [] }, 'b')).toBe(true);
+  });
+});
+
+describe('how busy it is', () => {
+  it('is summed over its ranks', () => {
+    expect(loadOf('vllm', { '/metrics': VLLM }, 'llama-3.3-70b')).toEqual({
+      running: 12,
+      waiting: 3,
+      kvCacheShare: 0.42,
+      counters: { promptTokens: 1_200_000, outputTokens: 34_000 },
+    });
+  });
+
+  it('counts one model of several, where they are told apart', () => {
+    const two = `${VLLM}\nvllm:num_requests_running{engine="0",model_name="other"} 90`;
+    expect(loadOf('vllm', { '/metrics': two }, 'llama-3.3-70b').running).toBe(12);
+    expect(loadOf('vllm', { '/metrics': two }, 'unnamed').running).toBe(102);
+  });
+
+  it('takes the older name of a metric too, and nothing of what is no number', () => {
+    const older = 'vllm:gpu_cache_usage_perc{model_name="m"} 1.5\nvllm:num_requests_running NaN';
+    expect(loadOf('vllm', { '/metrics': older })).toEqual({ kvCacheShare: 1 });
+  });
+
+  it('has the speeds that llama.cpp says, and none while it is idle', () => {
+    const text =
+      'llamacpp:prompt_tokens_seconds 900.5\nllamacpp:predicted_tokens_seconds 0\nllamacpp:requests_deferred 2';
+    expect(loadOf('llama.cpp', { '/metrics': text })).toEqual({ waiting: 2, prefillTokensPerSecond: 900.5 });
+    expect(loadOf('ollama', {})).toEqual({});
+  });
+
+  it('has the speed between two readings, and none across a restart', () => {
+    const at = (outputTokens: number, atMs: number) => ({ counters: { promptTokens: 0, outputTokens }, atMs });
+    expect(speedBetween(at(100, 0), at(500, 2_000))).toEqual({ decodeTokensPerSecond: 200 });
+    expect(speedBetween(at(500, 0), at(3, 2_000))).toEqual({});
+    expect(speedBetween(undefined, at(3, 2_000))).toEqual({});
+  });
+});
+
+it.each([
+  ['http://gpu:8000/v1', 'http://gpu:8000'],
+  ['http://gpu:8000/v1/', 'http://gpu:8000'],
+  ['http://gpu/llm/v1', 'http://gpu/llm'],
+  ['http://gpu:8000', 'http://gpu:8000'],
+])('the root of %s is %s', (url, root) => expect(engineRoot(url)).toBe(root));

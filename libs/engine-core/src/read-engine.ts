@@ -1,0 +1,202 @@
+import type { EngineReport } from '@meritorder/contracts';
+import type { EngineAnswers } from './engine-paths.js';
+import { PrometheusText } from './prometheus-text.js';
+
+/** What an engine is and what it may take at once. */
+export interface EngineIdentity {
+  engine: EngineReport['engine'];
+  version?: string;
+  /** Names under which it answers. */
+  models: string[];
+  /** Of one request, prompt and answer together. */
+  contextTokens?: number;
+  /** Requests that it works on at once; more of them wait inside it. */
+  slots?: number;
+}
+
+/** Running counts, from which speeds follow. */
+export interface EngineCounters {
+  promptTokens: number;
+  outputTokens: number;
+}
+
+export interface EngineLoad {
+  running?: number;
+  waiting?: number;
+  /** 0 to 1. */
+  kvCacheShare?: number;
+  counters?: EngineCounters;
+  prefillTokensPerSecond?: number;
+  decodeTokensPerSecond?: number;
+}
+
+/**
+ * Recognises an engine by what only it answers: vLLM, SGLang and TGI by the prefix of their metrics or by who owns their models,
+ * llama.cpp by `/props`, Ollama by `/api/version`. Anything else that lists its models is `openai`.
+ */
+export function identityOf(answers: EngineAnswers): EngineIdentity {
+  const models = recordOf(answers['/v1/models']);
+  const listed = Array.isArray(models?.['data']) ? (models['data'] as unknown[]).map(asRecord) : [];
+  const names = listed.map((m) => m['id']).filter((id) => typeof id === 'string');
+  const metrics = new PrometheusText(answers['/metrics'] ?? '');
+  const owner = String(listed[0]?.['owned_by'] ?? '').toLowerCase();
+  const [props, info, server] = [answers['/props'], answers['/info'], answers['/get_server_info']].map(recordOf);
+  const ollama = recordOf(answers['/api/version']);
+  const context = whole(listed[0]?.['max_model_len']);
+  const base = { models: names };
+  if (metrics.has('vllm:') || owner === 'vllm')
+    return {
+      ...base,
+      engine: 'vllm',
+      ...optional({ version: text(recordOf(answers['/version'])?.['version']), contextTokens: context }),
+    };
+  if (metrics.has('sglang:') || owner === 'sglang')
+    return {
+      ...base,
+      engine: 'sglang',
+      ...optional({
+        version: text(server?.['version']),
+        contextTokens: context,
+        slots: whole(server?.['max_running_requests']),
+      }),
+    };
+  if (
+    metrics.has('tgi_') ||
+    text(info?.['docker_label']) !== undefined ||
+    whole(info?.['max_total_tokens']) !== undefined
+  )
+    return {
+      ...base,
+      engine: 'tgi',
+      models: names.length > 0 ? names : [text(info?.['model_id'])].filter((m) => m !== undefined),
+      ...optional({
+        version: text(info?.['version']),
+        contextTokens: whole(info?.['max_total_tokens']),
+        slots: whole(info?.['max_concurrent_requests']),
+      }),
+    };
+  if (whole(props?.['total_slots']) !== undefined || metrics.has('llamacpp:') || owner === 'llamacpp')
+    return {
+      ...base,
+      engine: 'llama.cpp',
+      ...optional({
+        version: text(props?.['build_info']),
+        contextTokens: whole(asRecord(props?.['default_generation_settings'])['n_ctx']),
+        slots: whole(props?.['total_slots']),
+      }),
+    };
+  if (text(ollama?.['version']) !== undefined)
+    return {
+      ...base,
+      engine: 'ollama',
+      ...optional({ version: text(ollama?.['version']), contextTokens: loadedContext(answers) }),
+    };
+  return { ...base, engine: 'openai', ...optional({ contextTokens: context }) };
+}
+
+/** Whether an engine answers under this name; one that lists no models answers under any. */
+export function serves({ models }: EngineIdentity, model: string): boolean {
+  return models.length === 0 || models.includes(model) || models.includes(`${model}:latest`);
+}
+
+/** How busy it is with a model, or as a whole. Where an engine says nothing of it, nothing is there. */
+export function loadOf(engine: EngineReport['engine'], answers: EngineAnswers, model?: string): EngineLoad {
+  const metrics = new PrometheusText(answers['/metrics'] ?? '', model);
+  const names = METRICS[engine];
+  if (names === undefined) return {};
+  const [prompt, output] = [metrics.value(...names.promptTokens), metrics.value(...names.outputTokens)];
+  const share = metrics.value(...names.kvCacheShare);
+  return optional({
+    running: metrics.value(...names.running),
+    waiting: metrics.value(...names.waiting),
+    kvCacheShare: share === undefined ? undefined : Math.min(1, Math.max(0, share)),
+    counters: prompt === undefined || output === undefined ? undefined : { promptTokens: prompt, outputTokens: output },
+    prefillTokensPerSecond: above0(metrics.value(...names.prefillRate)),
+    decodeTokensPerSecond: above0(metrics.value(...names.decodeRate)),
+  });
+}
+
+interface MetricNames {
+  running: string[];
+  waiting: string[];
+  kvCacheShare: string[];
+  promptTokens: string[];
+  outputTokens: string[];
+  prefillRate: string[];
+  decodeRate: string[];
+}
+
+/** Newer names first. */
+const METRICS: Partial<Record<EngineReport['engine'], MetricNames>> = {
+  vllm: {
+    running: ['vllm:num_requests_running'],
+    waiting: ['vllm:num_requests_waiting'],
+    kvCacheShare: ['vllm:kv_cache_usage_perc', 'vllm:gpu_cache_usage_perc'],
+    promptTokens: ['vllm:prompt_tokens_total'],
+    outputTokens: ['vllm:generation_tokens_total'],
+    prefillRate: [],
+    decodeRate: [],
+  },
+  sglang: {
+    running: ['sglang:num_running_reqs'],
+    waiting: ['sglang:num_queue_reqs'],
+    kvCacheShare: ['sglang:token_usage'],
+    promptTokens: ['sglang:prompt_tokens_total'],
+    outputTokens: ['sglang:generation_tokens_total'],
+    prefillRate: [],
+    decodeRate: ['sglang:gen_throughput'],
+  },
+  tgi: {
+    running: ['tgi_batch_current_size'],
+    waiting: ['tgi_queue_size'],
+    kvCacheShare: [],
+    promptTokens: ['tgi_request_input_length_sum'],
+    outputTokens: ['tgi_request_generated_tokens_sum'],
+    prefillRate: [],
+    decodeRate: [],
+  },
+  'llama.cpp': {
+    running: ['llamacpp:requests_processing'],
+    waiting: ['llamacpp:requests_deferred'],
+    kvCacheShare: ['llamacpp:kv_cache_usage_ratio'],
+    promptTokens: ['llamacpp:prompt_tokens_total'],
+    outputTokens: ['llamacpp:tokens_predicted_total'],
+    prefillRate: ['llamacpp:prompt_tokens_seconds'],
+    decodeRate: ['llamacpp:predicted_tokens_seconds'],
+  },
+};
+
+function loadedContext(answers: EngineAnswers): number | undefined {
+  const loaded = recordOf(answers['/api/ps'])?.['models'];
+  return Array.isArray(loaded) ? whole(asRecord(loaded[0])['context_length']) : undefined;
+}
+
+function recordOf(json: string | undefined): Record<string, unknown> | undefined {
+  if (json === undefined) return undefined;
+  try {
+    return asRecord(JSON.parse(json));
+  } catch {
+    return undefined;
+  }
+}
+
+function asRecord(value: unknown): Record<string, unknown> {
+  return value !== null && typeof value === 'object' && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
+}
+
+function whole(value: unknown): number | undefined {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value > 0 ? value : undefined;
+}
+
+function above0(value: number | undefined): number | undefined {
+  return value !== undefined && value > 0 ? value : undefined;
+}
+
+function text(value: unknown): string | undefined {
+  return typeof value === 'string' && value !== '' ? value.slice(0, 64) : undefined;
+}
+
+type Defined<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
+function optional<T extends object>(values: T): Defined<T> {
+  return Object.fromEntries(Object.entries(values).filter(([, v]) => v !== undefined)) as Defined<T>;
+}
