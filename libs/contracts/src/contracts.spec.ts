@@ -3,12 +3,14 @@ import { z } from 'zod';
 import {
   ChatRequest,
   ConfigError,
+  EmbeddingsRequest,
   ERRORS,
   EstimateReply,
   EstimateRequest,
   EVENTS,
   EXAMPLES,
   isOrgReply,
+  MessagesRequest,
   parseConfig,
   Receipt,
   subjects,
@@ -24,6 +26,10 @@ describe('contracts', () => {
   it('the example request and receipt match theirs', () => {
     expect(ChatRequest.parse(EXAMPLES.request)).toEqual(EXAMPLES.request);
     expect(Receipt.parse(EXAMPLES.receipt)).toEqual(EXAMPLES.receipt);
+    expect(EmbeddingsRequest.parse(EXAMPLES.embeddings.request)).toEqual(EXAMPLES.embeddings.request);
+    expect(MessagesRequest.parse(EXAMPLES.messages.request)).toEqual(EXAMPLES.messages.request);
+    for (const answer of [EXAMPLES.embeddings.answer, EXAMPLES.messages.answer, EXAMPLES.messages.lastEvent])
+      expect(Receipt.parse(answer.meritorder)).toEqual(answer.meritorder);
     expect(EstimateRequest.parse(EXAMPLES.estimate.request)).toEqual(EXAMPLES.estimate.request);
     expect(EstimateReply.parse(EXAMPLES.estimate.reply)).toEqual(EXAMPLES.estimate.reply);
   });

@@ -41,8 +41,8 @@ export const ERRORS = {
     status: 400,
     type: 'invalid_request_error',
     retryable: false,
-    meaning: 'The header `Meritorder-Kind` names a kind that no backend here serves.',
-    wayOut: 'Use `chat`.',
+    meaning: 'The header `Meritorder-Kind` names a kind that no backend of the route serves.',
+    wayOut: 'Use a route with a backend that has the kind among its `kinds`.',
   },
   header_invalid: {
     status: 400,

@@ -12,6 +12,8 @@ import type { PolicyStageChangedV1 } from './events/policy-stage-changed.v1.js';
 import type { RoutingDecisionMadeV1 } from './events/routing-decision-made.v1.js';
 import type { UsageAttemptClosedV1 } from './events/usage-attempt-closed.v1.js';
 import type { UsageAttemptExtendedV1 } from './events/usage-attempt-extended.v1.js';
+import type { EmbeddingsRequest } from './requests/embeddings-request.v1.js';
+import type { MessagesRequest } from './requests/messages-request.v1.js';
 import type { OutcomeReply, OutcomeReport } from './requests/outcome-report.v1.js';
 import type { AttemptTerms } from './internal/work.v1.js';
 import type { Rates, Usage } from './primitives.js';
@@ -61,6 +63,15 @@ const receipt: Receipt = {
   budgets_left: [{ budget: 'acme-month', window: '2026-11', basis: 'cash', left_usd: '412.08' }],
   reason: 'gpt-4-1-mini: the cheapest of 2 able backends at $0.00042 expected; next gpt-4-1 at $0.0021',
 };
+const embeddingsReceipt: Receipt = {
+  ...receipt,
+  backend: 'text-embedding-3-small',
+  model: 'text-embedding-3-small',
+  attempts: [{ attempt_id: terms.attemptId, backend: 'text-embedding-3-small', outcome: 'finished' }],
+  usage: { ...usage, inputTokens: 16, outputTokens: 0 },
+  cost: { usd: '0.00000032', full_usd: '0.00000032', basis: 'confirmed', price_version: 'pv-1c09d8e77f53a4b2c6e0f9a1' },
+  reason: 'text-embedding-3-small: the only able backend, at $0.00000032 expected',
+};
 const completion = {
   id: 'chatcmpl-1',
   object: 'chat.completion',
@@ -82,6 +93,52 @@ export const EXAMPLES = {
     meritorder: { max_cost_usd: '0.01' },
   },
   completion,
+  embeddings: {
+    request: {
+      model: 'text-embedding-3-small',
+      input: ['What is a merit order?', 'The cheapest plant that serves the load runs next.'],
+      encoding_format: 'float',
+      metadata: { department: 'support', feature: 'search' },
+    } satisfies EmbeddingsRequest,
+    answer: {
+      object: 'list',
+      data: [
+        { object: 'embedding', index: 0, embedding: [0.0023, -0.0093, 0.0158] },
+        { object: 'embedding', index: 1, embedding: [-0.0041, 0.0127, 0.0066] },
+      ],
+      model: 'text-embedding-3-small',
+      usage: { prompt_tokens: 16, total_tokens: 16 },
+      meritorder: embeddingsReceipt,
+    },
+  },
+  messages: {
+    request: {
+      model: 'auto',
+      max_tokens: 200,
+      system: [{ type: 'text', text: 'Answer in one sentence.', cache_control: { type: 'ephemeral' } }],
+      messages: [{ role: 'user', content: 'What is a merit order?' }],
+      metadata: { user_id: 'u-2041' },
+      meritorder: { max_cost_usd: '0.01', metadata: { department: 'support', feature: 'chatbot' } },
+    } satisfies MessagesRequest,
+    answer: {
+      id: 'chatcmpl-1',
+      type: 'message',
+      role: 'assistant',
+      model: 'gpt-4.1-mini',
+      content: [{ type: 'text', text: 'The cheapest that serves the load.' }],
+      stop_reason: 'end_turn',
+      stop_sequence: null,
+      usage: {
+        input_tokens: 1000,
+        cache_creation_input_tokens: 0,
+        cache_read_input_tokens: 0,
+        output_tokens: 7,
+      },
+      meritorder: receipt,
+    },
+    event: { type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text: 'The' } },
+    lastEvent: { type: 'message_stop', meritorder: receipt },
+  },
   receipt,
   outcome: {
     report: { request_id: terms.requestId, kind: 'thumbs', value: true } satisfies OutcomeReport,

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { OPERATOR_ORG } from '../internal/budget-definition.v1.js';
-import { AttributionValue, Slug, USAGE_UNITS } from '../primitives.js';
+import { AttributionValue, Kind, Slug, USAGE_UNITS } from '../primitives.js';
 import { BudgetConfig, checkBudgets } from './budgets-config.js';
 import { HostConfig, ThroughputConfig } from './hosts-config.js';
 import { checkTiers, RouteConfig, TierConfig } from './routing-config.js';
@@ -37,6 +37,10 @@ const BackendConfig = z.strictObject({
     .min(1)
     .meta({ description: 'The most that one choice can have; bounds a request without max_tokens.' }),
   capabilities: z.array(z.enum(CAPABILITIES)).default(['streaming']),
+  kinds: z.array(Kind).min(1).optional().meta({
+    description:
+      'Kinds of requests it serves. Default: chat and messages; one of the two is translated where the protocol does not have it. An embedding model needs [embeddings].',
+  }),
   maxConcurrency: z.int().min(1).max(10_000).default(64).meta({ description: 'Calls in flight per worker.' }),
   templateTokensPerMessage: z
     .int()
