@@ -35,6 +35,7 @@ const RULES = [
       'pricing-core',
       'usage-core',
       'estimate-core',
+      'dialect-core',
     ],
   },
   { of: /^services\/provider-worker$/, may: ['service-kit', 'worker-kit'] },

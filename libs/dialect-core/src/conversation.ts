@@ -1,0 +1,154 @@
+import type {
+  ChatRequest,
+  ImageBlock,
+  MessagesBlock,
+  MessagesMessage,
+  MessagesRequest,
+  TextBlock,
+  ToolResultBlock,
+  ToolUseBlock,
+} from '@meritorder/contracts';
+import { stated, type Json } from './json.js';
+
+export type ChatMessage = ChatRequest['messages'][number];
+type Part = { type: string; [more: string]: unknown };
+
+/** How a conversation is to be rendered. */
+export interface Rendering {
+  /** Keeps `cache_control` where the caller has put it: for an estimate of what a cache reads, never for the wire. */
+  marks: boolean;
+  /** Is told of what a chat completion cannot say, by its path in the request and in words. */
+  cannotCarry(path: string, what: string): void;
+}
+
+/** OpenAI has no field for a tool that failed, so its result says it in words. */
+const TOOL_FAILED = 'The tool failed: ';
+
+/** The messages of a chat completion, the system's first. */
+export function chatMessages({ system, messages }: MessagesRequest, rendering: Rendering): ChatMessage[] {
+  const result: ChatMessage[] = [];
+  if (system) {
+    const parts = typeof system === 'string' ? system : partsOf(system, 'system', rendering);
+    if (parts.length > 0) result.push({ role: 'system', content: contentOf(parts) });
+  }
+  messages.forEach((message, i) => {
+    const path = `messages.${i}`;
+    result.push(
+      ...(message.role === 'user' ? ofUser(message, path, rendering) : ofAssistant(message, path, rendering)),
+    );
+    reportUnknown(message, ['role', 'content'], path, rendering);
+  });
+  if (messages.at(-1)?.role === 'assistant')
+    rendering.cannotCarry(`messages.${messages.length - 1}`, 'an answer that the model is to continue');
+  return result;
+}
+
+/** Results of tools are messages of their own, right after the calls; what else the user says follows. */
+function ofUser({ content }: MessagesMessage, path: string, rendering: Rendering): ChatMessage[] {
+  if (typeof content === 'string') return [{ role: 'user', content }];
+  const results: ChatMessage[] = [];
+  const rest: MessagesBlock[] = [];
+  content.forEach((block, i) => {
+    if (block.type !== 'tool_result') return void rest.push(block);
+    if (rest.length > 0) rendering.cannotCarry(`${path}.content.${i}`, 'a tool_result after other content');
+    results.push(toolMessage(block as ToolResultBlock, `${path}.content.${i}`, rendering));
+  });
+  const parts = partsOf(rest, `${path}.content`, rendering);
+  return parts.length > 0 ? [...results, { role: 'user', content: contentOf(parts) }] : results;
+}
+
+function toolMessage(block: ToolResultBlock, path: string, rendering: Rendering): ChatMessage {
+  reportUnknown(block, ['type', 'tool_use_id', 'content', 'is_error', 'cache_control'], path, rendering);
+  const blocks = typeof block.content === 'string' ? [{ type: 'text', text: block.content }] : (block.content ?? []);
+  for (const { type } of blocks)
+    if (type !== 'text') rendering.cannotCarry(`${path}.content`, `"${type}" in the result of a tool`);
+  const parts = partsOf(blocks, `${path}.content`, rendering);
+  if (block.is_error) parts.unshift({ type: 'text', text: TOOL_FAILED });
+  return {
+    role: 'tool',
+    tool_call_id: block.tool_use_id,
+    content: parts.length === 0 ? '' : contentOf(parts),
+    ...markOf(block, rendering),
+  };
+}
+
+function ofAssistant({ content }: MessagesMessage, path: string, rendering: Rendering): ChatMessage[] {
+  if (typeof content === 'string') return [{ role: 'assistant', content }];
+  const said: MessagesBlock[] = [];
+  const calls: Json[] = [];
+  let mark: Json = {};
+  content.forEach((block, i) => {
+    if (block.type !== 'tool_use') {
+      if (calls.length > 0) rendering.cannotCarry(`${path}.content.${i}`, `"${block.type}" after a tool_use`);
+      return void said.push(block);
+    }
+    const call = block as ToolUseBlock;
+    reportUnknown(call, ['type', 'id', 'name', 'input', 'cache_control'], `${path}.content.${i}`, rendering);
+    mark = { ...mark, ...markOf(call, rendering) };
+    calls.push({
+      id: call.id,
+      type: 'function',
+      function: { name: call.name, arguments: JSON.stringify(call.input) },
+    });
+  });
+  const parts = partsOf(said, `${path}.content`, rendering);
+  return [
+    {
+      role: 'assistant',
+      content: parts.length === 0 ? (calls.length === 0 ? '' : null) : contentOf(parts),
+      ...(calls.length > 0 ? { tool_calls: calls } : {}),
+      ...mark,
+    },
+  ];
+}
+
+/** Text and images; whatever else stays what it is, so that an estimate sees it, and is reported. */
+function partsOf(blocks: readonly MessagesBlock[], path: string, rendering: Rendering): Part[] {
+  return blocks.map((block, i) => {
+    const at = `${path}.${i}`;
+    if (block.type === 'text') return textPart(block as TextBlock, at, rendering);
+    if (block.type === 'image') return imagePart(block as ImageBlock, at, rendering);
+    rendering.cannotCarry(at, `"${block.type}"`);
+    if (block.type !== 'thinking' && block.type !== 'redacted_thinking') return block;
+    // What a model thought earlier is text to it, however it is wrapped; it is never longer than this.
+    const { type: _type, cache_control: _mark, ...text } = block;
+    return { type: 'text', text: JSON.stringify(text) };
+  });
+}
+
+function textPart(block: TextBlock, path: string, rendering: Rendering): Part {
+  const { type, text, cache_control: _mark, ...rest } = block;
+  const more = Object.entries(stated(rest)).filter(([, value]) => !(Array.isArray(value) && value.length === 0));
+  for (const [field] of more) rendering.cannotCarry(`${path}.${field}`, `"${field}" of a text`);
+  return { type, text, ...Object.fromEntries(more), ...markOf(block, rendering) };
+}
+
+function imagePart(block: ImageBlock, path: string, rendering: Rendering): Part {
+  reportUnknown(block, ['type', 'source', 'cache_control'], path, rendering);
+  const { source } = block;
+  if (source.type === 'file') rendering.cannotCarry(`${path}.source`, "a file of the provider's");
+  const url =
+    source.type === 'base64'
+      ? `data:${source.media_type};base64,${source.data}`
+      : source.type === 'url'
+        ? source.url
+        : source.file_id;
+  return { type: 'image_url', image_url: { url }, ...markOf(block, rendering) };
+}
+
+/** One plain text is content as it is: not every server reads a list there. */
+function contentOf(parts: string | Part[]): string | Part[] {
+  if (typeof parts === 'string') return parts;
+  const [only, ...others] = parts;
+  const isPlain = only?.type === 'text' && others.length === 0 && Object.keys(only).length === 2;
+  return isPlain ? (only['text'] as string) : parts;
+}
+
+function markOf(block: MessagesBlock, { marks }: Rendering): Json {
+  return marks && block.cache_control ? { cache_control: block.cache_control } : {};
+}
+
+function reportUnknown(value: object, known: readonly string[], path: string, { cannotCarry }: Rendering): void {
+  for (const field of Object.keys(stated(value as Json)))
+    if (!known.includes(field)) cannotCarry(`${path}.${field}`, `"${field}"`);
+}

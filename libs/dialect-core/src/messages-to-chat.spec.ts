@@ -1,0 +1,247 @@
+import { describe, expect, it } from 'vitest';
+import { ChatRequest, MessagesRequest } from '@meritorder/contracts';
+import { chatOfMessages } from './index.js';
+
+type Any = Record<string, any>;
+const base = { model: 'auto', max_tokens: 100, messages: [{ role: 'user', content: 'Hi' }] };
+const read = (more: Any, purpose: 'reading' | 'wire' = 'wire') =>
+  chatOfMessages(MessagesRequest.parse({ ...base, ...more }), purpose);
+const user = (...content: Any[]): Any => ({ messages: [{ role: 'user', content }] });
+const PNG = { type: 'base64', media_type: 'image/png', data: 'iVBORw0KGgo=' };
+
+describe('a messages request as a chat completion', () => {
+  it('carries a whole conversation with tools, images and a system of blocks', () => {
+    const { chat, uncarried, unbounded } = read({
+      stream: true,
+      temperature: 0.5,
+      top_p: 0.9,
+      stop_sequences: ['END'],
+      system: [
+        { type: 'text', text: 'Be brief.' },
+        { type: 'text', text: 'Be kind.', cache_control: { type: 'ephemeral' } },
+      ],
+      tools: [{ name: 'look', description: 'Looks.', input_schema: { type: 'object', properties: {} } }],
+      tool_choice: { type: 'tool', name: 'look', disable_parallel_tool_use: true },
+      metadata: { user_id: 'u-1' },
+      messages: [
+        {
+          role: 'user',
+          content: [
+            { type: 'text', text: 'What is this?' },
+            { type: 'image', source: PNG },
+          ],
+        },
+        {
+          role: 'assistant',
+          content: [
+            { type: 'text', text: 'I look.' },
+            { type: 'tool_use', id: 'toolu_1', name: 'look', input: { at: 'it' } },
+            { type: 'tool_use', id: 'toolu_2', name: 'look', input: {} },
+          ],
+        },
+        {
+          role: 'user',
+          content: [
+            { type: 'tool_result', tool_use_id: 'toolu_1', content: [{ type: 'text', text: 'A cat.' }] },
+            { type: 'tool_result', tool_use_id: 'toolu_2', content: 'broken', is_error: true },
+            { type: 'text', text: 'Well?' },
+          ],
+        },
+      ],
+    });
+    expect(uncarried).toEqual([]);
+    expect(unbounded).toBeUndefined();
+    expect(chat).toEqual({
+      model: 'auto',
+      max_tokens: 100,
+      stream: true,
+      temperature: 0.5,
+      top_p: 0.9,
+      stop: ['END'],
+      user: 'u-1',
+      tools: [
+        {
+          type: 'function',
+          function: { name: 'look', description: 'Looks.', parameters: { type: 'object', properties: {} } },
+        },
+      ],
+      tool_choice: { type: 'function', function: { name: 'look' } },
+      parallel_tool_calls: false,
+      messages: [
+        {
+          role: 'system',
+          content: [
+            { type: 'text', text: 'Be brief.' },
+            { type: 'text', text: 'Be kind.' },
+          ],
+        },
+        {
+          role: 'user',
+          content: [
+            { type: 'text', text: 'What is this?' },
+            { type: 'image_url', image_url: { url: 'data:image/png;base64,iVBORw0KGgo=' } },
+          ],
+        },
+        {
+          role: 'assistant',
+          content: 'I look.',
+          tool_calls: [
+            { id: 'toolu_1', type: 'function', function: { name: 'look', arguments: '{"at":"it"}' } },
+            { id: 'toolu_2', type: 'function', function: { name: 'look', arguments: '{}' } },
+          ],
+        },
+        { role: 'tool', tool_call_id: 'toolu_1', content: 'A cat.' },
+        {
+          role: 'tool',
+          tool_call_id: 'toolu_2',
+          content: [
+            { type: 'text', text: 'The tool failed: ' },
+            { type: 'text', text: 'broken' },
+          ],
+        },
+        { role: 'user', content: 'Well?' },
+      ],
+    });
+    expect(ChatRequest.parse(chat)).toEqual(chat);
+  });
+
+  it.each([
+    [{ type: 'auto' }, { tool_choice: 'auto' }],
+    [{ type: 'any' }, { tool_choice: 'required' }],
+    [{ type: 'none' }, { tool_choice: 'none' }],
+    [
+      { type: 'auto', disable_parallel_tool_use: false },
+      { tool_choice: 'auto', parallel_tool_calls: true },
+    ],
+  ])('the choice of tools %o', (tool_choice, expected) => {
+    expect(read({ tool_choice }).chat).toMatchObject(expected);
+  });
+
+  it('a schema for the answer, and a tier that is no dearer', () => {
+    const schema = { type: 'object' };
+    const { chat, uncarried } = read({
+      output_config: { format: { type: 'json_schema', schema } },
+      service_tier: 'standard_only',
+    });
+    expect(uncarried).toEqual([]);
+    expect(chat).toMatchObject({
+      response_format: { type: 'json_schema', json_schema: { schema, strict: true } },
+      service_tier: 'default',
+    });
+  });
+
+  it.each<[string, Any, string]>([
+    ['shown thinking', { thinking: { type: 'enabled', budget_tokens: 50 } }, 'thinking'],
+    ['sampling by rank', { top_k: 5 }, 'top_k'],
+    ['more stop sequences than OpenAI takes', { stop_sequences: ['a', 'b', 'c', 'd', 'e'] }, 'stop_sequences'],
+    ["a provider's own tool", { tools: [{ type: 'bash_20250124', name: 'bash' }] }, 'tools.0'],
+    ['a field of a tool', { tools: [{ name: 'a', input_schema: {}, defer_loading: true }] }, 'tools.0.defer_loading'],
+    ['effort', { output_config: { effort: 'high' } }, 'output_config.effort'],
+    [
+      'a document',
+      user({ type: 'document', source: { type: 'url', url: 'https://x.test/a.pdf' } }),
+      'messages.0.content.0',
+    ],
+    [
+      'an uploaded image',
+      user({ type: 'image', source: { type: 'file', file_id: 'f' } }),
+      'messages.0.content.0.source',
+    ],
+    [
+      'a citation',
+      user({ type: 'text', text: 'x', citations: [{ type: 'char_location' }] }),
+      'messages.0.content.0.citations',
+    ],
+    [
+      'an image in the result of a tool',
+      user({ type: 'tool_result', tool_use_id: 't', content: [{ type: 'image', source: PNG }] }),
+      'messages.0.content.0.content',
+    ],
+    [
+      'a result after other content',
+      user({ type: 'text', text: 'x' }, { type: 'tool_result', tool_use_id: 't', content: 'y' }),
+      'messages.0.content.1',
+    ],
+    [
+      'what was thought earlier',
+      {
+        messages: [
+          ...base.messages,
+          { role: 'assistant', content: [{ type: 'thinking', thinking: 'hm', signature: 's' }] },
+          ...base.messages,
+        ],
+      },
+      'messages.1.content.0',
+    ],
+    [
+      'an answer to be continued',
+      { messages: [...base.messages, { role: 'assistant', content: 'The answer is' }] },
+      'messages.1',
+    ],
+    ['a field that nobody knows', { speed: 'fast' }, 'speed'],
+  ])('%s is reported, never dropped', (_name, more, path) => {
+    expect(read(more).uncarried.map((u) => u.path)).toEqual([path]);
+  });
+
+  it('no more is reported than anybody reads', () => {
+    const blocks = Array.from({ length: 1_000 }, () => ({ type: 'document', source: {} }));
+    expect(read(user(...blocks)).uncarried).toHaveLength(16);
+  });
+});
+
+describe('for an estimate', () => {
+  it('keeps the marks of the cache, which the wire does not have', () => {
+    const mark = { cache_control: { type: 'ephemeral', ttl: '1h' } };
+    const more = {
+      ...mark,
+      system: [{ type: 'text', text: 'long', ...mark }],
+      tools: [{ name: 'a', input_schema: {}, ...mark }],
+      ...user({ type: 'tool_result', tool_use_id: 't', content: 'r', ...mark }, { type: 'text', text: 'x', ...mark }),
+    };
+    expect(JSON.stringify(read(more, 'reading').chat).match(/"ttl":"1h"/g)).toHaveLength(5);
+    expect(JSON.stringify(read(more, 'wire').chat)).not.toContain('cache_control');
+  });
+
+  it('has at least the bytes of everything that a model reads', () => {
+    const words = [
+      'sys-text',
+      'user-text',
+      'thought',
+      'sealed',
+      'call-name',
+      'call-input',
+      'result-text',
+      'tool-words',
+    ];
+    const { chat } = read(
+      {
+        system: 'sys-text',
+        tools: [{ name: 'call-name', description: 'tool-words', input_schema: { type: 'object' } }],
+        messages: [
+          { role: 'user', content: 'user-text' },
+          {
+            role: 'assistant',
+            content: [
+              { type: 'thinking', thinking: 'thought', signature: 'sig' },
+              { type: 'redacted_thinking', data: 'sealed' },
+              { type: 'tool_use', id: 't', name: 'call-name', input: { a: 'call-input' } },
+            ],
+          },
+          { role: 'user', content: [{ type: 'tool_result', tool_use_id: 't', content: 'result-text' }] },
+        ],
+      },
+      'reading',
+    );
+    for (const word of words) expect(JSON.stringify(chat)).toContain(word);
+  });
+
+  it('takes wishes and attribution from `meritorder`', () => {
+    const { chat } = read({ meritorder: { max_cost_usd: '0.1', metadata: { department: 'eng' } } }, 'reading');
+    expect(chat).toMatchObject({ meritorder: { max_cost_usd: '0.1' }, metadata: { department: 'eng' } });
+    expect(chat.meritorder).not.toHaveProperty('metadata');
+  });
+
+  it('a field whose cost nobody knows is named', () => {
+    expect(read({ mcp_servers: [] }, 'reading').unbounded).toBe('mcp_servers');
+  });
+});

@@ -1,0 +1,119 @@
+import type { ChatRequest, MessagesRequest, MessagesTool } from '@meritorder/contracts';
+import { chatMessages, type Rendering } from './conversation.js';
+import { objectOf, stated, type Json } from './json.js';
+
+/** What a chat completion cannot say of a messages request. */
+export interface Uncarried {
+  /** Dotted, for example `messages.3.content.0`. */
+  path: string;
+  what: string;
+}
+
+export interface ChatReading {
+  /** The request as a chat completion. */
+  chat: ChatRequest;
+  /** The first things that are not in `chat` as they were meant; empty: all of it is. At most MOST_REPORTED. */
+  uncarried: Uncarried[];
+  /** A field whose cost no bound is known for, whoever serves it. */
+  unbounded: string | undefined;
+}
+
+const MOST_REPORTED = 16;
+/** OpenAI's limit; a server with another one is told no more either. */
+const MOST_STOPS = 4;
+
+/** Fields of Anthropic's request that cost no more than the tokens that they bring and `max_tokens` allows. */
+const BOUNDED_FIELDS: ReadonlySet<string> = new Set([
+  'model',
+  'max_tokens',
+  'messages',
+  'system',
+  'tools',
+  'tool_choice',
+  'stream',
+  'stop_sequences',
+  'temperature',
+  'top_p',
+  'top_k',
+  'thinking',
+  'output_config',
+  'service_tier',
+  'cache_control',
+  'metadata',
+  'meritorder',
+]);
+
+/**
+ * Anthropic's messages request as OpenAI's chat completion.
+ * @param purpose `reading`: for estimates, with the marks of the prompt cache and with everything that costs tokens, also what
+ *   OpenAI has no words for; `wire`: as an OpenAI backend is sent it, which is to be done only where nothing is `uncarried`.
+ *   The marks are left out there: they change what a request costs and not what it means, and OpenAI's cache needs none.
+ */
+export function chatOfMessages(body: MessagesRequest, purpose: 'reading' | 'wire'): ChatReading {
+  const uncarried: Uncarried[] = [];
+  const rendering: Rendering = {
+    marks: purpose === 'reading',
+    cannotCarry: (path, what) => void (uncarried.length < MOST_REPORTED && uncarried.push({ path, what })),
+  };
+  const fields = stated(body);
+  const { metadata, ...options } = body.meritorder ?? {};
+  const chat = stated({
+    model: body.model,
+    messages: chatMessages(body, rendering),
+    max_tokens: body.max_tokens,
+    stream: body.stream,
+    temperature: body.temperature,
+    top_p: body.top_p,
+    stop: body.stop_sequences?.length ? body.stop_sequences : undefined,
+    tools: body.tools?.length ? body.tools.map((tool, i) => toolOf(tool, `tools.${i}`, rendering)) : undefined,
+    ...toolChoiceOf(body, rendering),
+    response_format: formatOf(body, rendering),
+    service_tier: body.service_tier === 'standard_only' ? 'default' : body.service_tier,
+    user: body.metadata?.user_id,
+    ...(rendering.marks ? { cache_control: body.cache_control, metadata, meritorder: options } : {}),
+  }) as ChatRequest;
+  if ((body.stop_sequences?.length ?? 0) > MOST_STOPS)
+    rendering.cannotCarry('stop_sequences', `more than ${MOST_STOPS} of them`);
+  if (fields['top_k'] !== undefined) rendering.cannotCarry('top_k', 'sampling by rank');
+  if (body.thinking && body.thinking.type !== 'disabled') rendering.cannotCarry('thinking', 'thinking that is shown');
+  const unbounded = Object.keys(fields).find((field) => !BOUNDED_FIELDS.has(field));
+  for (const field of Object.keys(fields))
+    if (!BOUNDED_FIELDS.has(field)) rendering.cannotCarry(field, 'a field that is not known');
+  return { chat, uncarried, unbounded };
+}
+
+function toolOf(tool: MessagesTool, path: string, rendering: Rendering): { type: string; [more: string]: unknown } {
+  if ((tool.type ?? 'custom') !== 'custom') {
+    rendering.cannotCarry(path, `the provider's own tool "${tool.type}"`);
+    return { ...tool, type: tool.type! };
+  }
+  const { type: _type, name, description, input_schema, strict, cache_control, ...rest } = tool;
+  for (const field of Object.keys(stated(rest))) rendering.cannotCarry(`${path}.${field}`, `"${field}" of a tool`);
+  return {
+    type: 'function',
+    function: stated({ name, description, parameters: input_schema, strict }),
+    // What a backend that knows these fields is sent, an estimate has to see.
+    ...(rendering.marks ? { ...stated(rest), ...(cache_control ? { cache_control } : {}) } : {}),
+  };
+}
+
+function toolChoiceOf({ tool_choice: choice }: MessagesRequest, { cannotCarry }: Rendering): Json {
+  if (!choice) return {};
+  const { type, name, disable_parallel_tool_use: alone, ...rest } = choice;
+  for (const field of Object.keys(stated(rest))) cannotCarry(`tool_choice.${field}`, `"${field}"`);
+  return {
+    tool_choice: type === 'any' ? 'required' : type === 'tool' ? { type: 'function', function: { name } } : type,
+    ...(alone === undefined ? {} : { parallel_tool_calls: !alone }),
+  };
+}
+
+function formatOf({ output_config: config }: MessagesRequest, { cannotCarry }: Rendering): Json | undefined {
+  if (!config) return undefined;
+  const { format, ...rest } = config;
+  for (const field of Object.keys(stated(rest))) cannotCarry(`output_config.${field}`, `"${field}" of the output`);
+  if (!format) return undefined;
+  if (format.type === 'json_schema' && objectOf(format.schema) !== undefined)
+    return { type: 'json_schema', json_schema: { name: 'answer', schema: format.schema, strict: true } };
+  cannotCarry('output_config.format', `the format "${format.type}"`);
+  return { ...format };
+}

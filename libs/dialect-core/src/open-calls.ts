@@ -1,0 +1,98 @@
+import { TranslationError } from './translation-error.js';
+
+/** Follows the text of a JSON object, character by character, to its last brace. */
+class ObjectText {
+  private depth = 0;
+  private inString = false;
+  private escaped = false;
+  ended = false;
+
+  /** @throws TranslationError where the text is none of an object, or goes on after its end. */
+  add(text: string, tool: string): void {
+    for (const character of text) {
+      if (this.depth === 0) {
+        if (/\s/.test(character)) continue;
+        if (this.ended || character !== '{')
+          throw new TranslationError(`the tool ${tool} is called with arguments that are no JSON object`);
+      }
+      this.follow(character);
+      this.ended = this.depth === 0;
+    }
+  }
+
+  private follow(character: string): void {
+    if (this.escaped) this.escaped = false;
+    else if (this.inString) {
+      if (character === '\\') this.escaped = true;
+      else if (character === '"') this.inString = false;
+    } else if (character === '"') this.inString = true;
+    else if (character === '{' || character === '[') this.depth++;
+    else if (character === '}' || character === ']') this.depth--;
+  }
+}
+
+/** A tool call whose parts come in pieces. */
+export class OpenCall {
+  id: string | undefined;
+  name = '';
+  /** Whether its block was begun. */
+  told = false;
+  private untold = '';
+  private readonly text = new ObjectText();
+
+  add(piece: CallPiece): void {
+    this.id ??= piece.id;
+    if (this.name === '') this.name = piece.name;
+    this.untold += piece.args;
+    this.text.add(piece.args, this.name);
+  }
+
+  /** Its arguments are complete. */
+  get ended(): boolean {
+    return this.text.ended;
+  }
+
+  /** What of its arguments no event has carried yet; empties it. */
+  take(): string {
+    const { untold } = this;
+    this.untold = '';
+    return untold;
+  }
+}
+
+export interface CallPiece {
+  /** Absent: of a new call where it has a name, else of the one that came last. */
+  index: number | undefined;
+  id: string | undefined;
+  name: string;
+  args: string;
+}
+
+/** Calls of one answer, at most. */
+const MOST_CALLS = 1_024;
+
+/** The calls of one answer, by their index. */
+export class OpenCalls {
+  private readonly calls = new Map<number, OpenCall>();
+
+  /** @throws TranslationError beyond MOST_CALLS. */
+  add(piece: CallPiece): void {
+    const last = Math.max(-1, ...this.calls.keys());
+    const index = piece.index ?? (piece.name === '' ? Math.max(0, last) : last + 1);
+    if (!Number.isInteger(index) || index < 0 || index >= MOST_CALLS)
+      throw new TranslationError(`the answer has a tool call ${index}; at most ${MOST_CALLS} are read`);
+    let call = this.calls.get(index);
+    if (!call) this.calls.set(index, (call = new OpenCall()));
+    call.add(piece);
+  }
+
+  /** The first whose block was not begun, with its index. */
+  next(): [number, OpenCall] | undefined {
+    const waiting = [...this.calls].filter(([, call]) => !call.told);
+    return waiting.reduce<[number, OpenCall] | undefined>((a, b) => (a && a[0] < b[0] ? a : b), undefined);
+  }
+
+  get any(): boolean {
+    return this.calls.size > 0;
+  }
+}
