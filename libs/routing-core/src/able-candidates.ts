@@ -1,7 +1,7 @@
 import type { BackendConfig, PriceVersion, Usage, UsageUnit } from '@meritorder/contracts';
 import { nanosToUsd, type Nanos } from '@meritorder/kernel';
 import { boundOf, boundOfEither, expectedCost, type Bound } from '@meritorder/pricing-core';
-import type { Modality, Requirements } from './requirements.js';
+import { isTranslated, servesKind, type Modality, type Requirements } from './requirements.js';
 
 /** One backend as the router sees it when it decides. */
 export interface BackendView {
@@ -88,6 +88,10 @@ function consider(
   atMs: number,
 ): Able | Excluded {
   const exclude = (code: ExclusionCode, why: string): Excluded => ({ backend, code, why });
+  const { kind, uncarried } = requirements;
+  if (!servesKind(backend, kind)) return exclude('unable', `does not serve ${kind}`);
+  if (uncarried && isTranslated(backend, kind))
+    return exclude('unable', `is sent a chat completion, which cannot say ${uncarried}`);
   const missing = requirements.capabilities.filter((c) => !backend.capabilities.includes(c));
   if (missing.length > 0) return exclude('unable', `lacks ${missing.join(', ')}`);
   if (requirements.unbounded) return exclude('unable', `${requirements.unbounded} has no cost bound`);
@@ -122,7 +126,13 @@ function consider(
   if (workersWithRoom === 0) return exclude('busy', 'all workers are busy');
 
   const asked = Math.min(requirements.maxTokens ?? backend.maxOutputTokens, backend.maxOutputTokens);
-  const maxTokens = Math.max(1, Math.min(asked, contextLeft));
+  // Embeddings have no output.
+  const maxTokens = asked === 0 ? 0 : Math.max(1, Math.min(asked, contextLeft));
+  if (maxTokens < requirements.leastTokens)
+    return exclude(
+      'unable',
+      `leaves ${maxTokens} output tokens; the request asks for ${requirements.leastTokens} at least`,
+    );
   const allowed = {
     choices: requirements.choices,
     units: backend.unitBounds ?? {},
@@ -154,7 +164,7 @@ function consider(
           : this.bound);
     },
     maxTokens,
-    minTokens: Math.min(maxTokens, LEAST_USEFUL_OUTPUT_TOKENS),
+    minTokens: Math.max(requirements.leastTokens, Math.min(maxTokens, LEAST_USEFUL_OUTPUT_TOKENS)),
     expectedCashUsd: expected.cashUsd,
     expectedFullUsd: expected.fullUsd,
     expectedMarginalUsd: expected.marginalUsd,

@@ -1,7 +1,12 @@
-import type { Capability, ChatRequest, ServiceTier, UsageUnit } from '@meritorder/contracts';
+import type { BackendConfig, Capability, ChatRequest, Kind, ServiceTier, UsageUnit } from '@meritorder/contracts';
 
 /** What a request asks of a backend, read from its body. */
 export interface Requirements {
+  kind: Kind;
+  /** What of a request of kind messages a backend of another protocol could not be told, in words. */
+  uncarried: string | undefined;
+  /** Output tokens of one choice below which no backend takes the request. */
+  leastTokens: number;
   capabilities: Capability[];
   /** Most output tokens of one choice that the caller accepts; undefined: as many as the backend gives. */
   maxTokens: number | undefined;
@@ -19,7 +24,20 @@ export interface Requirements {
 }
 export type Modality = 'audio' | 'image' | 'video';
 
-export function requirementsOf(body: ChatRequest): Requirements {
+/** How a request of another kind than chat asks for something; what else it asks for is in its reading as a chat completion. */
+export interface AskedKind {
+  kind: Kind;
+  uncarried?: string | undefined;
+  unbounded?: string | undefined;
+  leastTokens?: number | undefined;
+}
+
+const CHAT: AskedKind = { kind: 'chat' };
+
+export function requirementsOf(
+  body: ChatRequest,
+  { kind, uncarried, unbounded, leastTokens = 0 }: AskedKind = CHAT,
+): Requirements {
   const needs = new Set<Capability>();
   if (body.stream) needs.add('streaming');
   if (body.tools?.length || body['functions']) needs.add('tools');
@@ -28,6 +46,9 @@ export function requirementsOf(body: ChatRequest): Requirements {
   if (body['logprobs']) needs.add('logprobs');
   if (hasNonTextPart(body)) needs.add('vision');
   return {
+    kind,
+    uncarried,
+    leastTokens,
     capabilities: [...needs],
     maxTokens: body.max_completion_tokens ?? body.max_tokens ?? undefined,
     choices: body.n ?? 1,
@@ -36,7 +57,7 @@ export function requirementsOf(body: ChatRequest): Requirements {
     tier: SPECIAL_TIERS.find((tier) => tier === body['service_tier']),
     inputModalities: inputModalitiesOf(body),
     outputModalities: Array.isArray(body['modalities']) ? body['modalities'].filter(isModality) : [],
-    unbounded: unboundedField(body),
+    unbounded: unbounded ?? unboundedField(body),
   };
 }
 
@@ -44,8 +65,8 @@ const STANDARD_TIERS: unknown[] = ['default', 'standard'];
 const SPECIAL_TIERS = ['batch', 'flex', 'priority'] as const;
 /** Tiers whose price a card may have; `auto` is bounded by the dearest of them. */
 const KNOWN_TIERS: unknown[] = [undefined, null, 'auto', ...STANDARD_TIERS, ...SPECIAL_TIERS];
-/** Tools that the caller runs itself; what a provider runs is charged per call. */
-const CALLERS_TOOLS = ['function', 'custom'];
+/** Tools that the caller runs itself; what a provider runs is charged per call. Anthropic describes some of the former. */
+const CALLERS_TOOLS = /^(function|custom|(bash|text_editor|computer|memory)_\d{8})$/;
 
 /**
  * A field that is passed through and that a provider may charge in a way that no price book knows: tiers and tools that nobody
@@ -54,7 +75,7 @@ const CALLERS_TOOLS = ['function', 'custom'];
 function unboundedField(body: ChatRequest): string | undefined {
   const present = (name: string): boolean => body[name] !== undefined && body[name] !== null;
   if (!KNOWN_TIERS.includes(body['service_tier'])) return 'service_tier';
-  if (body.tools?.some(({ type }) => !CALLERS_TOOLS.includes(type) && !unitOfTool(type))) return 'tools';
+  if (body.tools?.some(({ type }) => !CALLERS_TOOLS.test(type) && !unitOfTool(type))) return 'tools';
   const modalities = body['modalities'];
   if (present('modalities') && !(Array.isArray(modalities) && modalities.every((m) => m === 'text' || isModality(m))))
     return 'modalities';
@@ -94,4 +115,17 @@ function isModality(value: unknown): value is Modality {
 function inputModalitiesOf(body: ChatRequest): Modality[] {
   const types = body.messages.flatMap((m) => (Array.isArray(m.content) ? m.content.map((part) => part.type) : []));
   return MODALITIES.filter((modality) => types.some((type) => type.includes(modality)));
+}
+
+/** A backend that does not say serves chat and messages, one of them translated. */
+export function servesKind({ kinds }: Pick<BackendConfig, 'kinds'>, kind: Kind): boolean {
+  return kinds?.includes(kind) ?? kind !== 'embeddings';
+}
+
+/** Protocols whose backends are passed a request of kind messages as it came. */
+const SPEAK_MESSAGES: ReadonlySet<string> = new Set(['anthropic']);
+
+/** Whether a request of this kind reaches the backend as a chat completion that it was translated into. */
+export function isTranslated({ protocol }: Pick<BackendConfig, 'protocol'>, kind: Kind): boolean {
+  return kind === 'messages' && !SPEAK_MESSAGES.has(protocol);
 }

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { EXAMPLES, type BackendConfig, type ChatRequest, type PriceVersion } from '@meritorder/contracts';
-import { ableCandidates, requirementsOf, type BackendView } from './index.js';
+import { boundNanos } from '@meritorder/pricing-core';
+import { ableCandidates, requirementsOf, type AskedKind, type BackendView } from './index.js';
 
 const base = EXAMPLES.events['price.version-published.v1'].version;
 const priced = (input: number, output: number): PriceVersion => ({
@@ -156,5 +157,52 @@ describe('what is able', () => {
     const unbounded = () => ({ ...estimate(), inputTokensBound: undefined });
     const { excluded } = ableCandidates([view('x')], requirementsOf(body()), unbounded, undefined, AT);
     expect(excluded[0]!.why).toMatch(/maxTokensPerImage/);
+  });
+});
+
+describe('kinds', () => {
+  const rank = (config: Partial<BackendConfig>, asked: AskedKind, more: object = {}) =>
+    ableCandidates([view('x', {}, config)], requirementsOf(body(more), asked), estimate, undefined, AT);
+  const anthropic = { protocol: 'anthropic' } as unknown as Partial<BackendConfig>;
+
+  it.each<[string, Partial<BackendConfig>, AskedKind, string | undefined]>([
+    ['chat, where nothing is said', {}, { kind: 'chat' }, undefined],
+    ['messages, where nothing is said', {}, { kind: 'messages' }, undefined],
+    ['embeddings, where nothing is said', {}, { kind: 'embeddings' }, 'does not serve embeddings'],
+    ['embeddings of a model for them', { kinds: ['embeddings'] }, { kind: 'embeddings' }, undefined],
+    ['chat of a model for embeddings', { kinds: ['embeddings'] }, { kind: 'chat' }, 'does not serve chat'],
+    [
+      'what a translation cannot say',
+      {},
+      { kind: 'messages', uncarried: '"document"' },
+      'is sent a chat completion, which cannot say "document"',
+    ],
+    ['the same, passed on as it came', anthropic, { kind: 'messages', uncarried: '"document"' }, undefined],
+    ['a field without a bound', anthropic, { kind: 'messages', unbounded: 'speed' }, 'speed has no cost bound'],
+    [
+      'more thinking than the backend has output',
+      anthropic,
+      { kind: 'messages', leastTokens: 501 },
+      'leaves 500 output tokens; the request asks for 501 at least',
+    ],
+  ])('%s', (_name, config, asked, why) => {
+    const { able, excluded } = rank(config, asked);
+    expect(excluded[0]?.why).toBe(why);
+    expect(able).toHaveLength(why === undefined ? 1 : 0);
+  });
+
+  it('embeddings hold their input alone: no output, whatever the backend has', () => {
+    const { able } = rank({ kinds: ['embeddings'] }, { kind: 'embeddings' }, { max_tokens: 0 });
+    expect(able[0]).toMatchObject({ maxTokens: 0, minTokens: 0 });
+    // 400 input tokens at most, at 1,000 nano-USD.
+    expect(boundNanos(able[0]!.bound.cash, able[0]!.maxTokens)).toBe(400_000n);
+    expect(able[0]!.expectedCashUsd).toBeCloseTo(0.0001, 12);
+  });
+
+  it('a hold never leaves less output than thinking takes', () => {
+    expect(rank(anthropic, { kind: 'messages', leastTokens: 300 }).able[0]).toMatchObject({
+      maxTokens: 500,
+      minTokens: 300,
+    });
   });
 });

@@ -18,7 +18,7 @@ export interface CachePolicy {
 const MINUTE_MS = 60_000;
 export const MARK_TTL_MS = { '5m': 5 * MINUTE_MS, '1h': 60 * MINUTE_MS } as const;
 
-const NO_CACHE: CachePolicy = { kind: 'none', minTokens: 0, stepTokens: 1, ttlMs: 0 };
+export const NO_CACHE: CachePolicy = { kind: 'none', minTokens: 0, stepTokens: 1, ttlMs: 0 };
 const automatic = (minTokens: number, stepTokens: number, minutes: number): CachePolicy => ({
   kind: 'automatic',
   minTokens,

@@ -18,7 +18,8 @@ export interface InputEstimate {
   /** Tokens that the input stays under in every text of the adversarial corpus; never above `bound`. */
   readonly upper: number;
   /**
-   * The sound bound: UTF-8 bytes of the text and of what nobody knows (a token stands for at least one), template and images.
+   * The sound bound: UTF-8 bytes of the text and of what nobody knows (a token stands for at least one), template, images, and
+   * what came as tokens.
    * Undefined where a part has none: an image without a configured most, audio, video, a file.
    */
   readonly bound: number | undefined;
@@ -67,12 +68,13 @@ export function estimateInput(
 ): InputEstimate {
   const tokens = reading.tokens(tokenizer);
   const { parts, bytes } = reading;
-  const features = { text: tokens.text, tools: tokens.tools, messages: parts.messages, images: parts.images };
+  const given = parts.givenTokens ?? 0;
+  const features = { text: tokens.text + given, tools: tokens.tools, messages: parts.messages, images: parts.images };
   const weights = learned.weights ?? inputPrior(tokenizer !== undefined, settings.maxTokensPerImage).weights;
   const around = aroundMost(reading, settings);
   const bound = around === undefined ? undefined : bytes + around;
   const textual = weights[0] * features.text + weights[1] * features.tools;
-  const weighed = Math.max(1, Math.round(weighInput(features, weights) - Math.max(0, textual - bytes)));
+  const weighed = Math.max(1, Math.round(weighInput(features, weights) - Math.max(0, textual - bytes - given)));
   const expected = bound === undefined ? weighed : Math.min(weighed, bound);
   const ofText = tokens.basis === 'classes' ? classesUpper(reading, learned, tokens.upper) : tokens.upper;
   const margin = tokens.basis === 'classes' ? undefined : inputMargin(learned);
@@ -102,7 +104,8 @@ function aroundMost({ parts }: InputReading, settings: InputSettings): number | 
       : TOOL_PREAMBLE_TOKENS_MOST +
         parts.tools * AROUND_TOOL_TOKENS_MOST +
         parts.builtInTools * BUILT_IN_TOOLS_TOKENS_MOST;
-  return parts.messages * settings.templateTokensPerMessage + PRIMING_TOKENS_MOST + images + tools + parts.unknownBytes;
+  const template = parts.messages * settings.templateTokensPerMessage + PRIMING_TOKENS_MOST;
+  return template + images + tools + parts.unknownBytes + (parts.givenTokens ?? 0);
 }
 
 /** The learned margin on blocks of ordinary text, the most that the classes allow on all others and until enough was learned. */

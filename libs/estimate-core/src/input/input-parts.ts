@@ -1,4 +1,4 @@
-import type { ChatRequest } from '@meritorder/contracts';
+import type { ChatRequest, EmbeddingsRequest } from '@meritorder/contracts';
 
 /** What reaches the model, as far as tokens are concerned. */
 export interface InputParts {
@@ -18,6 +18,8 @@ export interface InputParts {
    * them to the model as text.
    */
   readonly unknownBytes: number;
+  /** Input that came as the numbers of its tokens: nothing is to be counted there. */
+  readonly givenTokens?: number;
 }
 
 /** Parts of a message whose fields are text to the model. */
@@ -98,10 +100,46 @@ export function inputPartsOf(body: ChatRequest): InputParts {
     builtInTools: body.tools?.filter((tool) => tool.type !== 'function').length ?? 0,
     images,
     others,
-    unknownBytes: Object.keys(body)
-      .filter((field) => !KNOWN_FIELDS.has(field))
-      .reduce((sum, field) => sum + Buffer.byteLength(JSON.stringify({ [field]: body[field] })), 0),
+    unknownBytes: bytesOfUnknown(body, KNOWN_FIELDS),
   };
+}
+
+/** Fields of an embeddings request that are counted, or that no backend shows to the model. */
+const KNOWN_EMBEDDINGS_FIELDS: ReadonlySet<string> = new Set([
+  'model',
+  'input',
+  'dimensions',
+  'encoding_format',
+  'user',
+  'metadata',
+  'meritorder',
+]);
+
+/** Each input counts as a message: a model may put its own marks around each. */
+export function embeddingsPartsOf(body: EmbeddingsRequest): InputParts {
+  const { input } = body;
+  const inputs: readonly (string | number | readonly number[])[] = Array.isArray(input) ? input : [input];
+  const texts = inputs.filter((one) => typeof one === 'string');
+  // Plain numbers are one input.
+  const lists = inputs.filter((one) => typeof one === 'object');
+  const numbers = inputs.filter((one) => typeof one === 'number').length;
+  return {
+    texts,
+    toolTexts: [],
+    messages: texts.length + lists.length + (numbers > 0 ? 1 : 0),
+    tools: 0,
+    builtInTools: 0,
+    images: 0,
+    others: 0,
+    unknownBytes: bytesOfUnknown(body, KNOWN_EMBEDDINGS_FIELDS),
+    givenTokens: lists.reduce((sum, list) => sum + list.length, numbers),
+  };
+}
+
+function bytesOfUnknown(body: Readonly<Record<string, unknown>>, known: ReadonlySet<string>): number {
+  return Object.keys(body)
+    .filter((field) => !known.has(field))
+    .reduce((sum, field) => sum + Buffer.byteLength(JSON.stringify({ [field]: body[field] })), 0);
 }
 
 function textsOf(fields: Readonly<Record<string, unknown>>, not: ReadonlySet<string>): string[] {

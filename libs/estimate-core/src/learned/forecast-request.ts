@@ -1,11 +1,11 @@
-import type { AttemptExpectation, BackendConfig, ChatRequest } from '@meritorder/contracts';
+import type { AttemptExpectation, BackendConfig, ChatRequest, EmbeddingsRequest } from '@meritorder/contracts';
 import { splitInput, UNLEARNED_HITS, type InputSplit } from '../cache/cache-hits.js';
-import { cachePolicyOf } from '../cache/cache-policy.js';
+import { cachePolicyOf, NO_CACHE, type CachePolicy } from '../cache/cache-policy.js';
 import { emptyPrefixCache, NO_PLAN, planCache, rememberPrompt, type CachePlan } from '../cache/prefix-cache.js';
 import { promptPrefixOf, type PromptPrefix } from '../cache/prompt-prefix.js';
 import { estimateInput, type InputEstimate } from '../input/estimate-input.js';
 import { inputCoverage } from '../input/input-learning.js';
-import { inputPartsOf } from '../input/input-parts.js';
+import { embeddingsPartsOf, inputPartsOf } from '../input/input-parts.js';
 import { readInput } from '../input/input-reading.js';
 import { estimateOutput, type OutputEstimate } from '../output/output-lengths.js';
 import { inputLearningOf, lengthsOf, prefixCacheOf, type Learned } from './learned.js';
@@ -17,7 +17,10 @@ export type ForecastBackend = Pick<
 >;
 
 export interface ForecastRequest {
+  /** The request, or how one of another kind reads as a chat completion. */
   readonly body: ChatRequest;
+  /** Of embeddings: their input. It is the whole cost, and no prompt cache knows it. */
+  readonly embeddings?: EmbeddingsRequest | undefined;
   readonly org: string;
   readonly route: string;
   readonly task?: string | undefined;
@@ -59,8 +62,9 @@ const NOTHING_SENT = emptyPrefixCache(0);
 
 /** Reads a request and forecasts it. Memory only; the time is bounded for any text, see README.md. */
 export function forecastRequest(learned: Learned, request: ForecastRequest, nowMs: number): RequestForecast {
-  const { body, org } = request;
-  const reading = readInput(inputPartsOf(body));
+  const { body, org, embeddings } = request;
+  const reading = readInput(embeddings ? embeddingsPartsOf(embeddings) : inputPartsOf(body));
+  const policyOf = (backend: ForecastBackend): CachePolicy => (embeddings ? NO_CACHE : cachePolicyOf(backend));
   const known = new Map<string, BackendForecast>();
   let prefix: PromptPrefix | undefined;
   const prefixOf = (): PromptPrefix => (prefix ??= promptPrefixOf(body));
@@ -69,7 +73,7 @@ export function forecastRequest(learned: Learned, request: ForecastRequest, nowM
     const learning = inputLearningOf(learned, org, backend.model);
     const input = estimateInput(reading, backend, learned.settings.tokenizerOf(backend.model), learning);
     const share = learning === undefined ? undefined : inputCoverage(learning);
-    const policy = cachePolicyOf(backend);
+    const policy = policyOf(backend);
     const cache = learned.caches.get(org, backend.id) ?? NOTHING_SENT;
     const plan = policy.kind === 'none' ? NO_PLAN : planCache(prefixOf(), input.expected, cache, policy, nowMs);
     const split = splitInput(input.expected, plan, learned.hits.get(org, backend.id) ?? UNLEARNED_HITS);
@@ -125,7 +129,7 @@ export function forecastRequest(learned: Learned, request: ForecastRequest, nowM
       };
     },
     sentTo(backend, sentAtMs) {
-      const policy = cachePolicyOf(backend);
+      const policy = policyOf(backend);
       if (policy.kind !== 'none') rememberPrompt(prefixCacheOf(learned, org, backend.id), prefixOf(), policy, sentAtMs);
     },
   };
