@@ -4,6 +4,7 @@ import type { Bus } from '@meritorder/messaging';
 import type { Context } from '@opentelemetry/api';
 import type { ComparePorts } from './application/compare-request.js';
 import { dispatchRequest, type DispatchOutcome, type DispatchPorts } from './application/dispatch-request.js';
+import type { SourceRequest } from './application/read-request.js';
 import { resolveCaller, type CallerDirectory } from './application/resolve-caller.js';
 
 export const ROUTER = Symbol('ROUTER');
@@ -14,6 +15,7 @@ export interface RouterRequest {
   jobDeadlineMs?: number;
   kind: Kind;
   body: ChatRequest;
+  source?: SourceRequest | undefined;
   attribution: Attribution;
   org: OrgConfig;
   replyTo: string;

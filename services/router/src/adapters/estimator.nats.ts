@@ -69,9 +69,9 @@ export class LearningEstimator implements Estimator {
   }
 
   estimate(request: Parameters<Estimator['estimate']>[0]): RequestForecast {
-    const { body, route, attribution } = request;
+    const { body, embeddings, route, attribution } = request;
     const { org, task } = attribution;
-    return forecastRequest(this.learned, { body, org, route, task }, this.clock.nowMs());
+    return forecastRequest(this.learned, { body, embeddings, org, route, task }, this.clock.nowMs());
   }
 
   private learn(data: Uint8Array): void {

@@ -25,6 +25,7 @@ import { NatsContext } from '@meritorder/service-kit';
 import { v5 as uuidV5 } from 'uuid';
 import type { DispatchOutcome } from '../application/dispatch-request.js';
 import { parseRequest, requestIdOf } from '../application/parse-request.js';
+import { readRequest } from '../application/read-request.js';
 import { ROUTER, type RouterRuntime } from '../router.runtime.js';
 import { incomingOf } from './requests.controller.js';
 
@@ -84,14 +85,14 @@ export class JobsController implements OnApplicationBootstrap, OnApplicationShut
         message: 'stream: a job cannot stream',
         param: 'stream',
       });
-    const caller = this.router.resolve(org, incoming.header('key') || undefined, parsed.body.metadata);
+    const caller = this.router.resolve(org, incoming.header('key') || undefined, parsed.metadata);
     if ('code' in caller) return this.answer(message, requestId, caller);
     const accepted: JobAcceptedV1 = {
       requestId,
       org,
       kind: parsed.kind,
       attribution: caller.attribution,
-      body: parsed.body,
+      body: parsed.source?.sent ?? parsed.body,
       acceptedAt: new Date().toISOString(),
     };
     try {
@@ -137,7 +138,9 @@ export class JobsController implements OnApplicationBootstrap, OnApplicationShut
     if (await this.hasResult(job)) return;
     const org = this.router.directory.orgs.get(job.org);
     const acceptedMs = Date.parse(job.acceptedAt);
-    const request = job.body as Parameters<RouterRuntime['dispatch']>[0]['body'];
+    const read = readRequest(job.kind, job.body);
+    if ('code' in read) return this.publishResult(job, 'error', errorBody(read, job.requestId), delivery);
+    const { body: request, source } = read;
     const deadlineMs = acceptedMs + (request.meritorder?.deadline_ms ?? JOB_DEADLINE_MS);
     const inbox = `${SERVICE_INBOX.router}.job.${newId()}`;
     const subscription = this.bus.nats.subscribe(inbox, { max: 1 });
@@ -150,6 +153,7 @@ export class JobsController implements OnApplicationBootstrap, OnApplicationShut
             jobDeadlineMs: deadlineMs,
             kind: job.kind,
             body: request,
+            source,
             attribution: job.attribution,
             org,
             replyTo: inbox,

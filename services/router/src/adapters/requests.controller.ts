@@ -44,9 +44,10 @@ export class RequestsController {
       };
       const parsed = parseRequest(incoming, requestId, this.router.config.limits.bodyBytes);
       if ('code' in parsed) return refuse(parsed);
-      const caller = this.router.resolve(org, incoming.header('key') || undefined, parsed.body.metadata);
+      const caller = this.router.resolve(org, incoming.header('key') || undefined, parsed.metadata);
       if ('code' in caller) return refuse(caller);
-      const outcome = await this.router.dispatch({ ...parsed, ...caller, replyTo: message.reply, context });
+      const { metadata: _metadata, ...request } = parsed;
+      const outcome = await this.router.dispatch({ ...request, ...caller, replyTo: message.reply, context });
       this.outcomes.add(1, { org, code: outcome.ended === 'refused' ? outcome.refusal.code : 'answered' });
     } catch (error) {
       this.log.error(`request ${requestId}: ${(error as Error).stack}`);

@@ -18,6 +18,7 @@ import type { BindingAccount, BindingBudget, ReserveCommand, ReserveReply } from
 import { ManualClock } from '@meritorder/kernel';
 import { dispatchRequest, type DispatchPorts, type DispatchRequest } from './dispatch-request.js';
 import type { AttemptSignal } from './ports.js';
+import { readRequest, type RequestReading } from './read-request.js';
 
 const price = EXAMPLES.events['price.version-published.v1'].version;
 const NOW = Date.parse('2026-11-24T10:00:00Z');
@@ -99,6 +100,9 @@ interface World {
   stream?: boolean;
   timersRun?: boolean;
   account?: { requestsPerMinute?: number; tokensPerMinute?: number };
+  /** Of another kind than chat. */
+  reading?: RequestReading;
+  config?: Record<string, Partial<BackendConfig>>;
 }
 
 async function dispatch(world: World) {
@@ -126,7 +130,8 @@ async function dispatch(world: World) {
     },
     catalogue: {
       backend: (id) => backends.find((b) => b.id === id),
-      route: (id) => (id === 'auto' ? { id, backends } : undefined),
+      route: (id) =>
+        id === 'auto' ? { id, backends: backends.map((b) => ({ ...b, ...world.config?.[b.id] })) } : undefined,
       routeIds: () => ['auto'],
       price: () => price,
       otherPrices: () => world.otherPrices ?? [],
@@ -213,6 +218,7 @@ async function dispatch(world: World) {
       meritorder: {},
       temperature: 0.5,
     },
+    ...world.reading,
     attribution: { org: 'acme', department: 'eng' },
     org: { id: 'acme', departments: [], keys: [], requireKey: false, shareLearning: false, subscribers: [] },
     replyTo: '_INBOX_acme.x',
@@ -531,6 +537,56 @@ describe('a request', () => {
     expect(log.filter((l) => l.startsWith('reserve'))).toEqual(['reserve a b c', 'reserve b c', 'reserve c']);
     expect(refusals).toMatchObject([
       { code: 'backend_failed', message: expect.stringContaining('3 candidates failed') },
+    ]);
+  });
+});
+
+describe('kinds', () => {
+  const reading = (kind: 'embeddings' | 'messages', more: object = {}): RequestReading =>
+    readRequest(kind, { ...EXAMPLES[kind].request, model: 'auto', ...more }) as RequestReading;
+
+  it('embeddings are served by who has the kind, hold their input alone, and go up as they came', async () => {
+    const asked: ReserveCommand[] = [];
+    const { works, decisions } = await dispatch({
+      reading: reading('embeddings'),
+      config: { b: { kinds: ['embeddings'] } },
+      reserve: (command) => (asked.push(command), grantFirst(command)),
+    });
+    expect(asked[0]!.candidates).toMatchObject([{ backend: 'b', maxTokens: 0, minTokens: 0 }]);
+    expect(works).toMatchObject([{ terms: { backend: 'b', kind: 'embeddings' }, stream: false }]);
+    const { metadata: _metadata, ...sent } = EXAMPLES.embeddings.request;
+    expect(works[0]!.body).toEqual({ ...sent, model: 'auto' });
+    expect(decisions[0]).toMatchObject({
+      kind: 'embeddings',
+      candidates: [{ backend: 'b' }, { backend: 'a', excluded: 'does not serve embeddings' }, { backend: 'c' }],
+    });
+  });
+
+  it('a route where nobody has the kind refuses it before anything is reserved', async () => {
+    const { refusals, log } = await dispatch({ reading: reading('embeddings') });
+    expect(refusals).toMatchObject([{ code: 'kind_unsupported', message: expect.stringContaining('"auto"') }]);
+    expect(log).toEqual([]);
+  });
+
+  it('messages are clamped by the grant and reach the worker in their own dialect', async () => {
+    const { works } = await dispatch({ reading: reading('messages', { stream: true }) });
+    expect(works[0]).toMatchObject({
+      terms: { kind: 'messages' },
+      stream: true,
+      body: { max_tokens: 40, system: EXAMPLES.messages.request.system, metadata: { user_id: 'u-2041' } },
+    });
+    expect(works[0]!.body).not.toHaveProperty('meritorder');
+  });
+
+  it('what a translation cannot say goes to a backend that is passed it, and is refused where there is none', async () => {
+    const thinking = reading('messages', { max_tokens: 90, thinking: { type: 'enabled', budget_tokens: 60 } });
+    const native = { c: { protocol: 'anthropic' } as unknown as Partial<BackendConfig> };
+    const grantAll = (command: ReserveCommand) => ({ ...grantFirst(command), maxTokens: 90 }) as ReserveReply;
+    const { works } = await dispatch({ reading: thinking, config: native, reserve: grantAll });
+    expect(works).toMatchObject([{ terms: { backend: 'c' }, body: { thinking: { budget_tokens: 60 } } }]);
+    const { refusals } = await dispatch({ reading: thinking });
+    expect(refusals).toMatchObject([
+      { code: 'no_able_backend', message: expect.stringContaining('cannot say thinking that is shown (thinking)') },
     ]);
   });
 });

@@ -22,6 +22,7 @@ import {
   holdOf,
   policyFor,
   requirementsOf,
+  servesKind,
   type Able,
   type BackendView,
   type Excluded,
@@ -34,7 +35,8 @@ import { decisionRecord } from './decision-record.js';
 import { drawsOf, promptPrefix } from './draws.js';
 import { GrowingHold } from './extend-hold.js';
 import { oncePerKey } from './once-per-key.js';
-import { budgetRefusal, exclusionRefusal, routeUnknown, tierUnknown } from './refusals.js';
+import type { SourceRequest } from './read-request.js';
+import { budgetRefusal, exclusionRefusal, kindUnsupported, routeUnknown, tierUnknown } from './refusals.js';
 import type {
   Admission,
   Caller,
@@ -54,6 +56,7 @@ import type {
   Workers,
   WorkSession,
 } from './ports.js';
+import { upstreamBody } from './upstream-body.js';
 import { viewsOf } from './views-of.js';
 
 export interface DispatchPorts {
@@ -85,6 +88,7 @@ export interface DispatchRequest {
   jobDeadlineMs?: number;
   kind: Kind;
   body: ChatRequest;
+  source?: SourceRequest | undefined;
   attribution: Attribution;
   org: OrgConfig;
   /** Already checked to be the caller's own inbox. */
@@ -137,15 +141,16 @@ class Dispatch {
     private readonly limits: LimitsConfig,
     private readonly request: DispatchRequest,
   ) {
-    this.requirements = requirementsOf(request.body);
+    this.requirements = requirementsOf(request.body, request.source);
   }
 
   async run(): Promise<DispatchOutcome> {
     const { catalogue, estimator, retries } = this.ports;
-    const { body, org, attribution } = this.request;
+    const { body, org, attribution, kind, source } = this.request;
     const route = catalogue.route(body.model);
     if (!route || (org.routes && !org.routes.includes(route.id)))
       return refused(routeUnknown(catalogue, org, body.model));
+    if (!route.backends.some((b) => servesKind(b, kind))) return refused(kindUnsupported(route.id, kind));
     const tier = catalogue.tier(org.id, attribution.tier);
     if (tier === 'none') return refused(tierUnknown(catalogue, org, attribution.tier));
     this.tier = tier;
@@ -156,7 +161,7 @@ class Dispatch {
         retryAfterSeconds: 2,
       });
     retries.earn();
-    const estimate = estimator.estimate({ body, attribution, route: route.id });
+    const estimate = estimator.estimate({ body, embeddings: source?.embeddings, attribution, route: route.id });
     const policy = this.withRevenue(policyFor({ route: route.settings, tier, wishes: body.meritorder }));
     const asked = this.asked(route.backends, policy, estimate);
     let last: Refusal | undefined;
@@ -292,7 +297,8 @@ class Dispatch {
     const expected = {
       route: decided.route,
       ...estimate.expectation(chosen.backend, maxTokens),
-      maxTokens,
+      // The record knows no request without output; embeddings are one.
+      maxTokens: Math.max(1, maxTokens),
       choices: this.requirements.choices,
     };
     estimate.sentTo(chosen.backend, nowMs);
@@ -443,7 +449,6 @@ class Dispatch {
   ): Promise<Step> {
     const { request, ports } = this;
     const { choices } = this.requirements;
-    const { meritorder: _options, metadata: _metadata, max_completion_tokens: _max, ...body } = request.body;
     const work: WorkRequest = {
       terms: {
         attemptId,
@@ -464,7 +469,7 @@ class Dispatch {
         deadlineAt: new Date(request.deadlineMs).toISOString(),
         expected,
       },
-      body: { ...body, max_tokens: expected.maxTokens },
+      body: upstreamBody(request, expected.maxTokens),
       stream: request.body.stream ?? false,
       includeUsage: request.body.stream_options?.include_usage ?? false,
       replyTo: request.replyTo,

@@ -22,7 +22,13 @@ export async function oncePerKey(
   const use: KeyUse = {
     claim: request.isJob ? `job/${request.requestId}` : newId(),
     requestId: request.requestId,
-    fingerprint: sha256Hex(canonicalJson({ kind: request.kind, attribution: request.attribution, body: request.body })),
+    fingerprint: sha256Hex(
+      canonicalJson({
+        kind: request.kind,
+        attribution: request.attribution,
+        body: request.source?.sent ?? request.body,
+      }),
+    ),
     state: 'in-flight',
   };
   let first: KeyUse;

@@ -1,5 +1,6 @@
-import { ChatRequest, isSlugText, Kind, type Refusal } from '@meritorder/contracts';
+import { isSlugText, Kind, type Refusal } from '@meritorder/contracts';
 import { newId } from '@meritorder/kernel';
+import { readRequest, type RequestReading } from './read-request.js';
 
 export interface IncomingMessage {
   data: Uint8Array;
@@ -7,11 +8,7 @@ export interface IncomingMessage {
   header(name: 'kind' | 'key' | 'request'): string;
 }
 
-export interface ParsedRequest {
-  requestId: string;
-  kind: Kind;
-  body: ChatRequest;
-}
+export type ParsedRequest = RequestReading & { requestId: string };
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
@@ -41,8 +38,6 @@ export function parseRequest(
       message: `Meritorder-Kind must be chat, embeddings or messages, not "${message.header('kind').slice(0, 64)}".`,
     };
   }
-  if (kind.data !== 'chat')
-    return { code: 'kind_unsupported', message: `No backend here serves the kind "${kind.data}"; use chat.` };
   if (message.data.length > maxBodyBytes) {
     return {
       code: 'body_too_large',
@@ -57,12 +52,8 @@ export function parseRequest(
   }
   if (isDeeperThan(value, MAX_DEPTH))
     return { code: 'body_invalid', message: `body: nested more than ${MAX_DEPTH} levels deep` };
-  const parsed = ChatRequest.safeParse(value);
-  if (!parsed.success) {
-    const issues = parsed.error.issues.slice(0, 3).map((i) => `${i.path.join('.') || 'body'}: ${i.message}`);
-    return { code: 'body_invalid', message: issues.join('; '), param: parsed.error.issues[0]!.path.join('.') };
-  }
-  return { requestId, kind: kind.data, body: parsed.data };
+  const reading = readRequest(kind.data, value);
+  return 'code' in reading ? reading : { requestId, ...reading };
 }
 
 /** Level by level, since a recursion could overflow the stack itself. */

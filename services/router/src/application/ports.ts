@@ -5,6 +5,7 @@ import type {
   BudgetPolicy,
   CandidateNumbers,
   ChatRequest,
+  EmbeddingsRequest,
   PriceVersion,
   Refusal,
   RouteConfig,
@@ -62,7 +63,13 @@ export interface Catalogue {
 
 /** What a request will need, from its text and from what was learned. Memory only, and bounded in time for any text. */
 export interface Estimator {
-  estimate(request: { body: ChatRequest; attribution: Attribution; route: string }): RequestEstimate;
+  estimate(request: {
+    body: ChatRequest;
+    /** Of a request of that kind. */
+    embeddings?: EmbeddingsRequest | undefined;
+    attribution: Attribution;
+    route: string;
+  }): RequestEstimate;
 }
 
 export interface RequestEstimate {

@@ -1,4 +1,4 @@
-import type { OrgConfig, Refusal } from '@meritorder/contracts';
+import type { Kind, OrgConfig, Refusal } from '@meritorder/contracts';
 import type { EnforcedWindow } from '@meritorder/budget-core';
 import type { BindingAccount, BindingBudget } from '@meritorder/counters';
 import { nanosToUsd } from '@meritorder/kernel';
@@ -119,6 +119,15 @@ function accountRefusal(binding: BindingAccount, backends: string[]): Refusal {
 export function routeUnknown(catalogue: Pick<Catalogue, 'routeIds'>, org: OrgConfig, name: string): Refusal {
   const known = (org.routes ?? catalogue.routeIds()).slice(0, 20).join(', ');
   return { code: 'route_unknown', message: `There is no route "${name}"; there are: ${known}.`, param: 'model' };
+}
+
+/** The refusal when no backend of the route serves the kind at all. */
+export function kindUnsupported(route: string, kind: Kind): Refusal {
+  return {
+    code: 'kind_unsupported',
+    message: `No backend of "${route}" serves ${kind}; one that does has it among its \`kinds\`.`,
+    param: 'model',
+  };
 }
 
 /** The refusal when no candidate passed the filters. A backend that could serve later outweighs one that never can. */

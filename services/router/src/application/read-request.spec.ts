@@ -1,0 +1,80 @@
+import { describe, expect, it } from 'vitest';
+import { EXAMPLES } from '@meritorder/contracts';
+import { parseRequest } from './parse-request.js';
+import { readRequest } from './read-request.js';
+import { upstreamBody } from './upstream-body.js';
+
+const read = (kind: 'chat' | 'embeddings' | 'messages', value: unknown) => {
+  const reading = readRequest(kind, value);
+  if ('code' in reading) throw new Error(reading.message);
+  return reading;
+};
+const refusal = (kind: 'chat' | 'embeddings' | 'messages', value: unknown) => {
+  const reading = readRequest(kind, value);
+  return 'code' in reading ? reading : undefined;
+};
+
+describe('a request by its kind', () => {
+  it('chat is its own reading', () => {
+    const reading = read('chat', EXAMPLES.request);
+    expect(reading).toMatchObject({ body: EXAMPLES.request, metadata: EXAMPLES.request.metadata });
+    expect(reading.source).toBeUndefined();
+    expect(upstreamBody(reading, 20)).toEqual({ model: 'auto', messages: EXAMPLES.request.messages, max_tokens: 20 });
+  });
+
+  it('embeddings go upstream as they came, without what is meant for Meritorder', () => {
+    const { request } = EXAMPLES.embeddings;
+    const reading = read('embeddings', request);
+    expect(reading).toMatchObject({
+      body: { model: request.model, max_tokens: 0 },
+      source: { kind: 'embeddings', embeddings: request },
+      metadata: request.metadata,
+    });
+    const { metadata: _metadata, ...rest } = request;
+    expect(upstreamBody(reading, 1)).toEqual(rest);
+  });
+
+  it("messages go upstream as they came, clamped, with Anthropic's own metadata and all marks", () => {
+    const { request } = EXAMPLES.messages;
+    const reading = read('messages', request);
+    expect(reading).toMatchObject({
+      body: { messages: [{ role: 'system' }, { role: 'user' }], meritorder: { max_cost_usd: '0.01' } },
+      source: { kind: 'messages', uncarried: undefined, unbounded: undefined },
+      metadata: request.meritorder.metadata,
+    });
+    const { meritorder: _options, ...rest } = request;
+    expect(upstreamBody(reading, 64)).toEqual({ ...rest, max_tokens: 64 });
+  });
+
+  it('what a chat completion cannot say of messages is named, with its path', () => {
+    const { request } = EXAMPLES.messages;
+    expect(read('messages', { ...request, top_k: 3, speed: 'fast' }).source).toMatchObject({
+      uncarried: 'sampling by rank (top_k), a field that is not known (speed)',
+      unbounded: 'speed',
+    });
+    const thinking = { type: 'enabled', budget_tokens: 1_024 };
+    expect(read('messages', { ...request, thinking }).source).toMatchObject({ leastTokens: 1_025 });
+  });
+
+  it('the body of one kind is refused as another, by the field that is wrong', () => {
+    expect(refusal('embeddings', EXAMPLES.request)).toMatchObject({ code: 'body_invalid', param: 'input' });
+    expect(refusal('messages', EXAMPLES.embeddings.request)).toMatchObject({
+      code: 'body_invalid',
+      param: 'max_tokens',
+    });
+  });
+
+  it.each<['chat' | 'messages', unknown, string]>([
+    ['messages', { type: 'text', text: 'x', cache_control: { type: 'ephemeral', ttl: '1d' } }, '0.cache_control.ttl'],
+    ['messages', { type: 'tool_use', id: 'x', name: 'y', input: 'z' }, '0.input'],
+    ['chat', { text: 'no type' }, '0.type'],
+  ])('of %s, a broken part is named by its own path, not by the union around it', (kind, part, path) => {
+    const body = { model: 'm', max_tokens: 1, messages: [{ role: 'user', content: [part] }] };
+    expect(refusal(kind, body)).toMatchObject({ param: `messages.0.content.${path}` });
+  });
+
+  it('a kind that is none is refused by its header', () => {
+    const message = { data: new TextEncoder().encode('{}'), header: (n: string) => (n === 'kind' ? 'images' : '') };
+    expect(parseRequest(message, 'r', 100)).toMatchObject({ code: 'header_invalid' });
+  });
+});

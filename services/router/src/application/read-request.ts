@@ -1,0 +1,94 @@
+import {
+  ChatRequest,
+  EmbeddingsRequest,
+  MessagesRequest,
+  type Kind,
+  type Metadata,
+  type Refusal,
+} from '@meritorder/contracts';
+import { chatOfMessages } from '@meritorder/dialect-core';
+import type { AskedKind } from '@meritorder/routing-core';
+import type { z } from 'zod';
+
+/** A request of another kind than chat, as it came. */
+export interface SourceRequest extends AskedKind {
+  sent: Record<string, unknown>;
+  /** Of embeddings: their input is the whole cost. */
+  embeddings?: EmbeddingsRequest;
+}
+
+export interface RequestReading {
+  kind: Kind;
+  /** The request, or how one of another kind reads as a chat completion: all that is decided is decided by it. */
+  body: ChatRequest;
+  /** Absent: `body` is the request. */
+  source?: SourceRequest;
+  /** Attribution that the caller names. */
+  metadata: z.infer<typeof Metadata> | null | undefined;
+}
+
+/** Validates a body by the schema of its kind, and reads it. */
+export function readRequest(kind: Kind, value: unknown): RequestReading | Refusal {
+  switch (kind) {
+    case 'chat': {
+      const parsed = ChatRequest.safeParse(value);
+      return parsed.success ? { kind, body: parsed.data, metadata: parsed.data.metadata } : invalid(parsed.error);
+    }
+    case 'embeddings': {
+      const parsed = EmbeddingsRequest.safeParse(value);
+      return parsed.success ? ofEmbeddings(parsed.data) : invalid(parsed.error);
+    }
+    case 'messages': {
+      const parsed = MessagesRequest.safeParse(value);
+      return parsed.success ? ofMessages(parsed.data) : invalid(parsed.error);
+    }
+  }
+}
+
+/** There is no output, so no tokens of it may be had. What is embedded is read by its first text: for what quality is known. */
+function ofEmbeddings(request: EmbeddingsRequest): RequestReading {
+  const { model, input, metadata, meritorder } = request;
+  const first: unknown = Array.isArray(input) ? input[0] : input;
+  const content = typeof first === 'string' ? first : '';
+  return {
+    kind: 'embeddings',
+    body: { model, messages: [{ role: 'user', content }], max_tokens: 0, metadata, meritorder },
+    source: { kind: 'embeddings', sent: request, embeddings: request },
+    metadata,
+  };
+}
+
+function ofMessages(request: MessagesRequest): RequestReading {
+  const { chat, uncarried, unbounded } = chatOfMessages(request, 'reading');
+  return {
+    kind: 'messages',
+    body: chat,
+    source: {
+      kind: 'messages',
+      sent: request,
+      unbounded,
+      // What is thought lies inside the output, and a backend refuses a budget of it that leaves nothing to say.
+      leastTokens: request.thinking?.type === 'enabled' ? request.thinking.budget_tokens! + 1 : undefined,
+      uncarried: uncarried.map(({ path, what }) => `${what} (${path})`).join(', ') || undefined,
+    },
+    metadata: chat.metadata,
+  };
+}
+
+const MOST_ISSUES = 3;
+
+function invalid(error: z.ZodError): Refusal {
+  const issues = error.issues.slice(0, MOST_ISSUES).map((issue) => leafOf(issue, []));
+  const messages = issues.map(({ path, message }) => `${path.join('.') || 'body'}: ${message}`);
+  return { code: 'body_invalid', message: messages.join('; '), param: issues[0]!.path.join('.') };
+}
+
+/** Of alternatives that all fail, the one that was got farthest into: it is what was meant. */
+function leafOf(issue: z.core.$ZodIssue, before: PropertyKey[]): { path: string[]; message: string } {
+  const path = [...before, ...issue.path];
+  const branches = issue.code === 'invalid_union' ? issue.errors.filter((branch) => branch.length > 0) : [];
+  const meant = branches.map((branch) => leafOf(branch[0]!, path)).toSorted((a, b) => b.path.length - a.path.length)[0];
+  return meant && meant.path.length > path.length
+    ? meant
+    : { path: path.map((part) => String(part)), message: issue.message };
+}
