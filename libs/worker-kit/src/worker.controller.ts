@@ -14,8 +14,10 @@ import { decodeJson, extractTrace, injectTrace, SERVICE_INBOX, type Bus } from '
 import { meter, tracer } from '@meritorder/telemetry';
 import { context as otelContext, SpanKind, SpanStatusCode, trace, type Context } from '@opentelemetry/api';
 import { NatsCallerLink, NatsRouterLink, NatsUsageLog } from './adapters/nats-links.js';
-import type { OpenAiUpstream } from './adapters/openai-upstream.js';
+import { answerDialect, type AnswerDialect } from './application/answer-dialect.js';
+import type { Upstream } from './application/ports.js';
 import { runAttempt } from './application/run-attempt.js';
+import { upstreamFor, type Wires } from './application/upstream-for.js';
 
 export const WORKER_OPTIONS = Symbol('WORKER_OPTIONS');
 export interface WorkerOptions {
@@ -32,10 +34,15 @@ export interface WorkerOptions {
 export interface Engines {
   /** `serves`: it is there and serves the backend's model. */
   of(backend: string): { serves: boolean; report?: EngineReport };
+  wires: Wires;
+  /** Closes the wires. */
+  close(): Promise<void>;
 }
 
 const HEARTBEAT_MS = 1_000;
 const DRAIN_LIMIT_MS = 25_000;
+/** What a NATS server carries unless it is configured. */
+const LEAST_MAX_PAYLOAD = 1_048_576;
 
 interface Running {
   abort: AbortController;
@@ -88,7 +95,7 @@ export class WorkerController implements OnApplicationBootstrap, OnApplicationSh
     for (const s of this.subscriptions.slice(0, this.options.backends.length)) s.unsubscribe();
     const limit = new Promise((r) => setTimeout(r, DRAIN_LIMIT_MS).unref());
     await Promise.race([Promise.all([...this.byAttempt.values()].map((r) => r.done)), limit]);
-    await this.options.upstream.close();
+    await this.options.close();
   }
 
   private take(backend: BackendConfig, message: Msg): void {
@@ -111,18 +118,34 @@ export class WorkerController implements OnApplicationBootstrap, OnApplicationSh
     if (busy >= this.maxConcurrency(backend)) {
       return link.send({ type: 'refused', code: 'busy', message: `${busy} calls in flight, the most it may have` });
     }
-    this.start(backend, work, link, extractTrace(message.headers));
+    const wiring = upstreamFor(this.options.wires, backend, work.terms.kind);
+    if (!wiring)
+      return link.send({ type: 'refused', code: 'invalid', message: `no way to ask it for ${work.terms.kind}` });
+    let answer: AnswerDialect;
+    try {
+      answer = answerDialect(work, wiring.translated);
+    } catch (error) {
+      return link.send({ type: 'refused', code: 'invalid', message: (error as Error).message });
+    }
+    this.start(backend, work, { upstream: wiring.upstream, answer }, link, extractTrace(message.headers));
   }
 
-  private start(backend: BackendConfig, work: WorkRequest, router: NatsRouterLink, parent: Context): void {
-    const { bus, config, upstream, name } = this.options;
+  private start(
+    backend: BackendConfig,
+    work: WorkRequest,
+    call: { upstream: Upstream; answer: AnswerDialect },
+    router: NatsRouterLink,
+    parent: Context,
+  ): void {
+    const { bus, config, name } = this.options;
     const { terms } = work;
+    const operation = terms.kind === 'embeddings' ? 'embeddings' : 'chat';
     const span = tracer().startSpan(
-      `chat ${backend.model}`,
+      `${operation} ${backend.model}`,
       {
         kind: SpanKind.CLIENT,
         attributes: {
-          'gen_ai.operation.name': 'chat',
+          'gen_ai.operation.name': operation,
           'gen_ai.provider.name': backend.provider,
           'gen_ai.request.model': backend.model,
           'server.address': new URL(backend.baseUrl).hostname,
@@ -150,7 +173,8 @@ export class WorkerController implements OnApplicationBootstrap, OnApplicationSh
           backend,
           {
             clock: systemClock,
-            upstream,
+            ...call,
+            maxMessageBytes: bus.nats.info?.max_payload ?? LEAST_MAX_PAYLOAD,
             usageLog: {
               opened: (event) => usageLog.opened(event),
               closed: (event) => {

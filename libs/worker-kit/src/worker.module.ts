@@ -4,6 +4,8 @@ import type { ServiceContext } from '@meritorder/service-kit';
 import type { BackendConfig } from '@meritorder/contracts';
 import { OpenAiUpstream } from './adapters/openai-upstream.js';
 import { WORKER_OPTIONS, WorkerController, type Engines, type WorkerOptions } from './worker.controller.js';
+import { OPENAI_EMBEDDINGS, OpenAiUpstream } from './adapters/openai-upstream.js';
+import { WORKER_OPTIONS, WorkerController, type WorkerOptions } from './worker.controller.js';
 
 /**
  * The composition root that both workers share; they differ in which backends they serve.
@@ -25,6 +27,8 @@ export function workerModule(
       );
     keys.set(backend.id, key);
   }
+  const keyOf = (backend: BackendConfig): string | undefined => keys.get(backend.id);
+  const openai = { chat: new OpenAiUpstream(keyOf), embeddings: new OpenAiUpstream(keyOf, OPENAI_EMBEDDINGS) };
   const options: WorkerOptions = {
     name,
     bus,
@@ -32,6 +36,8 @@ export function workerModule(
     backends,
     upstream: new OpenAiUpstream((b) => keys.get(b.id)),
     ...(engines ? { engines } : {}),
+    wires: { openai },
+    close: async () => void (await Promise.all(Object.values(openai).map((upstream) => upstream.close()))),
   };
   return {
     module: class WorkerModule {},

@@ -8,7 +8,7 @@ import { usdToNanos } from '@meritorder/kernel';
 import { startSimulator, type Simulator, type SimulatorConfig } from '@meritorder/provider-simulator';
 import { waitFor } from '@meritorder/testing';
 import { attempt, price, terms, type World } from '../application/attempt-world.for-tests.js';
-import { OpenAiUpstream } from './openai-upstream.js';
+import { OPENAI_EMBEDDINGS, OpenAiUpstream } from './openai-upstream.js';
 
 const stops: (() => Promise<unknown>)[] = [];
 afterEach(async () => {
@@ -218,5 +218,29 @@ describe.skipIf(!data)('recorded streams of engines without a usage block (MERIT
       timings: { prefillMs: timings['prompt_ms'], decodeMs: timings['predicted_ms'] },
     });
     expect(finished[0].meritorder.cost.basis).toBe('confirmed');
+  });
+});
+
+describe('embeddings', () => {
+  it('are asked for at their own path with nothing added, and cost what the invoice says', async () => {
+    const simulator = await simulate({ kind: 'embedding' });
+    const upstream = new OpenAiUpstream(() => undefined, OPENAI_EMBEDDINGS);
+    stops.push(() => upstream.close());
+    const { closed, finished } = await call(simulator.url, 0, false, {
+      wire: upstream,
+      work: {
+        terms: { ...terms, kind: 'embeddings', deadlineAt: new Date(Date.now() + 30_000).toISOString() },
+        body: { input: ['one two', [1, 2, 3]], dimensions: 8, encoding_format: 'float' },
+      },
+    });
+    const { data, object, meritorder } = finished[0];
+    expect({ object, vectors: data.map((d: { embedding: number[] }) => d.embedding.length) }).toEqual({
+      object: 'list',
+      vectors: [8, 8],
+    });
+    expect(closed).toMatchObject([{ usage: { inputTokens: 5, outputTokens: 0, requests: 1 }, usageBasis: 'reported' }]);
+    const line = await invoiced(simulator);
+    expect(line).toMatchObject({ inputTokens: 5, outputTokens: 0 });
+    expect(usdToNanos(meritorder.cost.usd).toString()).toBe(line.nanoUsd);
   });
 });

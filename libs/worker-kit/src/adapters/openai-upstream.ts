@@ -1,18 +1,33 @@
 import { createParser, type EventSourceMessage } from 'eventsource-parser';
 import { Pool, type Dispatcher } from 'undici';
 import type { BackendConfig } from '@meritorder/contracts';
+import type { Dialect } from '@meritorder/usage-core';
 import { UpstreamError, type FailureCode, type Upstream, type UpstreamRequest } from '../application/ports.js';
 
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 const MAX_EVENT_CHARACTERS = 4 * 1024 * 1024;
 const MAX_ERROR_BYTES = 64 * 1024;
 
+/** One of the things that this wire can be asked for. */
+export interface OpenAiEndpoint {
+  path: string;
+  dialect: Dialect;
+  streams: boolean;
+}
+const OPENAI_CHAT: OpenAiEndpoint = { path: '/chat/completions', dialect: 'openai-chat', streams: true };
+export const OPENAI_EMBEDDINGS: OpenAiEndpoint = { path: '/embeddings', dialect: 'openai-embeddings', streams: false };
+
 /** The OpenAI-compatible wire over undici, with every retry off. */
 export class OpenAiUpstream implements Upstream {
-  readonly dialect = 'openai-chat';
+  readonly dialect: Dialect;
   private readonly pools = new Map<string, Pool>();
 
-  constructor(private readonly apiKeyOf: (backend: BackendConfig) => string | undefined) {}
+  constructor(
+    private readonly apiKeyOf: (backend: BackendConfig) => string | undefined,
+    private readonly endpoint: OpenAiEndpoint = OPENAI_CHAT,
+  ) {
+    this.dialect = endpoint.dialect;
+  }
 
   async complete(request: UpstreamRequest): Promise<Record<string, unknown>> {
     const response = await this.post(request);
@@ -66,13 +81,14 @@ export class OpenAiUpstream implements Upstream {
 
   private async post(request: UpstreamRequest): Promise<Dispatcher.ResponseData> {
     const { backend } = request;
-    const url = new URL(`${backend.baseUrl.replace(/\/$/, '')}/chat/completions`);
+    const url = new URL(`${backend.baseUrl.replace(/\/$/, '')}${this.endpoint.path}`);
     const key = this.apiKeyOf(backend);
     const body = {
       ...request.body,
       model: backend.model,
-      stream: request.stream,
-      ...(request.stream ? { stream_options: { include_usage: true } } : { stream_options: undefined }),
+      ...(this.endpoint.streams
+        ? { stream: request.stream, stream_options: request.stream ? { include_usage: true } : undefined }
+        : {}),
     };
     let response: Dispatcher.ResponseData;
     try {

@@ -10,6 +10,7 @@ import {
   type WorkRequest,
 } from '@meritorder/contracts';
 import { ManualClock } from '@meritorder/kernel';
+import { answerDialect } from './answer-dialect.js';
 import { ReaderAway, UpstreamError, type Upstream, type UpstreamRequest } from './ports.js';
 import { runAttempt } from './run-attempt.js';
 
@@ -37,6 +38,8 @@ export interface World {
     request: UpstreamRequest,
     abort: AbortController,
   ) => AsyncGenerator<string, void> | Promise<Record<string, unknown>>;
+  /** Of `upstream`. Default: OpenAI's chat completions. */
+  dialect?: Upstream['dialect'];
   /** A real wire in place of `upstream`. */
   wire?: Upstream;
   onChunk?: (seq: number, abort: AbortController, json: string) => unknown;
@@ -45,6 +48,9 @@ export interface World {
   nowMs?: number;
   backend?: Partial<BackendConfig>;
   work?: Partial<WorkRequest>;
+  /** A request of kind messages whose backend speaks chat completions. */
+  translated?: boolean;
+  maxMessageBytes?: number;
 }
 
 /** Runs one attempt in a world of in-memory ports; the log says what everybody heard, in order. */
@@ -65,7 +71,7 @@ export async function attempt(world: World): Promise<{
     log.push('upstream');
     return (world.upstream ?? (world.stream ? streams(3) : answers))(request, abort);
   };
-  const upstream: Upstream = world.wire ?? { dialect: 'openai-chat', complete: call, stream: call };
+  const upstream: Upstream = world.wire ?? { dialect: world.dialect ?? 'openai-chat', complete: call, stream: call };
   const work: WorkRequest = {
     terms,
     body: {},
@@ -84,6 +90,8 @@ export async function attempt(world: World): Promise<{
     {
       clock: new ManualClock(world.nowMs ?? Date.parse(terms.reservedAt)),
       upstream,
+      answer: answerDialect(work, world.translated ?? false),
+      maxMessageBytes: world.maxMessageBytes ?? 1_048_576,
       usageLog: {
         opened: async () => {
           log.push('recorded');

@@ -22,7 +22,8 @@ export interface GovernedStreamPorts {
 const ANSWER_TIMEOUT_MS = 150;
 /** What a chunk may have around its text beyond the shortest one so far: a name, an escape. */
 const ENVELOPE_CHARACTERS = 8;
-const ENDS_A_CHOICE = /"finish_reason":\s*"/;
+/** OpenAI's chunk, and Anthropic's `message_delta`. */
+const ENDS_A_CHOICE = /"(?:finish|stop)_reason":\s*"/;
 
 /**
  * Watches a stream whose hold does not cover all that it may cost: has the hold extended while the stream goes on, and says when
@@ -117,7 +118,11 @@ export class GovernedStream {
   }
 
   private noteEnds(json: string): void {
-    const { choices } = JSON.parse(json) as { choices?: { index?: number; finish_reason?: unknown }[] };
+    const { choices, type } = JSON.parse(json) as {
+      choices?: { index?: number; finish_reason?: unknown }[];
+      type?: unknown;
+    };
+    if (type === 'message_delta') this.endedChoices.add(0);
     for (const choice of Array.isArray(choices) ? choices : [])
       if (typeof choice?.finish_reason === 'string') this.endedChoices.add(choice.index ?? 0);
   }

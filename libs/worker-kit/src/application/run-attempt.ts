@@ -1,6 +1,7 @@
-import type { BackendConfig, UsageAttemptClosedV1, WorkRequest } from '@meritorder/contracts';
+import type { BackendConfig, Receipt, UsageAttemptClosedV1, WorkRequest } from '@meritorder/contracts';
 import type { Clock } from '@meritorder/kernel';
 import { usageReader, type UsageReader, type UsageReading } from '@meritorder/usage-core';
+import type { AnswerDialect } from './answer-dialect.js';
 import { callFacts, countGenerated, type CallFacts } from './call-facts.js';
 import { GovernedStream, type EndedBy } from './governed-stream.js';
 import { ReaderAway, UpstreamError, type CallerLink, type RouterLink, type Upstream, type UsageLog } from './ports.js';
@@ -9,6 +10,9 @@ import { receiptOf } from './receipt.js';
 export interface AttemptPorts {
   clock: Clock;
   upstream: Upstream;
+  answer: AnswerDialect;
+  /** Of a message to the caller: what the server carries. */
+  maxMessageBytes: number;
   usageLog: UsageLog;
   router: RouterLink;
   caller: CallerLink;
@@ -107,31 +111,54 @@ class Attempt {
   }
 
   private async whole(): Promise<void> {
-    const body = await this.ports.upstream.complete(this.request());
+    const { upstream, answer, caller } = this.ports;
+    const said = await upstream.complete(this.request());
     this.firstTokenMs = this.elapsed();
+    const facts = this.facts(FINISHED);
+    const told = this.withinLimit(JSON.stringify(answer.whole(said, facts.usage)));
     // The record is on its way before the answer is, so that no crash in between loses what the backend said.
-    const closed = this.close(FINISHED);
-    this.ports.caller.finish('ok', JSON.stringify({ ...body, meritorder: this.receipt('finished') }), false);
+    const closed = this.close(FINISHED, facts);
+    caller.finish('ok', withReceipt(told, this.receipt('finished')), false);
     await closed;
     this.finished('ok');
   }
 
   private async streamed(): Promise<void> {
     const governed = this.governed();
-    for await (const json of this.ports.upstream.stream(this.request())) {
+    const { upstream, answer } = this.ports;
+    for await (const json of upstream.stream(this.request())) {
       this.firstTokenMs ??= this.elapsed();
-      await this.ports.caller.chunk(this.seq++, json);
+      await this.tell(answer.chunk(json));
       const endedBy = await governed?.passed(json);
       // A stream that is left is aborted upstream. Whoever cancelled it hears of that instead.
       if (!endedBy || this.abort.signal.aborted) continue;
       this.endedBy = endedBy;
       break;
     }
-    if (governed && this.endedBy) await this.ports.caller.chunk(this.seq++, governed.lastChunk(this.names()));
-    const closed = this.close(this.endedBy ? { ...CUT, code: this.endedBy.cause } : FINISHED);
+    if (governed && this.endedBy) await this.tell(answer.cut(governed.lastChunk(this.names())));
+    const ending = this.endedBy ? { ...CUT, code: this.endedBy.cause } : FINISHED;
+    const facts = this.facts(ending);
+    await this.tell(answer.end(facts.usage));
+    const closed = this.close(ending, facts);
     this.terminal('ok');
     await closed;
     this.finished('ok');
+  }
+
+  private async tell(chunks: readonly string[]): Promise<void> {
+    for (const chunk of chunks) await this.ports.caller.chunk(this.seq++, chunk);
+  }
+
+  /** Another backend's answer would be as large, so nobody is asked again. */
+  private withinLimit(answer: string): string {
+    const bytes = Buffer.byteLength(answer);
+    const most = this.ports.maxMessageBytes - RECEIPT_BYTES_MOST;
+    if (bytes <= most) return answer;
+    throw new UpstreamError(
+      'protocol',
+      `the answer has ${bytes} bytes and a message carries ${most}: ask for less at once, of embeddings in base64`,
+      { ...SENT, retryable: false },
+    );
   }
 
   /** Undefined: what is held covers whatever the answer may cost. */
@@ -167,7 +194,7 @@ class Attempt {
     return {
       backend,
       attemptId: work.terms.attemptId,
-      body: work.body,
+      body: ports.answer.body,
       stream: work.stream,
       includeUsage: work.includeUsage,
       deadlineMs: Date.parse(work.terms.deadlineAt),
@@ -246,15 +273,14 @@ class Attempt {
   }
 
   private terminal(status: 'ok' | 'cancelled'): void {
-    const body = {
+    const { answer, caller, clock } = this.ports;
+    const names = {
       id: this.closed?.facts.providerCallId ?? this.work.terms.attemptId,
-      object: 'chat.completion.chunk',
-      created: Math.floor(this.ports.clock.nowMs() / 1_000),
       model: this.closed?.facts.servedModel ?? this.work.terms.model,
-      choices: [],
-      meritorder: this.receipt(status === 'ok' ? 'finished' : 'cancelled'),
+      createdSeconds: Math.floor(clock.nowMs() / 1_000),
     };
-    this.ports.caller.finish(status, JSON.stringify(body), true);
+    const receipt = this.receipt(status === 'ok' ? 'finished' : 'cancelled');
+    caller.finish(status, JSON.stringify(answer.last(names, receipt)), true);
   }
 
   /** After `close`. */
@@ -267,10 +293,9 @@ class Attempt {
     this.ports.router.send({ type: 'finished', attemptId: this.work.terms.attemptId, status });
   }
 
-  private close(ending: Ending): Promise<void> {
+  private close(ending: Ending, facts = this.facts(ending)): Promise<void> {
     const { work, ports } = this;
     const atMs = ports.clock.nowMs();
-    const facts = this.facts(ending);
     this.closed = { atMs, facts };
     return ports.usageLog.closed({
       ...work.terms,
@@ -308,6 +333,14 @@ class Attempt {
   }
 }
 
+/** The receipt of a whole answer goes after all that the backend said, which is not written twice. */
+function withReceipt(answer: string, receipt: Receipt): string {
+  const said = answer.slice(0, -1);
+  return `${said}${said === '{' ? '' : ','}"meritorder":${JSON.stringify(receipt)}}`;
+}
+
+/** A receipt has a few hundred bytes, and one line for each of at most 64 budgets. */
+const RECEIPT_BYTES_MOST = 32_768;
 /** Ended here, cleanly for the caller, before the backend was done. */
 const CUT: Ending = { outcome: 'cancelled', sent: true, refusedUpstream: false };
 const FINISHED: Ending = { outcome: 'finished', sent: true, refusedUpstream: false };
