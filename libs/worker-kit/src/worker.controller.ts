@@ -25,7 +25,9 @@ export interface WorkerOptions {
   bus: Bus;
   config: MeritorderConfig;
   backends: BackendConfig[];
-  upstream: OpenAiUpstream;
+  wires: Wires;
+  /** Closes the wires. */
+  close(): Promise<void>;
   /** Of own hardware: what is known of the engines there. */
   engines?: Engines;
 }
@@ -34,9 +36,6 @@ export interface WorkerOptions {
 export interface Engines {
   /** `serves`: it is there and serves the backend's model. */
   of(backend: string): { serves: boolean; report?: EngineReport };
-  wires: Wires;
-  /** Closes the wires. */
-  close(): Promise<void>;
 }
 
 const HEARTBEAT_MS = 1_000;

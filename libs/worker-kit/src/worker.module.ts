@@ -2,10 +2,8 @@ import type { DynamicModule } from '@nestjs/common';
 import { secretFromEnvironment } from '@meritorder/messaging';
 import type { ServiceContext } from '@meritorder/service-kit';
 import type { BackendConfig } from '@meritorder/contracts';
-import { OpenAiUpstream } from './adapters/openai-upstream.js';
-import { WORKER_OPTIONS, WorkerController, type Engines, type WorkerOptions } from './worker.controller.js';
 import { OPENAI_EMBEDDINGS, OpenAiUpstream } from './adapters/openai-upstream.js';
-import { WORKER_OPTIONS, WorkerController, type WorkerOptions } from './worker.controller.js';
+import { WORKER_OPTIONS, WorkerController, type Engines, type WorkerOptions } from './worker.controller.js';
 
 /**
  * The composition root that both workers share; they differ in which backends they serve.
@@ -34,10 +32,9 @@ export function workerModule(
     bus,
     config,
     backends,
-    upstream: new OpenAiUpstream((b) => keys.get(b.id)),
-    ...(engines ? { engines } : {}),
     wires: { openai },
     close: async () => void (await Promise.all(Object.values(openai).map((upstream) => upstream.close()))),
+    ...(engines ? { engines } : {}),
   };
   return {
     module: class WorkerModule {},
