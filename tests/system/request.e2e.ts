@@ -257,7 +257,9 @@ describe('bad input gets a clear error, and the next request an answer', () => {
   it('an unsupported kind and a bad request id', async () => {
     const kind = headers();
     kind.set('Meritorder-Kind', 'embeddings');
-    expect(errorCode(await ask(app, chat('x'), { headers: kind }))).toBe('kind_unsupported');
+    const embeddings = JSON.stringify({ model: 'auto', input: 'x' });
+    expect(errorCode(await ask(app, embeddings, { headers: kind }))).toBe('kind_unsupported');
+    expect(errorCode(await ask(app, chat('x'), { headers: kind }))).toBe('body_invalid');
     const id = headers();
     id.set('Meritorder-Request', 'NOT A SLUG');
     expect(errorCode(await ask(app, chat('x'), { headers: id }))).toBe('header_invalid');
