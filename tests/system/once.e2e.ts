@@ -94,11 +94,15 @@ describe('one settle path: whatever way a request comes and goes, it is charged 
     if (backend === 'metered') expect(BigInt(lines[0]!.nanoUsd)).toBe(nanos);
   });
 
-  it.each(['embeddings', 'messages'])('%s, which nobody serves, is refused and charges nothing', async (kind) => {
+  it.each([
+    ['a body of another kind', 'auto', { body: 'chat' }, 'body_invalid'],
+    ['embeddings, which nobody serves', 'metered', { input: 'x' }, 'kind_unsupported'],
+  ])('%s is refused and charges nothing', async (_what, model, body, code) => {
     const calls = product.simulator.invoice().lines.length;
     const h = headers();
-    h.set('Meritorder-Kind', kind);
-    expect(errorCode(await ask(app, chat('x'), { headers: h }))).toBe('kind_unsupported');
+    h.set('Meritorder-Kind', 'embeddings');
+    const sent = 'input' in body ? JSON.stringify({ model, ...body }) : chat('x');
+    expect(errorCode(await ask(app, sent, { headers: h }))).toBe(code);
     expect(product.simulator.invoice().lines).toHaveLength(calls);
   });
 });
