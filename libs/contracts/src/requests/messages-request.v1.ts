@@ -94,7 +94,7 @@ export const MessagesRequest = z
     model: z.string().min(1).max(128),
     max_tokens: z.int().min(1).max(10_000_000),
     messages: z.array(Message).min(1).max(4_096),
-    system: z.union([z.string(), blocksOf({ text: TextBlock })]).nullish(),
+    system: z.union([z.string(), z.array(TextBlock).max(4_096)]).nullish(),
     tools: z.array(Tool).max(1_024).nullish(),
     tool_choice: ToolChoice.nullish(),
     stream: z.boolean().nullish(),

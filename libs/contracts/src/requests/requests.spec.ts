@@ -72,6 +72,7 @@ describe('a messages request', () => {
       user({ type: 'text', text: 'x', cache_control: { type: 'ephemeral', ttl: '1d' } }),
       /^messages\.0\.content/,
     ],
+    ['a system that is no text', { system: [{ type: 'image' }] }, /^system/],
     ['a tool without a schema', { tools: [{ name: 'a' }] }, /^tools\.0\.input_schema: is required/],
     ['a named choice without the name', { tool_choice: { type: 'tool' } }, /^tool_choice\.name: is required/],
     ['thinking without a budget', { thinking: { type: 'enabled' } }, /^thinking\.budget_tokens: is required/],

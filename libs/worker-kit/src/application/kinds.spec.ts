@@ -135,6 +135,22 @@ describe('messages of a backend that speaks chat completions', () => {
     expect(closed).toMatchObject([{ outcome: 'cancelled', usageBasis: 'estimated' }]);
   });
 
+  it('and whose hold is used up end as at their limit', async () => {
+    const governed = { heldTokens: 40, maxTokens: 400, sliceTokens: 20 };
+    const { events, closed } = await messages({
+      stream: true,
+      upstream: chunksOf(Array.from({ length: 100 }, () => says('hello world '))),
+      work: { terms: { ...terms, governed }, inputTokensExpected: 10 },
+      extend: () => ({ type: 'not-extended', cause: 'budget', budget: 'soft', window: '2026-11', message: 'no room' }),
+    });
+    expect(events.slice(-2)).toMatchObject([
+      { type: 'content_block_stop', index: 0 },
+      { type: 'message_delta', delta: { stop_reason: 'max_tokens' } },
+    ]);
+    expect(closed).toMatchObject([{ outcome: 'cancelled', code: 'budget' }]);
+    expect(events.at(-1)!['usage'].output_tokens).toBe(closed[0]!.usage!.outputTokens);
+  });
+
   it('are refused before anything is recorded, where a chat completion cannot say them', () => {
     const work = { terms: { ...terms, kind: 'messages' as const }, body: { ...BODY, top_k: 3 } };
     expect(() => answerDialect(work, true)).toThrow(/sampling by rank \(top_k\)/);
