@@ -8,7 +8,18 @@ let product: Product;
 let env: NodeJS.ProcessEnv;
 
 beforeAll(async () => {
-  product = await startProduct({ backends: [{ id: 'cloud' }] });
+  product = await startProduct({
+    backends: [
+      { id: 'cloud' },
+      {
+        id: 'text-embedding-3-small',
+        behaviour: { kind: 'embedding', prices: { input: '0.02' } },
+        // Its prices are the catalogue's.
+        config: { kinds: ['embeddings'], catalogue: 'openai/text-embedding-3-small', prices: [] },
+      },
+    ],
+    config: { routes: [{ id: 'auto', backends: ['cloud'] }] },
+  });
   env = { ...process.env, NATS_URL: product.stack.nats.url, NATS_PASSWORD: product.stack.passwords!['org-acme']! };
 });
 afterAll(() => product.stop());
@@ -23,6 +34,10 @@ it("the README's examples get an answer with a receipt", async () => {
     object: 'chat.completion',
     meritorder: { backend: 'cloud', usage: { outputTokens: 4 } },
   });
+  const kinds = await run(process.execPath, ['examples/kinds.mjs', 'Write 4 words.'], { env });
+  expect(kinds.stdout).toMatch(
+    /^\d+ numbers, text-embedding-3-small for \$0\.00000\d+\n\w+ \w+ \w+ \w+ \(end_turn\), cloud for \$0\.0000\d+\n$/,
+  );
   const client = await run(process.execPath, ['examples/client.mjs', 'Write 4 words.'], { env });
   expect(client.stdout).toMatch(/^\w+ \w+ \w+ \w+\n\ncloud for \$0\.0000\d+\nthumbs up: (recorded|pending)\n/);
 });
@@ -47,7 +62,7 @@ it('the command line says what is wrong, and what the books hold', async () => {
   );
   expect(reconciled.code).toBe(0);
   const report = JSON.parse(reconciled.text);
-  expect(report).toMatchObject({ linesMatched: 3, differences: [], unmatchedLines: [], confirmedDifferenceNanos: '0' });
+  expect(report).toMatchObject({ linesMatched: 5, differences: [], unmatchedLines: [], confirmedDifferenceNanos: '0' });
   expect(report.totals.ledgerNanos).toBe(report.totals.invoiceNanos);
   expect(await meritorder(['reconcile', '--provider', 'simco', '--invoice', '/nowhere'], operator)).toMatchObject({
     code: 1,

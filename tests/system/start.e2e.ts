@@ -4,7 +4,7 @@ import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { connect } from '@nats-io/transport-node';
+import { connect, headers } from '@nats-io/transport-node';
 import { freePort, serverCacheDir, startNats, waitFor } from '@meritorder/testing';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 
@@ -93,6 +93,14 @@ it('shows live traffic with everything on ports of its own choice, and Ctrl-C en
   const body = { model: 'gpt-4-1-mini', messages: [{ role: 'user', content: 'Write 3 words.' }], max_tokens: 9 };
   const reply = await nats.request('inference.request.v1.acme', JSON.stringify(body), { timeout: 20_000 });
   expect(reply.json<any>().meritorder).toMatchObject({ backend: 'gpt-4-1-mini', usage: { outputTokens: 3 } });
+  const kind = headers();
+  kind.set('Meritorder-Kind', 'embeddings');
+  const embed = JSON.stringify({ model: 'text-embedding-3-small', input: 'a merit order' });
+  const embedded = await nats.request('inference.request.v1.acme', embed, { headers: kind, timeout: 20_000 });
+  expect(embedded.json<any>()).toMatchObject({
+    usage: { prompt_tokens: 3 },
+    meritorder: { cost: { usd: '0.00000006' } },
+  });
   await nats.close();
   expect(await stopped(running)).toMatch(/\] stopped\n/);
   for (const [name, value] of Object.entries(env).filter(([key]) => /^(MERITORDER|SIMULATOR)_\w+_PORT$/.test(key)))

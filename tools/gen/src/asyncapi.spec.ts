@@ -13,3 +13,15 @@ it('the AsyncAPI document passes the official parser without an error', async ()
       .map((c) => c.address()),
   ).toContain('budget.threshold-crossed.v1.{org}.{budget}');
 });
+
+it('every kind of request is there, and its answer, with its example', () => {
+  const { components, channels } = asyncApi('0.0.0') as any;
+  for (const channel of ['inferenceRequest', 'inferenceJob'])
+    expect(Object.keys(channels[channel].messages)).toEqual([
+      'inferenceRequest',
+      'embeddingsRequest',
+      'messagesRequest',
+    ]);
+  for (const name of Object.keys({ ...channels.inferenceRequest.messages, ...channels.replyInbox.messages }))
+    expect(components.messages[name]?.examples[0].payload, name).toBeDefined();
+});

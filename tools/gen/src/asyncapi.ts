@@ -92,6 +92,30 @@ const EVENT_CHANNELS: Record<
   },
 };
 
+/** @param required the kind has to be said */
+const requestHeaders = (kind: Json, required = false): Json => ({
+  type: 'object',
+  properties: {
+    'Meritorder-Kind': kind,
+    'Meritorder-Key': { type: 'string', description: 'API key; binds department, customer, tier.' },
+    'Meritorder-Request': {
+      type: 'string',
+      pattern: '^[a-z0-9-]{1,64}$',
+      description: 'An id of your own, needed to cancel; made up when absent.',
+    },
+    traceparent: { type: 'string' },
+  },
+  ...(required ? { required: ['Meritorder-Kind'] } : {}),
+});
+
+const STREAM_HEADERS: Json = {
+  type: 'object',
+  properties: {
+    'Meritorder-Seq': { type: 'string', pattern: '^\\d+$' },
+    'Meritorder-Status': { type: 'string', enum: ['ok', 'error', 'cancelled'] },
+  },
+};
+
 const DELIVERED: EventType[] = [
   'budget.threshold-crossed.v1',
   'budget.exhausted.v1',
@@ -137,19 +161,38 @@ export function asyncApi(version: string): Json {
     "OpenAI's chat-completion request with two additions: `metadata` carries attribution, `meritorder` carries wishes.",
     schemas['inference-request.v1']!,
     EXAMPLES.request,
-    {
-      type: 'object',
-      properties: {
-        'Meritorder-Kind': { type: 'string', enum: ['chat'], default: 'chat' },
-        'Meritorder-Key': { type: 'string', description: 'API key; binds department, customer, tier.' },
-        'Meritorder-Request': {
-          type: 'string',
-          pattern: '^[a-z0-9-]{1,64}$',
-          description: 'An id of your own, needed to cancel; made up when absent.',
-        },
-        traceparent: { type: 'string' },
-      },
-    },
+    requestHeaders({ type: 'string', const: 'chat', description: 'May be absent.' }),
+  );
+  messages['embeddingsRequest'] = message(
+    'inference.embeddings-request.v1',
+    "OpenAI's embeddings request with the same two additions.",
+    schemas['embeddings-request.v1']!,
+    EXAMPLES.embeddings.request,
+    requestHeaders({ type: 'string', const: 'embeddings' }, true),
+  );
+  messages['messagesRequest'] = message(
+    'inference.messages-request.v1',
+    "Anthropic's messages request. Its `metadata` is Anthropic's own, so `meritorder.metadata` carries attribution.",
+    schemas['messages-request.v1']!,
+    EXAMPLES.messages.request,
+    requestHeaders({ type: 'string', const: 'messages' }, true),
+  );
+  for (const [name, of, example] of [
+    ['embeddingsAnswer', "OpenAI's list of embeddings", EXAMPLES.embeddings.answer],
+    ['messagesAnswer', "Not streaming: Anthropic's message", EXAMPLES.messages.answer],
+  ] as const)
+    messages[name] = message(
+      `inference.${name === 'embeddingsAnswer' ? 'embeddings' : 'messages'}-answer.v1`,
+      `${of} with its receipt in \`meritorder\`.`,
+      { type: 'object', properties: { meritorder: schemas['receipt.v1'] }, required: ['meritorder'] },
+      example,
+    );
+  messages['messagesEvent'] = message(
+    'inference.messages-event.v1',
+    "Streaming of messages: the data of Anthropic's events, numbered and acknowledged as chunks are. The last message is `message_stop`, with Meritorder-Status and the receipt.",
+    { type: 'object', properties: { type: { type: 'string' }, meritorder: schemas['receipt.v1'] }, required: ['type'] },
+    EXAMPLES.messages.event,
+    STREAM_HEADERS,
   );
   messages['inferenceAnswer'] = message(
     'inference.answer.v1',
@@ -168,13 +211,7 @@ export function asyncApi(version: string): Json {
       model: 'gpt-4.1-mini',
       choices: [{ index: 0, delta: { content: 'The' }, finish_reason: null }],
     },
-    {
-      type: 'object',
-      properties: {
-        'Meritorder-Seq': { type: 'string', pattern: '^\\d+$' },
-        'Meritorder-Status': { type: 'string', enum: ['ok', 'error', 'cancelled'] },
-      },
-    },
+    STREAM_HEADERS,
   );
   messages['inferenceError'] = message(
     'inference.error.v1',
@@ -266,7 +303,11 @@ export function asyncApi(version: string): Json {
   const refs = (...names: string[]): Json =>
     Object.fromEntries(names.map((n) => [n, { $ref: `#/components/messages/${n}` }]));
   Object.assign(channels, {
-    inferenceRequest: { address: 'inference.request.v1.{org}', parameters: ORG, messages: refs('inferenceRequest') },
+    inferenceRequest: {
+      address: 'inference.request.v1.{org}',
+      parameters: ORG,
+      messages: refs('inferenceRequest', 'embeddingsRequest', 'messagesRequest'),
+    },
     inferenceEstimate: {
       address: 'inference.estimate.v1.{org}',
       parameters: ORG,
@@ -284,7 +325,7 @@ export function asyncApi(version: string): Json {
       parameters: ORG,
       description:
         'Durable: kept before it is acknowledged, run at least once. `Nats-Msg-Id` makes a repetition harmless.',
-      messages: refs('inferenceRequest'),
+      messages: refs('inferenceRequest', 'embeddingsRequest', 'messagesRequest'),
     },
     inferenceCancel: {
       address: 'inference.cancel.v1.{org}.{request}',
@@ -297,6 +338,9 @@ export function asyncApi(version: string): Json {
       messages: refs(
         'inferenceAnswer',
         'inferenceChunk',
+        'embeddingsAnswer',
+        'messagesAnswer',
+        'messagesEvent',
         'inferenceError',
         'jobAccepted',
         'estimateReply',
@@ -324,7 +368,14 @@ export function asyncApi(version: string): Json {
     answerRequest: {
       action: 'receive',
       channel: { $ref: '#/channels/inferenceRequest' },
-      reply: reply('inferenceAnswer', 'inferenceChunk', 'inferenceError'),
+      reply: reply(
+        'inferenceAnswer',
+        'inferenceChunk',
+        'embeddingsAnswer',
+        'messagesAnswer',
+        'messagesEvent',
+        'inferenceError',
+      ),
     },
     answerEstimate: {
       action: 'receive',

@@ -1,9 +1,11 @@
 import {
   ChatRequest,
+  EmbeddingsRequest,
   EstimateReply,
   EstimateRequest,
   EVENTS,
   MeritorderConfig,
+  MessagesRequest,
   OutcomeReply,
   OutcomeReport,
   Receipt,
@@ -27,6 +29,8 @@ export function schemaOf(schema: z.ZodType): Json {
 export const schemas: Record<string, Json> = {
   ...Object.fromEntries(Object.entries(EVENTS).map(([type, schema]) => [type, schemaOf(schema)])),
   'inference-request.v1': schemaOf(ChatRequest),
+  'embeddings-request.v1': schemaOf(EmbeddingsRequest),
+  'messages-request.v1': schemaOf(MessagesRequest),
   'receipt.v1': schemaOf(Receipt),
   'estimate-request.v1': schemaOf(EstimateRequest),
   'estimate-reply.v1': schemaOf(EstimateReply),
