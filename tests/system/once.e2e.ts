@@ -1,4 +1,4 @@
-import { headers, type Msg, type NatsConnection } from '@nats-io/transport-node';
+import { headers, type Msg, type MsgHdrs, type NatsConnection } from '@nats-io/transport-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Counters } from '@meritorder/counters';
 import { usdToNanos } from '@meritorder/kernel';
@@ -10,6 +10,13 @@ const PRICES = { input: '0', output: '1' };
 const prices = [
   { effectiveFrom: '2025-01-01T00:00:00Z', cash: { inputUsdPerMillionTokens: '0', outputUsdPerMillionTokens: '1' } },
 ];
+const EMBEDDING_PRICES = { input: '1' };
+const embeddings = {
+  kinds: ['embeddings'],
+  prices: [
+    { effectiveFrom: '2025-01-01T00:00:00Z', cash: { inputUsdPerMillionTokens: '1', outputUsdPerMillionTokens: '0' } },
+  ],
+};
 const total = (id: string, backend: string, limitUsd: string) => ({
   id,
   selector: { org: 'acme', backend },
@@ -28,6 +35,12 @@ beforeAll(async () => {
     backends: [
       { id: 'metered', behaviour: { prices: PRICES }, config: { prices } },
       { id: 'unmetered', behaviour: { prices: PRICES, omitUsage: 'always' }, config: { prices } },
+      { id: 'embedder', behaviour: { kind: 'embedding', prices: EMBEDDING_PRICES }, config: embeddings },
+      {
+        id: 'embedder-unmetered',
+        behaviour: { kind: 'embedding', prices: EMBEDDING_PRICES, omitUsage: 'always' },
+        config: embeddings,
+      },
       { id: 'gated', behaviour: { prices: PRICES }, config: { prices } },
       { id: 'broken', behaviour: { prices: PRICES, errorRate: 1 }, config: { prices } },
       { id: 'capped', behaviour: { prices: PRICES }, config: { prices } },
@@ -36,6 +49,8 @@ beforeAll(async () => {
       budgets: [
         total('metered', 'metered', '1'),
         total('unmetered', 'unmetered', '1'),
+        total('embedder', 'embedder', '1'),
+        total('embedder-unmetered', 'embedder-unmetered', '1'),
         total('gated', 'gated', '1'),
         // Ten requests of 100 output tokens at $1 per 1M.
         total('capped', 'capped', '0.001'),
@@ -60,25 +75,38 @@ afterAll(async () => {
 });
 
 describe('one settle path: whatever way a request comes and goes, it is charged once (pitfall 32)', () => {
-  const MODES: [string, Record<string, unknown>][] = [
-    ['whole', {}],
-    ['whole, two choices', { n: 2 }],
-    ['streamed', { stream: true }],
-    ['streamed with usage', { stream: true, stream_options: { include_usage: true } }],
+  const CHAT_BACKENDS = ['metered', 'unmetered'];
+  const words = JSON.parse(chat('Write 9 words.')) as Record<string, unknown>;
+  const MODES: { mode: string; kind: string; backends: string[]; body: Record<string, unknown> }[] = [
+    { mode: 'chat, whole', kind: 'chat', backends: CHAT_BACKENDS, body: words },
+    { mode: 'chat, whole, two choices', kind: 'chat', backends: CHAT_BACKENDS, body: { ...words, n: 2 } },
+    { mode: 'chat, streamed', kind: 'chat', backends: CHAT_BACKENDS, body: { ...words, stream: true } },
+    {
+      mode: 'chat, streamed with usage',
+      kind: 'chat',
+      backends: CHAT_BACKENDS,
+      body: { ...words, stream: true, stream_options: { include_usage: true } },
+    },
+    { mode: 'messages, whole', kind: 'messages', backends: CHAT_BACKENDS, body: words },
+    { mode: 'messages, streamed', kind: 'messages', backends: CHAT_BACKENDS, body: { ...words, stream: true } },
+    {
+      mode: 'embeddings',
+      kind: 'embeddings',
+      backends: ['embedder', 'embedder-unmetered'],
+      body: { input: 'nine words' },
+    },
   ];
   const cells = ['request', 'job'].flatMap((entrance) =>
-    ['metered', 'unmetered'].flatMap((backend) =>
-      MODES.filter(([, body]) => entrance === 'request' || !body['stream']).map(
-        ([mode, body]) => [entrance, mode, backend, body] as const,
-      ),
+    MODES.filter(({ body }) => entrance === 'request' || !body['stream']).flatMap(({ mode, kind, backends, body }) =>
+      backends.map((backend) => [entrance, mode, backend, kind, body] as const),
     ),
   );
 
-  it.each(cells)('%s, %s, backend %s', async (entrance, _mode, backend, more) => {
+  it.each(cells)('%s, %s, backend %s', async (entrance, _mode, backend, kind, more) => {
     const before = await committed(backend);
     const calls = linesOf(backend).length;
-    const body = chat('Write 9 words.', { model: backend, ...more });
-    const receipt = await (entrance === 'job' ? byJob(body) : byRequest(body));
+    const body = JSON.stringify({ ...more, model: backend });
+    const receipt = await (entrance === 'job' ? byJob(body, kind) : byRequest(body, kind));
     const nanos = usdToNanos(receipt.cost.usd);
     expect(nanos).toBeGreaterThan(0n);
     const [{ attempt_id }] = receipt.attempts;
@@ -91,18 +119,17 @@ describe('one settle path: whatever way a request comes and goes, it is charged 
     expect(await bookingsOf(attempt_id)).toEqual([{ cash_nanos: String(nanos) }]);
     const lines = linesOf(backend).slice(calls);
     expect(lines).toHaveLength(1);
-    if (backend === 'metered') expect(BigInt(lines[0]!.nanoUsd)).toBe(nanos);
+    if (backend.endsWith('unmetered')) expect(BigInt(lines[0]!.nanoUsd)).toBeLessThanOrEqual(nanos);
+    else expect(BigInt(lines[0]!.nanoUsd)).toBe(nanos);
   });
 
   it.each([
-    ['a body of another kind', 'auto', { body: 'chat' }, 'body_invalid'],
-    ['embeddings, which nobody serves', 'metered', { input: 'x' }, 'kind_unsupported'],
-  ])('%s is refused and charges nothing', async (_what, model, body, code) => {
+    ['embeddings', { input: 'x', model: 'metered' }],
+    ['chat', { ...words, model: 'embedder' }],
+    ['messages', { ...words, model: 'embedder' }],
+  ])('%s, asked of who does not serve it, is refused and charges nothing', async (kind, body) => {
     const calls = product.simulator.invoice().lines.length;
-    const h = headers();
-    h.set('Meritorder-Kind', 'embeddings');
-    const sent = 'input' in body ? JSON.stringify({ model, ...body }) : chat('x');
-    expect(errorCode(await ask(app, sent, { headers: h }))).toBe(code);
+    expect(errorCode(await ask(app, JSON.stringify(body), { headers: ofKind(kind) }))).toBe('kind_unsupported');
     expect(product.simulator.invoice().lines).toHaveLength(calls);
   });
 });
@@ -172,10 +199,16 @@ it('while metering is stopped caps hold, and the lag is seen to rise (pitfall 34
   expect(settled).toMatchObject({ settledNanos: 1_000_000n, unconfirmedNanos: 0n, peakNanos: 1_000_000n });
 });
 
-async function byRequest(body: string): Promise<any> {
+function ofKind(kind: string): MsgHdrs {
+  const h = headers();
+  h.set('Meritorder-Kind', kind);
+  return h;
+}
+
+async function byRequest(body: string, kind: string): Promise<any> {
   const inbox = `_INBOX_acme.once${Math.random().toString(36).slice(2)}`;
   const subscription = app.subscribe(inbox);
-  app.publish('inference.request.v1.acme', body, { reply: inbox });
+  app.publish('inference.request.v1.acme', body, { reply: inbox, headers: ofKind(kind) });
   for await (const m of subscription) {
     if (m.reply) m.respond();
     const receipt = m.json<any>().meritorder;
@@ -188,8 +221,9 @@ async function byRequest(body: string): Promise<any> {
   throw new Error('no receipt came');
 }
 
-async function byJob(body: string): Promise<any> {
-  const { request_id } = (await app.request('inference.job.v1.acme', body, { timeout: 5_000 })).json<any>();
+async function byJob(body: string, kind: string): Promise<any> {
+  const accepted = await app.request('inference.job.v1.acme', body, { timeout: 5_000, headers: ofKind(kind) });
+  const { request_id } = accepted.json<any>();
   const result = await waitFor(() => results.find((r) => r.requestId === request_id), 'the result of the job');
   return result.body.meritorder;
 }
