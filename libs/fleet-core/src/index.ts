@@ -5,6 +5,7 @@ export * from './congestion/congestion.js';
 export * from './latency/normal.js';
 export * from './latency/learned-latency.js';
 export * from './latency/latency.js';
+export * from './congestion/own-work.js';
 export * from './replicas/choose-replica.js';
 export * from './replicas/prefix-home.js';
 export * from './budgets/retry-budget.js';

@@ -1,16 +1,18 @@
 import type { BackendConfig, CandidateNumbers } from '@meritorder/contracts';
 import {
-  batchingShape,
-  CLOUD_PRIOR,
-  Congestion,
+  backendPrior,
   engineSpeed,
-  enginePrior,
   expectedLateSeconds,
   expectedSeconds,
   gpuSecondsOfWork,
   latencyOf,
+  MEAN_WORK_AT_START,
+  meanWork,
   NO_LATENCY,
-  slotsShape,
+  ownCongestion,
+  USD_PER_SECOND_WAITED,
+  workHasMoved,
+  type Congestion,
   type EngineSpeed,
   type Latency,
   type LatencyPrior,
@@ -19,14 +21,6 @@ import { configuredThroughput, decodeAtBatch } from '@meritorder/hardware-core';
 import { UNKNOWN_PRIOR } from '@meritorder/quality-core';
 import type { PriceTimeline } from '../money/price-timeline.js';
 import { SharedReplica, Slots, type Station, type Work } from './station.js';
-
-/** What a second of waiting is worth where the policy does not say; the routers' own. */
-const USD_PER_SECOND_WAITED = 0.0001;
-const MEAN_AT_START: Work = { inputTokens: 1_000, outputTokens: 200 };
-/** Attempts after which one counts 1/e in the mean. */
-const MEAN_MEMORY = 200;
-/** A shape is made again when the mean work has moved by this factor. */
-const SHAPE_MOVES = 1.25;
 
 export type LoadNumbers = Pick<CandidateNumbers, 'gpuSeconds' | 'usdPerGpuSecond' | 'lateSeconds' | 'latencySeconds'>;
 const NOT_CONGESTED: LoadNumbers = { gpuSeconds: 0, usdPerGpuSecond: 0, lateSeconds: 0 };
@@ -40,8 +34,8 @@ export class SimulatedBackend {
   readonly replicaOf: string;
   private readonly speed: EngineSpeed | undefined;
   private congestion: Congestion | undefined;
-  private shapeOf = MEAN_AT_START;
-  private readonly mean = { ...MEAN_AT_START };
+  private shapeOf = MEAN_WORK_AT_START;
+  private mean = MEAN_WORK_AT_START;
 
   constructor(
     readonly config: BackendConfig,
@@ -89,10 +83,8 @@ export class SimulatedBackend {
   /** What an attempt that ended was: congestion is that of the mean one. */
   learn(work: Work): void {
     if (!this.local) return;
-    const share = 1 / MEAN_MEMORY;
-    this.mean.inputTokens += (work.inputTokens - this.mean.inputTokens) * share;
-    this.mean.outputTokens += (work.outputTokens - this.mean.outputTokens) * share;
-    if (hasMoved(this.shapeOf, this.mean)) this.shape();
+    this.mean = meanWork(this.mean, work);
+    if (workHasMoved(this.shapeOf, this.mean)) this.shape();
   }
 
   private latency(work: Work): Latency {
@@ -109,19 +101,13 @@ export class SimulatedBackend {
   }
 
   private priorOf(work: Work, inFlight: number): LatencyPrior {
-    const { latency } = this.config;
-    if (latency)
-      return { firstTokenSeconds: latency.firstTokenSeconds, secondsPerOutputToken: latency.secondsPerToken };
-    return this.speed ? enginePrior(this.speed, work, inFlight) : CLOUD_PRIOR;
+    return backendPrior(this.config.latency, this.speed, work, inFlight);
   }
 
   private shape(): void {
-    this.shapeOf = { ...this.mean };
-    this.congestion = new Congestion(
-      this.speed
-        ? batchingShape(this.speed, this.shapeOf)
-        : slotsShape(this.config.maxConcurrency, secondsOf(this.priorOf(this.shapeOf, 1), this.shapeOf)),
-    );
+    const { speed, mean, config } = this;
+    this.shapeOf = mean;
+    this.congestion = ownCongestion(speed, config.maxConcurrency, mean, this.priorOf(mean, 1));
   }
 }
 
@@ -136,9 +122,4 @@ function speedOf({ throughput, maxConcurrency }: BackendConfig): EngineSpeed | u
 /** Without a spread: what the prior says of its length. */
 function secondsOf({ firstTokenSeconds, secondsPerOutputToken }: LatencyPrior, { outputTokens }: Work): number {
   return firstTokenSeconds + secondsPerOutputToken * Math.max(0, outputTokens - 1);
-}
-
-function hasMoved(from: Work, to: Work): boolean {
-  const moved = (a: number, b: number): boolean => Math.max(a, b) > SHAPE_MOVES * Math.max(1, Math.min(a, b));
-  return moved(from.inputTokens, to.inputTokens) || moved(from.outputTokens, to.outputTokens);
 }

@@ -1,17 +1,19 @@
 import { UsageAttemptClosedV1, type BackendConfig } from '@meritorder/contracts';
 import {
-  batchingShape,
-  CLOUD_PRIOR,
-  Congestion,
+  backendPrior,
   engineSpeed,
-  enginePrior,
   expectedLateSeconds,
   expectedSeconds,
   gpuSecondsOfWork,
   latencyOf,
+  MEAN_WORK_AT_START,
+  meanWork,
   NO_LATENCY,
   observeLatency,
-  slotsShape,
+  ownCongestion,
+  USD_PER_SECOND_WAITED,
+  workHasMoved,
+  type Congestion,
   type EngineSpeed,
   type Latency,
   type LatencyPrior,
@@ -21,18 +23,6 @@ import {
 import { configuredThroughput, decodeAtBatch, prefillTokens } from '@meritorder/hardware-core';
 import { decodeJson } from '@meritorder/messaging';
 import type { ExpectedTokens, Loads } from '../application/ports.js';
-
-/**
- * What a second of waiting is worth to a request of the mix where the policy does not say: it makes a replica that fills dearer.
- * A tenth of a cent for ten seconds; a policy, not a measurement.
- */
-const USD_PER_SECOND_WAITED = 0.0001;
-/** Of an attempt before any was seen: tokens of a question and an answer of ordinary length. */
-const MEAN_AT_START: TokenWork = { inputTokens: 1_000, outputTokens: 200 };
-/** Attempts after which one counts 1/e in the mean. */
-const MEAN_MEMORY = 200;
-/** A shape is made again when the mean work has moved by this factor. */
-const SHAPE_MOVES = 1.25;
 
 interface BackendLoad {
   speed: EngineSpeed | undefined;
@@ -125,11 +115,7 @@ export class LearningLoads implements Loads {
       cacheReadTokens,
       outputTokens,
     });
-    const share = 1 / MEAN_MEMORY;
-    own.mean = {
-      inputTokens: own.mean.inputTokens * (1 - share) + work.inputTokens * share,
-      outputTokens: own.mean.outputTokens * (1 - share) + work.outputTokens * share,
-    };
+    own.mean = meanWork(own.mean, work);
     const { firstTokenMs, durationMs } = closed;
     if (firstTokenMs === undefined) return;
     own.latency = observeLatency(
@@ -150,13 +136,13 @@ export class LearningLoads implements Loads {
         speed: undefined,
         capacity: 0,
         congestion: undefined,
-        shapeOf: MEAN_AT_START,
-        mean: MEAN_AT_START,
+        shapeOf: MEAN_WORK_AT_START,
+        mean: MEAN_WORK_AT_START,
         latency: NO_LATENCY,
       };
       this.known.set(backend.id, own);
     }
-    if (backend.kind === 'local' && (own.capacity !== capacity || hasMoved(own.shapeOf, own.mean)))
+    if (backend.kind === 'local' && (own.capacity !== capacity || workHasMoved(own.shapeOf, own.mean)))
       shape(own, backend, capacity);
     return own;
   }
@@ -188,30 +174,18 @@ function workOf(backend: BackendConfig, tokens: ExpectedTokens): TokenWork {
 }
 
 function priorOf(backend: BackendConfig, own: BackendLoad, work: TokenWork, inFlight: number): LatencyPrior {
-  const { latency } = backend;
-  if (latency) return { firstTokenSeconds: latency.firstTokenSeconds, secondsPerOutputToken: latency.secondsPerToken };
-  return own.speed ? enginePrior(own.speed, work, inFlight) : CLOUD_PRIOR;
-}
-
-function hasMoved(from: TokenWork, to: TokenWork): boolean {
-  const moved = (a: number, b: number): boolean => Math.max(a, b) > SHAPE_MOVES * Math.max(1, Math.min(a, b));
-  return moved(from.inputTokens, to.inputTokens) || moved(from.outputTokens, to.outputTokens);
+  return backendPrior(backend.latency, own.speed, work, inFlight);
 }
 
 function shape(own: BackendLoad, backend: BackendConfig, capacity: number): void {
   own.capacity = capacity;
   own.shapeOf = own.mean;
   const { throughput } = backend;
-  if (throughput === undefined) {
-    const { firstTokenSeconds, secondsPerOutputToken } = priorOf(backend, own, own.mean, 1);
-    own.congestion = new Congestion(
-      slotsShape(capacity, firstTokenSeconds + secondsPerOutputToken * own.mean.outputTokens),
+  if (throughput) {
+    const { decodeTokensPerSecond: decode } = throughput;
+    own.speed = engineSpeed(configuredThroughput(throughput), capacity, (batch) =>
+      typeof decode === 'number' ? decode : decodeAtBatch(decode, batch),
     );
-    return;
   }
-  const { decodeTokensPerSecond: decode } = throughput;
-  own.speed = engineSpeed(configuredThroughput(throughput), capacity, (batch) =>
-    typeof decode === 'number' ? decode : decodeAtBatch(decode, batch),
-  );
-  own.congestion = new Congestion(batchingShape(own.speed, own.mean));
+  own.congestion = ownCongestion(own.speed, capacity, own.mean, priorOf(backend, own, own.mean, 1));
 }
