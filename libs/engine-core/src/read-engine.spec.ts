@@ -11,6 +11,7 @@ vllm:num_requests_running{engine="0",model_name="llama-3.3-70b"} 7.0
 vllm:num_requests_running{engine="1",model_name="llama-3.3-70b"} 5.0
 vllm:num_requests_waiting{engine="0",model_name="llama-3.3-70b"} 3.0
 vllm:kv_cache_usage_perc{engine="0",model_name="llama-3.3-70b"} 0.42
+vllm:kv_cache_usage_perc{engine="1",model_name="llama-3.3-70b"} 0.8
 vllm:prompt_tokens_total{engine="0",model_name="llama-3.3-70b"} 1.2e+06
 vllm:generation_tokens_total{engine="0",model_name="llama-3.3-70b"} 34000.0
 vllm:iteration_tokens_total_bucket{le="+Inf",model_name="llama-3.3-70b"} 12`;
@@ -66,11 +67,11 @@ describe('an engine is recognised by what only it answers', () => {
 });
 
 describe('how busy it is', () => {
-  it('is summed over its ranks', () => {
+  it('is summed over its ranks, but for a share, where the fullest counts', () => {
     expect(loadOf('vllm', { '/metrics': VLLM }, 'llama-3.3-70b')).toEqual({
       running: 12,
       waiting: 3,
-      kvCacheShare: 0.42,
+      kvCacheShare: 0.8,
       counters: { promptTokens: 1_200_000, outputTokens: 34_000 },
     });
   });
@@ -91,6 +92,15 @@ describe('how busy it is', () => {
       'llamacpp:prompt_tokens_seconds 900.5\nllamacpp:predicted_tokens_seconds 0\nllamacpp:requests_deferred 2';
     expect(loadOf('llama.cpp', { '/metrics': text })).toEqual({ waiting: 2, prefillTokensPerSecond: 900.5 });
     expect(loadOf('ollama', {})).toEqual({});
+  });
+
+  it('has no counts where an engine counts a request only when it is over', () => {
+    expect(loadOf('tgi', { '/metrics': 'tgi_request_generated_tokens_sum 500\ntgi_queue_size 2' })).toEqual({
+      waiting: 2,
+    });
+    expect(loadOf('sglang', { '/metrics': 'sglang:generation_tokens_total 500\nsglang:gen_throughput 90' })).toEqual({
+      decodeTokensPerSecond: 90,
+    });
   });
 
   it('has the speed between two readings, and none across a restart', () => {

@@ -104,15 +104,15 @@ export function loadOf(engine: EngineReport['engine'], answers: EngineAnswers, m
   const metrics = new PrometheusText(answers['/metrics'] ?? '', model);
   const names = METRICS[engine];
   if (names === undefined) return {};
-  const [prompt, output] = [metrics.value(...names.promptTokens), metrics.value(...names.outputTokens)];
-  const share = metrics.value(...names.kvCacheShare);
+  const [prompt, output] = [metrics.sum(names.promptTokens), metrics.sum(names.outputTokens)];
+  const share = metrics.most(names.kvCacheShare);
   return optional({
-    running: metrics.value(...names.running),
-    waiting: metrics.value(...names.waiting),
+    running: metrics.sum(names.running),
+    waiting: metrics.sum(names.waiting),
     kvCacheShare: share === undefined ? undefined : Math.min(1, Math.max(0, share)),
     counters: prompt === undefined || output === undefined ? undefined : { promptTokens: prompt, outputTokens: output },
-    prefillTokensPerSecond: above0(metrics.value(...names.prefillRate)),
-    decodeTokensPerSecond: above0(metrics.value(...names.decodeRate)),
+    prefillTokensPerSecond: above0(metrics.sum(names.prefillRate)),
+    decodeTokensPerSecond: above0(metrics.sum(names.decodeRate)),
   });
 }
 
@@ -126,7 +126,10 @@ interface MetricNames {
   decodeRate: string[];
 }
 
-/** Newer names first. */
+/**
+ * Newer names first. Tokens are counted only where an engine counts them as it works: SGLang and TGI count a request when it is
+ * over, so between two readings theirs are no speed.
+ */
 const METRICS: Partial<Record<EngineReport['engine'], MetricNames>> = {
   vllm: {
     running: ['vllm:num_requests_running'],
@@ -141,8 +144,8 @@ const METRICS: Partial<Record<EngineReport['engine'], MetricNames>> = {
     running: ['sglang:num_running_reqs'],
     waiting: ['sglang:num_queue_reqs'],
     kvCacheShare: ['sglang:token_usage'],
-    promptTokens: ['sglang:prompt_tokens_total'],
-    outputTokens: ['sglang:generation_tokens_total'],
+    promptTokens: [],
+    outputTokens: [],
     prefillRate: [],
     decodeRate: ['sglang:gen_throughput'],
   },
@@ -150,8 +153,8 @@ const METRICS: Partial<Record<EngineReport['engine'], MetricNames>> = {
     running: ['tgi_batch_current_size'],
     waiting: ['tgi_queue_size'],
     kvCacheShare: [],
-    promptTokens: ['tgi_request_input_length_sum'],
-    outputTokens: ['tgi_request_generated_tokens_sum'],
+    promptTokens: [],
+    outputTokens: [],
     prefillRate: [],
     decodeRate: [],
   },

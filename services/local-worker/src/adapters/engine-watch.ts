@@ -9,6 +9,7 @@ export const ENGINES = Symbol('ENGINES');
 
 const EVERY_MS = 1_000;
 const TIMEOUT_MS = 1_500;
+const NOT_READY = new Set([502, 503, 504]);
 const MAX_ANSWER_BYTES = 4_000_000;
 
 /** Asks the engines of this host once a second what they are and how busy they are. */
@@ -62,6 +63,8 @@ export class HttpEngines implements Engines {
       bodyTimeout: TIMEOUT_MS,
     });
     const text = await body.text();
+    // An engine that loads its model, or that stands behind a proxy without it, is no engine yet.
+    if (NOT_READY.has(statusCode)) throw new Error(`${path} answers ${statusCode}`);
     return statusCode === 200 ? text : undefined;
   }
 }

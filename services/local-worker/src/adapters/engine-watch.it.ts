@@ -1,0 +1,49 @@
+import { createServer, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { BackendConfig } from '@meritorder/contracts';
+import { waitFor } from '@meritorder/testing';
+import { afterEach, expect, it } from 'vitest';
+import { HttpEngines } from './engine-watch.js';
+
+const MODELS = JSON.stringify({ data: [{ id: 'm', owned_by: 'llamacpp' }] });
+let server: Server;
+let engines: HttpEngines;
+afterEach(async () => {
+  await engines.stop();
+  server.closeAllConnections();
+  await new Promise((r) => server.close(r));
+});
+
+/** An engine over HTTP; `status` is that of every path it knows. */
+async function engine(state: { status: number; keys: (string | undefined)[] }): Promise<BackendConfig> {
+  server = createServer((request, response) => {
+    state.keys.push(request.headers.authorization);
+    const known = request.url === '/v1/models';
+    // llama.cpp without --metrics.
+    response.writeHead(known ? state.status : request.url === '/metrics' ? 501 : 404).end(known ? MODELS : '');
+  }).listen(0, '127.0.0.1');
+  await new Promise((r) => server.once('listening', r));
+  const { port } = server.address() as AddressInfo;
+  return { id: 'b', model: 'm', baseUrl: `http://127.0.0.1:${port}/v1`, contextTokens: 1 } as BackendConfig;
+}
+
+it('an engine that still loads its model is not there; then it is, with its key, and one that is gone leaves', async () => {
+  const state = { status: 503, keys: [] as (string | undefined)[] };
+  const backend = await engine(state);
+  engines = new HttpEngines([backend], () => 'secret');
+  await engines.start();
+  expect(engines.of('b')).toEqual({ serves: false });
+  state.status = 200;
+  await waitFor(() => engines.of('b').serves, 'it to be there');
+  expect(engines.of('b').report).toEqual({ engine: 'llama.cpp' });
+  expect(new Set(state.keys)).toEqual(new Set(['Bearer secret']));
+  server.closeAllConnections();
+  server.close();
+  await waitFor(() => !engines.of('b').serves, 'it to be gone');
+});
+
+it('a backend that is not watched is taken to be there', async () => {
+  await engine({ status: 200, keys: [] });
+  engines = new HttpEngines([], () => undefined);
+  expect(engines.of('other')).toEqual({ serves: true });
+});
