@@ -93,11 +93,33 @@ describe('the client', () => {
     expect(lines().at(-1)!.outputTokens).toBeLessThan(100);
   });
 
-  it('aborting a request that is not streamed cancels it', async () => {
+  it('aborting a request that is not streamed cancels it upstream', async () => {
+    const stats = () => product.simulator.control.stats().models['slow']!;
+    const { cancelled } = stats();
     const abort = new AbortController();
+    await waitFor(() => stats().running === 0, 'the one before to be over');
     const asked = client.ask(say('a very long story', { model: 'slow' }), { signal: abort.signal });
-    setTimeout(() => abort.abort(new Error('enough')), 200);
+    await waitFor(() => stats().running === 1, 'it to run');
+    abort.abort(new Error('enough'));
     await expect(asked).rejects.toThrow('enough');
+    await waitFor(() => stats().cancelled === cancelled + 1, 'the backend to see it left');
+  });
+
+  it('what was aborted before is never sent', async () => {
+    const lines = product.simulator.invoice().lines.length;
+    const signal = AbortSignal.abort(new Error('too late'));
+    expect(() => client.stream(say('x'), { signal })).toThrow('too late');
+    await expect(client.ask(say('x'), { signal })).rejects.toThrow('too late');
+    await client.ask(say('y'));
+    await waitFor(() => product.simulator.invoice().lines.length === lines + 1, 'the one that was sent');
+  });
+
+  it('what cannot be sent says why: too large, or not of this org', async () => {
+    const huge = say('x'.repeat(9_000_000));
+    await expect(client.ask(huge)).rejects.toMatchObject({ code: 'body_too_large', status: 413 });
+    expect(() => client.stream(huge)).toThrow(expect.objectContaining({ code: 'body_too_large' }));
+    const stranger = Meritorder.over(await product.app('globex'), 'acme');
+    await expect(stranger.ask(say('x'))).rejects.toMatchObject({ code: 'not_permitted' });
   });
 
   it('runs a durable job once per id, and its result is an event that waits for a reader', async () => {

@@ -3,9 +3,10 @@ import type { Msg } from '@nats-io/transport-node';
 
 /**
  * What only the client can notice. `no_router`: nobody listens on the subject; `no_answer`: nothing came in time;
- * `chunk_lost`: a part of the stream is missing; `closed`: the connection was closed.
+ * `chunk_lost`: a part of the stream is missing; `closed`: the connection was closed; `not_permitted`: the NATS user is not one
+ * of this org.
  */
-export type ClientErrorCode = 'no_router' | 'no_answer' | 'chunk_lost' | 'closed';
+export type ClientErrorCode = 'no_router' | 'no_answer' | 'chunk_lost' | 'closed' | 'not_permitted';
 
 /** A refusal, or an answer that broke off. `code` is stable: docs/reference/errors.md. */
 export class MeritorderError extends Error {

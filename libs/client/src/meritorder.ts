@@ -1,4 +1,4 @@
-import { DELIVERY_REFUSED, orgInboxPrefix, subjects, type Kind } from '@meritorder/contracts';
+import { DELIVERY_REFUSED, ERRORS, orgInboxPrefix, subjects, type ErrorCode, type Kind } from '@meritorder/contracts';
 import { newId } from '@meritorder/kernel';
 import {
   connect,
@@ -69,15 +69,21 @@ export class Meritorder {
     return (await this.send('chat', { ...body, stream: false }, options)) as unknown as ChatAnswer;
   }
 
-  /** A streamed answer; the request is sent at once. */
+  /** A streamed answer; the request is sent at once, so read it. @throws MeritorderError when it cannot be sent. */
   stream(body: ChatBody, options: AskOptions = {}): AnswerStream {
+    options.signal?.throwIfAborted();
     const requestId = options.requestId ?? newId();
     const inbox = createInbox(orgInboxPrefix(this.org));
     const subscription = this.nats.subscribe(inbox);
-    this.nats.publish(subjects.inferenceRequest(this.org), JSON.stringify({ ...body, stream: true }), {
-      reply: inbox,
-      headers: this.headers(requestId, 'chat', options),
-    });
+    try {
+      this.nats.publish(subjects.inferenceRequest(this.org), JSON.stringify({ ...body, stream: true }), {
+        reply: inbox,
+        headers: this.headers(requestId, 'chat', options),
+      });
+    } catch (error) {
+      subscription.unsubscribe();
+      throw notSent(error as Error, requestId);
+    }
     return new AnswerStream({
       requestId,
       subscription,
@@ -141,8 +147,7 @@ export class Meritorder {
       requestId: outcome.request_id,
     });
     const said = reply.json<OutcomeState & { error?: { code: string; message: string } }>();
-    if (said.error)
-      throw new MeritorderError(said.error.code as 'body_invalid', said.error.message, 400, outcome.request_id);
+    if (said.error) throw refusedReport(said.error, outcome.request_id);
     return said;
   }
 
@@ -210,11 +215,27 @@ export class Meritorder {
   }
 }
 
+function refusedReport({ code, message }: { code: string; message: string }, requestId: string): MeritorderError {
+  const { status = 500 } = ERRORS[code as ErrorCode] ?? {};
+  return new MeritorderError(code as ErrorCode, message, status, requestId);
+}
+
 function noReply(error: Error, timeoutMs: number, requestId: string): MeritorderError {
   const { name, cause } = error;
   if (name === 'NoRespondersError' || (cause as Error | undefined)?.name === 'NoRespondersError')
     return new MeritorderError('no_router', 'No router listens: is Meritorder running?', 503, requestId);
   if (name === 'TimeoutError')
     return new MeritorderError('no_answer', `nothing came for ${timeoutMs} ms`, 0, requestId);
-  return new MeritorderError('closed', error.message, 0, requestId);
+  return notSent(error, requestId);
+}
+
+function notSent(error: Error, requestId: string): MeritorderError {
+  const { name, message, cause } = error;
+  if (/max_payload/.test(message)) {
+    const { status } = ERRORS.body_too_large;
+    return new MeritorderError('body_too_large', 'The body is above what the server carries.', status, requestId);
+  }
+  if (name === 'PermissionViolationError' || (cause as Error | undefined)?.name === 'PermissionViolationError')
+    return new MeritorderError('not_permitted', message, 403, requestId);
+  return new MeritorderError('closed', message, 0, requestId);
 }
