@@ -1,3 +1,4 @@
+import { nanosToUsd } from '@meritorder/kernel';
 import { headers, type Msg, type NatsConnection } from '@nats-io/transport-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { importInvoice, readInvoice } from '@meritorder/cli';
@@ -83,7 +84,7 @@ const message = (text: string, more: Record<string, unknown> = {}): string =>
   JSON.stringify({ model: 'auto', max_tokens: 100, messages: [{ role: 'user', content: text }], ...more });
 const write = async (text: string, more: Record<string, unknown> = {}): Promise<Msg> =>
   ask(app, message(text, more), { headers: ofKind('messages') });
-const usd = (nanos: number): string => (nanos / 1e9).toFixed(9).replace(/\.?0+$/, '');
+const usd = (nanos: number): string => nanosToUsd(BigInt(nanos));
 
 async function booked(receipt: any): Promise<any> {
   const id = receipt.attempts.at(-1).attempt_id as string;
@@ -197,7 +198,7 @@ describe('messages over plain NATS, of a backend that speaks chat completions', 
       state: 'confirmed',
       attribution: { org: 'acme', department: 'eng', feature: 'letters' },
     });
-    expect(meritorder.cost.usd).toBe(usd(Number(event.cost.cashNanos)));
+    expect(meritorder.cost.usd).toBe(nanosToUsd(BigInt(event.cost.cashNanos)));
   });
 
   it("stream as Anthropic's events with sequence numbers; message_stop has the receipt", async () => {

@@ -350,7 +350,7 @@ export function asyncApi(version: string): Json {
     deliver: {
       address: 'deliver.v1.{org}.{subscriber}',
       description:
-        'Every event of an org for one of its configured subscribers (default: `alerts` for budget events, `results` for jobs), also those published while nobody was subscribed. The order is that of publication only while each is acknowledged at once: one that was not comes again after later ones. Plain NATS: subscribe, and publish anything but `-NAK` to the reply subject of the message to acknowledge it. With `-NAK` it comes again at once, without either after 20 seconds. `Meritorder-Subject` has the original subject.',
+        'Every event of an org for one of its configured subscribers (default: `alerts` for budget events, `results` for jobs), also those published while nobody was subscribed. The order is that of publication only while each is acknowledged at once: one that was not comes again after later ones. Plain NATS: subscribe, and publish anything but `-NAK` to the reply subject of the message to acknowledge it. With `-NAK` it comes again after a second, without either after 20 seconds. `Meritorder-Subject` has the original subject.',
       parameters: {
         ...ORG,
         subscriber: { description: 'Name of the subscriber in the configuration.', default: 'alerts' },
