@@ -43,6 +43,7 @@ beforeAll(async () => {
           backends: ['small', 'large', 'closed'],
           objective: 'value',
           usdPerQualityPoint: '0.02',
+          exploration: false,
         },
       ],
     },
