@@ -1,0 +1,136 @@
+import type {
+  AccountConfig,
+  BackendConfig,
+  BudgetDefinition,
+  BudgetPolicy,
+  MeritorderConfig,
+  PriceVersion,
+  RouteConfig,
+  TierConfig,
+} from '@meritorder/contracts';
+import {
+  dropBudget,
+  indexBudgets,
+  matchingBudgets,
+  putBudget,
+  type Attributes,
+  type EnforcedBudget,
+} from '@meritorder/budget-core';
+import { priceInForce } from '@meritorder/pricing-core';
+import type { Catalogue } from '../application/ports.js';
+
+/** Backends, routes and tiers of the configuration, with the prices, policies and budgets that it is told of. A decision reads only this. */
+export class MemoryCatalogue implements Catalogue {
+  private readonly backends: Map<string, BackendConfig>;
+  private readonly routes: Map<string, { id: string; backends: BackendConfig[]; settings: RouteConfig }>;
+  private readonly tiers = new Map<string, Map<string, TierConfig>>();
+  private readonly policies = new Map<string, BudgetPolicy>();
+  private readonly defaultTiers = new Map<string, string>();
+  private readonly prices = new Map<string, PriceVersion[]>();
+  private readonly accounts: Map<string, AccountConfig>;
+  private readonly budgets = indexBudgets([]);
+  private expected: number | undefined;
+  private complete = false;
+
+  constructor(config: MeritorderConfig) {
+    this.backends = new Map(config.backends.map((b) => [b.id, b]));
+    this.accounts = new Map(config.accounts.map((a) => [a.provider, a]));
+    this.routes = new Map(
+      config.routes.map((r) => [
+        r.id,
+        { id: r.id, backends: r.backends.map((b) => this.backends.get(b)!), settings: r },
+      ]),
+    );
+    for (const tier of config.tiers)
+      for (const org of tier.orgs ?? config.orgs.map((o) => o.id))
+        this.tiers.set(org, (this.tiers.get(org) ?? new Map<string, TierConfig>()).set(tier.id, tier));
+    for (const org of config.orgs) if (org.defaultTier) this.defaultTiers.set(org.id, org.defaultTier);
+  }
+
+  setPrices(backend: string, versions: PriceVersion[] | undefined): void {
+    if (versions) this.prices.set(backend, versions);
+    else this.prices.delete(backend);
+  }
+
+  setPolicy(budget: string, policy: BudgetPolicy | undefined): void {
+    if (policy) this.policies.set(budget, policy);
+    else this.policies.delete(budget);
+  }
+
+  setBudget(id: string, budget: BudgetDefinition | undefined): void {
+    if (budget) putBudget(this.budgets, budget);
+    else dropBudget(this.budgets, id);
+    this.lookWhetherComplete();
+  }
+
+  /** So many budgets there are. */
+  expectBudgets(count: number): void {
+    this.expected = count;
+    this.lookWhetherComplete();
+  }
+
+  /** Backends of which the price book has not said anything yet, not even that they have no price. */
+  unheardOf(): string[] {
+    return [...this.backends.keys()].filter((id) => !this.prices.has(id));
+  }
+
+  backend(id: string): BackendConfig | undefined {
+    return this.backends.get(id);
+  }
+
+  substitutesOf(backend: string): BackendConfig[] {
+    const routes = [...this.routes.values()].filter((r) => r.backends.some((b) => b.id === backend));
+    return [...new Set(routes.flatMap((r) => r.backends))].filter((b) => b.id !== backend);
+  }
+
+  tier(org: string, tier: string | undefined): TierConfig | undefined | 'none' {
+    const tiers = this.tiers.get(org);
+    const name = tier ?? this.defaultTiers.get(org);
+    return tiers === undefined || name === undefined ? undefined : (tiers.get(name) ?? 'none');
+  }
+
+  tierIds(org: string): string[] {
+    return [...(this.tiers.get(org)?.keys() ?? [])];
+  }
+
+  policyOf(budget: string, window: string): BudgetPolicy | undefined {
+    const policy = this.policies.get(budget);
+    return policy?.window === window ? policy : undefined;
+  }
+
+  route(id: string): { id: string; backends: BackendConfig[]; settings?: RouteConfig } | undefined {
+    const backend = this.backends.get(id);
+    return this.routes.get(id) ?? (backend ? { id, backends: [backend] } : undefined);
+  }
+
+  routeIds(): string[] {
+    return [...this.routes.keys(), ...this.backends.keys()];
+  }
+
+  price(backend: string, atMs: number): PriceVersion | undefined {
+    return priceInForce(this.prices.get(backend) ?? [], atMs);
+  }
+
+  otherPrices(backend: string, atMs: number): PriceVersion[] {
+    const versions = this.prices.get(backend) ?? [];
+    const models = this.backends.get(backend)?.otherModels ?? [];
+    return models.map(({ model }) => priceInForce(versions, atMs, model)).filter((price) => price !== undefined);
+  }
+
+  budgetsFor(attributes: Attributes): readonly EnforcedBudget[] {
+    return matchingBudgets(this.budgets, attributes);
+  }
+
+  accountLimits(provider: string): AccountConfig | undefined {
+    return this.accounts.get(provider);
+  }
+
+  knowsAllBudgets(): boolean {
+    return this.complete;
+  }
+
+  /** Once all were known, changes come one by one; only a router that starts can know too few. */
+  private lookWhetherComplete(): void {
+    this.complete ||= this.expected !== undefined && this.budgets.byId.size >= this.expected;
+  }
+}

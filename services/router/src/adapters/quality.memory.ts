@@ -1,0 +1,131 @@
+import type { BackendConfig, ChatRequest, MeritorderConfig, OutcomeRecordedV1 } from '@meritorder/contracts';
+import type { Clock } from '@meritorder/kernel';
+import {
+  emptyOrgQuality,
+  featuresOfText,
+  featuresText,
+  learnOutcome,
+  NO_PROMPT,
+  predictQuality,
+  readPrompt,
+  tagsOf,
+  UNKNOWN_PRIOR,
+  type OrgQuality,
+  type QualityPrior,
+  type QualityShift,
+} from '@meritorder/quality-core';
+import type { Qualities, QualityReading } from '../application/ports.js';
+
+/** Orgs whose lessons are in memory; the one that was least recently learned of gives way, and is read again when it is asked for. */
+const MOST_ORGS = 2_000;
+/** Of a prompt this much is joined; the reader looks at 192 characters of either end. */
+const READ_CHARACTERS = 4_096;
+
+/** What answers of backends turned out to be worth. Replicas of one model share what is known of it. */
+export class MemoryQualities implements Qualities {
+  private readonly orgs = new Map<string, OrgQuality>();
+  private pool: OrgQuality;
+  private readonly backends: ReadonlyMap<string, BackendConfig>;
+  private readonly sharing: ReadonlySet<string>;
+
+  constructor(
+    config: Pick<MeritorderConfig, 'orgs' | 'backends'>,
+    private readonly clock: Clock,
+  ) {
+    this.backends = new Map(config.backends.map((b) => [b.id, b]));
+    this.sharing = new Set(config.orgs.filter((org) => org.shareLearning).map((org) => org.id));
+    this.pool = emptyOrgQuality(clock.nowMs());
+  }
+
+  /** What is known of an org, or of the POOL. */
+  stateOf(org: string): OrgQuality | undefined {
+    return org === POOL ? this.pool : this.orgs.get(org);
+  }
+
+  restore(org: string, state: OrgQuality): void {
+    if (org === POOL) this.pool = state;
+    else this.orgs.set(org, state);
+  }
+
+  /** Whether the org's lessons are the pool's too. */
+  shares(org: string): boolean {
+    return this.sharing.has(org);
+  }
+
+  read({ body, attribution, inputTokens }: Parameters<Qualities['read']>[0]): QualityReading {
+    const { org } = attribution;
+    const prompt = readPrompt(lastText(body));
+    const tags = tagsOf({
+      ...attribution,
+      tools: (body.tools?.length ?? 0) > 0,
+      json: body.response_format !== undefined && body.response_format !== null && body.response_format.type !== 'text',
+      turns: body.messages.filter((m) => m.role === 'user').length,
+      inputTokens,
+    });
+    const context = { tags, prompt };
+    const state = this.orgs.get(org) ?? NOTHING_LEARNED;
+    const pool = this.sharing.has(org) ? this.pool : undefined;
+    return {
+      tags,
+      promptFeatures: featuresText(prompt),
+      of: (backend) => {
+        const prior = priorOf(backend);
+        const { quality, variance, outcomes } = predictQuality(state, modelOf(backend), context, prior, pool);
+        return { quality, qualityVariance: variance, priorQuality: prior.quality, outcomes };
+      },
+    };
+  }
+
+  /** @returns undefined: it teaches nothing; else the shift that it completed, if any. */
+  learn(event: OutcomeRecordedV1): { shift: QualityShift | undefined } | undefined {
+    const backend = this.backends.get(event.backend);
+    const { org } = event.attribution;
+    if (!event.quality || !backend) return undefined;
+    const prompt = (event.promptFeatures && featuresOfText(event.promptFeatures)) || NO_PROMPT;
+    const outcome = {
+      model: modelOf(backend),
+      context: { tags: event.tags, prompt },
+      quality: event.quality.value,
+      weight: event.quality.weight,
+      prior: priorOf(backend),
+    };
+    const nowMs = this.clock.nowMs();
+    const shift = learnOutcome(this.ofOrg(org), outcome, nowMs);
+    if (this.sharing.has(org)) learnOutcome(this.pool, outcome, nowMs);
+    return { shift };
+  }
+
+  private ofOrg(org: string): OrgQuality {
+    const known = this.orgs.get(org) ?? emptyOrgQuality(this.clock.nowMs());
+    this.orgs.delete(org);
+    this.orgs.set(org, known);
+    if (this.orgs.size > MOST_ORGS) this.orgs.delete(this.orgs.keys().next().value!);
+    return known;
+  }
+}
+
+/** Of the pool among the orgs that are kept: no slug is empty. */
+export const POOL = '';
+const NOTHING_LEARNED = emptyOrgQuality(0);
+
+function priorOf({ quality }: BackendConfig): QualityPrior {
+  return quality ? { quality: quality.prior, outcomes: quality.outcomes } : UNKNOWN_PRIOR;
+}
+
+/** Who answers: the same model at the same provider, wherever it runs. */
+function modelOf({ provider, model }: BackendConfig): string {
+  return `${provider}/${model}`;
+}
+
+/** What the request asks: the text of its last message of a user. */
+function lastText(body: ChatRequest): string {
+  const content = body.messages.findLast((m) => m.role === 'user')?.content ?? '';
+  if (typeof content === 'string') return ends(content);
+  return ends(content.map((part) => (typeof part['text'] === 'string' ? part['text'] : '')).join('\n'));
+}
+
+function ends(text: string): string {
+  return text.length <= READ_CHARACTERS
+    ? text
+    : text.slice(0, READ_CHARACTERS / 2) + text.slice(text.length - READ_CHARACTERS / 2);
+}

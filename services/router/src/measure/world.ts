@@ -1,0 +1,232 @@
+import {
+  MeritorderConfig,
+  type Attribution,
+  type BudgetDefinition,
+  type ChatRequest,
+  type OutcomeRecordedV1,
+} from '@meritorder/contracts';
+import { emptyLearned, forecastRequest, type RequestForecast } from '@meritorder/estimate-core';
+import { ManualClock, seededRandom, sha256Hex } from '@meritorder/kernel';
+import { proposalsFor, versionOf } from '@meritorder/pricing-core';
+import { MemoryCatalogue } from '../adapters/catalogue.memory.js';
+import { HeartbeatFleet } from '../adapters/fleet.memory.js';
+import { LearningLoads } from '../adapters/loads.memory.js';
+import { MemoryQualities } from '../adapters/quality.memory.js';
+
+export const BACKENDS = 50;
+export const BUDGETS = 8;
+/** Of these so many are own hardware: two replicas of each model. */
+const LOCAL = 4;
+const PROVIDERS = 8;
+/** About 1,000 tokens of English. */
+const WORDS = 750;
+const PROMPTS = 200;
+const OUTCOMES_PER_BACKEND = 200;
+const NOW_MS = Date.parse('2026-11-24T10:00:00Z');
+const FROM = '2026-01-01T00:00:00.000Z';
+
+const ATTRIBUTION: Attribution = {
+  org: 'acme',
+  key: 'key-1',
+  department: 'eng',
+  team: 'search',
+  customer: 'customer-17',
+  feature: 'chat',
+  tier: 'premium',
+};
+
+/** What a router has in memory when it decides, of the size that is measured: its own adapters, told everything they may know. */
+export class World {
+  readonly clock = new ManualClock(NOW_MS);
+  readonly config = configOf(seededRandom(1));
+  readonly catalogue = new MemoryCatalogue(this.config);
+  readonly fleet = new HeartbeatFleet(this.clock, () => 0.5);
+  readonly loads = new LearningLoads(new Map(this.config.backends.map((b) => [b.id, b])), this.fleet);
+  readonly qualities = new MemoryQualities(this.config, this.clock);
+  readonly attribution = ATTRIBUTION;
+  private readonly learned = emptyLearned({ tokenizerOf: () => undefined, sharesLearning: () => false });
+  private readonly bodies: string[];
+  private readonly random = seededRandom(2);
+
+  constructor() {
+    const vocabulary = Array.from({ length: 3_000 }, () => word(this.random));
+    const prompt = (): string =>
+      Array.from({ length: WORDS }, () => vocabulary[Math.floor(this.random() ** 2 * vocabulary.length)]!).join(' ');
+    this.bodies = Array.from({ length: PROMPTS }, () => JSON.stringify(bodyOf(prompt())));
+    this.tellPrices();
+    this.tellBudgets();
+    this.tellOutcomes();
+    this.beat();
+  }
+
+  /** A body as it comes: parsed anew each time, so that nothing is remembered by its identity. */
+  body(index: number): ChatRequest {
+    return JSON.parse(this.bodies[index % PROMPTS]!) as ChatRequest;
+  }
+
+  forecast(body: ChatRequest): RequestForecast {
+    return forecastRequest(this.learned, { body, org: ATTRIBUTION.org, route: body.model }, this.clock.nowMs());
+  }
+
+  /** Every worker says that it lives. */
+  beat(): void {
+    for (const backend of this.config.backends) {
+      const beat = {
+        worker: `worker-${backend.id}`,
+        backend: backend.id,
+        inFlight: 3,
+        maxConcurrency: backend.maxConcurrency,
+        draining: false,
+      };
+      this.fleet.heard(Buffer.from(JSON.stringify(beat)));
+    }
+  }
+
+  private tellPrices(): void {
+    for (const backend of this.config.backends) {
+      const proposals = proposalsFor(backend, this.config, () => []);
+      const versions = proposals.map((p) => versionOf(p, p.effectiveFrom ?? FROM, sha256Hex));
+      this.catalogue.setPrices(backend.id, versions);
+    }
+  }
+
+  private tellBudgets(): void {
+    const { org, department, team, feature } = ATTRIBUTION;
+    const providers = new Set(this.config.backends.map((b) => b.provider));
+    const budgets = [
+      budget('org-month', { org }),
+      budget('org-day', { org }, { window: 'day' }),
+      budget('department', { org, department }),
+      budget('team', { org, department, team }, { window: 'week' }),
+      budget('feature', { org, feature }, { basis: 'full' }),
+      budget('customer', { org }, { per: ['customer'], window: 'day' }),
+      ...[...providers].flatMap((provider) => [
+        budget(`org-${provider}`, { org, provider }),
+        budget(`account-${provider}`, { provider }),
+      ]),
+    ];
+    for (const definition of budgets) {
+      this.catalogue.setBudget(definition.id, definition);
+      this.catalogue.setPolicy(definition.id, {
+        budget: definition.id,
+        window: { day: '2026-11-24', week: '2026-W48', month: '2026-11', total: 'total' }[definition.window],
+        shadowPrice: this.random(),
+        // As soon as it runs short; the largest bound of half of the candidates is beyond it.
+        spareRoomNanos: '4000000',
+        stage: 'steady',
+        reason: '',
+        pinned: false,
+        paused: false,
+        changedAt: FROM,
+      });
+    }
+    this.catalogue.expectBudgets(budgets.length);
+  }
+
+  private tellOutcomes(): void {
+    for (let i = 0; i < OUTCOMES_PER_BACKEND; i++) {
+      const body = this.body(i);
+      const { tags, promptFeatures } = this.qualities.read({ body, attribution: ATTRIBUTION, inputTokens: 1_000 });
+      for (const { id } of this.config.backends) this.qualities.learn(this.outcome(id, tags, promptFeatures));
+    }
+  }
+
+  private outcome(backend: string, tags: string[], promptFeatures: string): OutcomeRecordedV1 {
+    return {
+      outcomeId: 'judge',
+      requestId: 'r',
+      attribution: ATTRIBUTION,
+      backend,
+      kind: 'judge',
+      quality: { value: this.random(), weight: 1 },
+      tags,
+      promptFeatures,
+      decidedAt: FROM,
+      reportedAt: FROM,
+    };
+  }
+}
+
+function bodyOf(prompt: string): ChatRequest {
+  return {
+    model: 'auto',
+    messages: [
+      { role: 'system', content: 'You are a helpful assistant.' },
+      { role: 'user', content: prompt },
+    ],
+    max_tokens: 500,
+    stream: true,
+  };
+}
+
+function configOf(random: () => number): MeritorderConfig {
+  const ids = Array.from({ length: BACKENDS }, (_, i) => `backend-${i}`);
+  return MeritorderConfig.parse({
+    version: 1,
+    orgs: [{ id: 'acme', departments: ['eng'] }],
+    backends: ids.map((id, i) => ({ id, ...(i < LOCAL ? local(i) : cloud(i, random)) })),
+    routes: [{ id: 'auto', backends: ids, objective: 'value', usdPerQualityPoint: '0.01' }],
+    tiers: [{ id: 'premium', minQuality: 0.1, charge: { markup: '1.2' } }],
+  });
+}
+
+const BACKEND = {
+  baseUrl: 'http://127.0.0.1:1/v1',
+  contextTokens: 128_000,
+  maxOutputTokens: 4_096,
+  capabilities: ['streaming', 'tools', 'json'],
+  catalogue: false,
+};
+
+function cloud(i: number, random: () => number): object {
+  const usd = 10 ** (-1 + 2 * random());
+  const rates = { inputUsdPerMillionTokens: usd.toFixed(4), outputUsdPerMillionTokens: (4 * usd).toFixed(4) };
+  const contextTiers = [{ overInputTokens: 200_000, ...rates }];
+  return {
+    ...BACKEND,
+    kind: 'cloud',
+    provider: `provider-${i % PROVIDERS}`,
+    model: `model-${i}`,
+    prices: [{ effectiveFrom: FROM, cash: { ...rates, ...(i % 3 === 0 ? { contextTiers } : {}) } }],
+  };
+}
+
+function local(i: number): object {
+  const nothing = { inputUsdPerMillionTokens: '0', outputUsdPerMillionTokens: '0' };
+  return {
+    ...BACKEND,
+    kind: 'local',
+    provider: 'own',
+    host: `gpu-${i}`,
+    model: `own-model-${i >> 1}`,
+    latency: { firstTokenSeconds: 0.3, secondsPerToken: 0.02 },
+    prices: [
+      {
+        effectiveFrom: FROM,
+        cash: nothing,
+        full: { inputUsdPerMillionTokens: '0.2', outputUsdPerMillionTokens: '0.8' },
+        marginal: { inputUsdPerMillionTokens: '0.05', outputUsdPerMillionTokens: '0.2' },
+      },
+    ],
+  };
+}
+
+function budget(id: string, selector: BudgetDefinition['selector'], more: Partial<BudgetDefinition> = {}) {
+  return {
+    id,
+    name: id,
+    selector,
+    window: 'month',
+    timeZone: 'UTC',
+    limitNanos: '1000000000000',
+    limitVersion: 1,
+    basis: 'cash',
+    thresholds: [0.5, 1],
+    ...more,
+  } satisfies BudgetDefinition;
+}
+
+function word(random: () => number): string {
+  const letters = Array.from({ length: 2 + Math.floor(random() * 8) }, () => 97 + Math.floor(random() * 26));
+  return String.fromCharCode(...letters);
+}
