@@ -1,8 +1,8 @@
-import { createHash } from 'node:crypto';
+import { hash } from 'node:crypto';
 
 /** The first hex digits (4 bits each, at most 64) of the SHA-256 of a text: a pure function, for ids made of what they name. */
 export function sha256Hex(text: string, digits = 64): string {
-  return createHash('sha256').update(text).digest('hex').slice(0, digits);
+  return hash('sha256', text, 'hex').slice(0, digits);
 }
 
 /** A text as a number within [0, 1): equal texts give the same, other ones a uniform one. For groups that stay the same. */
