@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { PriceVersion, RateCardConfig, RateTableConfig, ServiceTier, Usage } from '@meritorder/contracts';
 import { nanosToUsd, seededRandom } from '@meritorder/kernel';
-import { boundNanos, boundOf, boundOfEither, rate, type Allowed } from './index.js';
+import { boundExceeds, boundNanos, boundOf, boundOfEither, rate, type Allowed } from './index.js';
 import { card, NOON, price, usage } from './prices.for-tests.js';
 
 const bound = (of: PriceVersion, allows: Allowed, maxTokens = 0): string =>
@@ -189,6 +189,15 @@ it('no usage that a request allows costs more than its bound: any price, tier, t
     const rated = rate(of, used, { tier, atMs: NOON + upTo(86_400_000) });
     const most = boundOf(of, allows);
     const cash = boundNanos(most.cash, maxTokens);
+    // The same price asked for something else in between, and one that nothing is remembered of, are bounded alike.
+    boundOf(of, { inputTokensBound: upTo(9_000), choices: 1, standardTierOnly: random() < 0.5 });
+    expect(boundOf(of, allows)).toEqual(boundOf(structuredClone(of), allows));
+    const withoutUnits = random() < 0.5 ? { ...allows, units: {} } : allows;
+    for (const basis of ['cash', 'full'] as const) {
+      const exactly = boundNanos(boundOf(of, withoutUnits)[basis], maxTokens);
+      for (const exact of [0n, exactly - 1n, exactly, exactly + 1n, exactly * 2n, BigInt(upTo(1e9))])
+        expect(boundExceeds(of, withoutUnits, basis, maxTokens, { exact, float: Number(exact) })).toBe(exactly > exact);
+    }
     expect(rated.cashNanos, JSON.stringify({ of, allows, used, tier })).toBeLessThanOrEqual(cash);
     expect(rated.fullNanos).toBeLessThanOrEqual(boundNanos(most.full, maxTokens));
     nearest = Math.max(nearest, Number(rated.cashNanos) / Number(cash));

@@ -26,6 +26,8 @@ export interface CompiledCard {
   bands: { fromMinute: number; toMinute: number; table: CompiledTable }[];
   serviceTiers: Partial<Record<ServiceTier, CompiledTable>>;
   notPriced: readonly string[];
+  /** Above which any of the tables has other rates: input tokens, rising, each once. */
+  thresholds: readonly number[];
 }
 
 const cards = new WeakMap<RateCard, CompiledCard>();
@@ -34,17 +36,24 @@ const cards = new WeakMap<RateCard, CompiledCard>();
 export function compileCard(card: RateCard): CompiledCard {
   let known = cards.get(card);
   if (!known) {
+    const standard = compileTable(card);
+    const bands = (card.timeBands ?? []).map((band) => ({
+      fromMinute: minuteOf(band.fromUtc),
+      toMinute: minuteOf(band.toUtc),
+      table: compileTable(band.rates),
+    }));
+    const serviceTiers = Object.fromEntries(
+      Object.entries(card.serviceTiers ?? {}).map(([tier, table]) => [tier, compileTable(table)]),
+    );
+    const tables = [standard, ...bands.map((band) => band.table), ...Object.values(serviceTiers)];
     known = {
-      standard: compileTable(card),
-      bands: (card.timeBands ?? []).map((band) => ({
-        fromMinute: minuteOf(band.fromUtc),
-        toMinute: minuteOf(band.toUtc),
-        table: compileTable(band.rates),
-      })),
-      serviceTiers: Object.fromEntries(
-        Object.entries(card.serviceTiers ?? {}).map(([tier, table]) => [tier, compileTable(table)]),
-      ),
+      standard,
+      bands,
+      serviceTiers,
       notPriced: card.notPriced ?? [],
+      thresholds: [...new Set(tables.flatMap((t) => t.tiers.map((tier) => tier.overInputTokens)))].sort(
+        (a, b) => a - b,
+      ),
     };
     cards.set(card, known);
   }
