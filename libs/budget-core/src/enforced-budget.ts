@@ -79,6 +79,27 @@ export function enforcedAt(budget: EnforcedBudget, nowMs: number): EnforcedWindo
   return made;
 }
 
+interface WindowsOfList {
+  windows: readonly EnforcedWindow[];
+  /** Until the first of them ends. */
+  fromMs: number;
+  untilMs: number;
+}
+const ofLists = new WeakMap<readonly EnforcedBudget[], WindowsOfList>();
+
+/** `enforcedAt` of each. A pure memo by list, for callers that ask again and again for one. */
+export function allEnforcedAt(budgets: readonly EnforcedBudget[], nowMs: number): readonly EnforcedWindow[] {
+  const known = ofLists.get(budgets);
+  if (known !== undefined && known.fromMs <= nowMs && nowMs < known.untilMs) return known.windows;
+  const windows = budgets.map((budget) => enforcedAt(budget, nowMs));
+  ofLists.set(budgets, {
+    windows,
+    fromMs: Math.max(...windows.map((w) => w.window.startMs ?? -Infinity)),
+    untilMs: Math.min(...windows.map((w) => w.window.endMs ?? Infinity)),
+  });
+  return windows;
+}
+
 function contains(window: BudgetWindow, nowMs: number): boolean {
   return window.startMs === null || (window.startMs <= nowMs && nowMs < window.endMs!);
 }

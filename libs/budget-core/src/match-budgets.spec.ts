@@ -1,6 +1,9 @@
 import { describe, expect, it, vi } from 'vitest';
-import type { BudgetDefinition } from '@meritorder/contracts';
+import type { BudgetDefinition, SelectorKey } from '@meritorder/contracts';
+import { seededRandom } from '@meritorder/kernel';
 import {
+  allEnforcedAt,
+  budgetsOfRequest,
   dropBudget,
   enforce,
   enforcedAt,
@@ -60,6 +63,47 @@ describe('matching', () => {
     expect(idsOf(spanning, { org: 'acme', provider: 'p' })).toEqual(['account', 'acme']);
     expect(idsOf(spanning, { org: 'globex', provider: 'p' })).toEqual(['account']);
     expect(idsOf(spanning, { org: 'globex', provider: 'q' })).toEqual([]);
+  });
+
+  it('of one request at many backends is the same as asked for one by one, in the same order', () => {
+    const random = seededRandom(7);
+    const fields: SelectorKey[] = ['department', 'customer', 'provider', 'model', 'backend'];
+    const some = (): SelectorKey[] => fields.filter(() => random() < 0.3);
+    const valueOf = (field: SelectorKey): string => `${field}-${Math.floor(random() * 3)}`;
+    const valuesOf = (of: SelectorKey[]) => Object.fromEntries(of.map((field) => [field, valueOf(field)]));
+    let shared = 0;
+    for (let round = 0; round < 200; round++) {
+      const index = indexBudgets([]);
+      for (let i = 0; i < 12; i++) {
+        const per = random() < 0.3 ? some() : [];
+        const selector = { ...(random() < 0.7 ? { org: 'acme' } : {}), ...valuesOf(some()) };
+        putBudget(index, budget(`b${i}`, selector, per.length > 0 ? { per } : {}));
+        if (random() < 0.2) dropBudget(index, `b${Math.floor(random() * (i + 1))}`);
+      }
+      const request = {
+        org: 'acme',
+        ...valuesOf(['department', 'customer'].filter(() => random() < 0.8) as SelectorKey[]),
+      };
+      for (let i = 0; i < 20; i++) {
+        const backend = { provider: valueOf('provider'), model: valueOf('model'), backend: valueOf('backend') };
+        const found = budgetsOfRequest(index, request)(backend);
+        expect(found).toEqual(matchingBudgets(index, { ...request, ...backend }));
+        if (found === budgetsOfRequest(index, { ...request, user: 'u' })({ ...backend, backend: 'another' })) shared++;
+        if (random() < 0.1) putBudget(index, budget(`b${i}`, { org: 'acme', ...valuesOf(some()) }));
+      }
+    }
+    expect(shared).toBeGreaterThan(0);
+  });
+
+  it('a list is in the windows that each of its budgets is in, before and after any of them ends', () => {
+    const list = [budget('day', {}, { window: 'day' }), budget('month', {}), budget('total', {}, { window: 'total' })].map(
+      (of) => enforce(of),
+    );
+    for (const at of ['2026-11-24T10:00:00Z', '2026-11-24T23:59:59.999Z', '2026-11-25T00:00:00Z', '2026-12-01T00:00:00Z', '2026-11-24T00:00:00Z']) {
+      const nowMs = Date.parse(at);
+      expect(allEnforcedAt(list, nowMs)).toEqual(list.map((of) => enforcedAt(of, nowMs)));
+    }
+    expect(allEnforcedAt(list, Date.parse('2026-11-24T10:00:00Z'))).toBe(allEnforcedAt(list, Date.parse('2026-11-24T09:00:00Z')));
   });
 
   it('a changed budget replaces itself, a dropped one is gone, and an emptied org leaves nothing behind', () => {
