@@ -109,6 +109,36 @@ describe('quality by text', () => {
     expect(readPrompt('')).toBe(NO_PROMPT);
   });
 
+  it('reads a prompt that counts as shorter as if its middle were left out', () => {
+    const text = Array.from({ length: 2_000 }, (_, i) => `word${i % 7}? ${i} `).join('');
+    const without = text.slice(0, 2_048) + text.slice(-2_048);
+    expect(readPrompt(text, 4_096)).toEqual(readPrompt(without));
+    expect(readPrompt(text, 4_096)).not.toEqual(readPrompt(text));
+  });
+
+  it('of a model is its own, whatever models come and go beside it', () => {
+    const lessons = Array.from({ length: 40 }, (_, i) => ({
+      context: asked(`${i % 2 ? 'prove the theorem' : 'say hello'} number ${i}`),
+      quality: i % 2,
+    }));
+    const [alone, among] = [emptyOrgQuality(0), emptyOrgQuality(0)];
+    lessons.forEach(({ context, quality }, i) => {
+      learnOutcome(alone, { model: 'm', context, quality }, 0);
+      learnOutcome(among, { model: 'm', context, quality }, 0);
+      // More than there is room for: columns are given back and taken again.
+      for (let other = 0; other < 5; other++)
+        learnOutcome(among, { model: `other-${i}-${other}`, context, quality: 1 - quality }, 0);
+    });
+    expect(among.models.size).toBe(MODELS_PER_ORG);
+    for (const { context } of lessons)
+      expect(predictQuality(among, 'm', context)).toEqual(predictQuality(alone, 'm', context));
+    for (const state of [among, alone])
+      learnOutcome(state, { model: 'new', context: lessons[1]!.context, quality: 0.5 }, 0);
+    expect(predictQuality(among, 'new', lessons[0]!.context)).toEqual(
+      predictQuality(alone, 'new', lessons[0]!.context),
+    );
+  });
+
   it('is finite for every text', () => {
     const state = emptyOrgQuality(0);
     for (const text of ['\u{1f600}', 'ÄÖ ß', '漢字かな', '\0', 'a'.repeat(5_000), '((((', ' ', '\ud800']) {

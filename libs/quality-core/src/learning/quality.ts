@@ -12,6 +12,7 @@ import {
   type Mean,
   type Outcomes,
 } from './tag-table.js';
+import { WordTable } from './word-table.js';
 import { decayText, emptyRegression, learnText, textOf, type TextRegression } from './text-regression.js';
 
 /** What is known of one model in one org. */
@@ -30,6 +31,8 @@ export interface ModelQuality {
  */
 export interface OrgQuality {
   readonly models: Map<string, ModelQuality>;
+  /** Of these, what their prompts' words say. */
+  readonly words: WordTable;
   decayedAtMs: number;
 }
 
@@ -72,20 +75,24 @@ export interface QualityPrediction {
   readonly outcomes: number;
 }
 
-export const emptyOrgQuality = (nowMs: number): OrgQuality => ({ models: new Map(), decayedAtMs: nowMs });
+export const emptyOrgQuality = (nowMs: number): OrgQuality => ({
+  models: new Map(),
+  words: new WordTable(),
+  decayedAtMs: nowMs,
+});
 
-export function emptyModelQuality(): ModelQuality {
+export function emptyModelQuality(words: WordTable): ModelQuality {
   return {
     all: emptyOutcomes(),
     tags: new Map(),
-    text: emptyRegression(),
+    text: emptyRegression(words),
     calibration: emptyCalibration(),
     shift: noShift(),
   };
 }
 
 /**
- * What the org's outcomes say of a model's answer to a request. Pure; some .3 us for each model.
+ * What the org's outcomes say of a model's answer to a request. Pure; bounded time.
  *
  * @param pool what other orgs that opted in have learned: it stands between the prior and the org, as PARENT_OUTCOMES outcomes
  *   at most, so that no other org's outcomes outweigh the own
@@ -127,16 +134,25 @@ function startOf(prior: QualityPrior, noise: number, shared: ModelQuality | unde
   return { mean: pooled, outcomes: Math.min(PARENT_OUTCOMES, outcomes + shared.all.weight) };
 }
 
+/** Level by level, each shrunken to the one before (`shrink`); written out in numbers, since a decision asks for every model. */
 function tableMean(own: ModelQuality | undefined, tags: readonly string[], noise: number, start: Start): Mean {
-  // The start's variance is noise / outcomes already: shrinking adds the same again only where nothing is known.
-  let level =
-    own === undefined || own.all.weight === 0
-      ? start.mean
-      : shrink(own.all, { mean: start.mean.mean, variance: 0 }, noise, start.outcomes);
-  if (own === undefined) return level;
+  let { mean, variance } = start.mean;
+  if (own === undefined) return start.mean;
+  if (own.all.weight !== 0) {
+    // The start's variance is noise / outcomes already: shrinking adds the same again only where nothing is known.
+    const total = own.all.weight + start.outcomes;
+    mean = (own.all.sum + start.outcomes * mean) / total;
+    variance = noise / total;
+  }
   // A tag that is new has its parent's mean, and is less certain.
-  for (const tag of tags) level = shrink(own.tags.get(tag), level, noise, PARENT_OUTCOMES);
-  return level;
+  for (let i = 0; i < tags.length; i++) {
+    const tag = own.tags.get(tags[i] as string);
+    const total = (tag === undefined ? 0 : tag.weight) + PARENT_OUTCOMES;
+    const share = PARENT_OUTCOMES / total;
+    mean = ((tag === undefined ? 0 : tag.sum) + PARENT_OUTCOMES * mean) / total;
+    variance = noise / total + share * share * variance;
+  }
+  return { mean, variance };
 }
 
 /** What a request turned out to be worth. */
@@ -184,7 +200,12 @@ export function learnOutcome(state: OrgQuality, outcome: Outcome, nowMs: number)
 }
 
 function modelToLearn(state: OrgQuality, model: string): ModelQuality {
-  const own = state.models.get(model) ?? emptyModelQuality();
+  const known = state.models.get(model);
+  if (known === undefined && state.models.size >= MODELS_PER_ORG) {
+    const [longestAgo] = state.models.values();
+    if (longestAgo !== undefined) state.words.giveBack(longestAgo.text.column);
+  }
+  const own = known ?? emptyModelQuality(state.words);
   toLatest(state.models, model, own, MODELS_PER_ORG);
   return own;
 }

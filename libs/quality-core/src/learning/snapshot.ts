@@ -1,8 +1,9 @@
 import { WORD_BUCKETS } from '../prompt/prompt-features.js';
 import type { ModelQuality, OrgQuality } from './quality.js';
 import { MODELS_PER_ORG, TAGS_PER_MODEL, emptyModelQuality } from './quality.js';
-import { resolveRegression, UNLEARNED_WORD_VARIANCE } from './text-regression.js';
+import { resolveRegression, setWord, UNLEARNED_WORD_VARIANCE, wordWeightOf } from './text-regression.js';
 import type { Outcomes } from './tag-table.js';
+import { WordTable } from './word-table.js';
 
 /** Of one format; another is not read. */
 const FORMAT = 1;
@@ -29,8 +30,7 @@ export function snapshotQuality(state: OrgQuality): QualitySnapshot {
 function modelSnapshot({ all, tags, text, calibration, shift }: ModelQuality): ModelSnapshot {
   const words: [number, number, number][] = [];
   text.wordVariances.forEach((variance, bucket) => {
-    if (variance < UNLEARNED_WORD_VARIANCE)
-      words.push([bucket, round(text.wordWeights[bucket] as number), round(variance)]);
+    if (variance < UNLEARNED_WORD_VARIANCE) words.push([bucket, round(wordWeightOf(text, bucket)), round(variance)]);
   });
   const { products, moments } = text;
   return structuredClone({
@@ -51,19 +51,19 @@ export function restoreQuality(snapshot: unknown): OrgQuality | undefined {
   if (!isRecord(snapshot) || snapshot['format'] !== FORMAT) return undefined;
   const { models, decayedAtMs } = snapshot;
   if (!isNumber(decayedAtMs) || !Array.isArray(models) || models.length > MODELS_PER_ORG) return undefined;
-  const state: OrgQuality = { models: new Map(), decayedAtMs };
+  const state: OrgQuality = { models: new Map(), words: new WordTable(), decayedAtMs };
   for (const pair of models) {
     if (!Array.isArray(pair) || typeof pair[0] !== 'string') return undefined;
-    const own = readModel(pair[1]);
+    const own = readModel(pair[1], state.words);
     if (own === undefined) return undefined;
     state.models.set(pair[0], own);
   }
   return state;
 }
 
-function readModel(value: unknown): ModelQuality | undefined {
+function readModel(value: unknown, table: WordTable): ModelQuality | undefined {
   if (!isRecord(value)) return undefined;
-  const own = emptyModelQuality();
+  const own = emptyModelQuality(table);
   const { all, tags, products, moments, words, calibration, shift } = value;
   if (!hasShape(all, own.all) || !hasShape(calibration, own.calibration) || !hasShape(shift, own.shift))
     return undefined;
@@ -82,8 +82,7 @@ function readModel(value: unknown): ModelQuality | undefined {
     if (!areNumbers(word, 3)) return undefined;
     const [bucket, weight, variance] = word as [number, number, number];
     if (!Number.isInteger(bucket) || bucket < 0 || bucket >= WORD_BUCKETS || !(variance > 0)) return undefined;
-    text.wordWeights[bucket] = weight;
-    text.wordVariances[bucket] = variance;
+    setWord(text, bucket, weight, variance);
   }
   return { ...own, all: { ...all }, calibration: structuredClone(calibration), shift: { ...shift } };
 }

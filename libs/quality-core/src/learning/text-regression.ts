@@ -1,4 +1,5 @@
 import { SCALARS, WORD_BUCKETS, type PromptFeatures } from '../prompt/prompt-features.js';
+import { WordTable } from './word-table.js';
 
 /**
  * What a model's prompts say beyond their tags: a ridge regression of the residual on the scalars, solved exactly, and on what
@@ -12,8 +13,9 @@ export interface TextRegression {
   readonly moments: Float64Array;
   /** Solved from these. */
   readonly scalarWeights: Float64Array;
-  /** Of each bucket: the weight, and its variance in units of the noise. */
-  readonly wordWeights: Float32Array;
+  /** Of each bucket: the weight, in its column of the table, and its variance in units of the noise. */
+  readonly words: WordTable;
+  readonly column: number;
   readonly wordVariances: Float32Array;
 }
 
@@ -27,12 +29,14 @@ const WORD_RIDGE = 20;
 
 export const UNLEARNED_WORD_VARIANCE = Math.fround(1 / WORD_RIDGE);
 
-export function emptyRegression(): TextRegression {
+/** @param words where its weights are, beside those of other models */
+export function emptyRegression(words = new WordTable()): TextRegression {
   return {
     products: new Float64Array(SCALARS * SCALARS),
     moments: new Float64Array(SCALARS),
     scalarWeights: new Float64Array(SCALARS),
-    wordWeights: new Float32Array(WORD_BUCKETS),
+    words,
+    column: words.take(),
     wordVariances: new Float32Array(WORD_BUCKETS).fill(1 / WORD_RIDGE),
   };
 }
@@ -41,7 +45,8 @@ export function emptyRegression(): TextRegression {
 export function textOf(own: TextRegression, { buckets, scalars }: PromptFeatures): number {
   const count = buckets.length;
   if (count === 0) return 0;
-  const { wordWeights, scalarWeights } = own;
+  const { words, column, scalarWeights } = own;
+  const { weights, stride } = words;
   // Four sums, since each addition would wait for the one before.
   let first = 0;
   let second = 0;
@@ -49,12 +54,12 @@ export function textOf(own: TextRegression, { buckets, scalars }: PromptFeatures
   let fourth = 0;
   let i = 0;
   for (; i + 3 < count; i += 4) {
-    first += wordWeights[buckets[i] as number] as number;
-    second += wordWeights[buckets[i + 1] as number] as number;
-    third += wordWeights[buckets[i + 2] as number] as number;
-    fourth += wordWeights[buckets[i + 3] as number] as number;
+    first += weights[(buckets[i] as number) * stride + column] as number;
+    second += weights[(buckets[i + 1] as number) * stride + column] as number;
+    third += weights[(buckets[i + 2] as number) * stride + column] as number;
+    fourth += weights[(buckets[i + 3] as number) * stride + column] as number;
   }
-  for (; i < count; i++) first += wordWeights[buckets[i] as number] as number;
+  for (; i < count; i++) first += weights[(buckets[i] as number) * stride + column] as number;
   let mean = (first + second + third + fourth) / Math.sqrt(count);
   for (let s = 0; s < SCALARS; s++) mean += (scalars[s] as number) * (scalarWeights[s] as number);
   return mean;
@@ -78,7 +83,7 @@ export function learnText(own: TextRegression, features: PromptFeatures, residua
 }
 
 function learnWords(
-  { wordWeights, wordVariances }: TextRegression,
+  { words: { weights, stride }, column, wordVariances }: TextRegression,
   buckets: Uint16Array,
   residual: number,
   weight: number,
@@ -87,13 +92,14 @@ function learnWords(
   let mean = 0;
   let spread = 1 / weight;
   for (const bucket of buckets) {
-    mean += x * (wordWeights[bucket] as number);
+    mean += x * (weights[bucket * stride + column] as number);
     spread += x * x * (wordVariances[bucket] as number);
   }
   const step = (residual - mean) / spread;
   for (const bucket of buckets) {
+    const at = bucket * stride + column;
     const variance = wordVariances[bucket] as number;
-    wordWeights[bucket] = (wordWeights[bucket] as number) + variance * x * step;
+    weights[at] = (weights[at] as number) + variance * x * step;
     wordVariances[bucket] = variance * (1 - (variance * x * x) / spread);
   }
 }
@@ -103,11 +109,12 @@ export function decayText(own: TextRegression, factor: number): void {
   for (let i = 0; i < own.products.length; i++) own.products[i] = (own.products[i] as number) * factor;
   for (let i = 0; i < own.moments.length; i++) own.moments[i] = (own.moments[i] as number) * factor;
   resolveRegression(own);
-  const { wordWeights, wordVariances } = own;
-  for (let i = 0; i < WORD_BUCKETS; i++) {
+  const { words, column, wordVariances } = own;
+  const { weights, stride } = words;
+  for (let i = 0, at = column; i < WORD_BUCKETS; i++, at += stride) {
     const precision = 1 / (wordVariances[i] as number);
     const kept = WORD_RIDGE + factor * Math.max(0, precision - WORD_RIDGE);
-    wordWeights[i] = ((wordWeights[i] as number) * factor * precision) / kept;
+    weights[at] = ((weights[at] as number) * factor * precision) / kept;
     wordVariances[i] = 1 / kept;
   }
 }
@@ -135,4 +142,19 @@ export function resolveRegression(own: TextRegression): void {
     for (let j = 0; j < n; j++) weight += (inverse[i * n + j] as number) * (own.moments[j] as number);
     own.scalarWeights[i] = weight;
   }
+}
+
+/** The weight of a word. */
+export function wordWeightOf({ words, column }: TextRegression, bucket: number): number {
+  return words.weights[bucket * words.stride + column] as number;
+}
+
+export function setWord(
+  { words, column, wordVariances }: TextRegression,
+  bucket: number,
+  weight: number,
+  variance: number,
+): void {
+  words.weights[bucket * words.stride + column] = weight;
+  wordVariances[bucket] = variance;
 }

@@ -47,8 +47,12 @@ export const NO_PROMPT: PromptFeatures = { buckets: NONE, scalars: new Float64Ar
 const seen = new Uint8Array(WORD_BUCKETS);
 const found = new Uint16Array(4 * READ_EACH_END + 2);
 
-/** Pure and deterministic; bounded time (384 characters are read). An empty prompt has no features. */
-export function readPrompt(text: string): PromptFeatures {
+/**
+ * Pure and deterministic; bounded time (384 characters are read). An empty prompt has no features.
+ *
+ * @param length what the text counts as, at most its own length: where a longer one is to be read as if its middle were left out
+ */
+export function readPrompt(text: string, length = text.length): PromptFeatures {
   if (text.length === 0) return NO_PROMPT;
   const tally: Tally = {
     read: 0,
@@ -70,7 +74,7 @@ export function readPrompt(text: string): PromptFeatures {
   }
   const buckets = found.slice(0, count);
   for (const bucket of buckets) seen[bucket] = 0;
-  return { buckets, scalars: scalarsOf(tally, text.length) };
+  return { buckets, scalars: scalarsOf(tally, length) };
 }
 
 const OTHER = 0;
