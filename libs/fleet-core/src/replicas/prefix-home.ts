@@ -14,6 +14,10 @@ function hashOf(key: string | number): number {
   return mixed(h);
 }
 
+/** The last key: of one request several models are asked for their homes. */
+let hashedKey: string | number = '';
+let hashOfKey = hashOf(hashedKey);
+
 /**
  * Who should keep a prefix warm: the replicas, each by a weight that follows from the key and its own name (rendezvous hashing,
  * Thaler and Ravishankar 1998). A replica that goes or comes moves only the keys that were, or become, its own.
@@ -21,7 +25,10 @@ function hashOf(key: string | number): number {
  * @returns indexes into `names`, the owner first
  */
 export function homesOf(prefix: string | number, names: readonly string[]): number[] {
-  const key = hashOf(prefix);
-  const weights = names.map((name) => mixed(key ^ Math.imul(hashOf(name), 0x9e3779b1)));
+  if (prefix !== hashedKey) {
+    hashOfKey = hashOf(prefix);
+    hashedKey = prefix;
+  }
+  const weights = names.map((name) => mixed(hashOfKey ^ Math.imul(hashOf(name), 0x9e3779b1)));
   return names.map((_, i) => i).sort((a, b) => weights[b]! - weights[a]! || (names[a]! < names[b]! ? -1 : 1));
 }
