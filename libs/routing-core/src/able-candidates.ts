@@ -1,6 +1,17 @@
-import type { BackendConfig, PriceVersion, Usage, UsageUnit } from '@meritorder/contracts';
+import type { BackendConfig, Basis, Capability, PriceVersion, Usage, UsageUnit } from '@meritorder/contracts';
 import { nanosToUsd, type Nanos } from '@meritorder/kernel';
-import { boundOf, boundOfEither, expectedCost, type Bound } from '@meritorder/pricing-core';
+import {
+  boundExceeds,
+  boundNanos,
+  boundOf,
+  boundOfEither,
+  expectedCost,
+  type Allowed,
+  type Bound,
+  type ComparedNanos,
+  type ExpectedCost,
+  type Served,
+} from '@meritorder/pricing-core';
 import { isTranslated, servesKind, type Modality, type Requirements } from './requirements.js';
 
 /** One backend as the router sees it when it decides. */
@@ -42,6 +53,8 @@ export interface Able {
   readonly bound: Bound;
   /** The same with the input at what it is trusted to stay under. */
   readonly trustedBound: Bound;
+  /** Whether the bound for `maxTokens` is above an amount, without making the bound where that is certain. */
+  boundExceeds(basis: Basis, nanos: ComparedNanos): boolean;
   /** Output tokens of one choice: what is asked for, and the least that is useful. */
   maxTokens: number;
   minTokens: number;
@@ -72,104 +85,150 @@ export function ableCandidates(
 ): { able: Able[]; excluded: Excluded[] } {
   const able: Able[] = [];
   const excluded: Excluded[] = [];
+  const served = { atMs };
   for (const view of views) {
-    const outcome = consider(view, requirements, estimateOf, maxCostNanos, atMs);
-    if ('code' in outcome) excluded.push(outcome);
-    else able.push(outcome);
+    const outcome = consider(view, requirements, estimateOf, served);
+    const capped = outcome instanceof Candidate && maxCostNanos !== undefined ? cap(outcome, maxCostNanos) : outcome;
+    if (capped instanceof Candidate) able.push(capped);
+    else excluded.push(capped);
   }
   return { able, excluded };
 }
 
 function consider(
-  { backend, price, otherPrices = [], workersAlive, workersWithRoom, breakerClosed }: BackendView,
+  view: BackendView,
   requirements: Requirements,
   estimateOf: (backend: BackendConfig) => BackendEstimate,
-  maxCostNanos: Nanos | undefined,
-  atMs: number,
-): Able | Excluded {
-  const exclude = (code: ExclusionCode, why: string): Excluded => ({ backend, code, why });
-  const { kind, uncarried } = requirements;
-  if (!servesKind(backend, kind)) return exclude('unable', `does not serve ${kind}`);
+  served: Served,
+): Candidate | Excluded {
+  const { backend, price } = view;
+  const { kind, choices, uncarried } = requirements;
+  if (!servesKind(backend, kind)) return { backend, code: 'unable', why: `does not serve ${kind}` };
   if (uncarried && isTranslated(backend, kind))
-    return exclude('unable', `is sent a chat completion, which cannot say ${uncarried}`);
-  const missing = requirements.capabilities.filter((c) => !backend.capabilities.includes(c));
-  if (missing.length > 0) return exclude('unable', `lacks ${missing.join(', ')}`);
-  if (requirements.unbounded) return exclude('unable', `${requirements.unbounded} has no cost bound`);
+    return { backend, code: 'unable', why: `is sent a chat completion, which cannot say ${uncarried}` };
+  const lacking = missingOf(requirements.capabilities, backend.capabilities);
+  if (lacking) return { backend, code: 'unable', why: `lacks ${lacking.join(', ')}` };
+  if (requirements.unbounded) return { backend, code: 'unable', why: `${requirements.unbounded} has no cost bound` };
   const estimate = estimateOf(backend);
   const contextLeft = Math.floor(backend.contextTokens - estimate.inputTokensExpected);
-  if (contextLeft < 1) {
-    return exclude(
-      'unable',
-      `about ${Math.ceil(estimate.inputTokensExpected)} input tokens exceed its context of ${backend.contextTokens}`,
-    );
-  }
-  if (estimate.inputTokensBound === undefined)
-    return exclude('unable', 'the input has parts without a cost bound (images need maxTokensPerImage)');
-  const unbounded = requirements.units.filter((unit) => backend.unitBounds?.[unit] === undefined);
-  if (unbounded.length > 0) {
-    return exclude(
-      'unable',
-      `${unbounded.join(', ')} may cost without a bound; add unitBounds: { ${unbounded[0]}: ... }`,
-    );
-  }
   const toolInputTokens = requirements.units.length === 0 ? 0 : backend.maxToolInputTokens;
-  if (toolInputTokens === undefined)
-    return exclude(
-      'unable',
-      "what the provider's tools fetch is billed as input without a bound; add maxToolInputTokens",
-    );
-  if (!price) return exclude('unpriced', 'has no price in force');
+  const unable = contextLeft < 1 ? tooLong(backend, estimate) : unboundedOf(backend, estimate, requirements);
+  if (unable !== undefined) return { backend, code: 'unable', why: unable };
+  if (!price) return { backend, code: 'unpriced', why: 'has no price in force' };
   const unpriced = unpricedOf(price, requirements);
-  if (unpriced) return exclude('unpriced', unpriced);
-  if (workersAlive === 0) return exclude('unavailable', 'no live worker');
-  if (!breakerClosed) return exclude('unavailable', 'cooling down after failures');
-  if (workersWithRoom === 0) return exclude('busy', 'all workers are busy');
+  if (unpriced) return { backend, code: 'unpriced', why: unpriced };
+  if (view.workersAlive === 0) return { backend, code: 'unavailable', why: 'no live worker' };
+  if (!view.breakerClosed) return { backend, code: 'unavailable', why: 'cooling down after failures' };
+  if (view.workersWithRoom === 0) return { backend, code: 'busy', why: 'all workers are busy' };
 
   const asked = Math.min(requirements.maxTokens ?? backend.maxOutputTokens, backend.maxOutputTokens);
   // Embeddings have no output.
   const maxTokens = asked === 0 ? 0 : Math.max(1, Math.min(asked, contextLeft));
   if (maxTokens < requirements.leastTokens)
-    return exclude(
-      'unable',
-      `leaves ${maxTokens} output tokens; the request asks for ${requirements.leastTokens} at least`,
-    );
-  const allowed = {
-    choices: requirements.choices,
-    units: backend.unitBounds ?? {},
-    standardTierOnly: requirements.standardTierOnly,
-    inputModalities: requirements.inputModalities,
-    outputModalities: requirements.outputModalities,
-  };
-  const expected = expectedCost(price, expectedUsage(estimate, maxTokens, requirements.choices), { atMs });
-  const boundOfInput = (inputTokensBound: number): Bound =>
-    otherPrices.reduce(
-      (either, other) => boundOfEither(either, boundOf(other, { ...allowed, inputTokensBound })),
-      boundOf(price, { ...allowed, inputTokensBound }),
-    );
-  const inputTokensBound = estimate.inputTokensBound;
-  let bound: Bound | undefined;
-  let trustedBound: Bound | undefined;
-  const candidate: Able = {
+    return {
+      backend,
+      code: 'unable',
+      why: `leaves ${maxTokens} output tokens; the request asks for ${requirements.leastTokens} at least`,
+    };
+  return new Candidate(
     backend,
     price,
-    otherPrices,
+    view.otherPrices ?? NO_PRICES,
     estimate,
-    get bound() {
-      return (bound ??= boundOfInput(inputTokensBound + toolInputTokens));
-    },
-    get trustedBound() {
-      return (trustedBound ??=
-        estimate.inputTokensUpper < inputTokensBound
-          ? boundOfInput(estimate.inputTokensUpper + toolInputTokens)
-          : this.bound);
-    },
+    requirements,
+    toolInputTokens as number,
     maxTokens,
-    minTokens: Math.max(requirements.leastTokens, Math.min(maxTokens, LEAST_USEFUL_OUTPUT_TOKENS)),
-    expectedCashUsd: expected.cashUsd,
-    expectedFullUsd: expected.fullUsd,
-    expectedMarginalUsd: expected.marginalUsd,
-  };
-  return maxCostNanos === undefined ? candidate : capped(candidate, maxCostNanos, exclude);
+    expectedCost(price, expectedUsage(estimate, maxTokens, choices), served),
+  );
+}
+
+const NO_PRICES: readonly PriceVersion[] = [];
+
+/** One of a class, since a decision makes one for every backend: what only few are asked for is worked out when they are. */
+class Candidate implements Able {
+  minTokens: number;
+  readonly expectedCashUsd: number;
+  readonly expectedFullUsd: number;
+  readonly expectedMarginalUsd: number;
+  private knownBound: Bound | undefined = undefined;
+  private knownTrustedBound: Bound | undefined = undefined;
+
+  constructor(
+    readonly backend: BackendConfig,
+    readonly price: PriceVersion,
+    readonly otherPrices: readonly PriceVersion[],
+    readonly estimate: BackendEstimate,
+    private readonly requirements: Requirements,
+    private readonly toolInputTokens: number,
+    public maxTokens: number,
+    expected: ExpectedCost,
+  ) {
+    this.minTokens = Math.max(requirements.leastTokens, Math.min(maxTokens, LEAST_USEFUL_OUTPUT_TOKENS));
+    this.expectedCashUsd = expected.cashUsd;
+    this.expectedFullUsd = expected.fullUsd;
+    this.expectedMarginalUsd = expected.marginalUsd;
+  }
+
+  get bound(): Bound {
+    return (this.knownBound ??= this.boundOfInput(this.inputTokensBound));
+  }
+
+  get trustedBound(): Bound {
+    const { inputTokensUpper } = this.estimate;
+    return (this.knownTrustedBound ??=
+      inputTokensUpper < this.inputTokensBound ? this.boundOfInput(inputTokensUpper) : this.bound);
+  }
+
+  boundExceeds(basis: Basis, nanos: ComparedNanos): boolean {
+    if (this.otherPrices.length > 0) return boundNanos(this.bound[basis], this.maxTokens) > nanos.exact;
+    return boundExceeds(this.price, this.allowed(this.inputTokensBound), basis, this.maxTokens, nanos);
+  }
+
+  /** Nothing without one is able. */
+  private get inputTokensBound(): number {
+    return this.estimate.inputTokensBound as number;
+  }
+
+  private boundOfInput(inputTokens: number): Bound {
+    const allowed = this.allowed(inputTokens);
+    let bound = boundOf(this.price, allowed);
+    for (const other of this.otherPrices) bound = boundOfEither(bound, boundOf(other, allowed));
+    return bound;
+  }
+
+  private allowed(inputTokens: number): Allowed {
+    const { choices, standardTierOnly, inputModalities, outputModalities } = this.requirements;
+    const units = this.backend.unitBounds ?? {};
+    const inputTokensBound = inputTokens + this.toolInputTokens;
+    return { inputTokensBound, choices, units, standardTierOnly, inputModalities, outputModalities };
+  }
+}
+
+/** Undefined: nothing is missing. */
+function missingOf(needed: readonly Capability[], given: readonly Capability[]): Capability[] | undefined {
+  let missing: Capability[] | undefined;
+  for (const capability of needed) if (!given.includes(capability)) (missing ??= []).push(capability);
+  return missing;
+}
+
+function tooLong(backend: BackendConfig, estimate: BackendEstimate): string {
+  return `about ${Math.ceil(estimate.inputTokensExpected)} input tokens exceed its context of ${backend.contextTokens}`;
+}
+
+/** What may cost without a bound; undefined: nothing. */
+function unboundedOf(
+  backend: BackendConfig,
+  { inputTokensBound }: BackendEstimate,
+  { units }: Requirements,
+): string | undefined {
+  if (inputTokensBound === undefined) return 'the input has parts without a cost bound (images need maxTokensPerImage)';
+  if (units.length === 0) return undefined;
+  const unbounded = units.filter((unit) => backend.unitBounds?.[unit] === undefined);
+  if (unbounded.length > 0)
+    return `${unbounded.join(', ')} may cost without a bound; add unitBounds: { ${unbounded[0]}: ... }`;
+  if (backend.maxToolInputTokens === undefined)
+    return "what the provider's tools fetch is billed as input without a bound; add maxToolInputTokens";
+  return undefined;
 }
 
 /** What the request names and the price does not have: it would be billed at a rate that nobody knows. */
@@ -200,11 +259,7 @@ function expectedUsage(estimate: BackendEstimate, maxTokens: number, choices: nu
 }
 
 /** The caller's own cap clamps the output as a budget would. */
-function capped(
-  candidate: Able,
-  maxCostNanos: Nanos,
-  exclude: (code: ExclusionCode, why: string) => Excluded,
-): Able | Excluded {
+function cap(candidate: Candidate, maxCostNanos: Nanos): Candidate | Excluded {
   const { fixedNanos, perOutputTokenNanos } = candidate.bound.cash;
   const room = maxCostNanos - fixedNanos;
   const affordable =
@@ -215,9 +270,11 @@ function capped(
       : room < 0n
         ? -1
         : Number(room / perOutputTokenNanos);
-  if (affordable < candidate.minTokens) {
-    const least = fixedNanos + perOutputTokenNanos * BigInt(candidate.minTokens);
-    return exclude('above-cap', `may cost $${nanosToUsd(least)} for ${candidate.minTokens} output tokens`);
+  const { backend, minTokens } = candidate;
+  if (affordable < minTokens) {
+    const least = fixedNanos + perOutputTokenNanos * BigInt(minTokens);
+    return { backend, code: 'above-cap', why: `may cost $${nanosToUsd(least)} for ${minTokens} output tokens` };
   }
-  return { ...candidate, maxTokens: Math.min(candidate.maxTokens, affordable) };
+  candidate.maxTokens = Math.min(candidate.maxTokens, affordable);
+  return candidate;
 }

@@ -35,7 +35,7 @@ export interface Hold {
  * of the answer (a slice at least) with an input as it is trusted to be. It grows by slices (`outputBound`).
  */
 export function holdOf(candidate: Able, budgets: readonly HoldingBudget[], settings: HoldSettings): Hold {
-  const { backend, bound, trustedBound, maxTokens, minTokens, estimate } = candidate;
+  const { backend, bound, maxTokens, minTokens, estimate } = candidate;
   const watched = settings.streams && backend.capabilities.includes('streaming') && backend.hiddenOutput !== true;
   const costs = budgets.some(({ basis }) => bound[basis].perOutputTokenNanos > 0n);
   if (!watched || !costs || budgets.some(({ strictness }) => strictness !== 'tolerant'))
@@ -45,7 +45,7 @@ export function holdOf(candidate: Able, budgets: readonly HoldingBudget[], setti
   // Less than a slice would be used up before an answer to the first question can come.
   const held = Math.min(maxTokens, Math.max(Math.ceil(learned), Math.ceil(sliceTokens / settings.choices)));
   return {
-    bound: trustedBound,
+    bound: candidate.trustedBound,
     maxTokens: held,
     minTokens: Math.min(held, minTokens),
     governed: {

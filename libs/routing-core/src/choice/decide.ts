@@ -20,30 +20,61 @@ export function decide(policy: DecisionPolicy, candidates: readonly ScoreCandida
   if (scored.length === 0) return { order: [], refused, kind: 'best', probabilities: [] };
   const { fitting, beyond } = byRoom(scored);
   const groups = replicaGroups(fitting, draws.replica);
-  const eligible =
-    groups === undefined
-      ? fitting
-      : fitting.filter(({ candidate }) => groups.get(groupOf(candidate))!.asked === candidate.id);
+  const eligible = groups === undefined ? fitting : fitting.filter((s) => isAsked(s, groups));
   const choice =
     policy.exploration === null ? undefined : choose(eligible, unlearned(policy, eligible), policy.exploration, draws);
   const first = choice?.chosen ?? (eligible[0] as Scored);
-  const chances = new Map(
-    eligible.map(({ candidate }, i) => [groupOf(candidate), choice?.probabilities[i] ?? (i === 0 ? 1 : 0)]),
-  );
-  const chanceOf = ({ candidate }: Scored): number => {
-    const ofGroup = chances.get(groupOf(candidate)) ?? 0;
-    return groups === undefined ? ofGroup : ofGroup * (groups.get(groupOf(candidate))?.chances.get(candidate.id) ?? 0);
-  };
-  const order = [first, ...fitting.filter((s) => s !== first), ...beyond];
-  return {
-    order,
-    refused,
-    kind: choice?.kind ?? 'best',
-    probabilities: order.map((s, i) => (i < fitting.length ? chanceOf(s) : 0)),
-  };
+  const chances = chancesOf(fitting, eligible, groups, choice?.probabilities);
+  const order = [first];
+  const probabilities = [0];
+  for (let i = 0; i < fitting.length; i++) {
+    const s = fitting[i] as Scored;
+    if (s === first) probabilities[0] = chances[i] as number;
+    else {
+      order.push(s);
+      probabilities.push(chances[i] as number);
+    }
+  }
+  for (const s of beyond) {
+    order.push(s);
+    probabilities.push(0);
+  }
+  return { order, refused, kind: choice?.kind ?? 'best', probabilities };
 }
 
-const groupOf = ({ replicaOf, id }: ScoreCandidate): string => replicaOf ?? id;
+type Groups = ReadonlyMap<string, ReplicaGroup>;
+
+const groupOf = ({ candidate: { replicaOf } }: Scored, groups: Groups): ReplicaGroup | undefined =>
+  replicaOf === undefined ? undefined : groups.get(replicaOf);
+
+/** Of each group one is asked; who has no replica is asked itself. */
+function isAsked(s: Scored, groups: Groups): boolean {
+  const group = groupOf(s, groups);
+  return group === undefined || group.asked === s.candidate.id;
+}
+
+/** Of each of `fitting` to be the first: of a replica, that of the one that is asked for its group, times its share in the group. */
+function chancesOf(
+  fitting: readonly Scored[],
+  eligible: readonly Scored[],
+  groups: Groups | undefined,
+  probabilities: readonly number[] | undefined,
+): readonly number[] {
+  const ofEligible = probabilities ?? eligible.map((_, i) => (i === 0 ? 1 : 0));
+  if (groups === undefined) return ofEligible;
+  const ofGroup = new Map<ReplicaGroup, number>();
+  eligible.forEach((s, i) => {
+    const group = groupOf(s, groups);
+    if (group !== undefined) ofGroup.set(group, ofEligible[i] as number);
+  });
+  let next = 0;
+  return fitting.map((s) => {
+    const isEligible = s === eligible[next];
+    const own = isEligible ? (ofEligible[next++] as number) : 0;
+    const group = groupOf(s, groups);
+    return group === undefined ? own : (ofGroup.get(group) ?? 0) * (group.chances.get(s.candidate.id) ?? 0);
+  });
+}
 
 /** Those whose bound is more than a budget can spare stand behind the others; where all are, room is no reason. */
 function byRoom(scored: Scored[]): { fitting: Scored[]; beyond: Scored[] } {
@@ -58,18 +89,24 @@ interface ReplicaGroup {
   chances: Map<string, number>;
 }
 
-/** Undefined: no group has two. */
-function replicaGroups(scored: readonly Scored[], draw: number): Map<string, ReplicaGroup> | undefined {
-  const members = new Map<string, ScoreCandidate[]>();
-  let several = false;
+/** Those that have more than one member; undefined: none has. */
+function replicaGroups(scored: readonly Scored[], draw: number): Groups | undefined {
+  let members: Map<string, ScoreCandidate[]> | undefined;
   for (const { candidate } of scored) {
-    const group = members.get(groupOf(candidate));
-    if (group === undefined) members.set(groupOf(candidate), [candidate]);
-    else several = group.push(candidate) > 1 || several;
+    if (candidate.replicaOf === undefined) continue;
+    members ??= new Map();
+    const group = members.get(candidate.replicaOf);
+    if (group === undefined) members.set(candidate.replicaOf, [candidate]);
+    else group.push(candidate);
   }
-  if (!several) return undefined;
-  // By id, so that the draw means the same whatever the scores.
-  return new Map(Array.from(members, ([name, group]) => [name, drawn(group.toSorted(byId), draw)]));
+  if (members === undefined) return undefined;
+  let groups: Map<string, ReplicaGroup> | undefined;
+  for (const [name, group] of members) {
+    if (group.length < 2) continue;
+    // By id, so that the draw means the same whatever the scores.
+    (groups ??= new Map()).set(name, drawn(group.toSorted(byId), draw));
+  }
+  return groups;
 }
 
 const byId = (a: ScoreCandidate, b: ScoreCandidate): number => (a.id < b.id ? -1 : 1);

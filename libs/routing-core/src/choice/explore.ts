@@ -55,19 +55,28 @@ export function choose(
 
 /** The probability of each under the learned policy. */
 function explorationOf(scored: readonly Scored[], best: Scored, settings: ExplorationSettings): number[] {
-  const chances = scored.map((s) => (s === best ? 0 : chanceOfBetter(s, best)));
-  const others = chances.filter((chance) => chance > 0).length;
+  const chances: number[] = [];
+  let others = 0;
+  for (const s of scored) {
+    const chance = s === best ? 0 : chanceOfBetter(s, best);
+    if (chance > 0) others++;
+    chances.push(chance);
+  }
   const allowanceUsd = settings.spendShare * Math.max(best.moneyUsd, settings.leastCostUsd);
-  const probabilities = chances.map((chance, i) => {
+  let requests = 0;
+  for (let i = 0; i < chances.length; i++) {
     // Each has an equal part of the allowance, so that a dear one does not keep the others from being tried.
     const extraUsd = (scored[i] as Scored).moneyUsd - best.moneyUsd;
-    return extraUsd > 0 ? Math.min(chance, allowanceUsd / (others * extraUsd)) : chance;
-  });
-  const requests = probabilities.reduce((sum, p) => sum + p, 0);
+    const chance = chances[i] as number;
+    const allowed = extraUsd > 0 ? Math.min(chance, allowanceUsd / (others * extraUsd)) : chance;
+    chances[i] = allowed;
+    requests += allowed;
+  }
   const kept = requests > settings.requestShare ? settings.requestShare / requests : 1;
-  const explored = probabilities.map((p) => p * kept);
-  explored[0] = 1 - explored.reduce((sum, p) => sum + p, 0);
-  return explored;
+  let explored = 0;
+  for (let i = 0; i < chances.length; i++) explored += chances[i] = (chances[i] as number) * kept;
+  chances[0] = 1 - explored;
+  return chances;
 }
 
 /** Chances below .001 are not worth a request, nor a digit in the record. */

@@ -86,6 +86,13 @@ function worthOf(
 
 /** What the customer of a tier would be charged for a request of this full cost, USD; undefined: the tier has no charge. */
 export function chargedUsd(tier: TierConfig | undefined, fullUsd: number): number | undefined {
+  return chargeOf(tier)?.(fullUsd);
+}
+
+/** The same for many costs: the tier is read once. */
+export function chargeOf(tier: TierConfig | undefined): ((fullUsd: number) => number) | undefined {
   if (tier?.charge === undefined) return undefined;
-  return Number(tier.charge.markup) * fullUsd + Number(tier.charge.usdPerRequest);
+  const markup = Number(tier.charge.markup);
+  const usdPerRequest = Number(tier.charge.usdPerRequest);
+  return (fullUsd) => markup * fullUsd + usdPerRequest;
 }

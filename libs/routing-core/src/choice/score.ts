@@ -11,6 +11,8 @@ export interface ScoreCandidate extends CandidateNumbers {
 
 export interface Scored {
   readonly candidate: ScoreCandidate;
+  /** In the list that was given. */
+  readonly place: number;
   /** USD; the highest is best. */
   readonly scoreUsd: number;
   readonly valueUsd: number;
@@ -22,6 +24,8 @@ export interface Scored {
 
 export interface BelowFloor {
   readonly candidate: ScoreCandidate;
+  /** In the list that was given. */
+  readonly place: number;
   readonly code: 'below-quality' | 'above-cost' | 'below-margin';
 }
 
@@ -38,19 +42,23 @@ export function scoreCandidates(
 ): { scored: Scored[]; refused: BelowFloor[] } {
   const scored: Scored[] = [];
   const refused: BelowFloor[] = [];
-  for (const candidate of candidates) {
+  for (let place = 0; place < candidates.length; place++) {
+    const candidate = candidates[place] as ScoreCandidate;
     const code = floorMissed(policy, candidate);
-    if (code !== undefined) refused.push({ candidate, code });
-    else scored.push(scoreOf(policy, candidate));
+    if (code !== undefined) refused.push({ candidate, place, code });
+    else scored.push(scoreOf(policy, candidate, place));
   }
-  scored.sort(
-    (a, b) =>
-      b.scoreUsd - a.scoreUsd ||
-      a.candidate.cashUsd - b.candidate.cashUsd ||
-      a.candidate.fullUsd - b.candidate.fullUsd ||
-      (a.candidate.id < b.candidate.id ? -1 : a.candidate.id > b.candidate.id ? 1 : 0),
-  );
+  scored.sort(bestFirst);
   return { scored, refused };
+}
+
+function bestFirst(a: Scored, b: Scored): number {
+  return (
+    b.scoreUsd - a.scoreUsd ||
+    a.candidate.cashUsd - b.candidate.cashUsd ||
+    a.candidate.fullUsd - b.candidate.fullUsd ||
+    (a.candidate.id < b.candidate.id ? -1 : a.candidate.id > b.candidate.id ? 1 : 0)
+  );
 }
 
 function floorMissed(policy: DecisionPolicy, candidate: ScoreCandidate): BelowFloor['code'] | undefined {
@@ -62,7 +70,7 @@ function floorMissed(policy: DecisionPolicy, candidate: ScoreCandidate): BelowFl
   return undefined;
 }
 
-function scoreOf(policy: DecisionPolicy, candidate: ScoreCandidate): Scored {
+function scoreOf(policy: DecisionPolicy, candidate: ScoreCandidate, place: number): Scored {
   const { objective } = policy;
   const usdPerQuality = objective === 'cheapest' ? 0 : policy.usdPerQuality;
   const margin = objective === 'margin';
@@ -74,6 +82,7 @@ function scoreOf(policy: DecisionPolicy, candidate: ScoreCandidate): Scored {
     candidate.shadowFull * candidate.fullUsd;
   return {
     candidate,
+    place,
     valueUsd,
     moneyUsd,
     scoreUsd:
