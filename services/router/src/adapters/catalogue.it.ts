@@ -52,12 +52,12 @@ it('a router that hears of fewer budgets than there are admits nothing until it 
   expect(known.knowsAllBudgets()).toBe(false);
   await bucket.put(BUDGET_COUNT_KEY, JSON.stringify({ budgets: 2 }));
   await bucket.put('org', JSON.stringify(budget));
-  await waitFor(() => known.budgetsFor({ org: 'acme' }).length === 1, 'the first budget');
+  await waitFor(() => known.budgetsOf({ org: 'acme' })(config.backends[0]!).length === 1, 'the first budget');
   expect(known.knowsAllBudgets()).toBe(false);
   await bucket.put('other', JSON.stringify({ ...budget, id: 'other' }));
   await waitFor(() => known.knowsAllBudgets(), 'all to be known');
   await bucket.delete('other');
-  await waitFor(() => known.budgetsFor({ org: 'acme' }).length === 1, 'one to be gone');
+  await waitFor(() => known.budgetsOf({ org: 'acme' })(config.backends[0]!).length === 1, 'one to be gone');
   expect(known.knowsAllBudgets()).toBe(true);
   known.close();
 });

@@ -9,15 +9,27 @@ import type {
   TierConfig,
 } from '@meritorder/contracts';
 import {
+  budgetsOfRequest,
   dropBudget,
   indexBudgets,
-  matchingBudgets,
   putBudget,
   type Attributes,
   type EnforcedBudget,
+  type EnforcedWindow,
 } from '@meritorder/budget-core';
 import { priceInForce } from '@meritorder/pricing-core';
+import { budgetPath, type BudgetPath } from '../application/budget-path.js';
 import type { Catalogue } from '../application/ports.js';
+
+/** Of one backend, from an instant until the next of its prices takes effect. */
+interface PricesInForce {
+  price: PriceVersion | undefined;
+  others: readonly PriceVersion[];
+  fromMs: number;
+  untilMs: number;
+}
+
+const NO_PRICES: readonly PriceVersion[] = [];
 
 /** Backends, routes and tiers of the configuration, with the prices, policies and budgets that it is told of. A decision reads only this. */
 export class MemoryCatalogue implements Catalogue {
@@ -25,8 +37,11 @@ export class MemoryCatalogue implements Catalogue {
   private readonly routes: Map<string, { id: string; backends: BackendConfig[]; settings: RouteConfig }>;
   private readonly tiers = new Map<string, Map<string, TierConfig>>();
   private readonly policies = new Map<string, BudgetPolicy>();
+  /** By lists that are the same for many requests; of the policies as they are now. */
+  private paths = new WeakMap<readonly EnforcedWindow[], BudgetPath>();
   private readonly defaultTiers = new Map<string, string>();
   private readonly prices = new Map<string, PriceVersion[]>();
+  private readonly pricesInForce = new Map<string, PricesInForce>();
   private readonly accounts: Map<string, AccountConfig>;
   private readonly budgets = indexBudgets([]);
   private expected: number | undefined;
@@ -48,11 +63,13 @@ export class MemoryCatalogue implements Catalogue {
   }
 
   setPrices(backend: string, versions: PriceVersion[] | undefined): void {
+    this.pricesInForce.delete(backend);
     if (versions) this.prices.set(backend, versions);
     else this.prices.delete(backend);
   }
 
   setPolicy(budget: string, policy: BudgetPolicy | undefined): void {
+    this.paths = new WeakMap();
     if (policy) this.policies.set(budget, policy);
     else this.policies.delete(budget);
   }
@@ -93,9 +110,10 @@ export class MemoryCatalogue implements Catalogue {
     return [...(this.tiers.get(org)?.keys() ?? [])];
   }
 
-  policyOf(budget: string, window: string): BudgetPolicy | undefined {
-    const policy = this.policies.get(budget);
-    return policy?.window === window ? policy : undefined;
+  pathOf(windows: readonly EnforcedWindow[]): BudgetPath {
+    let path = this.paths.get(windows);
+    if (path === undefined) this.paths.set(windows, (path = budgetPath(windows, (b, w) => this.policyOf(b, w))));
+    return path;
   }
 
   route(id: string): { id: string; backends: BackendConfig[]; settings?: RouteConfig } | undefined {
@@ -108,17 +126,16 @@ export class MemoryCatalogue implements Catalogue {
   }
 
   price(backend: string, atMs: number): PriceVersion | undefined {
-    return priceInForce(this.prices.get(backend) ?? [], atMs);
+    return this.inForce(backend, atMs)?.price;
   }
 
-  otherPrices(backend: string, atMs: number): PriceVersion[] {
-    const versions = this.prices.get(backend) ?? [];
-    const models = this.backends.get(backend)?.otherModels ?? [];
-    return models.map(({ model }) => priceInForce(versions, atMs, model)).filter((price) => price !== undefined);
+  otherPrices(backend: string, atMs: number): readonly PriceVersion[] {
+    return this.inForce(backend, atMs)?.others ?? NO_PRICES;
   }
 
-  budgetsFor(attributes: Attributes): readonly EnforcedBudget[] {
-    return matchingBudgets(this.budgets, attributes);
+  budgetsOf(request: Attributes): (backend: BackendConfig) => readonly EnforcedBudget[] {
+    const at = budgetsOfRequest(this.budgets, request);
+    return ({ id, model, provider }) => at({ backend: id, model, provider });
   }
 
   accountLimits(provider: string): AccountConfig | undefined {
@@ -127,6 +144,28 @@ export class MemoryCatalogue implements Catalogue {
 
   knowsAllBudgets(): boolean {
     return this.complete;
+  }
+
+  private policyOf(budget: string, window: string): BudgetPolicy | undefined {
+    const policy = this.policies.get(budget);
+    return policy?.window === window ? policy : undefined;
+  }
+
+  /** Prices change rarely: which are in force is found out once until the next of them takes effect. */
+  private inForce(backend: string, atMs: number): PricesInForce | undefined {
+    const known = this.pricesInForce.get(backend);
+    if (known !== undefined && known.fromMs <= atMs && atMs < known.untilMs) return known;
+    const versions = this.prices.get(backend);
+    if (versions === undefined) return undefined;
+    const models = this.backends.get(backend)?.otherModels ?? [];
+    const found: PricesInForce = {
+      price: priceInForce(versions, atMs),
+      others: models.map(({ model }) => priceInForce(versions, atMs, model)).filter((price) => price !== undefined),
+      fromMs: atMs,
+      untilMs: Math.min(...versions.map((v) => Date.parse(v.effectiveFrom)).filter((from) => from > atMs)),
+    };
+    this.pricesInForce.set(backend, found);
+    return found;
   }
 
   /** Once all were known, changes come one by one; only a router that starts can know too few. */

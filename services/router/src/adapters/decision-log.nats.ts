@@ -18,25 +18,35 @@ export class NatsDecisionLog implements DecisionLog {
     private readonly onError: (message: string) => void,
   ) {}
 
-  record(decision: RoutingDecisionMadeV1, context: Context): void {
+  record(make: () => RoutingDecisionMadeV1, context: Context): void {
     if (this.unacknowledged >= MAX_UNACKNOWLEDGED) {
       this.lost.add(1);
-      return this.onError(`decision record of ${decision.requestId} lost: ${MAX_UNACKNOWLEDGED} are unacknowledged`);
+      return this.onError(`a decision record is lost: ${MAX_UNACKNOWLEDGED} are unacknowledged`);
     }
     this.unacknowledged++;
-    this.bus
-      .publishEvent({
+    // A record of many candidates takes longer than the decision: what was decided is sent first.
+    setImmediate(() => void this.publish(make, context));
+  }
+
+  private async publish(make: () => RoutingDecisionMadeV1, context: Context): Promise<void> {
+    let of = '';
+    try {
+      const decision = make();
+      const { org } = decision.attribution;
+      of = ` of ${decision.requestId}`;
+      await this.bus.publishEvent({
         type: 'routing.decision-made.v1',
-        subject: subjects.routingDecisionMade(decision.attribution.org),
-        id: `${decision.attribution.org}/${decision.requestId}/${decision.attemptId ?? `refused-${decision.attemptNumber}`}`,
+        subject: subjects.routingDecisionMade(org),
+        id: `${org}/${decision.requestId}/${decision.attemptId ?? `refused-${decision.attemptNumber}`}`,
         time: decision.decidedAt,
         data: decision,
         context,
-      })
-      .catch((error: Error) => {
-        this.lost.add(1);
-        this.onError(`decision record of ${decision.requestId} lost: ${error.message}`);
-      })
-      .finally(() => this.unacknowledged--);
+      });
+    } catch (error) {
+      this.lost.add(1);
+      this.onError(`decision record${of} lost: ${(error as Error).message}`);
+    } finally {
+      this.unacknowledged--;
+    }
   }
 }

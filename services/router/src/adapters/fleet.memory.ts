@@ -30,21 +30,22 @@ export class HeartbeatFleet implements Fleet {
     else ofBackend.set(beat.worker, { ...beat, heardAtMs: this.clock.nowMs() });
   }
 
-  workersAlive(backend: string): number {
-    return this.live(backend).length;
+  workersAlive(backend: string, nowMs = this.clock.nowMs()): number {
+    return this.live(backend, nowMs)?.size ?? 0;
   }
 
   /** By the last heartbeat; a worker that filled up since then refuses, and the next candidate is tried. */
-  workersWithRoom(backend: string, slotsLeftFree = 0): number {
-    return this.live(backend).filter(
-      (w) => w.inFlight < w.maxConcurrency - Math.floor(slotsLeftFree * w.maxConcurrency),
-    ).length;
+  workersWithRoom(backend: string, slotsLeftFree = 0, nowMs = this.clock.nowMs()): number {
+    let withRoom = 0;
+    for (const { inFlight, maxConcurrency } of this.live(backend, nowMs)?.values() ?? [])
+      if (inFlight < maxConcurrency - Math.floor(slotsLeftFree * maxConcurrency)) withRoom++;
+    return withRoom;
   }
 
   /** Of all its live workers, with this router's own calls since they were last heard of. */
   load(backend: string): { inFlight: number; capacity: number } {
     let [inFlight, capacity] = [this.since.get(backend) ?? 0, 0];
-    for (const { inFlight: ours, maxConcurrency, engine } of this.live(backend)) {
+    for (const { inFlight: ours, maxConcurrency, engine } of this.live(backend, this.clock.nowMs())?.values() ?? []) {
       // An engine may have work of others, too, and a queue.
       inFlight += Math.max(ours, (engine?.running ?? 0) + (engine?.waiting ?? 0));
       capacity += maxConcurrency;
@@ -52,8 +53,8 @@ export class HeartbeatFleet implements Fleet {
     return { inFlight: Math.max(0, inFlight), capacity };
   }
 
-  allows(backend: string): boolean {
-    return breakerAllows(this.breakers.get(backend) ?? CLOSED, this.clock.nowMs());
+  allows(backend: string, nowMs = this.clock.nowMs()): boolean {
+    return breakerAllows(this.breakers.get(backend) ?? CLOSED, nowMs);
   }
   began(backend: string): void {
     this.since.set(backend, (this.since.get(backend) ?? 0) + 1);
@@ -83,11 +84,12 @@ export class HeartbeatFleet implements Fleet {
     this.breakers.set(backend, nextBreaker(before, event, this.clock.nowMs(), this.random()));
   }
 
-  private live(backend: string): WorkerHeartbeat[] {
+  /** Undefined: none was ever heard of. */
+  private live(backend: string, nowMs: number): ReadonlyMap<string, WorkerHeartbeat> | undefined {
     const ofBackend = this.workers.get(backend);
-    if (!ofBackend) return [];
-    const oldest = this.clock.nowMs() - ALIVE_MS;
+    if (ofBackend === undefined) return undefined;
+    const oldest = nowMs - ALIVE_MS;
     for (const [worker, beat] of ofBackend) if (beat.heardAtMs < oldest) ofBackend.delete(worker);
-    return [...ofBackend.values()];
+    return ofBackend;
   }
 }

@@ -18,14 +18,15 @@ import type { Qualities, QualityReading } from '../application/ports.js';
 
 /** Orgs whose lessons are in memory; the one that was least recently learned of gives way, and is read again when it is asked for. */
 const MOST_ORGS = 2_000;
-/** Of a prompt this much is joined; the reader looks at 192 characters of either end. */
-const READ_CHARACTERS = 4_096;
+/** A longer prompt counts as one of this length. */
+const MOST_CHARACTERS = 4_096;
 
 /** What answers of backends turned out to be worth. Replicas of one model share what is known of it. */
 export class MemoryQualities implements Qualities {
   private readonly orgs = new Map<string, OrgQuality>();
   private pool: OrgQuality;
   private readonly backends: ReadonlyMap<string, BackendConfig>;
+  private readonly answerers: ReadonlyMap<BackendConfig, Answerer>;
   private readonly sharing: ReadonlySet<string>;
 
   constructor(
@@ -33,6 +34,7 @@ export class MemoryQualities implements Qualities {
     private readonly clock: Clock,
   ) {
     this.backends = new Map(config.backends.map((b) => [b.id, b]));
+    this.answerers = new Map(config.backends.map((b) => [b, answererOf(b)]));
     this.sharing = new Set(config.orgs.filter((org) => org.shareLearning).map((org) => org.id));
     this.pool = emptyOrgQuality(clock.nowMs());
   }
@@ -54,23 +56,29 @@ export class MemoryQualities implements Qualities {
 
   read({ body, attribution, inputTokens }: Parameters<Qualities['read']>[0]): QualityReading {
     const { org } = attribution;
-    const prompt = readPrompt(lastText(body));
+    const text = lastText(body);
+    // The reader looks at 192 characters of either end.
+    const prompt = readPrompt(text, Math.min(text.length, MOST_CHARACTERS));
     const tags = tagsOf({
       ...attribution,
       tools: (body.tools?.length ?? 0) > 0,
       json: body.response_format !== undefined && body.response_format !== null && body.response_format.type !== 'text',
-      turns: body.messages.filter((m) => m.role === 'user').length,
+      turns: turnsOf(body),
       inputTokens,
     });
     const context = { tags, prompt };
     const state = this.orgs.get(org) ?? NOTHING_LEARNED;
     const pool = this.sharing.has(org) ? this.pool : undefined;
+    const { answerers } = this;
     return {
       tags,
-      promptFeatures: featuresText(prompt),
+      // For the record, which is made after the request is on its way.
+      get promptFeatures() {
+        return featuresText(prompt);
+      },
       of: (backend) => {
-        const prior = priorOf(backend);
-        const { quality, variance, outcomes } = predictQuality(state, modelOf(backend), context, prior, pool);
+        const { model, prior } = answerers.get(backend) ?? answererOf(backend);
+        const { quality, variance, outcomes } = predictQuality(state, model, context, prior, pool);
         return { quality, qualityVariance: variance, priorQuality: prior.quality, outcomes };
       },
     };
@@ -82,12 +90,13 @@ export class MemoryQualities implements Qualities {
     const { org } = event.attribution;
     if (!event.quality || !backend) return undefined;
     const prompt = (event.promptFeatures && featuresOfText(event.promptFeatures)) || NO_PROMPT;
+    const { model, prior } = answererOf(backend);
     const outcome = {
-      model: modelOf(backend),
+      model,
       context: { tags: event.tags, prompt },
       quality: event.quality.value,
       weight: event.quality.weight,
-      prior: priorOf(backend),
+      prior,
     };
     const nowMs = this.clock.nowMs();
     const shift = learnOutcome(this.ofOrg(org), outcome, nowMs);
@@ -108,24 +117,28 @@ export class MemoryQualities implements Qualities {
 export const POOL = '';
 const NOTHING_LEARNED = emptyOrgQuality(0);
 
-function priorOf({ quality }: BackendConfig): QualityPrior {
-  return quality ? { quality: quality.prior, outcomes: quality.outcomes } : UNKNOWN_PRIOR;
+/** Who answers: the same model at the same provider, wherever it runs. */
+interface Answerer {
+  model: string;
+  prior: QualityPrior;
 }
 
-/** Who answers: the same model at the same provider, wherever it runs. */
-function modelOf({ provider, model }: BackendConfig): string {
-  return `${provider}/${model}`;
+function answererOf({ provider, model, quality }: BackendConfig): Answerer {
+  return {
+    model: `${provider}/${model}`,
+    prior: quality ? { quality: quality.prior, outcomes: quality.outcomes } : UNKNOWN_PRIOR,
+  };
 }
 
 /** What the request asks: the text of its last message of a user. */
 function lastText(body: ChatRequest): string {
   const content = body.messages.findLast((m) => m.role === 'user')?.content ?? '';
-  if (typeof content === 'string') return ends(content);
-  return ends(content.map((part) => (typeof part['text'] === 'string' ? part['text'] : '')).join('\n'));
+  if (typeof content === 'string') return content;
+  return content.map((part) => (typeof part['text'] === 'string' ? part['text'] : '')).join('\n');
 }
 
-function ends(text: string): string {
-  return text.length <= READ_CHARACTERS
-    ? text
-    : text.slice(0, READ_CHARACTERS / 2) + text.slice(text.length - READ_CHARACTERS / 2);
+function turnsOf({ messages }: ChatRequest): number {
+  let turns = 0;
+  for (const { role } of messages) if (role === 'user') turns++;
+  return turns;
 }

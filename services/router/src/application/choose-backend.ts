@@ -1,10 +1,7 @@
-import type { BackendConfig, BudgetPolicy, DecisionDraws, TierConfig } from '@meritorder/contracts';
-import type { EnforcedWindow } from '@meritorder/budget-core';
-import { chooseReplica } from '@meritorder/fleet-core';
-import { pathPrice } from '@meritorder/pacing-core';
-import { boundNanos } from '@meritorder/pricing-core';
+import type { BackendConfig, DecisionDraws, TierConfig } from '@meritorder/contracts';
+import { chooseReplica, type Replica } from '@meritorder/fleet-core';
 import {
-  chargedUsd,
+  chargeOf,
   decide,
   scoreCandidates,
   type Able,
@@ -13,12 +10,13 @@ import {
   type RequestPolicy,
   type ScoreCandidate,
 } from '@meritorder/routing-core';
+import type { BudgetPath } from './budget-path.js';
 import type { ConversionReading, ExpectedTokens, Loads, QualityReading } from './ports.js';
 
 /** What a choice reads, all of it in memory. */
 export interface ChoiceSources {
-  windowsOf(backend: BackendConfig): EnforcedWindow[];
-  policyOf(budget: string, window: string): BudgetPolicy | undefined;
+  /** The budgets that a request at this backend would be charged to. */
+  pathOf(backend: BackendConfig): BudgetPath;
   loads: Loads;
   quality: QualityReading;
   /** Where the objective counts conversions. */
@@ -33,12 +31,10 @@ export interface ChoiceSources {
   nowMs: number;
 }
 
-/** A candidate with its numbers and the windows that it would be charged to. */
+/** A candidate with its numbers and the budgets that it would be charged to. */
 export interface Weighed {
   candidate: Able;
-  windows: EnforcedWindow[];
-  /** By window: what a dollar of it is worth. */
-  shadowPrices: number[];
+  path: BudgetPath;
   numbers: ScoreCandidate;
 }
 
@@ -53,20 +49,19 @@ export interface Choice {
 
 /** Weighs able candidates by what is known in memory, and decides. */
 export function chooseBackend(able: readonly Able[], sources: ChoiceSources, draws: DecisionDraws): Choice {
-  const weighed = able.map((candidate) => weigh(candidate, sources));
-  withRoom(weighed, sources);
+  const weighed = weighAll(able, sources);
+  withRoom(weighed);
   withReplicas(weighed, sources);
-  const byId = new Map(weighed.map((w) => [w.numbers.id, w]));
   const decision = decide(
     sources.policy.score,
     weighed.map((w) => w.numbers),
     draws,
   );
   return {
-    order: decision.order.map((s) => byId.get(s.candidate.id)!),
+    order: decision.order.map((s) => weighed[s.place]!),
     weighed,
-    belowFloor: decision.refused.map(({ candidate, code }) => ({
-      backend: byId.get(candidate.id)!.candidate.backend,
+    belowFloor: decision.refused.map(({ candidate, place, code }) => ({
+      backend: weighed[place]!.candidate.backend,
       code: 'below-floor',
       why: whyBelow(candidate, code, sources),
     })),
@@ -76,46 +71,49 @@ export function chooseBackend(able: readonly Able[], sources: ChoiceSources, dra
 
 /** The best score of own hardware as if it were idle, USD; undefined: none of these may take it. */
 export function scoreWhenIdle(able: readonly Able[], sources: ChoiceSources): number | undefined {
-  const idle = able.map((candidate) => ({
-    ...weigh(candidate, sources).numbers,
-    usdPerGpuSecond: 0,
-    lateSeconds: 0,
-  }));
+  const idle = weighAll(able, sources).map(({ numbers }) => ({ ...numbers, usdPerGpuSecond: 0, lateSeconds: 0 }));
   return scoreCandidates(sources.policy.score, idle).scored[0]?.scoreUsd;
 }
 
-function weigh(candidate: Able, sources: ChoiceSources): Weighed {
-  const { backend } = candidate;
-  const { policy, quality, conversions, loads } = sources;
-  const expected = quality.of(backend);
-  const windows = sources.windowsOf(backend);
-  const shadowPrices = windows.map((w) => sources.policyOf(w.charge.budget, w.charge.window)?.shadowPrice ?? 0);
-  const path = pathPrice(windows.map((w, i) => ({ basis: w.charge.basis, lambda: shadowPrices[i]! })));
-  const { expectedCashUsd: cashUsd, expectedFullUsd: fullUsd } = candidate;
-  const charged = chargedUsd(sources.tier, fullUsd);
-  const targetSeconds = Math.min(policy.targetSeconds ?? Infinity, sources.deadlineSeconds);
-  return {
-    candidate,
-    windows,
-    shadowPrices,
-    numbers: {
-      id: backend.id,
-      ...expected,
-      ...conversions?.of(backend, expected.quality),
-      marginalUsd: candidate.expectedMarginalUsd,
-      cashUsd,
-      fullUsd,
-      ...(charged === undefined ? {} : { chargedUsd: charged }),
-      shadowCash: path.cash,
-      shadowFull: path.full,
-      ...loads.numbers(
-        backend,
-        tokensOf(candidate, sources.choices),
-        { targetSeconds, usdPerSecondLate: policy.score.usdPerSecondLate },
-        sources.nowMs,
-      ),
-    },
+function weighAll(able: readonly Able[], sources: ChoiceSources): Weighed[] {
+  const { policy, quality, conversions, loads, tier, choices, nowMs } = sources;
+  const wish = {
+    targetSeconds: Math.min(policy.targetSeconds ?? Infinity, sources.deadlineSeconds),
+    usdPerSecondLate: policy.score.usdPerSecondLate,
   };
+  const charged = chargeOf(tier);
+  return able.map((candidate) => {
+    const { backend, expectedFullUsd: fullUsd } = candidate;
+    const path = sources.pathOf(backend);
+    const expected = quality.of(backend);
+    const converts = conversions?.of(backend, expected.quality);
+    const load = loads.numbers(backend, tokensOf(candidate, choices), wish, nowMs);
+    // One shape for all, whatever is known: a decision makes one for every backend.
+    const numbers: ScoreCandidate = {
+      id: backend.id,
+      quality: expected.quality,
+      qualityVariance: expected.qualityVariance,
+      priorQuality: expected.priorQuality,
+      outcomes: expected.outcomes,
+      conversion: converts?.conversion,
+      conversionVariance: converts?.conversionVariance,
+      conversionKnown: converts?.conversionKnown,
+      marginalUsd: candidate.expectedMarginalUsd,
+      cashUsd: candidate.expectedCashUsd,
+      fullUsd,
+      chargedUsd: charged?.(fullUsd),
+      shadowCash: path.price.cash,
+      shadowFull: path.price.full,
+      gpuSeconds: load.gpuSeconds,
+      usdPerGpuSecond: load.usdPerGpuSecond,
+      lateSeconds: load.lateSeconds,
+      latencySeconds: load.latencySeconds,
+      beyondRoom: undefined,
+      replicaOf: undefined,
+      replicaChance: undefined,
+    };
+    return { candidate, path, numbers };
+  });
 }
 
 function tokensOf({ estimate, maxTokens }: Able, choices: number): ExpectedTokens {
@@ -127,42 +125,66 @@ function tokensOf({ estimate, maxTokens }: Able, choices: number): ExpectedToken
 }
 
 /** A bound beyond what a budget can spare stands behind, but for the cheapest: for that one the rest is kept. */
-function withRoom(weighed: readonly Weighed[], { policyOf }: ChoiceSources): void {
+function withRoom(weighed: readonly Weighed[]): void {
   let cheapest: Weighed | undefined;
   for (const w of weighed) if (cheapest === undefined || w.numbers.cashUsd < cheapest.numbers.cashUsd) cheapest = w;
-  for (const w of weighed) {
-    if (w === cheapest) continue;
-    const beyond = w.windows.some(({ charge }) => {
-      const room = policyOf(charge.budget, charge.window)?.spareRoomNanos;
-      return room !== undefined && boundNanos(w.candidate.bound[charge.basis], w.candidate.maxTokens) > BigInt(room);
-    });
-    if (beyond) w.numbers = { ...w.numbers, beyondRoom: true };
+  for (const { candidate, numbers, path } of weighed) {
+    if (numbers === cheapest?.numbers) continue;
+    const { spareCash, spareFull } = path;
+    const beyond =
+      (spareCash !== undefined && candidate.boundExceeds('cash', spareCash)) ||
+      (spareFull !== undefined && candidate.boundExceeds('full', spareFull));
+    if (beyond) numbers.beyondRoom = true;
   }
 }
 
 /** Own backends of one model are replicas: one of them is asked, by warm prefix or by two choices. */
-function withReplicas(weighed: readonly Weighed[], { loads, prefix, choices, nowMs }: ChoiceSources): void {
-  const groups = new Map<string, Weighed[]>();
+function withReplicas(weighed: readonly Weighed[], sources: ChoiceSources): void {
+  let groups: Map<string, Weighed[]> | undefined;
   for (const w of weighed) {
     const { kind, provider, model } = w.candidate.backend;
     if (kind !== 'local') continue;
+    groups ??= new Map();
     const name = `${provider}/${model}`;
-    groups.set(name, [...(groups.get(name) ?? []), w]);
+    const group = groups.get(name);
+    if (group === undefined) groups.set(name, [w]);
+    else group.push(w);
   }
+  if (groups === undefined) return;
+  let prefix: string | undefined;
   for (const [name, group] of groups) {
     if (group.length < 2) continue;
-    const { probabilities } = chooseReplica(
-      group.map(({ candidate, candidate: { backend }, numbers }) => ({
-        id: backend.id,
-        ...loads.load(backend, nowMs),
-        predictedSeconds: numbers.latencySeconds ?? loads.latencySeconds(backend, tokensOf(candidate, choices), nowMs),
-      })),
-      prefix,
-      [0, 0],
-    );
-    group.forEach((w, i) => {
-      w.numbers = { ...w.numbers, replicaOf: name.slice(0, 256), replicaChance: probabilities[i]! };
+    prefix ??= sources.prefix;
+    const replicas = group.map((w) => new AskedReplica(w, sources));
+    const { probabilities } = chooseReplica(replicas, prefix, [0, 0]);
+    group.forEach(({ numbers }, i) => {
+      numbers.replicaOf = name.slice(0, 256);
+      numbers.replicaChance = probabilities[i]!;
     });
+  }
+}
+
+class AskedReplica implements Replica {
+  readonly id: string;
+  readonly inFlight: number;
+  readonly capacity: number;
+
+  constructor(
+    private readonly weighed: Weighed,
+    private readonly sources: ChoiceSources,
+  ) {
+    const { backend } = weighed.candidate;
+    const { inFlight, capacity } = sources.loads.load(backend, sources.nowMs);
+    this.id = backend.id;
+    this.inFlight = inFlight;
+    this.capacity = capacity;
+  }
+
+  /** Only asked for where nobody has the prompt warm. */
+  get predictedSeconds(): number {
+    const { candidate, numbers } = this.weighed;
+    const { loads, choices, nowMs } = this.sources;
+    return numbers.latencySeconds ?? loads.latencySeconds(candidate.backend, tokensOf(candidate, choices), nowMs);
   }
 }
 

@@ -69,7 +69,7 @@ type Candidate = RoutingDecisionMadeV1['candidates'][number];
 
 /** Expected costs are estimates for a score, so they may be floats; bounds are money. */
 function candidate(
-  { candidate: able, numbers, windows, shadowPrices }: Weighed,
+  { candidate: able, numbers, path: { windows, shadowPrices } }: Weighed,
   { choice, excluded }: DecisionToRecord,
 ): Candidate {
   const { id, cashUsd, fullUsd, ...rest } = numbers;

@@ -16,6 +16,7 @@ import {
 import { enforce, type EnforcedBudget } from '@meritorder/budget-core';
 import type { BindingAccount, BindingBudget, ReserveCommand, ReserveReply } from '@meritorder/counters';
 import { ManualClock } from '@meritorder/kernel';
+import { budgetPath } from './budget-path.js';
 import { dispatchRequest, type DispatchPorts, type DispatchRequest } from './dispatch-request.js';
 import type { AttemptSignal } from './ports.js';
 import { readRequest, type RequestReading } from './read-request.js';
@@ -136,12 +137,12 @@ async function dispatch(world: World) {
       price: () => price,
       otherPrices: () => world.otherPrices ?? [],
       knowsAllBudgets: () => !world.budgetsMissing,
-      budgetsFor: () => world.budgets ?? [enforced],
+      budgetsOf: () => () => world.budgets ?? [enforced],
       accountLimits: () => world.account,
       substitutesOf: () => [],
       tier: () => world.tier,
       tierIds: () => ['free'],
-      policyOf: () => world.policy,
+      pathOf: (windows) => budgetPath(windows, () => world.policy),
     },
     estimator: {
       estimate: () => ({ of: () => EXPECTED, expectation: () => EXPECTATION, sentTo: (b) => void sentTo.push(b.id) }),
@@ -193,7 +194,7 @@ async function dispatch(world: World) {
       },
     },
     caller: { refuse: (_to, _id, refusal) => void refusals.push(refusal) },
-    decisions: { record: (d) => void decisions.push(d) },
+    decisions: { record: (make) => void decisions.push(make()) },
     extensions: { record: async (event) => void log.push(`recorded ${event.governed?.heldTokens}`) },
     keys: {
       claim: async (_org, _key, use) => use,

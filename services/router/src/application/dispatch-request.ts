@@ -12,7 +12,7 @@ import {
   type Refusal,
   type WorkRequest,
 } from '@meritorder/contracts';
-import { enforcedAt, type EnforcedWindow } from '@meritorder/budget-core';
+import { allEnforcedAt, type EnforcedWindow } from '@meritorder/budget-core';
 import type { AccountRate, ReserveGrant, ReserveRefusal } from '@meritorder/counters';
 import { worthWaiting } from '@meritorder/fleet-core';
 import { nanosToUsd, newId, type Clock } from '@meritorder/kernel';
@@ -31,6 +31,7 @@ import {
 } from '@meritorder/routing-core';
 import type { Context } from '@opentelemetry/api';
 import { chooseBackend, scoreWhenIdle, type Choice, type ChoiceSources, type Weighed } from './choose-backend.js';
+import type { BudgetPath } from './budget-path.js';
 import { decisionRecord } from './decision-record.js';
 import { drawsOf, promptPrefix } from './draws.js';
 import { GrowingHold } from './extend-hold.js';
@@ -124,7 +125,7 @@ export async function dispatchRequest(
 /** A candidate with the windows that it would be charged to, and what would be held on them. */
 interface Offer {
   candidate: Able;
-  windows: EnforcedWindow[];
+  windows: readonly EnforcedWindow[];
   hold: Hold;
 }
 
@@ -357,17 +358,18 @@ class Dispatch {
   }
 
   private sources(policy: RequestPolicy, quality: QualityReading, nowMs: number): ChoiceSources {
-    const { catalogue, loads } = this.ports;
+    const { loads } = this.ports;
     const { attribution, body, deadlineMs } = this.request;
     return {
-      windowsOf: (backend) => this.windowsOf(backend, nowMs),
-      policyOf: (budget, window) => catalogue.policyOf(budget, window),
+      pathOf: this.paths(nowMs),
       loads,
       quality,
       conversions: this.conversions,
       tier: this.tier,
       policy,
-      prefix: promptPrefix(attribution.org, body),
+      get prefix() {
+        return promptPrefix(attribution.org, body);
+      },
       deadlineSeconds: (deadlineMs - nowMs) / 1_000,
       choices: this.requirements.choices,
       nowMs,
@@ -382,14 +384,15 @@ class Dispatch {
       this.tried.map((t) => t.backend),
       (id) => {
         const of = choice.weighed.find((w) => w.numbers.id === id);
-        if (!of || of.windows.length === 0) return undefined;
-        const most = of.shadowPrices.indexOf(Math.max(...of.shadowPrices));
-        return { budget: of.windows[most]!.charge.budget, shadowPrice: of.shadowPrices[most]! };
+        if (!of || of.path.windows.length === 0) return undefined;
+        const { windows, shadowPrices } = of.path;
+        const most = shadowPrices.indexOf(Math.max(...shadowPrices));
+        return { budget: windows[most]!.charge.budget, shadowPrice: shadowPrices[most]! };
       },
     );
   }
 
-  private offer({ candidate, windows }: Weighed): Offer {
+  private offer({ candidate, path: { windows } }: Weighed): Offer {
     const hold = holdOf(
       candidate,
       windows.map((w) => w.budget.definition),
@@ -403,14 +406,10 @@ class Dispatch {
     return { candidate, windows, hold };
   }
 
-  private windowsOf(backend: WorkBackend, nowMs: number): EnforcedWindow[] {
-    const budgets = this.ports.catalogue.budgetsFor({
-      ...this.request.attribution,
-      provider: backend.provider,
-      model: backend.model,
-      backend: backend.id,
-    });
-    return budgets.map((budget) => enforcedAt(budget, nowMs));
+  private paths(nowMs: number): (backend: WorkBackend) => BudgetPath {
+    const { catalogue } = this.ports;
+    const budgetsOf = catalogue.budgetsOf(this.request.attribution);
+    return (backend) => catalogue.pathOf(allEnforcedAt(budgetsOf(backend), nowMs));
   }
 
   /** Providers count what is expected of a request, not its bound. */
@@ -611,24 +610,27 @@ class Dispatch {
     reason = refusal?.message ?? '',
   ): void {
     const { request, ports, requirements } = this;
+    const decidedAtMs = ports.clock.nowMs();
+    const epoch = ports.admission.epochId() ?? 0;
     ports.decisions.record(
-      decisionRecord({
-        request,
-        route,
-        attemptNumber: number,
-        attemptId,
-        policy: policy.score,
-        draws,
-        choice,
-        quality,
-        excluded,
-        chosen,
-        refusal,
-        reason,
-        maxTokens: requirements.maxTokens,
-        decidedAtMs: ports.clock.nowMs(),
-        epoch: ports.admission.epochId() ?? 0,
-      }),
+      () =>
+        decisionRecord({
+          request,
+          route,
+          attemptNumber: number,
+          attemptId,
+          policy: policy.score,
+          draws,
+          choice,
+          quality,
+          excluded,
+          chosen,
+          refusal,
+          reason,
+          maxTokens: requirements.maxTokens,
+          decidedAtMs,
+          epoch,
+        }),
       request.context,
     );
   }

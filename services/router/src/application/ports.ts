@@ -2,7 +2,6 @@ import type {
   AttemptExpectation,
   Attribution,
   BackendConfig,
-  BudgetPolicy,
   CandidateNumbers,
   ChatRequest,
   EmbeddingsRequest,
@@ -16,11 +15,12 @@ import type {
   WorkEvent,
   WorkRequest,
 } from '@meritorder/contracts';
-import type { Attributes, EnforcedBudget } from '@meritorder/budget-core';
+import type { Attributes, EnforcedBudget, EnforcedWindow } from '@meritorder/budget-core';
 import type { ExtendReply, ReserveCommand, ReserveReply } from '@meritorder/counters';
 import type { Nanos } from '@meritorder/kernel';
 import type { BackendEstimate } from '@meritorder/routing-core';
 import type { Context } from '@opentelemetry/api';
+import type { BudgetPath } from './budget-path.js';
 
 /** Holds on budgets. Every verb may answer that the epoch is over; nothing is admitted then. */
 export interface Admission {
@@ -46,15 +46,16 @@ export interface Catalogue {
   /** Settings of a tier for an org; `none`: the org has tiers, and this is not one of them. */
   tier(org: string, tier: string | undefined): TierConfig | undefined | 'none';
   tierIds(org: string): string[];
-  /** What budget-policy says of a budget in a window; undefined: nothing, or of another window. */
-  policyOf(budget: string, window: string): BudgetPolicy | undefined;
   routeIds(): string[];
   price(backend: string, atMs: number): PriceVersion | undefined;
   /** Prices in force of the other models that may answer in its place. */
-  otherPrices(backend: string, atMs: number): PriceVersion[];
+  otherPrices(backend: string, atMs: number): readonly PriceVersion[];
   /** False: there are budgets that this router has not heard of yet, so it must not admit anything. */
   knowsAllBudgets(): boolean;
-  budgetsFor(attributes: Attributes): readonly EnforcedBudget[];
+  /** Of one request at any of the backends; those that differ in nothing that a budget looks at are given the same array. */
+  budgetsOf(request: Attributes): (backend: BackendConfig) => readonly EnforcedBudget[];
+  /** These windows with what budget-policy says of them. */
+  pathOf(windows: readonly EnforcedWindow[]): BudgetPath;
   /** Limits of the account at a provider. */
   accountLimits(
     provider: string,
@@ -138,10 +139,10 @@ export interface Retries {
 
 /** Live workers and the health of backends. */
 export interface Fleet {
-  workersAlive(backend: string): number;
+  workersAlive(backend: string, nowMs?: number): number;
   /** @param slotsLeftFree share of a worker's slots that does not count as room, 0..1 */
-  workersWithRoom(backend: string, slotsLeftFree?: number): number;
-  allows(backend: string): boolean;
+  workersWithRoom(backend: string, slotsLeftFree?: number, nowMs?: number): number;
+  allows(backend: string, nowMs?: number): boolean;
   /** A request was decided for a backend, and has left it again: its load, before any heartbeat knows. */
   began(backend: string): void;
   left(backend: string): void;
@@ -200,5 +201,6 @@ export interface ExtensionLog {
 }
 
 export interface DecisionLog {
-  record(decision: RoutingDecisionMadeV1, context: Context): void;
+  /** @param make makes the record when there is time for it: the request goes first */
+  record(make: () => RoutingDecisionMadeV1, context: Context): void;
 }

@@ -10,12 +10,15 @@ export function viewsOf(
   atMs: number,
   slotsLeftFree = 0,
 ): (BackendView & { otherPrices: ReturnType<Catalogue['otherPrices']> })[] {
-  return backends.map((backend) => ({
-    backend,
-    price: catalogue.price(backend.id, atMs),
-    otherPrices: catalogue.otherPrices(backend.id, atMs),
-    workersAlive: fleet.workersAlive(backend.id),
-    workersWithRoom: fleet.workersWithRoom(backend.id, backend.kind === 'local' ? slotsLeftFree : 0),
-    breakerClosed: fleet.allows(backend.id),
-  }));
+  return backends.map((backend) => {
+    const { id } = backend;
+    return {
+      backend,
+      price: catalogue.price(id, atMs),
+      otherPrices: catalogue.otherPrices(id, atMs),
+      workersAlive: fleet.workersAlive(id, atMs),
+      workersWithRoom: fleet.workersWithRoom(id, backend.kind === 'local' ? slotsLeftFree : 0, atMs),
+      breakerClosed: fleet.allows(id, atMs),
+    };
+  });
 }

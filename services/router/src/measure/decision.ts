@@ -1,168 +1,199 @@
 import { performance } from 'node:perf_hooks';
 import { ROOT_CONTEXT } from '@opentelemetry/api';
+import type { RoutingDecisionMadeV1 } from '@meritorder/contracts';
 import type { ReserveCommand, ReserveReply } from '@meritorder/counters';
 import { seededRandom } from '@meritorder/kernel';
-import { dispatchRequest, type DispatchPorts } from '../application/dispatch-request.js';
+import { dispatchRequest, type DispatchPorts, type DispatchRequest } from '../application/dispatch-request.js';
 import type { RequestEstimate } from '../application/ports.js';
-import { World } from './world.js';
+import { Durations, type Quantiles } from './durations.js';
+import { BACKENDS, World } from './world.js';
 
 const WARM_UP = 5_000;
-const HEARTBEATS_EVERY = 1_000;
+/** As workers do. */
+const HEARTBEAT_MS = 1_000;
+/** Requests that are prepared together, so that only decisions lie between two looks at the processor's time. */
+const BLOCK = 200;
 
-/** Quantiles, microseconds. */
-export interface Quantiles {
-  p50Us: number;
-  p99Us: number;
-}
+/** What lies between the marks that the ports make: these add up to the decision. */
+const PARTS = ['policy', 'promptRead', 'able', 'chosenAndHeld', 'command'] as const;
 
 export interface DecisionSpeed {
   decisions: number;
+  backends: number;
   /** From the request, its tokens estimated, to the command that reserves: candidates in order, with their bounds. */
   decision: Quantiles;
-  /** Processor time of this process for one decision and what is measured with it, garbage collection included; mean, microseconds. */
-  cpuMeanUs: number;
-  /** Parts of the decision, in order. */
   parts: Record<(typeof PARTS)[number], Quantiles>;
+  /** Processor time of a decision and the answer that follows it, garbage collection included; the mean. */
+  cpuMeanUs: number;
   /** Before it: the text read, and all backends forecast. */
   estimate: Quantiles;
-  /** After it: from the grant to the message for the worker. */
+  /** After it, from the grant to the message for the worker; and, when that is sent, the decision's record. */
   grantToWork: Quantiles;
+  record: Quantiles;
 }
-
-/** What lies between the marks that the ports make. */
-const PARTS = ['policy', 'quality read', 'able', 'chosen and held', 'command'] as const;
 
 /**
  * The decision of the router itself, `dispatchRequest`, with its adapters that hold what is known in memory. Redis and the worker
  * are ports that note the instant and agree.
  */
-export async function measureDecision(decisions: number): Promise<DecisionSpeed> {
-  const world = new World();
-  const marks = new Float64Array(PARTS.length + 1);
-  let estimate: RequestEstimate;
-  let grantedAt = 0;
-  let sentAt = 0;
-  let at = 0;
-  const mark = (): void => void (marks[at++] = performance.now());
-  const random = seededRandom(3);
-  let drawn = false;
-  const ports: DispatchPorts = {
-    clock: world.clock,
-    catalogue: world.catalogue,
-    loads: world.loads,
-    estimator: { estimate: () => estimate },
-    qualities: {
-      read: (request) => {
-        mark();
-        const reading = world.qualities.read(request);
-        mark();
-        return reading;
-      },
-    },
-    conversions: { read: () => unused('conversions') },
-    retries: { earn: () => {}, spend: () => true },
-    random: () => {
-      if (!drawn) mark();
-      drawn = true;
-      return random();
-    },
-    fleet: {
-      workersAlive: (backend) => world.fleet.workersAlive(backend),
-      workersWithRoom: (backend, free) => world.fleet.workersWithRoom(backend, free),
-      allows: (backend) => world.fleet.allows(backend),
-      began: (backend) => {
-        if (at < PARTS.length) mark();
-        world.fleet.began(backend);
-      },
-      left: (backend) => world.fleet.left(backend),
-      probing: (backend) => world.fleet.probing(backend),
-      succeeded: (backend) => world.fleet.succeeded(backend),
-      failed: (backend, kind) => world.fleet.failed(backend, kind),
-      quota: (backend, ms) => world.fleet.quota(backend, ms),
-      ended: (backend) => world.fleet.ended(backend),
-    },
-    admission: {
-      epochId: () => 1,
-      reserve: (command) => {
-        mark();
-        const reply = grant(command);
-        return Promise.resolve(reply).then((granted) => ((grantedAt = performance.now()), granted));
-      },
-      open: async () => true,
-      renew: async () => {},
-      extend: () => unused('extend'),
-      release: async () => {},
-    },
-    workers: {
-      dispatch: (work) => {
-        Buffer.from(JSON.stringify(work));
-        sentAt = performance.now();
-        return {
-          next: async () => ({
-            signal: { type: 'finished', attemptId: work.terms.attemptId, status: 'ok' },
-            reply: () => {},
-          }),
-          stop: () => {},
-          close: () => {},
-        };
-      },
-    },
-    caller: { refuse: (_to, _id, refusal) => unused(`refuse ${refusal.message}`) },
-    decisions: { record: () => {} },
-    extensions: { record: () => unused('extensions') },
-    keys: { claim: () => unused('claim'), answered: () => unused('answered'), free: () => unused('free') },
-    every: () => () => {},
-  };
-  const spent = Array.from({ length: PARTS.length + 3 }, () => new Float64Array(decisions));
-  let cpuUs = 0;
-  for (let i = -WARM_UP; i < decisions; i++) {
-    if (i % HEARTBEATS_EVERY === 0) world.beat();
-    world.clock.advance(1);
-    const body = world.body(i + WARM_UP);
-    const startedAt = performance.now();
-    const forecast = world.forecast(body);
-    for (const backend of world.config.backends) forecast.of(backend);
-    const estimatedAt = performance.now();
-    estimate = forecast;
-    at = 0;
-    drawn = false;
-    const request = {
-      requestId: `request-${i + WARM_UP}`,
-      kind: 'chat' as const,
-      body,
-      attribution: { ...world.attribution },
-      org: world.config.orgs[0]!,
-      replyTo: '_INBOX_acme.1',
-      deadlineMs: world.clock.nowMs() + 120_000,
-      context: ROOT_CONTEXT,
-      cancelled: new AbortController().signal,
-    };
-    const before = process.cpuUsage();
-    mark();
-    await dispatchRequest(ports, world.config.limits, request);
-    const used = process.cpuUsage(before);
-    if (i < 0) continue;
-    cpuUs += used.user + used.system;
-    for (let part = 0; part < PARTS.length; part++) spent[part]![i] = marks[part + 1]! - marks[part]!;
-    spent[PARTS.length]![i] = marks[PARTS.length]! - marks[0]!;
-    spent[PARTS.length + 1]![i] = estimatedAt - startedAt;
-    spent[PARTS.length + 2]![i] = sentAt - grantedAt;
-  }
-  const all = spent.map(quantiles);
-  return {
-    decisions,
-    decision: all[PARTS.length]!,
-    cpuMeanUs: cpuUs / decisions,
-    parts: Object.fromEntries(PARTS.map((part, i) => [part, all[i]!])) as DecisionSpeed['parts'],
-    estimate: all[PARTS.length + 1]!,
-    grantToWork: all[PARTS.length + 2]!,
-  };
-}
+export class DecisionMeasurement {
+  private readonly world = new World();
+  private readonly random = seededRandom(3);
+  private readonly marks = new Float64Array(PARTS.length + 1);
+  private marked = 0;
+  private grantedAt = 0;
+  private sentAt = 0;
+  private estimate: RequestEstimate | undefined;
+  private makeRecord: (() => RoutingDecisionMadeV1) | undefined;
+  private beatAt = -Infinity;
+  private grants = true;
 
-function quantiles(ms: Float64Array): Quantiles {
-  const sorted = ms.toSorted();
-  const at = (share: number): number => 1_000 * sorted[Math.min(sorted.length - 1, Math.floor(share * sorted.length))]!;
-  return { p50Us: at(0.5), p99Us: at(0.99) };
+  private readonly ports = this.portsThatMark();
+
+  constructor() {
+    this.world.fleet.onBegan = () => this.mark(4);
+  }
+
+  async measure(decisions: number): Promise<DecisionSpeed> {
+    for (let i = 0; i < WARM_UP; i++) await this.one(i);
+    const parts = PARTS.map(() => new Durations(decisions));
+    const [whole, estimate, grantToWork, record] = [1, 2, 3, 4].map(() => new Durations(decisions)) as [
+      Durations,
+      Durations,
+      Durations,
+      Durations,
+    ];
+    for (let i = 0; i < decisions; i++) {
+      estimate.add(await this.one(i));
+      for (let part = 0; part < PARTS.length; part++) parts[part]!.add(this.marks[part + 1]! - this.marks[part]!);
+      whole.add(this.marks[PARTS.length]! - this.marks[0]!);
+      grantToWork.add(this.sentAt - this.grantedAt);
+      const from = performance.now();
+      this.makeRecord!();
+      record.add(performance.now() - from);
+    }
+    return {
+      decisions,
+      backends: BACKENDS,
+      decision: whole.quantiles(),
+      parts: Object.fromEntries(PARTS.map((part, i) => [part, parts[i]!.quantiles()])) as DecisionSpeed['parts'],
+      cpuMeanUs: await this.cpuMeanUs(decisions),
+      estimate: estimate.quantiles(),
+      grantToWork: grantToWork.quantiles(),
+      record: record.quantiles(),
+    };
+  }
+
+  /** @returns how long its estimate took, ms */
+  private async one(index: number): Promise<number> {
+    this.keepAlive();
+    const request = this.world.request(index);
+    const from = performance.now();
+    this.estimate = this.world.estimate(request.body);
+    const estimatedMs = performance.now() - from;
+    await this.dispatch(request);
+    return estimatedMs;
+  }
+
+  private dispatch(request: Omit<DispatchRequest, 'context' | 'cancelled'>): Promise<unknown> {
+    const whole = { ...request, context: ROOT_CONTEXT, cancelled: new AbortController().signal };
+    this.marked = 0;
+    this.mark(0);
+    return dispatchRequest(this.ports, this.world.config.limits, whole);
+  }
+
+  /** In blocks, since a process is told its time in coarse steps. */
+  private async cpuMeanUs(decisions: number): Promise<number> {
+    this.grants = false;
+    let usedUs = 0;
+    for (let from = 0; from < decisions; from += BLOCK) {
+      this.keepAlive();
+      const prepared = Array.from({ length: BLOCK }, (_, i) => {
+        const request = this.world.request(from + i);
+        return { request, estimate: this.world.estimate(request.body) };
+      });
+      const before = process.cpuUsage();
+      for (const { request, estimate } of prepared) {
+        this.estimate = estimate;
+        await this.dispatch(request);
+      }
+      const { user, system } = process.cpuUsage(before);
+      usedUs += user + system;
+    }
+    this.grants = true;
+    return usedUs / (BLOCK * Math.ceil(decisions / BLOCK));
+  }
+
+  /** The first of each counts; `PARTS` lie between them. */
+  private mark(index: number): void {
+    if (this.marked !== index) return;
+    this.marks[index] = performance.now();
+    this.marked++;
+  }
+
+  private portsThatMark(): DispatchPorts {
+    const { world } = this;
+    return {
+      clock: world.clock,
+      catalogue: world.catalogue,
+      loads: world.loads,
+      fleet: world.fleet,
+      estimator: { estimate: () => this.estimate! },
+      qualities: {
+        read: (request) => {
+          this.mark(1);
+          const reading = world.qualities.read(request);
+          this.mark(2);
+          return reading;
+        },
+      },
+      random: () => {
+        this.mark(3);
+        return this.random();
+      },
+      admission: {
+        epochId: () => 1,
+        reserve: async (command) => {
+          this.mark(5);
+          const reply: ReserveReply = this.grants ? grant(command) : { type: 'epoch' };
+          await Promise.resolve();
+          this.grantedAt = performance.now();
+          return reply;
+        },
+        open: async () => true,
+        renew: async () => {},
+        extend: () => unused('extend'),
+        release: async () => {},
+      },
+      workers: {
+        dispatch: (work) => {
+          Buffer.from(JSON.stringify(work));
+          this.sentAt = performance.now();
+          const { attemptId } = work.terms;
+          return {
+            next: async () => ({ signal: { type: 'finished', attemptId, status: 'ok' }, reply: () => {} }),
+            stop: () => {},
+            close: () => {},
+          };
+        },
+      },
+      caller: {
+        refuse: (_to, _id, { code, message }) => void (code === 'admission_closed' || unused(`refusal: ${message}`)),
+      },
+      decisions: { record: (make) => void (this.makeRecord = make) },
+      conversions: { read: () => unused('conversions') },
+      retries: { earn: () => {}, spend: () => unused('retries') },
+      extensions: { record: () => unused('extensions') },
+      keys: { claim: () => unused('claim'), answered: () => unused('answered'), free: () => unused('free') },
+      every: () => () => {},
+    };
+  }
+
+  private keepAlive(): void {
+    if (performance.now() - this.beatAt < HEARTBEAT_MS) return;
+    this.world.beat();
+    this.beatAt = performance.now();
+  }
 }
 
 function grant({ candidates }: ReserveCommand): ReserveReply {
@@ -176,12 +207,7 @@ function grant({ candidates }: ReserveCommand): ReserveReply {
     fullNanos: full.fixedNanos + full.perOutputTokenNanos * BigInt(maxTokens),
     leaseUntilMs: 0,
     decidedAtMicros: 0,
-    left: windows.map(({ budget, window, basis, limitNanos }) => ({
-      budget,
-      window,
-      basis,
-      leftNanos: BigInt(limitNanos),
-    })),
+    left: windows.map((w) => ({ budget: w.budget, window: w.window, basis: w.basis, leftNanos: w.limitNanos })),
   };
 }
 

@@ -5,16 +5,17 @@ import {
   type ChatRequest,
   type OutcomeRecordedV1,
 } from '@meritorder/contracts';
+import { windowAt } from '@meritorder/budget-core';
 import { emptyLearned, forecastRequest, type RequestForecast } from '@meritorder/estimate-core';
-import { ManualClock, seededRandom, sha256Hex } from '@meritorder/kernel';
+import { seededRandom, sha256Hex, systemClock } from '@meritorder/kernel';
 import { proposalsFor, versionOf } from '@meritorder/pricing-core';
+import type { DispatchRequest } from '../application/dispatch-request.js';
 import { MemoryCatalogue } from '../adapters/catalogue.memory.js';
 import { HeartbeatFleet } from '../adapters/fleet.memory.js';
 import { LearningLoads } from '../adapters/loads.memory.js';
 import { MemoryQualities } from '../adapters/quality.memory.js';
 
 export const BACKENDS = 50;
-export const BUDGETS = 8;
 /** Of these so many are own hardware: two replicas of each model. */
 const LOCAL = 4;
 const PROVIDERS = 8;
@@ -22,7 +23,8 @@ const PROVIDERS = 8;
 const WORDS = 750;
 const PROMPTS = 200;
 const OUTCOMES_PER_BACKEND = 200;
-const NOW_MS = Date.parse('2026-11-24T10:00:00Z');
+/** Each with a budget of its own. */
+const CUSTOMERS = 1_000;
 const FROM = '2026-01-01T00:00:00.000Z';
 
 const ATTRIBUTION: Attribution = {
@@ -30,20 +32,28 @@ const ATTRIBUTION: Attribution = {
   key: 'key-1',
   department: 'eng',
   team: 'search',
-  customer: 'customer-17',
   feature: 'chat',
   tier: 'premium',
 };
 
+/** Says when a candidate was decided for. */
+class WatchedFleet extends HeartbeatFleet {
+  onBegan: () => void = () => {};
+
+  override began(backend: string): void {
+    this.onBegan();
+    super.began(backend);
+  }
+}
+
 /** What a router has in memory when it decides, of the size that is measured: its own adapters, told everything they may know. */
 export class World {
-  readonly clock = new ManualClock(NOW_MS);
+  readonly clock = systemClock;
   readonly config = configOf(seededRandom(1));
   readonly catalogue = new MemoryCatalogue(this.config);
-  readonly fleet = new HeartbeatFleet(this.clock, () => 0.5);
+  readonly fleet = new WatchedFleet(this.clock, () => 0.5);
   readonly loads = new LearningLoads(new Map(this.config.backends.map((b) => [b.id, b])), this.fleet);
   readonly qualities = new MemoryQualities(this.config, this.clock);
-  readonly attribution = ATTRIBUTION;
   private readonly learned = emptyLearned({ tokenizerOf: () => undefined, sharesLearning: () => false });
   private readonly bodies: string[];
   private readonly random = seededRandom(2);
@@ -59,13 +69,28 @@ export class World {
     this.beat();
   }
 
-  /** A body as it comes: parsed anew each time, so that nothing is remembered by its identity. */
-  body(index: number): ChatRequest {
-    return JSON.parse(this.bodies[index % PROMPTS]!) as ChatRequest;
+  /** As it comes: parsed anew each time, so that nothing is remembered by its identity. */
+  request(index: number): Omit<DispatchRequest, 'context' | 'cancelled'> {
+    return {
+      requestId: `request-${index}`,
+      kind: 'chat',
+      body: this.body(index),
+      attribution: { ...ATTRIBUTION, customer: `customer-${index % CUSTOMERS}` },
+      org: this.config.orgs[0]!,
+      replyTo: '_INBOX_acme.1',
+      deadlineMs: this.clock.nowMs() + 120_000,
+    };
   }
 
-  forecast(body: ChatRequest): RequestForecast {
-    return forecastRequest(this.learned, { body, org: ATTRIBUTION.org, route: body.model }, this.clock.nowMs());
+  /** All backends forecast. */
+  estimate(body: ChatRequest): RequestForecast {
+    const forecast = forecastRequest(
+      this.learned,
+      { body, org: ATTRIBUTION.org, route: body.model },
+      this.clock.nowMs(),
+    );
+    for (const backend of this.config.backends) forecast.of(backend);
+    return forecast;
   }
 
   /** Every worker says that it lives. */
@@ -82,6 +107,10 @@ export class World {
     }
   }
 
+  private body(index: number): ChatRequest {
+    return JSON.parse(this.bodies[index % PROMPTS]!) as ChatRequest;
+  }
+
   private tellPrices(): void {
     for (const backend of this.config.backends) {
       const proposals = proposalsFor(backend, this.config, () => []);
@@ -93,6 +122,7 @@ export class World {
   private tellBudgets(): void {
     const { org, department, team, feature } = ATTRIBUTION;
     const providers = new Set(this.config.backends.map((b) => b.provider));
+    // Eight for each candidate: six of the request, two of the provider.
     const budgets = [
       budget('org-month', { org }),
       budget('org-day', { org }, { window: 'day' }),
@@ -109,7 +139,7 @@ export class World {
       this.catalogue.setBudget(definition.id, definition);
       this.catalogue.setPolicy(definition.id, {
         budget: definition.id,
-        window: { day: '2026-11-24', week: '2026-W48', month: '2026-11', total: 'total' }[definition.window],
+        window: windowAt(definition.window, definition.timeZone, this.clock.nowMs()).id,
         shadowPrice: this.random(),
         // As soon as it runs short; the largest bound of half of the candidates is beyond it.
         spareRoomNanos: '4000000',
