@@ -96,14 +96,24 @@ describe('matching', () => {
   });
 
   it('a list is in the windows that each of its budgets is in, before and after any of them ends', () => {
-    const list = [budget('day', {}, { window: 'day' }), budget('month', {}), budget('total', {}, { window: 'total' })].map(
-      (of) => enforce(of),
-    );
-    for (const at of ['2026-11-24T10:00:00Z', '2026-11-24T23:59:59.999Z', '2026-11-25T00:00:00Z', '2026-12-01T00:00:00Z', '2026-11-24T00:00:00Z']) {
+    const list = [
+      budget('day', {}, { window: 'day' }),
+      budget('month', {}),
+      budget('total', {}, { window: 'total' }),
+    ].map((of) => enforce(of));
+    for (const at of [
+      '2026-11-24T10:00:00Z',
+      '2026-11-24T23:59:59.999Z',
+      '2026-11-25T00:00:00Z',
+      '2026-12-01T00:00:00Z',
+      '2026-11-24T00:00:00Z',
+    ]) {
       const nowMs = Date.parse(at);
       expect(allEnforcedAt(list, nowMs)).toEqual(list.map((of) => enforcedAt(of, nowMs)));
     }
-    expect(allEnforcedAt(list, Date.parse('2026-11-24T10:00:00Z'))).toBe(allEnforcedAt(list, Date.parse('2026-11-24T09:00:00Z')));
+    expect(allEnforcedAt(list, Date.parse('2026-11-24T10:00:00Z'))).toBe(
+      allEnforcedAt(list, Date.parse('2026-11-24T09:00:00Z')),
+    );
   });
 
   it('a changed budget replaces itself, a dropped one is gone, and an emptied org leaves nothing behind', () => {

@@ -129,7 +129,20 @@ function reportArena(folder: string, orders: number): object {
 }
 
 function reportDecision(): object {
-  const speed = benchDecision();
-  console.log(`a decision: p50 ${speed.decisionP50Us.toFixed(1)} us, p99 ${speed.decisionP99Us.toFixed(1)} us`);
-  return speed;
+  const { decision, parts, cpuMeanUs, estimate, grantToWork, record, backends } = benchDecision();
+  const row = ({ p50Us, p99Us }: typeof decision): object => ({
+    'p50 us': p50Us.toFixed(1),
+    'p99 us': p99Us.toFixed(1),
+  });
+  console.table({
+    'before it: estimate': row(estimate),
+    decision: row(decision),
+    ...Object.fromEntries(Object.entries(parts).map(([name, part]) => [`  of it: ${name}`, row(part)])),
+    'after the grant: to the work message': row(grantToWork),
+    "when that is sent: the decision's record": row(record),
+  });
+  console.log(
+    `a decision among ${backends}: p50 ${decision.p50Us.toFixed(1)} us, p99 ${decision.p99Us.toFixed(1)} us; processor time with its refusal ${cpuMeanUs.toFixed(1)} us`,
+  );
+  return { decisionP50Us: decision.p50Us, decisionP99Us: decision.p99Us, decisionCpuMeanUs: cpuMeanUs };
 }
