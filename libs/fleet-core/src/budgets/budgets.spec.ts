@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '@meritorder/kernel';
-import { earnHedge, emptyHedgeBudget, spendHedge, type HedgeLimits } from './hedge-budget.js';
+import { earnHedge, emptyHedgeBudget, returnHedge, spendHedge, type HedgeLimits } from './hedge-budget.js';
 import { earnRetry, fullRetryBudget, RETRY_LIMITS, spendRetry } from './retry-budget.js';
 
 describe('the retry budget', () => {
@@ -55,6 +55,12 @@ describe('the hedge budget', () => {
     // 500 of the first half by share; of the second as many as $0.10 pay for: 50 saved up and earned.
     expect(hedges).toBeGreaterThan(530);
     expect(hedges).toBeLessThan(560);
+  });
+
+  it('takes back a hedge that was not sent, and never more than it may save up', () => {
+    const budget = { hedges: 2, usd: 0.3, atMs: 0 };
+    expect(returnHedge(spendHedge(budget, 0.25)!, 0.25, limits)).toEqual(budget);
+    expect(returnHedge(budget, 0.25, limits)).toEqual({ hedges: 3, usd: 0.36, atMs: 0 });
   });
 
   it('refuses a cost that is none, and a clock that goes back earns nothing', () => {

@@ -46,3 +46,13 @@ export function spendHedge(budget: HedgeBudget, expectedUsd: number): HedgeBudge
   if (!(expectedUsd >= 0) || budget.hedges < 1 - 1e-9 || budget.usd < expectedUsd) return undefined;
   return { ...budget, hedges: Math.max(0, budget.hedges - 1), usd: budget.usd - expectedUsd };
 }
+
+/** A hedge that was spent and not sent, since no other backend could take it: as if it had not been spent. */
+export function returnHedge(budget: HedgeBudget, expectedUsd: number, limits: HedgeLimits = HEDGE_LIMITS): HedgeBudget {
+  invariant(expectedUsd >= 0, 'a hedge was spent for a cost that is none');
+  return {
+    ...budget,
+    hedges: Math.min(limits.reserve, budget.hedges + 1),
+    usd: Math.min(limits.usdPerHour, budget.usd + expectedUsd),
+  };
+}
