@@ -39,6 +39,7 @@ export const subjects = {
   workerHeartbeat: (backend: string) => `worker.heartbeat.v1.${token(backend)}`,
   hardwareMeasured: (host: string) => `hardware.measured.v1.${token(host)}`,
   attemptStop: (attempt: string) => `attempt.stop.v1.${token(attempt)}`,
+  attemptTurn: (attempt: string) => `attempt.turn.v1.${token(attempt)}`,
   meteringReconcile: () => 'metering.reconcile.v1',
   meteringPrices: () => 'metering.prices.v1',
   meteringHardware: () => 'metering.hardware.v1',
@@ -48,6 +49,9 @@ export const subjects = {
   inferenceEstimate: (org: string) => `inference.estimate.v1.${token(org)}`,
   deadLetter: (stream: string) => `dead-letter.v1.${token(stream)}`,
 } as const;
+
+/** The body of a stop that ends an attempt because the other one of its request has the caller, and its code in the books. */
+export const HEDGE_LOST = 'hedge-lost' as const;
 
 /** The body that asks for an event to be delivered again, on its reply subject; any other, an empty one too, acknowledges. */
 export const DELIVERY_REFUSED = '-NAK';

@@ -158,6 +158,10 @@ function worker(
       'usage.attempt-closed.v1.*',
       ...backends.map((b) => `worker.heartbeat.v1.${b}`),
       `${SERVICE_INBOX.router}.>`,
+      // A hedge asks the worker of the other attempt for the turn, which may be of either name.
+      'attempt.turn.v1.*',
+      `${SERVICE_INBOX['provider-worker']}.>`,
+      `${SERVICE_INBOX['local-worker']}.>`,
       ...orgInboxes(config),
     ],
     subscribe: [
@@ -166,6 +170,7 @@ function worker(
       'inference.ack.v1.*.*',
       'inference.cancel.v1.*.*',
       'attempt.stop.v1.*',
+      'attempt.turn.v1.*',
     ],
   };
 }

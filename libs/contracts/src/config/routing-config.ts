@@ -19,6 +19,20 @@ const ExplorationConfig = z.strictObject({
   }),
 });
 
+const HedgingConfig = z.strictObject({
+  requestShare: z.number().gt(0).max(0.5).default(0.02).meta({
+    description: 'Most requests that get a second call, by router, for example 0.05.',
+  }),
+  usdPerHour: Usd.default('1').meta({ description: 'Most that second calls are expected to cost, by router.' }),
+  afterShare: z.number().min(0.5).max(0.999).default(0.95).meta({
+    description:
+      'Sent when the first token (of an answer that does not stream: the answer) is later than it is in this share of requests, as learned of the backend.',
+  }),
+  afterSeconds: z.number().min(0.01).max(600).optional().meta({
+    description: 'Sent after so many seconds instead.',
+  }),
+});
+
 /** What a route and a tier can both say; the tier's word counts. */
 export const RoutingSettings = {
   objective: Objective.optional().meta({
@@ -43,7 +57,16 @@ export const RoutingSettings = {
     .union([z.literal(false), ExplorationConfig])
     .optional()
     .meta({ description: 'false: the best is always taken, and nothing is learned of the others.' }),
+  hedging: z
+    .union([z.literal(false), HedgingConfig])
+    .optional()
+    .meta({
+      description:
+        'A second call to another backend when the first shows no token in time; whoever is first answers, and both are paid. {}: with the defaults. Default: false.',
+    }),
 };
+
+export type HedgingConfig = z.infer<typeof HedgingConfig>;
 
 export const RouteConfig = z.strictObject({
   id: Slug,

@@ -22,6 +22,10 @@ export const MeteringUsageRatedV1 = z.object({
   cause: z.enum(['closed', 'timed-out', 'invoice', 'late-usage', 'price-correction']),
   /** How the attempt ended: `finished`, `cancelled`, `failed`. */
   outcome: z.string().optional(),
+  /** Why it ended so, where there is a reason; `hedge-lost`: the other attempt of its request answered, so its cost is waste. */
+  code: z.string().max(64).optional(),
+  /** It was a hedge, the second call of its request: of this attempt. */
+  hedgeOf: Slug.optional(),
   attribution: Attribution,
   backend: Slug,
   provider: Slug,

@@ -90,6 +90,8 @@ export const RoutingDecisionMadeV1 = z.object({
   requestId: Slug,
   attemptId: Slug.optional(),
   attemptNumber: z.int().min(1),
+  /** The decision for a hedge: the attempt beside which it runs, for that had shown no token in time. */
+  hedgeOf: Slug.optional(),
   attribution: Attribution,
   kind: Kind,
   route: Slug,

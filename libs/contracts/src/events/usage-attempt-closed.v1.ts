@@ -29,6 +29,8 @@ export const UsageAttemptClosedV1 = z.object({
   /** The backend's own id of the call, as its invoice names it. */
   providerCallId: z.string().max(256).optional(),
   code: z.string().max(64).optional(),
+  /** False: the answer was to come whole, and `firstTokenMs` is when it did. Absent: not known. */
+  streamed: z.boolean().optional(),
   firstTokenMs: z.number().nonnegative().optional(),
   durationMs: z.number().nonnegative(),
 });

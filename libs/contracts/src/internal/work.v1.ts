@@ -61,6 +61,8 @@ export const AttemptTerms = z.object({
   otherPriceVersions: z.array(Slug).max(16).optional(),
   reservedAt: Instant,
   deadlineAt: Instant,
+  /** A hedge: the second call of a request whose first one, this attempt, had shown no token in time. */
+  hedgeOf: Slug.optional(),
   expected: AttemptExpectation.optional(),
 });
 export type AttemptTerms = z.infer<typeof AttemptTerms>;
@@ -79,6 +81,8 @@ export const WorkRequest = z.object({
   otherPrices: z.array(PriceVersion).max(16).optional(),
   /** For a backend that says nothing of its usage. */
   inputTokensExpected: z.number().nonnegative().optional(),
+  /** A second attempt may be sent while this one shows no token: it tells the router of its first, and may be asked for its turn. */
+  mayBeHedged: z.boolean().optional(),
   budgetsLeft: Receipt.shape.budgets_left,
   earlierAttempts: Receipt.shape.attempts,
   reason: z.string(),
@@ -92,6 +96,7 @@ export type WorkRequest = z.infer<typeof WorkRequest>;
  * itself; without that answer the worker ends the caller's wait with the error.
  * `extend` is one as well: a governed attempt asks for a larger hold before the one it has is used up. It names a total, so
  * asking again changes nothing.
+ * `first-token` and `turn` are requests of attempts that are hedged or may be: see `TurnRequest`.
  */
 export const WorkEvent = z.discriminatedUnion('type', [
   z.object({
@@ -108,6 +113,10 @@ export const WorkEvent = z.discriminatedUnion('type', [
     /** Output tokens of all choices that the hold shall cover. */
     outputTokens: z.int().positive(),
   }),
+  /** The caller hears of this attempt from now on: the router ends the other one, answers `noted`, and starts no more. */
+  z.object({ type: z.literal('first-token'), attemptId: Slug }),
+  /** A hedge whose first attempt's worker does not answer it. */
+  z.object({ type: z.literal('turn'), attemptId: Slug }),
   z.object({
     type: z.literal('failed'),
     attemptId: Slug,
@@ -124,17 +133,43 @@ export const WorkEvent = z.discriminatedUnion('type', [
       'protocol',
       'cancelled',
       'stopped',
+      'hedge-lost',
     ]),
     message: z.string(),
     status: z.int().optional(),
     retryAfterSeconds: z.number().optional(),
   }),
-  /** The caller has its answer, or its error after the first token. */
-  z.object({ type: z.literal('finished'), attemptId: Slug, status: z.enum(['ok', 'error', 'cancelled']) }),
+  /** The caller has its answer, or its error after the first token; `yielded`: it has nothing of this attempt, for the other has its turn. */
+  z.object({ type: z.literal('finished'), attemptId: Slug, status: z.enum(['ok', 'error', 'cancelled', 'yielded']) }),
 ]);
 export type WorkEvent = z.infer<typeof WorkEvent>;
 
+/**
+ * `attempt.turn.v1.<attempt>`: a hedge asks the worker of the first attempt for the turn, before it writes to the caller. The turn
+ * is the first attempt's own until then, which so pays no round trip; whoever has it may write, and nobody else. Given once, it
+ * stays with who got it, so asking again is answered alike.
+ */
+export const TurnRequest = z.object({
+  /** The hedge. */
+  by: Slug,
+  /** Only if the first attempt is over without a word to the caller: to say how the request ended. */
+  ifOver: z.boolean(),
+});
+export type TurnRequest = z.infer<typeof TurnRequest>;
+
+const ReceiptAttempt = Receipt.shape.attempts.element;
+
+/** `talk`: the turn is the hedge's, and what became of the first attempt. `yield`: it is not. */
+export const TurnReply = z.discriminatedUnion('type', [
+  z.object({ type: z.literal('talk'), attempt: ReceiptAttempt }),
+  z.object({ type: z.literal('yield') }),
+]);
+export type TurnReply = z.infer<typeof TurnReply>;
+
 export const RouterReply = z.discriminatedUnion('type', [
+  ...TurnReply.options,
+  /** Of a first token: attempts for the receipt that ran beside this one. */
+  z.object({ type: z.literal('noted'), others: Receipt.shape.attempts }),
   z.object({ type: z.literal('go') }),
   z.object({ type: z.literal('stop'), reason: z.string() }),
   z.object({ type: z.literal('taken') }),

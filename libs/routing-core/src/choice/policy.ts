@@ -1,4 +1,4 @@
-import type { DecisionPolicy, MeritorderOptions, RouteConfig, TierConfig } from '@meritorder/contracts';
+import type { DecisionPolicy, HedgingConfig, MeritorderOptions, RouteConfig, TierConfig } from '@meritorder/contracts';
 import { usdToNanos, type Nanos } from '@meritorder/kernel';
 import { DEFAULT_EXPLORATION } from './explore.js';
 
@@ -23,6 +23,8 @@ export interface RequestPolicy {
   substitution: boolean;
   /** Share of a replica's slots that is left to requests of a higher priority. */
   slotsLeftFree: number;
+  /** Undefined: no second call while the first runs. */
+  hedging: HedgingConfig | undefined;
 }
 
 /** Trunk reservation: what a request leaves free by its tier's priority (Kelly, Loss Networks, 1991: a few slots go a long way). */
@@ -38,6 +40,7 @@ export function policyFor({ route, tier, wishes }: PolicySources): RequestPolicy
   const targetMs = [tier?.targetLatencyMs ?? route?.targetLatencyMs, wishes?.deadline_ms].flatMap((ms) =>
     typeof ms === 'number' ? [ms] : [],
   );
+  const hedging = tier?.hedging ?? route?.hedging;
   const exploration = tier?.exploration ?? route?.exploration;
   return {
     score: {
@@ -61,6 +64,7 @@ export function policyFor({ route, tier, wishes }: PolicySources): RequestPolicy
     backends: tier?.backends && new Set(tier.backends),
     substitution: wishes?.allow_substitution === true && tier?.allowSubstitution !== false,
     slotsLeftFree: SLOTS_LEFT_FREE[tier?.priority ?? 'high'],
+    hedging: hedging === false ? undefined : hedging,
   };
 }
 
