@@ -24,6 +24,8 @@ export interface Booking {
   charge: Charge;
   cause: Cause;
   outcome: string;
+  /** Why it ended so, where there is a reason. */
+  code?: string | undefined;
   usage?: Usage | undefined;
   usageBasis?: UsageBasis | undefined;
   servedModel?: string | undefined;
@@ -185,6 +187,7 @@ function termsOnly(t: AttemptTerms): AttemptTerms {
     otherPriceVersions,
     reservedAt,
     deadlineAt,
+    hedgeOf,
   } = t;
   return {
     attemptId,
@@ -203,6 +206,7 @@ function termsOnly(t: AttemptTerms): AttemptTerms {
     ...(otherPriceVersions ? { otherPriceVersions } : {}),
     reservedAt,
     deadlineAt,
+    ...(hedgeOf ? { hedgeOf } : {}),
   };
 }
 
@@ -347,10 +351,10 @@ async function writeAttempts(manager: EntityManager, changes: readonly Change[])
        provider_call_id = coalesce(n.call_id, a.provider_call_id), usage_basis = coalesce(n.basis, a.usage_basis),
        served_model = coalesce(n.model, a.served_model), served_tier = coalesce(n.tier, a.served_tier),
        closed_at = coalesce(n.closed, a.closed_at), timings = coalesce(n.timings, a.timings),
-       unpriced = n.unpriced, native = n.native
+       unpriced = n.unpriced, native = n.native, code = coalesce(n.code, a.code)
      from unnest($1::text[], $2::text[], $3::text[], $4::jsonb[], $5::text[], $6::text[], $7::text[], $8::text[],
-                 $9::timestamptz[], $10::jsonb[], $11::jsonb[], $12::jsonb[])
-       as n(id, state, outcome, usage, call_id, basis, model, tier, closed, timings, unpriced, native)
+                 $9::timestamptz[], $10::jsonb[], $11::jsonb[], $12::jsonb[], $13::text[])
+       as n(id, state, outcome, usage, call_id, basis, model, tier, closed, timings, unpriced, native, code)
      where a.attempt_id = n.id`,
     [
       changes.map((c) => c.booking.terms.attemptId),
@@ -365,6 +369,7 @@ async function writeAttempts(manager: EntityManager, changes: readonly Change[])
       changes.map((c) => json(c.booking.timings)),
       changes.map((c) => json(c.booking.unpriced?.length ? c.booking.unpriced : undefined)),
       changes.map((c) => json(c.booking.native)),
+      changes.map((c) => c.booking.code ?? null),
     ],
   );
 }
@@ -382,6 +387,8 @@ function ratedEvent({ booking, before, revision }: Change): OutboxRow {
     state: charge.state,
     cause: booking.cause,
     outcome: booking.outcome,
+    ...(booking.code === undefined ? {} : { code: booking.code }),
+    ...(terms.hedgeOf === undefined ? {} : { hedgeOf: terms.hedgeOf }),
     attribution: terms.attribution,
     backend: terms.backend,
     provider: terms.provider,

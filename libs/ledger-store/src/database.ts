@@ -11,6 +11,7 @@ import { Hardware1764300000000 } from './migrations/1764300000000-hardware.js';
 import { Budgets1764400000000 } from './migrations/1764400000000-budgets.js';
 import { Pacing1764500000000 } from './migrations/1764500000000-pacing.js';
 import { Decisions1764600000000 } from './migrations/1764600000000-decisions.js';
+import { Hedges1764700000000 } from './migrations/1764700000000-hedges.js';
 
 const MIGRATIONS = [
   Books1764000000000,
@@ -19,6 +20,7 @@ const MIGRATIONS = [
   Budgets1764400000000,
   Pacing1764500000000,
   Decisions1764600000000,
+  Hedges1764700000000,
 ];
 const RETRYABLE = new Set(['40001', '40P01']);
 const TRIES = 8;

@@ -29,6 +29,9 @@ export type OutcomeEvent = (outcome: Outcome, decision: RoutingDecisionMadeV1) =
 /** Most outcomes of one request. */
 export const MOST_OUTCOMES_PER_REQUEST = 32;
 
+/** Of an attempt `a`: it is known not to have answered, since it failed, or the other one of its request did. */
+const SILENT = `coalesce(a.outcome in ('failed', 'not-sent') or a.code = 'hedge-lost', false)`;
+
 /**
  * A decision whose attempt failed is not the one that answered, as long as a later one may come. An outcome that has waited this
  * long is joined with it: every attempt failed, and that is what was judged.
@@ -100,7 +103,7 @@ export async function keepOutcome(
 
 /**
  * Joins outcomes that wait with the decision whose attempt answered: of those with a choice the latest that is not known to have
- * failed.
+ * failed, or to have left the answer to the other.
  * @returns ids of the outcomes that were joined.
  */
 export async function joinWaiting(
@@ -115,10 +118,10 @@ export async function joinWaiting(
        where attempt_number is null and (request_id, org) in (select * from unnest($1::text[], $2::text[]))
      ), answered as materialized (
        select distinct on (d.request_id, d.org) d.request_id, d.org, d.attempt_number, d.record,
-         coalesce(a.outcome in ('failed', 'not-sent'), false) as failed
+         ${SILENT} as failed
        from waiting w join decisions d on d.request_id = w.request_id and d.org = w.org and d.choice is not null
          left join attempt a on a.attempt_id = d.attempt_id
-       order by d.request_id, d.org, coalesce(a.outcome in ('failed', 'not-sent'), false), d.decided_at desc, d.attempt_number desc
+       order by d.request_id, d.org, ${SILENT}, d.decided_at desc, d.attempt_number desc
      ), joined as (
        update outcomes o set attempt_number = a.attempt_number from answered a
        where o.request_id = a.request_id and o.org = a.org and o.attempt_number is null
@@ -162,7 +165,7 @@ export async function joinMissed(
      where o.attempt_number is null and o.reported_at >= now() - $1 * interval '1 ms'
        and exists (select 1 from decisions d left join attempt a on a.attempt_id = d.attempt_id
          where d.request_id = o.request_id and d.org = o.org and d.choice is not null
-           and (coalesce(a.outcome not in ('failed', 'not-sent'), true) or o.reported_at < now() - $2 * interval '1 ms'))
+           and (not ${SILENT} or o.reported_at < now() - $2 * interval '1 ms'))
      limit $3`,
     [withinMs, FAILED_GRACE_MS, limit],
   );

@@ -26,5 +26,7 @@ export class AttemptEntity {
   @Column({ type: 'jsonb', nullable: true }) native: { currency: string; nanos: string; rateId: string } | null;
   @Column({ name: 'closed_at', type: 'timestamptz', nullable: true }) closedAt: Date | null;
   @Column({ type: 'text', nullable: true }) outcome: string | null;
+  /** Why it ended so, where there is a reason; `hedge-lost`: the other attempt of its request answered, so its cost is waste. */
+  @Column({ type: 'text', nullable: true }) code: string | null;
   @Column({ name: 'recorded_at', type: 'timestamptz' }) recordedAt: Date;
 }

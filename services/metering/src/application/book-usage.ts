@@ -60,6 +60,7 @@ export async function bookUsage(books: Books, closed: readonly ClosedAttempt[]):
       unpriced,
       cause: 'closed',
       outcome: event.outcome,
+      code: event.code,
       usage: event.usage,
       usageBasis: event.usage ? (event.usageBasis ?? 'reported') : undefined,
       servedModel: event.servedModel,
