@@ -1,8 +1,10 @@
 import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import type { Msg, Subscription } from '@nats-io/transport-node';
 import {
+  HEDGE_LOST,
   isOrgReply,
   subjects,
+  TurnRequest,
   WorkRequest,
   type BackendConfig,
   type EngineReport,
@@ -13,10 +15,11 @@ import { newId, systemClock } from '@meritorder/kernel';
 import { decodeJson, extractTrace, injectTrace, SERVICE_INBOX, type Bus } from '@meritorder/messaging';
 import { meter, tracer } from '@meritorder/telemetry';
 import { context as otelContext, SpanKind, SpanStatusCode, trace, type Context } from '@opentelemetry/api';
-import { NatsCallerLink, NatsRouterLink, NatsUsageLog } from './adapters/nats-links.js';
+import { askForTurn, NatsCallerLink, NatsRouterLink, NatsUsageLog } from './adapters/nats-links.js';
 import { answerDialect, type AnswerDialect } from './application/answer-dialect.js';
 import type { Upstream } from './application/ports.js';
 import { runAttempt } from './application/run-attempt.js';
+import { HedgeTurn, OwnTurn, type Turn } from './application/turn.js';
 import { upstreamFor, type Wires } from './application/upstream-for.js';
 
 export const WORKER_OPTIONS = Symbol('WORKER_OPTIONS');
@@ -40,6 +43,8 @@ export interface Engines {
 
 const HEARTBEAT_MS = 1_000;
 const DRAIN_LIMIT_MS = 25_000;
+/** A hedge asks for the turn of an attempt that may be over; the oldest are forgotten. */
+const MOST_TURNS = 10_000;
 /** What a NATS server carries unless it is configured. */
 const LEAST_MAX_PAYLOAD = 1_048_576;
 
@@ -55,7 +60,9 @@ export class WorkerController implements OnApplicationBootstrap, OnApplicationSh
   private readonly log = new Logger(WorkerController.name);
   private readonly worker = newId();
   private readonly byAttempt = new Map<string, Running>();
-  private readonly byRequest = new Map<string, Running>();
+  /** A request may have two attempts here. */
+  private readonly byRequest = new Map<string, Set<Running>>();
+  private readonly turns = new Map<string, OwnTurn>();
   private readonly inFlight = new Map<string, number>();
   private readonly subscriptions: Subscription[] = [];
   private readonly attempts = meter().createCounter('meritorder_attempts', {
@@ -80,9 +87,13 @@ export class WorkerController implements OnApplicationBootstrap, OnApplicationSh
       );
     };
     for (const backend of backends) listen(subjects.work(backend.id), (m) => this.take(backend, m), 'workers');
-    listen('inference.ack.v1.*.*', (m) => this.byRequest.get(requestKey(m))?.caller.acknowledge(ackedSeq(m)));
-    listen('inference.cancel.v1.*.*', (m) => this.byRequest.get(requestKey(m))?.abort.abort('cancelled'));
-    listen('attempt.stop.v1.*', (m) => this.byAttempt.get(m.subject.split('.')[3]!)?.abort.abort('stopped'));
+    const each = (m: Msg, run: (running: Running) => void): void => this.byRequest.get(requestKey(m))?.forEach(run);
+    listen('inference.ack.v1.*.*', (m) => each(m, ({ caller }) => caller.acknowledge(ackedSeq(m))));
+    listen('inference.cancel.v1.*.*', (m) => each(m, ({ abort }) => abort.abort('cancelled')));
+    listen('attempt.stop.v1.*', (m) =>
+      this.byAttempt.get(attemptOf(m))?.abort.abort(m.string() === HEDGE_LOST ? HEDGE_LOST : 'stopped'),
+    );
+    listen('attempt.turn.v1.*', (m) => this.askedForTurn(m));
     this.timer = setInterval(() => this.heartbeat(), HEARTBEAT_MS);
     this.heartbeat();
   }
@@ -127,6 +138,30 @@ export class WorkerController implements OnApplicationBootstrap, OnApplicationSh
       return link.send({ type: 'refused', code: 'invalid', message: (error as Error).message });
     }
     this.start(backend, work, { upstream: wiring.upstream, answer }, link, extractTrace(message.headers));
+  }
+
+  /** Workers that do not have the attempt are silent. */
+  private askedForTurn(message: Msg): void {
+    const turn = this.turns.get(attemptOf(message));
+    if (!turn) return;
+    try {
+      message.respond(JSON.stringify(turn.asked(decodeJson(TurnRequest, message.data))));
+    } catch (error) {
+      this.log.warn(`${message.subject}: ${(error as Error).message}`);
+    }
+  }
+
+  private turnOf(work: WorkRequest, abort: AbortController, router: NatsRouterLink): Turn {
+    const { attemptId, backend, hedgeOf } = work.terms;
+    if (hedgeOf !== undefined)
+      return new HedgeTurn(attemptId, askForTurn(this.options.bus, router, attemptId, hedgeOf));
+    const turn = new OwnTurn({ attempt_id: attemptId, backend, outcome: 'cancelled', code: HEDGE_LOST }, () =>
+      abort.abort(HEDGE_LOST),
+    );
+    if (!work.mayBeHedged) return turn;
+    this.turns.set(attemptId, turn);
+    if (this.turns.size > MOST_TURNS) this.turns.delete(this.turns.keys().next().value!);
+    return turn;
   }
 
   private start(
@@ -189,6 +224,7 @@ export class WorkerController implements OnApplicationBootstrap, OnApplicationSh
             },
             router,
             caller,
+            turn: this.turnOf(work, abort, router),
             worker: this.worker,
             concurrency,
             warn: (message) => this.log.warn(`attempt ${terms.attemptId}: ${message}`),
@@ -205,13 +241,15 @@ export class WorkerController implements OnApplicationBootstrap, OnApplicationSh
       .finally(() => {
         span.end();
         this.byAttempt.delete(terms.attemptId);
-        const key = `${terms.attribution.org}.${terms.requestId}`;
-        if (this.byRequest.get(key)?.abort === abort) this.byRequest.delete(key);
+        const all = this.byRequest.get(key)!;
+        all.delete(running);
+        if (all.size === 0) this.byRequest.delete(key);
         this.inFlight.set(backend.id, this.inFlight.get(backend.id)! - 1);
       });
     const running = { abort, caller, done };
     this.byAttempt.set(terms.attemptId, running);
-    this.byRequest.set(`${terms.attribution.org}.${terms.requestId}`, running);
+    const key = `${terms.attribution.org}.${terms.requestId}`;
+    this.byRequest.set(key, (this.byRequest.get(key) ?? new Set()).add(running));
   }
 
   /** An engine takes more than its slots only into a queue of its own, where nobody can send it elsewhere. */
@@ -234,6 +272,10 @@ export class WorkerController implements OnApplicationBootstrap, OnApplicationSh
       this.options.bus.nats.publish(subjects.workerHeartbeat(backend.id), JSON.stringify(beat));
     }
   }
+}
+
+function attemptOf(message: Msg): string {
+  return message.subject.split('.')[3]!;
 }
 
 /** `<org>.<request>` of a subject that ends in both. */

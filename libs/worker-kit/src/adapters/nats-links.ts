@@ -5,8 +5,10 @@ import {
   HEADERS,
   RouterReply,
   subjects,
+  TurnReply,
   type ErrorCode,
   type LimitsConfig,
+  type TurnRequest,
   type UsageAttemptClosedV1,
   type UsageAttemptOpenedV1,
   type WorkEvent,
@@ -83,6 +85,28 @@ export class NatsRouterLink implements RouterLink {
       return undefined;
     }
   }
+}
+
+/** The worker of the first attempt answers in milliseconds, if it lives. */
+const TURN_TIMEOUT_MS = 1_000;
+/** A router knows of a lost worker within its silence. */
+const ROUTER_TURN_TIMEOUT_MS = 6_000;
+
+/** How a hedge asks for the turn: the worker of the first attempt, and the router if that one is lost. */
+export function askForTurn(bus: Bus, router: NatsRouterLink, attemptId: string, hedgeOf: string) {
+  return {
+    async first(request: TurnRequest): Promise<TurnReply | undefined> {
+      try {
+        const options = { timeout: TURN_TIMEOUT_MS };
+        const reply = await bus.nats.request(subjects.attemptTurn(hedgeOf), JSON.stringify(request), options);
+        const parsed = TurnReply.safeParse(reply.json());
+        return parsed.success ? parsed.data : undefined;
+      } catch {
+        return undefined;
+      }
+    },
+    router: (): Promise<RouterReply | undefined> => router.request({ type: 'turn', attemptId }, ROUTER_TURN_TIMEOUT_MS),
+  };
 }
 
 /** The caller's inbox, with a bounded window of chunks that the reader has not acknowledged. */

@@ -13,6 +13,7 @@ import { ManualClock } from '@meritorder/kernel';
 import { answerDialect } from './answer-dialect.js';
 import { ReaderAway, UpstreamError, type Upstream, type UpstreamRequest } from './ports.js';
 import { runAttempt } from './run-attempt.js';
+import { OwnTurn, type Turn } from './turn.js';
 
 export const usage: Usage = {
   inputTokens: 10,
@@ -46,6 +47,7 @@ export interface World {
   onCall?: (abort: AbortController) => void;
   readerLeavesAt?: number;
   nowMs?: number;
+  turn?: Turn;
   backend?: Partial<BackendConfig>;
   work?: Partial<WorkRequest>;
   /** A request of kind messages whose backend speaks chat completions. */
@@ -119,6 +121,8 @@ export async function attempt(world: World): Promise<{
         finish: (status, body) => void (finished.push(JSON.parse(body)), log.push(`answer ${status}`)),
         fail: (code: ErrorCode) => void log.push(`error ${code}`),
       },
+      turn:
+        world.turn ?? new OwnTurn({ attempt_id: terms.attemptId, backend: backend.id, outcome: 'cancelled' }, () => {}),
       worker: 'w1',
       concurrency: 3,
       warn: (message) => void warned.push(message),

@@ -1,4 +1,10 @@
-import type { BackendConfig, Receipt, UsageAttemptClosedV1, WorkRequest } from '@meritorder/contracts';
+import {
+  HEDGE_LOST,
+  type BackendConfig,
+  type Receipt,
+  type UsageAttemptClosedV1,
+  type WorkRequest,
+} from '@meritorder/contracts';
 import type { Clock } from '@meritorder/kernel';
 import { usageReader, type UsageReader, type UsageReading } from '@meritorder/usage-core';
 import type { AnswerDialect } from './answer-dialect.js';
@@ -6,6 +12,7 @@ import { callFacts, countGenerated, type CallFacts } from './call-facts.js';
 import { GovernedStream, type EndedBy } from './governed-stream.js';
 import { ReaderAway, UpstreamError, type CallerLink, type RouterLink, type Upstream, type UsageLog } from './ports.js';
 import { receiptOf } from './receipt.js';
+import type { Turn } from './turn.js';
 
 export interface AttemptPorts {
   clock: Clock;
@@ -16,6 +23,8 @@ export interface AttemptPorts {
   usageLog: UsageLog;
   router: RouterLink;
   caller: CallerLink;
+  /** Whether it is this attempt that writes to the caller. */
+  turn: Turn;
   worker: string;
   /** Calls in flight at this backend's worker, this one included. */
   concurrency: number;
@@ -29,14 +38,19 @@ export interface AttemptPorts {
 
 const GO_TIMEOUT_MS = 5_000;
 const TAKEN_TIMEOUT_MS = 2_000;
+/** A receipt waits this long for what ran beside the attempt. */
+const NOTED_TIMEOUT_MS = 500;
 const HEARTBEAT_MS = 1_000;
+/** A router takes a worker for lost after 4 s: one that was stopped for longer than this asks before it says anything. */
+const SUSPENDED_MS = 3_000;
 
 type Ending = Pick<UsageAttemptClosedV1, 'outcome' | 'sent' | 'refusedUpstream'> & { code?: string };
 
 /**
  * One attempt, from the work request to its one `usage.attempt-closed`. The order is what money depends on: recorded as
  * opened, hold opened by the router, and only then the call.
- * @param abort cancels the attempt; its reason is 'cancelled' (by the caller) or 'stopped' (by the router).
+ * @param abort cancels the attempt; its reason is 'cancelled' (by the caller), 'stopped' (by the router), or 'hedge-lost' (the
+ * other attempt of its request has the caller).
  */
 export async function runAttempt(
   work: WorkRequest,
@@ -56,6 +70,11 @@ class Attempt {
   private seq = 0;
   /** Why the spend governor ended the stream. */
   private endedBy: EndedBy | undefined;
+  private begun = false;
+  /** The router's answer to the first token, of an attempt that is not alone. */
+  private noted: Promise<void> | undefined;
+  private beatMs: number;
+  private wasSuspended = false;
 
   constructor(
     /** Its hold may grow while it streams. */
@@ -65,6 +84,7 @@ class Attempt {
     private readonly abort: AbortController,
   ) {
     this.startedMs = ports.clock.nowMs();
+    this.beatMs = this.startedMs;
     this.reader = usageReader(ports.upstream.dialect, { provider: backend.provider, countTokens: countGenerated });
   }
 
@@ -95,12 +115,13 @@ class Attempt {
         code: answer ? 'stopped' : 'no-router',
       });
       if (answer?.type === 'go')
-        await this.giveUp(new UpstreamError('cancelled', 'cancelled before the call', NOT_SENT));
+        await this.giveUp(this.asUpstreamError(new UpstreamError('cancelled', 'ended before the call', NOT_SENT)));
       return;
     }
-    const stopHeartbeat = ports.every(HEARTBEAT_MS, () =>
-      ports.router.send({ type: 'heartbeat', attemptId, firstTokenSeen: this.seq > 0 }),
-    );
+    const stopHeartbeat = ports.every(HEARTBEAT_MS, () => {
+      this.noteGap();
+      ports.router.send({ type: 'heartbeat', attemptId, firstTokenSeen: this.seq > 0 });
+    });
     try {
       await (work.stream ? this.streamed() : this.whole());
     } catch (error) {
@@ -114,10 +135,12 @@ class Attempt {
     const { upstream, answer, caller } = this.ports;
     const said = await upstream.complete(this.request());
     this.firstTokenMs = this.elapsed();
+    await this.begin();
     const facts = this.facts(FINISHED);
     const told = this.withinLimit(JSON.stringify(answer.whole(said, facts.usage)));
     // The record is on its way before the answer is, so that no crash in between loses what the backend said.
     const closed = this.close(FINISHED, facts);
+    await this.noted;
     caller.finish('ok', withReceipt(told, this.receipt('finished')), false);
     await closed;
     this.finished('ok');
@@ -128,6 +151,7 @@ class Attempt {
     const { upstream, answer } = this.ports;
     for await (const json of upstream.stream(this.request())) {
       this.firstTokenMs ??= this.elapsed();
+      if (!this.begun) await this.begin();
       await this.tell(answer.chunk(json));
       const endedBy = await governed?.passed(json);
       // A stream that is left is aborted upstream. Whoever cancelled it hears of that instead.
@@ -136,13 +160,43 @@ class Attempt {
       break;
     }
     if (governed && this.endedBy) await this.tell(answer.cut(governed.lastChunk(this.names())));
+    // A stream of nothing is an answer, too.
+    if (!this.begun) await this.begin();
     const ending = this.endedBy ? { ...CUT, code: this.endedBy.cause } : FINISHED;
     const facts = this.facts(ending);
     await this.tell(answer.end(facts.usage));
     const closed = this.close(ending, facts);
+    await this.noted;
     this.terminal('ok');
     await closed;
     this.finished('ok');
+  }
+
+  /** Before the first byte to the caller. @throws UpstreamError when the caller is the other attempt's */
+  private async begin(): Promise<void> {
+    const { turn, router } = this.ports;
+    const { attemptId, hedgeOf } = this.work.terms;
+    if (!(await turn.take())) throw lost();
+    this.begun = true;
+    this.alsoRan(turn.others());
+    if (!this.work.mayBeHedged && hedgeOf === undefined) return;
+    const reply = router.request({ type: 'first-token', attemptId }, NOTED_TIMEOUT_MS);
+    this.noted = reply.then((noted) => {
+      if (noted?.type === 'noted' && hedgeOf === undefined) this.alsoRan(noted.others);
+    });
+    this.noteGap();
+    // The router may have given the caller to the hedge meanwhile, as to the only one that lives.
+    if (this.wasSuspended && (await reply)?.type !== 'noted') throw lost();
+  }
+
+  private alsoRan(others: readonly Receipt['attempts'][number][]): void {
+    this.work = { ...this.work, earlierAttempts: [...this.work.earlierAttempts, ...others] };
+  }
+
+  private noteGap(): void {
+    const nowMs = this.ports.clock.nowMs();
+    if (nowMs - this.beatMs > SUSPENDED_MS) this.wasSuspended = true;
+    this.beatMs = nowMs;
   }
 
   private async tell(chunks: readonly string[]): Promise<void> {
@@ -206,7 +260,7 @@ class Attempt {
 
   private async failed(error: unknown): Promise<void> {
     const upstream = this.asUpstreamError(error);
-    const cancelled = upstream.code === 'cancelled' || upstream.code === 'stopped';
+    const cancelled = ENDED_FROM_OUTSIDE.has(upstream.code);
     const closed = this.close({
       outcome: cancelled ? 'cancelled' : upstream.details.sent ? 'failed' : 'not-sent',
       sent: upstream.details.sent,
@@ -219,8 +273,10 @@ class Attempt {
 
   /** Nothing has reached the caller: the router goes on, or answers. */
   private async giveUp(error: UpstreamError): Promise<void> {
-    const { router, caller } = this.ports;
+    const { router, caller, turn } = this.ports;
+    if (error.code === HEDGE_LOST) return this.finished('yielded');
     if (error.code === 'cancelled') {
+      if (!(await turn.lastWord())) return this.finished('yielded');
       caller.fail('cancelled', 'Cancelled by the caller.');
       return this.finished('cancelled');
     }
@@ -237,7 +293,12 @@ class Attempt {
       },
       TAKEN_TIMEOUT_MS,
     );
-    if (!reply)
+    if (reply) {
+      const { attemptId, backend } = this.work.terms;
+      return turn.leave({ attempt_id: attemptId, backend, outcome: 'failed', code: error.code });
+    }
+    // A router that says stop has gone on with another.
+    if (error.code !== 'stopped' && (await turn.lastWord()))
       caller.fail(
         error.code === 'caller-fault' ? 'upstream_rejected' : 'backend_failed',
         `${this.backend.id}: ${error.message}`,
@@ -247,6 +308,7 @@ class Attempt {
   /** The caller has part of a stream: it ends here. */
   private async breakOff(error: UpstreamError): Promise<void> {
     const { caller } = this.ports;
+    if (error.code === HEDGE_LOST) return this.finished('yielded');
     if (error.code === 'cancelled') this.terminal('cancelled');
     else if (error.cause instanceof ReaderAway) caller.fail('reader_away', error.message);
     else caller.fail('stream_cut', `${this.backend.id}: ${error.message}`);
@@ -260,13 +322,9 @@ class Attempt {
       away.cause = error;
       return away;
     }
-    if (this.abort.signal.aborted && (reason === 'cancelled' || reason === 'stopped')) {
+    if (this.abort.signal.aborted && isEnd(reason)) {
       const sent = error instanceof UpstreamError ? error.details.sent : true;
-      return new UpstreamError(reason, reason === 'cancelled' ? 'cancelled by the caller' : 'stopped by the router', {
-        ...SENT,
-        sent,
-        retryable: false,
-      });
+      return new UpstreamError(reason, ENDS[reason], { ...SENT, sent, retryable: false });
     }
     if (error instanceof UpstreamError) return error;
     return new UpstreamError('protocol', (error as Error).message, { ...SENT, retryable: true });
@@ -289,7 +347,7 @@ class Attempt {
     return receiptOf(this.work, this.backend, facts, atMs, outcome, this.endedBy);
   }
 
-  private finished(status: 'ok' | 'error' | 'cancelled'): void {
+  private finished(status: 'ok' | 'error' | 'cancelled' | 'yielded'): void {
     this.ports.router.send({ type: 'finished', attemptId: this.work.terms.attemptId, status });
   }
 
@@ -308,6 +366,7 @@ class Attempt {
       ...(ending.sent ? { concurrency: ports.concurrency } : {}),
       ...(ending.code === undefined ? {} : { code: ending.code }),
       ...(this.firstTokenMs === undefined ? {} : { firstTokenMs: this.firstTokenMs }),
+      streamed: work.stream,
       durationMs: this.elapsed(),
     });
   }
@@ -331,6 +390,21 @@ class Attempt {
   private elapsed(): number {
     return Math.max(0, this.ports.clock.nowMs() - this.startedMs);
   }
+}
+
+function lost(): UpstreamError {
+  return new UpstreamError(HEDGE_LOST, ENDS[HEDGE_LOST], { ...SENT, retryable: false });
+}
+
+const ENDS = {
+  cancelled: 'cancelled by the caller',
+  stopped: 'stopped by the router',
+  [HEDGE_LOST]: 'the other attempt answers',
+} as const;
+const ENDED_FROM_OUTSIDE: ReadonlySet<string> = new Set(Object.keys(ENDS));
+
+function isEnd(reason: unknown): reason is keyof typeof ENDS {
+  return typeof reason === 'string' && ENDED_FROM_OUTSIDE.has(reason);
 }
 
 /** The receipt of a whole answer goes after all that the backend said, which is not written twice. */
