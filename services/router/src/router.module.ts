@@ -16,6 +16,7 @@ import { LearningQualities } from './adapters/quality.nats.js';
 import { RetryTokens } from './adapters/retries.memory.js';
 import { LearningEstimator } from './adapters/estimator.nats.js';
 import { NatsExtensionLog } from './adapters/extension-log.nats.js';
+import { HedgeTokens } from './adapters/hedges.memory.js';
 import { HeartbeatFleet } from './adapters/fleet.memory.js';
 import { JobsController } from './adapters/jobs.controller.js';
 import { RequestsController } from './adapters/requests.controller.js';
@@ -59,6 +60,7 @@ export async function routerModule({ config, bus, env, readiness }: ServiceConte
     conversions,
     loads,
     retries: new RetryTokens(),
+    hedges: new HedgeTokens(systemClock),
     random: Math.random,
     fleet,
     workers,

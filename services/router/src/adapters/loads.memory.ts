@@ -1,10 +1,11 @@
-import { UsageAttemptClosedV1, type BackendConfig } from '@meritorder/contracts';
+import { HEDGE_LOST, UsageAttemptClosedV1, type BackendConfig } from '@meritorder/contracts';
 import {
   backendPrior,
   engineSpeed,
   expectedLateSeconds,
   expectedSeconds,
   gpuSecondsOfWork,
+  hedgeAfterSeconds,
   latencyOf,
   MEAN_WORK_AT_START,
   meanWork,
@@ -16,6 +17,7 @@ import {
   type Congestion,
   type EngineSpeed,
   type Latency,
+  type LatencyObservation,
   type LatencyPrior,
   type LearnedLatency,
   type TokenWork,
@@ -85,18 +87,32 @@ export class LearningLoads implements Loads {
     return expectedSeconds(this.latency(backend, own, load, workOf(backend, tokens), nowMs));
   }
 
+  hedgeAfterSeconds(
+    backend: BackendConfig,
+    tokens: ExpectedTokens,
+    { streams, outputDeviation, share }: Parameters<Loads['hedgeAfterSeconds']>[2],
+    nowMs: number,
+  ): number {
+    const load = this.load(backend);
+    const own = this.ofBackend(backend, load.capacity);
+    const latency = this.latency(backend, own, load, workOf(backend, tokens), nowMs, outputDeviation);
+    return hedgeAfterSeconds({ ...latency, firstToken: streams ? latency.firstToken : latency.answer }, share);
+  }
+
   private latency(
     backend: BackendConfig,
     own: BackendLoad,
     load: { inFlight: number },
     work: TokenWork,
     nowMs: number,
+    outputDeviation = 0,
   ): Latency {
     return latencyOf(
       own.latency,
       priorOf(backend, own, work, load.inFlight + 1),
       {
         outputTokens: Math.max(1, work.outputTokens),
+        outputDeviation,
         ...(own.congestion ? { waitSeconds: own.congestion.waitSeconds(load) } : {}),
       },
       nowMs,
@@ -107,7 +123,9 @@ export class LearningLoads implements Loads {
   heardClosed(data: Uint8Array, nowMs: number): void {
     const closed = decodeJson(UsageAttemptClosedV1, data);
     const backend = this.backends.get(closed.backend);
-    if (!backend || closed.outcome !== 'finished' || !closed.usage) return;
+    if (!backend) return;
+    if (closed.code === HEDGE_LOST && closed.sent) return this.waitedInVain(backend, closed, nowMs);
+    if (closed.outcome !== 'finished' || !closed.usage) return;
     const { inputTokens, cacheReadTokens, cacheWrite5mTokens, cacheWrite1hTokens, outputTokens } = closed.usage;
     const own = this.ofBackend(backend, this.load(backend).capacity);
     const work = workOf(backend, {
@@ -116,15 +134,43 @@ export class LearningLoads implements Loads {
       outputTokens,
     });
     own.mean = meanWork(own.mean, work);
-    const { firstTokenMs, durationMs } = closed;
+    const { firstTokenMs, durationMs, streamed } = closed;
     if (firstTokenMs === undefined) return;
+    const prior = priorOf(backend, own, work, closed.concurrency ?? 1);
     own.latency = observeLatency(
       own.latency,
-      {
-        prior: priorOf(backend, own, work, closed.concurrency ?? 1),
-        firstTokenSeconds: firstTokenMs / 1_000,
-        secondsPerOutputToken: outputTokens > 1 ? (durationMs - firstTokenMs) / 1_000 / (outputTokens - 1) : undefined,
-      },
+      streamed === false
+        ? wholeAnswer(prior, firstTokenMs / 1_000, outputTokens)
+        : {
+            prior,
+            firstTokenSeconds: firstTokenMs / 1_000,
+            secondsPerOutputToken:
+              outputTokens > 1 ? (durationMs - firstTokenMs) / 1_000 / (outputTokens - 1) : undefined,
+          },
+      nowMs,
+    );
+  }
+
+  /**
+   * Whoever lost to its hedge would have been slower than it was waited for. Without that only the fast ones would be known, and
+   * ever more be taken for slow.
+   */
+  private waitedInVain(backend: BackendConfig, closed: UsageAttemptClosedV1, nowMs: number): void {
+    const { expected, firstTokenMs, durationMs, hedgeOf, streamed } = closed;
+    if (expected === undefined) return;
+    const own = this.ofBackend(backend, this.load(backend).capacity);
+    const outputTokens = expected.outputTokens * expected.choices;
+    const work = workOf(backend, { ...expected, outputTokens });
+    const prior = priorOf(backend, own, work, closed.concurrency ?? 1);
+    const seconds = (firstTokenMs ?? durationMs) / 1_000;
+    const known = latencyOf(own.latency, prior, { outputTokens: Math.max(1, outputTokens) }, nowMs);
+    const middle = streamed === false ? known.answer : known.firstToken;
+    // A hedge is ended whenever the first attempt answers, and so is one that was not waited for: that says nothing of their speed.
+    const saysNothing = hedgeOf !== undefined || Math.log(seconds) <= middle.meanLog;
+    if (!(seconds > 0) || (firstTokenMs === undefined && saysNothing)) return;
+    own.latency = observeLatency(
+      own.latency,
+      streamed === false ? wholeAnswer(prior, seconds, outputTokens) : { prior, firstTokenSeconds: seconds },
       nowMs,
     );
   }
@@ -146,6 +192,18 @@ export class LearningLoads implements Loads {
       shape(own, backend, capacity);
     return own;
   }
+}
+
+/** Of an answer that came whole only the sum is known: both of its parts are taken to differ from what was expected by one factor. */
+function wholeAnswer(prior: LatencyPrior, seconds: number, outputTokens: number): LatencyObservation {
+  const { firstTokenSeconds, secondsPerOutputToken } = prior;
+  const more = Math.max(0, outputTokens - 1);
+  const factor = seconds / (firstTokenSeconds + secondsPerOutputToken * more);
+  return {
+    prior,
+    firstTokenSeconds: firstTokenSeconds * factor,
+    secondsPerOutputToken: more > 0 ? secondsPerOutputToken * factor : undefined,
+  };
 }
 
 const NOT_CONGESTED = { gpuSeconds: 0, usdPerGpuSecond: 0, lateSeconds: 0 } as const;

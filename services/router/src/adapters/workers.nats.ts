@@ -27,7 +27,7 @@ export class NatsWorkers implements Workers {
   dispatch(work: WorkRequest, context: Context): WorkSession {
     const { attemptId, backend } = work.terms;
     const session = new Session(
-      () => this.bus.nats.publish(subjects.attemptStop(attemptId)),
+      (reason) => this.bus.nats.publish(subjects.attemptStop(attemptId), reason ?? ''),
       () => this.sessions.delete(attemptId),
     );
     this.sessions.set(attemptId, session);
@@ -50,7 +50,7 @@ class Session implements WorkSession {
   private firstTokenSeen = false;
 
   constructor(
-    readonly stop: () => void,
+    readonly stop: WorkSession['stop'],
     private readonly onClose: () => void,
   ) {}
 

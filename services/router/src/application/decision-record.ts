@@ -15,6 +15,7 @@ export interface DecisionToRecord {
   request: { requestId: string; attribution: Attribution; kind: Kind };
   route: string;
   attemptNumber: number;
+  hedgeOf: string | undefined;
   attemptId: string | undefined;
   policy: DecisionPolicy;
   draws: DecisionDraws;
@@ -38,6 +39,7 @@ export function decisionRecord(d: DecisionToRecord): RoutingDecisionMadeV1 {
     requestId: d.request.requestId,
     ...(d.attemptId === undefined ? {} : { attemptId: d.attemptId }),
     attemptNumber: d.attemptNumber,
+    ...(d.hedgeOf === undefined ? {} : { hedgeOf: d.hedgeOf }),
     attribution: d.request.attribution,
     kind: d.request.kind,
     route: d.route,

@@ -163,8 +163,10 @@ async function dispatch(world: World) {
     loads: {
       numbers: () => ({ gpuSeconds: 0, usdPerGpuSecond: 0, lateSeconds: 0, latencySeconds: 1 }),
       latencySeconds: () => 1,
+      hedgeAfterSeconds: () => 1,
       load: () => ({ inFlight: 0, capacity: 1 }),
     },
+    hedges: { earn: () => {}, spend: () => true, giveBack: () => {}, count: () => {} },
     retries: { earn: () => {}, spend: () => world.retries !== false },
     random: () => 0.5,
     fleet: {

@@ -1,4 +1,5 @@
 import {
+  HEDGE_LOST,
   MAX_BUDGETS_PER_REQUEST,
   type AttemptExpectation,
   type Attribution,
@@ -35,6 +36,7 @@ import type { BudgetPath } from './budget-path.js';
 import { decisionRecord } from './decision-record.js';
 import { drawsOf, promptPrefix } from './draws.js';
 import { GrowingHold } from './extend-hold.js';
+import { HedgeRace, type Leg } from './hedge-race.js';
 import { oncePerKey } from './once-per-key.js';
 import type { SourceRequest } from './read-request.js';
 import { budgetRefusal, exclusionRefusal, kindUnsupported, routeUnknown, tierUnknown } from './refusals.js';
@@ -48,6 +50,7 @@ import type {
   Estimator,
   ExtensionLog,
   Fleet,
+  Hedges,
   KeyLog,
   Loads,
   Qualities,
@@ -69,6 +72,7 @@ export interface DispatchPorts {
   conversions: Conversions;
   loads: Loads;
   retries: Retries;
+  hedges: Hedges;
   /** Uniform within [0, 1). */
   random(): number;
   fleet: Fleet;
@@ -129,13 +133,17 @@ interface Offer {
   hold: Hold;
 }
 
-type Step = DispatchOutcome | { ended: 'next'; refusal: Refusal };
+/** How an attempt ended. `yielded`: nothing was said to the caller, whom the other attempt of the request has. */
+export type Step = DispatchOutcome | { ended: 'next'; refusal: Refusal } | { ended: 'yielded' };
 
 class Dispatch {
   private readonly tried: Receipt['attempts'] = [];
   private readonly requirements;
   private tier: TierConfig | undefined;
   private conversions: ConversionReading | undefined;
+  /** Attempts that were sent, hedges too. */
+  private sent = 0;
+  private race: HedgeRace | undefined;
 
   constructor(
     private readonly ports: DispatchPorts,
@@ -164,10 +172,11 @@ class Dispatch {
     retries.earn();
     const estimate = estimator.estimate({ body, embeddings: source?.embeddings, attribution, route: route.id });
     const policy = this.withRevenue(policyFor({ route: route.settings, tier, wishes: body.meritorder }));
-    const asked = this.asked(route.backends, policy, estimate);
+    const asked = { id: route.id, ...this.asked(route.backends, policy, estimate) };
+    if (policy.hedging) this.ports.hedges.earn({ route: route.id, tier: policy.score.tier, limits: policy.hedging });
     let last: Refusal | undefined;
-    for (let attempt = 1; attempt <= MAX_ATTEMPTS; attempt++) {
-      const step = await this.attempt({ id: route.id, ...asked }, estimate, attempt, last);
+    while (this.sent < MAX_ATTEMPTS) {
+      const step = await this.hedged(asked, estimate, last);
       if (step.ended !== 'next') return step;
       last = step.refusal;
       // Busy workers cost nothing: only what failed is limited.
@@ -204,18 +213,50 @@ class Dispatch {
     return { backends: all.filter(allowed), all, policy: { ...policy, score }, quality };
   }
 
-  private async attempt(
-    route: AskedBackends & { id: string },
+  /** An attempt, and its hedge where the policy has them: at most one hedge for a request, and none for a job, which can wait. */
+  private async hedged(
+    route: AskedRoute,
     estimate: RequestEstimate,
-    number: number,
     last: Refusal | undefined,
+  ): Promise<Exclude<Step, { ended: 'yielded' }>> {
+    const { policy } = route;
+    const { isJob, cancelled, deadlineMs } = this.request;
+    this.race =
+      policy.hedging && !isJob && !this.race?.isHedged()
+        ? new HedgeRace(
+            this.ports,
+            { scope: { route: route.id, tier: policy.score.tier, limits: policy.hedging }, cancelled, deadlineMs },
+            (race) => this.attempt(route, estimate, undefined, race),
+          )
+        : undefined;
+    const { race } = this;
+    try {
+      const step = await this.attempt(route, estimate, last, undefined);
+      if (race) return await race.settle(step);
+      return step.ended === 'yielded' ? { ended: 'answered' } : step;
+    } catch (error) {
+      race?.abandon();
+      throw error;
+    }
+  }
+
+  /** @param beside the race whose hedge this attempt is to be: it says nothing when it is not sent */
+  private async attempt(
+    route: AskedRoute,
+    estimate: RequestEstimate,
+    last: Refusal | undefined,
+    beside: HedgeRace | undefined,
   ): Promise<Step> {
+    const number = this.sent + 1;
+    if (beside && number > MAX_ATTEMPTS) return YIELDED;
     const nowMs = this.ports.clock.nowMs();
     if (nowMs >= this.request.deadlineMs)
       return refused({ code: 'deadline_exceeded', message: 'The deadline passed before an answer.' });
     if (this.request.cancelled.aborted) return refused(CANCELLED);
     const { policy, quality } = route;
-    const untried = route.backends.filter((b) => !this.tried.some((t) => t.backend === b.id));
+    const untried = route.backends.filter(
+      (b) => b.id !== beside?.firstLeg.backend && !this.tried.some((t) => t.backend === b.id),
+    );
     const views = viewsOf(untried, this.ports.catalogue, this.ports.fleet, nowMs, policy.slotsLeftFree);
     const { able, excluded: unable } = ableCandidates(
       views,
@@ -229,17 +270,21 @@ class Dispatch {
     const waiting = number === 1 ? this.waiting(choice, views, estimate, route, nowMs) : undefined;
     if (waiting) return refused(waiting);
     const excluded = [...unable, ...choice.belowFloor, ...notOfTier(route, this.tier)];
-    const decided = { route: route.id, number, policy, quality, draws, choice, excluded };
+    const hedgeOf = beside?.firstLeg.attemptId;
+    const decided = { route: route.id, number, hedgeOf, policy, quality, draws, choice, excluded };
     if (choice.order.length === 0) {
+      if (beside) return YIELDED;
       const refusal = last ?? exclusionRefusal(excluded);
       this.record(decided, undefined, undefined, refusal);
       return refused(refusal);
     }
-    const offers = choice.order.slice(0, MOST_OFFERED).map((weighed) => this.offer(weighed));
+    // What a hedge is expected to cost is spent before it is sent, so only one backend is asked.
+    const offers = choice.order.slice(0, beside ? 1 : MOST_OFFERED).map((weighed) => this.offer(weighed));
+    if (beside && !beside.spend(offers[0]!.candidate.expectedMarginalUsd)) return YIELDED;
     // Counted when it is decided: of many that come at once, each sees those before it.
     const place = new Place(this.ports.fleet, offers[0]!.candidate.backend.id);
     try {
-      return await this.admit(decided, offers, place, estimate, nowMs);
+      return await this.admit(decided, offers, place, estimate, nowMs, beside);
     } finally {
       place.leave();
     }
@@ -251,6 +296,7 @@ class Dispatch {
     place: Place,
     estimate: RequestEstimate,
     nowMs: number,
+    beside: HedgeRace | undefined,
   ): Promise<Step> {
     const attemptId = newId();
     const reply = await this.ports.admission.reserve({
@@ -267,6 +313,10 @@ class Dispatch {
         accountRate: this.accountRateOf(candidate),
       })),
     });
+    if (beside && (reply.type !== 'granted' || beside.isDecided())) {
+      if (reply.type === 'granted') await this.ports.admission.release(attemptId);
+      return YIELDED;
+    }
     if (reply.type === 'epoch') {
       return refused({
         code: 'admission_closed',
@@ -303,7 +353,7 @@ class Dispatch {
       choices: this.requirements.choices,
     };
     estimate.sentTo(chosen.backend, nowMs);
-    return this.work(offer, reply, attemptId, decided.number, nowMs, expected, reason);
+    return this.work(offer, reply, attemptId, decided, nowMs, expected, reason);
   }
 
   /** A job whose score would be higher on idle own hardware waits for it, as long as its deadline allows. */
@@ -376,19 +426,23 @@ class Dispatch {
     };
   }
 
-  private reasonFor({ policy, choice }: Decided, place: number): string {
-    return explain(
-      policy.score,
-      choice.decision,
-      choice.decision.order[place]!,
-      this.tried.map((t) => t.backend),
-      (id) => {
-        const of = choice.weighed.find((w) => w.numbers.id === id);
-        if (!of || of.path.windows.length === 0) return undefined;
-        const { windows, shadowPrices } = of.path;
-        const most = shadowPrices.indexOf(Math.max(...shadowPrices));
-        return { budget: windows[most]!.charge.budget, shadowPrice: shadowPrices[most]! };
-      },
+  private reasonFor({ policy, choice, hedgeOf }: Decided, place: number): string {
+    const hedge = hedgeOf === undefined ? '' : `hedge, for ${this.race!.firstLeg.backend} had shown no token in time; `;
+    return (
+      hedge +
+      explain(
+        policy.score,
+        choice.decision,
+        choice.decision.order[place]!,
+        this.tried.map((t) => t.backend),
+        (id) => {
+          const of = choice.weighed.find((w) => w.numbers.id === id);
+          if (!of || of.path.windows.length === 0) return undefined;
+          const { windows, shadowPrices } = of.path;
+          const most = shadowPrices.indexOf(Math.max(...shadowPrices));
+          return { budget: windows[most]!.charge.budget, shadowPrice: shadowPrices[most]! };
+        },
+      )
     );
   }
 
@@ -441,12 +495,12 @@ class Dispatch {
     { candidate: chosen, windows, hold }: Offer,
     grant: ReserveGrant,
     attemptId: string,
-    number: number,
+    { number, hedgeOf, policy }: Decided,
     reservedAtMs: number,
     expected: AttemptExpectation,
     reason: string,
   ): Promise<Step> {
-    const { request, ports } = this;
+    const { request, ports, race } = this;
     const { choices } = this.requirements;
     const work: WorkRequest = {
       terms: {
@@ -466,6 +520,7 @@ class Dispatch {
         ...(chosen.otherPrices.length > 0 ? { otherPriceVersions: chosen.otherPrices.map((p) => p.id) } : {}),
         reservedAt: new Date(reservedAtMs).toISOString(),
         deadlineAt: new Date(request.deadlineMs).toISOString(),
+        ...(hedgeOf === undefined ? {} : { hedgeOf }),
         expected,
       },
       body: upstreamBody(request, expected.maxTokens),
@@ -475,6 +530,7 @@ class Dispatch {
       price: chosen.price,
       ...(chosen.otherPrices.length > 0 ? { otherPrices: [...chosen.otherPrices] } : {}),
       inputTokensExpected: expected.inputTokens,
+      ...(race && hedgeOf === undefined ? { mayBeHedged: true } : {}),
       budgetsLeft: grant.left.map((l) => ({
         budget: l.budget,
         window: l.window,
@@ -487,14 +543,46 @@ class Dispatch {
     ports.fleet.probing(chosen.backend.id);
     const growing = new GrowingHold(ports, work.terms, hold.bound, choices, request.context);
     const session = ports.workers.dispatch(work, request.context);
+    this.sent++;
+    const leg: Leg = { attemptId, backend: chosen.backend.id, stop: (reason) => session.stop(reason) };
+    race?.sent(leg);
     const stopRenewing = this.renewUntilStopped(attemptId);
+    const opened = (): void => race?.opened(leg, ports.clock.nowMs(), this.hedgeAfterSeconds(chosen, policy));
+    let step: Step | undefined;
     try {
-      return await this.follow(session, chosen.backend.id, attemptId, growing, stopRenewing);
+      step = await this.follow(session, leg, opened, growing, stopRenewing);
+      return step;
     } finally {
+      race?.over(
+        leg,
+        step,
+        this.tried.find((t) => t.attempt_id === attemptId),
+      );
       stopRenewing();
       session.close();
       ports.fleet.ended(chosen.backend.id);
     }
+  }
+
+  private hedgeAfterSeconds({ backend, estimate, maxTokens }: Able, { hedging }: RequestPolicy): number {
+    const { afterSeconds, afterShare } = hedging!;
+    if (afterSeconds !== undefined) return afterSeconds;
+    const { choices } = this.requirements;
+    const output = Math.max(1, Math.min(maxTokens, estimate.outputTokensExpected));
+    return this.ports.loads.hedgeAfterSeconds(
+      backend,
+      {
+        inputTokens: estimate.inputTokensExpected,
+        cacheReadTokens: estimate.cacheReadTokensExpected,
+        outputTokens: output * choices,
+      },
+      {
+        streams: this.request.body.stream ?? false,
+        outputDeviation: Math.max(0, Math.log(Math.min(maxTokens, estimate.outputTokensP95) / output) / Z_OF_P95),
+        share: afterShare,
+      },
+      this.ports.clock.nowMs(),
+    );
   }
 
   /** A lease is short, so that a router that dies frees its holds soon; one that waits for a worker renews it. */
@@ -508,17 +596,23 @@ class Dispatch {
   /** Follows one attempt to its end. */
   private async follow(
     session: WorkSession,
-    backend: string,
-    attemptId: string,
+    leg: Leg,
+    whenOpened: () => void,
     growing: GrowingHold,
     stopRenewing: () => void,
   ): Promise<Step> {
     const { admission, fleet } = this.ports;
+    const { race } = this;
+    const { attemptId, backend } = leg;
     for (;;) {
       const { signal, reply } = await session.next();
       switch (signal.type) {
         case 'opened': {
           stopRenewing();
+          if (race?.isLost(leg)) {
+            reply({ type: 'stop', reason: HEDGE_LOST });
+            return YIELDED;
+          }
           const opened = !this.request.cancelled.aborted && (await admission.open(attemptId));
           reply(opened ? { type: 'go' } : { type: 'stop', reason: 'the hold is gone' });
           if (!opened) {
@@ -530,12 +624,21 @@ class Dispatch {
               retryAfterSeconds: 2,
             });
           }
+          whenOpened();
           break;
         }
         case 'extend':
           reply(await growing.extend(signal));
           break;
         case 'heartbeat':
+          if (signal.firstTokenSeen) race?.firstToken(leg);
+          break;
+        case 'first-token':
+          reply(race?.firstToken(leg) ?? { type: 'noted', others: [] });
+          break;
+        case 'turn':
+          // Others are heard meanwhile: it may take until the first attempt is known to be over.
+          void race?.turn(leg).then(reply);
           break;
         case 'no-worker':
         case 'refused': {
@@ -564,6 +667,10 @@ class Dispatch {
           return this.failed(signal, backend, attemptId);
         }
         case 'finished':
+          if (signal.status === 'yielded') {
+            this.tried.push({ attempt_id: attemptId, backend, outcome: 'cancelled', code: HEDGE_LOST });
+            return YIELDED;
+          }
           if (signal.status !== 'error') fleet.succeeded(backend);
           return { ended: 'answered' };
       }
@@ -603,7 +710,7 @@ class Dispatch {
   }
 
   private record(
-    { route, number, policy, quality, draws, choice, excluded }: Decided,
+    { route, number, hedgeOf, policy, quality, draws, choice, excluded }: Decided,
     chosen: Able | undefined,
     attemptId: string | undefined,
     refusal: Refusal | undefined,
@@ -618,6 +725,7 @@ class Dispatch {
           request,
           route,
           attemptNumber: number,
+          hedgeOf,
           attemptId,
           policy: policy.score,
           draws,
@@ -661,12 +769,16 @@ class Place {
 interface Decided {
   route: string;
   number: number;
+  /** The attempt beside which this one is to run, as its hedge. */
+  hedgeOf: string | undefined;
   policy: RequestPolicy;
   quality: QualityReading;
   draws: DecisionDraws;
   choice: Choice;
   excluded: readonly Excluded[];
 }
+
+type AskedRoute = AskedBackends & { id: string };
 
 interface AskedBackends {
   backends: WorkBackend[];
@@ -690,6 +802,9 @@ const MOST_OFFERED = 16;
 const AS_GOOD_WITHIN = 0.02;
 
 type WorkBackend = Able['backend'];
+/** Standard deviations between the middle and the 95th percentile of a normal distribution. */
+const Z_OF_P95 = 1.645;
+const YIELDED: Step = { ended: 'yielded' };
 const CANCELLED: Refusal = { code: 'cancelled', message: 'Cancelled by the caller.' };
 
 function refused(refusal: Refusal): DispatchOutcome {

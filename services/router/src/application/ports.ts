@@ -5,6 +5,8 @@ import type {
   CandidateNumbers,
   ChatRequest,
   EmbeddingsRequest,
+  HEDGE_LOST,
+  HedgingConfig,
   PriceVersion,
   Refusal,
   RouteConfig,
@@ -98,6 +100,17 @@ export interface Loads {
   ): Pick<CandidateNumbers, 'gpuSeconds' | 'usdPerGpuSecond' | 'lateSeconds' | 'latencySeconds'>;
   /** Expected, to the last token. */
   latencySeconds(backend: BackendConfig, tokens: ExpectedTokens, nowMs: number): number;
+  /**
+   * After how long without a first token a second call is worth its money, or without the answer where it does not stream.
+   * @param outputDeviation of the logarithm of the output's length
+   * @param share of requests that are faster, in (0, 1)
+   */
+  hedgeAfterSeconds(
+    backend: BackendConfig,
+    tokens: ExpectedTokens,
+    of: { streams: boolean; outputDeviation: number; share: number },
+    nowMs: number,
+  ): number;
   load(backend: BackendConfig, nowMs: number): { inFlight: number; capacity: number };
 }
 
@@ -137,6 +150,25 @@ export interface Retries {
   spend(): boolean;
 }
 
+/** What a hedge may be spent on: requests of one route and tier share a budget. */
+export interface HedgeScope {
+  route: string;
+  tier: string | null;
+  limits: Pick<HedgingConfig, 'requestShare' | 'usdPerHour'>;
+}
+
+/** Second calls while the first shows no token, limited in number and in what they are expected to cost. */
+export interface Hedges {
+  /** A request came. */
+  earn(scope: HedgeScope): void;
+  /** Whether a hedge of this expected cost may be sent; takes it. */
+  spend(scope: HedgeScope, expectedUsd: number): boolean;
+  /** It was not sent. */
+  giveBack(scope: HedgeScope, expectedUsd: number): void;
+  /** `won`: the caller has the hedge's answer. `lost`: it does not, whoever answered. */
+  count(scope: HedgeScope, event: 'started' | 'won' | 'lost'): void;
+}
+
 /** Live workers and the health of backends. */
 export interface Fleet {
   workersAlive(backend: string, nowMs?: number): number;
@@ -161,8 +193,8 @@ export type AttemptSignal = WorkEvent | { type: 'no-worker' } | { type: 'silent'
 export interface WorkSession {
   /** Next signal; `silent` when nothing was heard for too long. */
   next(): Promise<{ signal: AttemptSignal; reply(answer: RouterReply): void }>;
-  /** Tells the worker, wherever it is, to end the attempt. */
-  stop(): void;
+  /** Tells the worker, wherever it is, to end the attempt; `hedge-lost`: the other one of its request has the caller. */
+  stop(reason?: typeof HEDGE_LOST): void;
   close(): void;
 }
 
