@@ -9,7 +9,7 @@ import {
   type WorkEvent,
   type WorkRequest,
 } from '@meritorder/contracts';
-import { ManualClock } from '@meritorder/kernel';
+import { ManualClock, type Clock } from '@meritorder/kernel';
 import { answerDialect } from './answer-dialect.js';
 import { ReaderAway, UpstreamError, type Upstream, type UpstreamRequest } from './ports.js';
 import { runAttempt } from './run-attempt.js';
@@ -34,6 +34,8 @@ export interface World {
   taken?: boolean;
   /** What the router says to each request for a larger hold. */
   extend?: (event: Extract<WorkEvent, { type: 'extend' }>, abort: AbortController) => RouterReply | undefined;
+  /** What a router says that is there for more than one attempt; in place of `answer`, `taken` and `extend`. */
+  router?: (event: WorkEvent) => RouterReply | undefined;
   openedFails?: boolean;
   upstream?: (
     request: UpstreamRequest,
@@ -47,6 +49,7 @@ export interface World {
   onCall?: (abort: AbortController) => void;
   readerLeavesAt?: number;
   nowMs?: number;
+  clock?: Clock;
   turn?: Turn;
   backend?: Partial<BackendConfig>;
   work?: Partial<WorkRequest>;
@@ -90,7 +93,7 @@ export async function attempt(world: World): Promise<{
     work,
     { ...backend, ...world.backend },
     {
-      clock: new ManualClock(world.nowMs ?? Date.parse(terms.reservedAt)),
+      clock: world.clock ?? new ManualClock(world.nowMs ?? Date.parse(terms.reservedAt)),
       upstream,
       answer: answerDialect(work, world.translated ?? false),
       maxMessageBytes: world.maxMessageBytes ?? 1_048_576,
@@ -106,6 +109,8 @@ export async function attempt(world: World): Promise<{
         request: async (event) => {
           log.push(event.type);
           sent.push(event);
+          if (event.type === 'opened' && world.router) world.onCall?.(abort);
+          if (world.router) return world.router(event);
           if (event.type === 'extend') return world.extend?.(event, abort);
           if (event.type === 'opened') world.onCall?.(abort);
           if (event.type === 'opened') return 'answer' in world ? world.answer : { type: 'go' };

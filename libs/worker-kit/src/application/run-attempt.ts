@@ -180,11 +180,12 @@ class Attempt {
     this.begun = true;
     this.alsoRan(turn.others());
     if (!this.work.mayBeHedged && hedgeOf === undefined) return;
-    const reply = router.request({ type: 'first-token', attemptId }, NOTED_TIMEOUT_MS);
+    this.noteGap();
+    const timeoutMs = this.wasSuspended ? TAKEN_TIMEOUT_MS : NOTED_TIMEOUT_MS;
+    const reply = router.request({ type: 'first-token', attemptId }, timeoutMs);
     this.noted = reply.then((noted) => {
       if (noted?.type === 'noted' && hedgeOf === undefined) this.alsoRan(noted.others);
     });
-    this.noteGap();
     // The router may have given the caller to the hedge meanwhile, as to the only one that lives.
     if (this.wasSuspended && (await reply)?.type !== 'noted') throw lost();
   }
