@@ -36,6 +36,7 @@ import type { BudgetPath } from './budget-path.js';
 import { decisionRecord } from './decision-record.js';
 import { drawsOf, promptPrefix } from './draws.js';
 import { GrowingHold } from './extend-hold.js';
+import { hedgeAfterSeconds } from './hedge-after.js';
 import { HedgeRace, type Leg } from './hedge-race.js';
 import { oncePerKey } from './once-per-key.js';
 import type { SourceRequest } from './read-request.js';
@@ -547,7 +548,16 @@ class Dispatch {
     const leg: Leg = { attemptId, backend: chosen.backend.id, stop: (reason) => session.stop(reason) };
     race?.sent(leg);
     const stopRenewing = this.renewUntilStopped(attemptId);
-    const opened = (): void => race?.opened(leg, ports.clock.nowMs(), this.hedgeAfterSeconds(chosen, policy));
+    const opened = (): void => {
+      const nowMs = ports.clock.nowMs();
+      const { hedging } = policy;
+      if (race && hedging)
+        race.opened(
+          leg,
+          nowMs,
+          hedgeAfterSeconds(ports.loads, chosen, hedging, { choices, streams: work.stream }, nowMs),
+        );
+    };
     let step: Step | undefined;
     try {
       step = await this.follow(session, leg, opened, growing, stopRenewing);
@@ -562,27 +572,6 @@ class Dispatch {
       session.close();
       ports.fleet.ended(chosen.backend.id);
     }
-  }
-
-  private hedgeAfterSeconds({ backend, estimate, maxTokens }: Able, { hedging }: RequestPolicy): number {
-    const { afterSeconds, afterShare } = hedging!;
-    if (afterSeconds !== undefined) return afterSeconds;
-    const { choices } = this.requirements;
-    const output = Math.max(1, Math.min(maxTokens, estimate.outputTokensExpected));
-    return this.ports.loads.hedgeAfterSeconds(
-      backend,
-      {
-        inputTokens: estimate.inputTokensExpected,
-        cacheReadTokens: estimate.cacheReadTokensExpected,
-        outputTokens: output * choices,
-      },
-      {
-        streams: this.request.body.stream ?? false,
-        outputDeviation: Math.max(0, Math.log(Math.min(maxTokens, estimate.outputTokensP95) / output) / Z_OF_P95),
-        share: afterShare,
-      },
-      this.ports.clock.nowMs(),
-    );
   }
 
   /** A lease is short, so that a router that dies frees its holds soon; one that waits for a worker renews it. */
@@ -802,8 +791,6 @@ const MOST_OFFERED = 16;
 const AS_GOOD_WITHIN = 0.02;
 
 type WorkBackend = Able['backend'];
-/** Standard deviations between the middle and the 95th percentile of a normal distribution. */
-const Z_OF_P95 = 1.645;
 const YIELDED: Step = { ended: 'yielded' };
 const CANCELLED: Refusal = { code: 'cancelled', message: 'Cancelled by the caller.' };
 

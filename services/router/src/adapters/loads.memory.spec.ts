@@ -1,0 +1,120 @@
+import { describe, expect, it } from 'vitest';
+import { EXAMPLES, MeritorderConfig, type UsageAttemptClosedV1 } from '@meritorder/contracts';
+import { seededRandom } from '@meritorder/kernel';
+import { LearningLoads } from './loads.memory.js';
+
+const [backend] = MeritorderConfig.parse({
+  version: 1,
+  orgs: [{ id: 'acme' }],
+  backends: [
+    {
+      id: 'a',
+      kind: 'cloud',
+      provider: 'p',
+      model: 'a',
+      baseUrl: 'http://127.0.0.1:1',
+      contextTokens: 1_000,
+      maxOutputTokens: 500,
+      latency: { firstTokenSeconds: 1, secondsPerToken: 0.01 },
+    },
+  ],
+}).backends;
+const TOKENS = { inputTokens: 10, cacheReadTokens: 0, outputTokens: 101 };
+const example = EXAMPLES.events['usage.attempt-closed.v1'];
+const closed: UsageAttemptClosedV1 = {
+  ...example,
+  backend: 'a',
+  usage: { ...example.usage!, outputTokens: TOKENS.outputTokens },
+  expected: {
+    route: 'auto',
+    inputTokens: TOKENS.inputTokens,
+    inputUpperTokens: 20,
+    inputFeatures: { text: 9, tools: 0, messages: 1, images: 0 },
+    cacheReadTokens: 0,
+    outputTokens: TOKENS.outputTokens,
+    outputP95Tokens: 200,
+    outputP99Tokens: 300,
+    maxTokens: 500,
+    choices: 1,
+  },
+};
+
+function loads() {
+  const learning = new LearningLoads(new Map([['a', backend!]]), { load: () => ({ inFlight: 0, capacity: 10 }) });
+  return {
+    heard: (event: Partial<UsageAttemptClosedV1>) =>
+      learning.heardClosed(new TextEncoder().encode(JSON.stringify({ ...closed, ...event })), 0),
+    after: (streams: boolean, share = 0.95) =>
+      learning.hedgeAfterSeconds(backend!, TOKENS, { streams, outputDeviation: 0, share }, 0),
+  };
+}
+const whole = (seconds: number) => ({ streamed: false, firstTokenMs: seconds * 1_000, durationMs: seconds * 1_000 });
+const streamed = (first: number, all: number) => ({
+  streamed: true,
+  firstTokenMs: first * 1_000,
+  durationMs: all * 1_000,
+});
+
+describe('when an attempt gets a hedge', () => {
+  it('is when fewer first tokens than asked for are later, as learned of the backend', () => {
+    const { heard, after } = loads();
+    const random = seededRandom(3);
+    const seen = Array.from({ length: 400 }, () => 0.2 * Math.exp(0.4 * gauss(random)));
+    for (const first of seen) heard(streamed(first, first + 1));
+    const later = (share: number) => seen.filter((s) => s > after(true, share)).length / seen.length;
+    expect(later(0.95)).toBeGreaterThan(0.02);
+    expect(later(0.95)).toBeLessThan(0.08);
+    expect(later(0.5)).toBeGreaterThan(0.4);
+    expect(later(0.5)).toBeLessThan(0.6);
+  });
+
+  it('is later for an answer that comes whole: it is waited for to its end', () => {
+    const { heard, after } = loads();
+    for (let i = 0; i < 200; i++) heard(streamed(0.5, 1.5));
+    expect(after(false)).toBeGreaterThan(1.5);
+    expect(after(true)).toBeLessThan(1);
+  });
+
+  it('is learned from answers that came whole, which are not taken for first tokens', () => {
+    const { heard, after } = loads();
+    for (let i = 0; i < 200; i++) heard(whole(4));
+    // Twice what was expected of both parts: 1 s and 100 tokens at 10 ms.
+    expect(after(true, 0.5)).toBeGreaterThan(1.9);
+    expect(after(true, 0.5)).toBeLessThan(2.1);
+    expect(after(false, 0.5)).toBeGreaterThan(3.6);
+    expect(after(false, 0.5)).toBeLessThan(4.2);
+  });
+
+  it('does not sink because the slow ones are hedged: one that lost was at least so slow as it was waited for', () => {
+    const run = (hedgesTeach: boolean): number => {
+      const { heard, after } = loads();
+      const random = seededRandom(4);
+      for (let i = 0; i < 2_000; i++) {
+        const first = 0.2 * Math.exp(0.6 * gauss(random));
+        const limit = after(true);
+        if (first <= limit) heard(streamed(first, first + 1));
+        else if (hedgesTeach)
+          heard({ outcome: 'cancelled', code: 'hedge-lost', firstTokenMs: undefined, durationMs: limit * 1_000 });
+      }
+      return after(true);
+    };
+    const truth = 0.2 * Math.exp(0.6 * 1.645);
+    const taught = run(true);
+    expect(taught).toBeGreaterThan(0.7 * truth);
+    expect(taught).toBeGreaterThan(run(false));
+  });
+
+  it('learns nothing from a hedge that was ended because the first attempt answered', () => {
+    const { heard, after } = loads();
+    const before = after(true);
+    heard({ outcome: 'cancelled', code: 'hedge-lost', hedgeOf: 'x', firstTokenMs: undefined, durationMs: 60_000 });
+    heard({ outcome: 'cancelled', code: 'cancelled', firstTokenMs: undefined, durationMs: 60_000 });
+    heard({ outcome: 'cancelled', code: 'hedge-lost', sent: false, firstTokenMs: undefined, durationMs: 60_000 });
+    expect(after(true)).toBe(before);
+  });
+});
+
+/** Standard normal (Box-Muller). */
+function gauss(random: () => number): number {
+  return Math.sqrt(-2 * Math.log(1 - random())) * Math.cos(2 * Math.PI * random());
+}

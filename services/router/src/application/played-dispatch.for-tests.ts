@@ -1,0 +1,240 @@
+import { ROOT_CONTEXT } from '@opentelemetry/api';
+import { expect } from 'vitest';
+import {
+  EXAMPLES,
+  MeritorderConfig,
+  type Refusal,
+  type RouterReply,
+  type RoutingDecisionMadeV1,
+  type TierConfig,
+  type WorkEvent,
+  type WorkRequest,
+} from '@meritorder/contracts';
+import type { ReserveCommand, ReserveReply } from '@meritorder/counters';
+import { ManualClock } from '@meritorder/kernel';
+import { dispatchRequest, type DispatchOutcome, type DispatchPorts } from './dispatch-request.js';
+import type { AttemptSignal } from './ports.js';
+
+const NOW = Date.parse('2026-11-24T10:00:00Z');
+const AFTER_MS = 1_234;
+const config = MeritorderConfig.parse({
+  version: 1,
+  orgs: [{ id: 'acme' }],
+  backends: ['a', 'b', 'c'].map((id) => ({
+    id,
+    kind: 'cloud',
+    provider: 'p',
+    model: id,
+    baseUrl: 'http://127.0.0.1:1',
+    contextTokens: 1_000,
+    maxOutputTokens: 100,
+  })),
+  routes: [{ id: 'auto', backends: ['a', 'b', 'c'], hedging: { afterSeconds: AFTER_MS / 1_000 } }],
+});
+const price = EXAMPLES.events['price.version-published.v1'].version;
+const estimate = {
+  inputTokensExpected: 10,
+  cacheReadTokensExpected: 0,
+  cacheWriteTokensExpected: 0,
+  inputTokensBound: 40,
+  inputTokensUpper: 12,
+  outputTokensExpected: 20,
+  outputTokensP95: 30,
+  outputTokensP99: 45,
+};
+const expectation = {
+  inputTokens: 10,
+  inputUpperTokens: 12,
+  inputFeatures: { text: 9, tools: 0, messages: 1, images: 0 },
+  cacheReadTokens: 0,
+  outputTokens: 20,
+  outputP95Tokens: 30,
+  outputP99Tokens: 45,
+};
+export const grant = (command: ReserveCommand): ReserveReply => ({
+  type: 'granted',
+  epochId: 1,
+  candidateIndex: 0,
+  maxTokens: command.candidates[0]!.maxTokens,
+  cashNanos: 5n,
+  fullNanos: 6n,
+  leaseUntilMs: 0,
+  decidedAtMicros: 0,
+  left: [],
+});
+
+export interface World {
+  /** Of the second reservation. */
+  reserve?: (command: ReserveCommand) => ReserveReply | Promise<ReserveReply>;
+  hedgesLeft?: number;
+  retriesLeft?: number;
+  isJob?: boolean;
+  tier?: Partial<TierConfig>;
+  backends?: string[];
+}
+
+/** A request on its way, whose attempts and timers the test plays. */
+export class Played {
+  readonly log: string[] = [];
+  readonly works: WorkRequest[] = [];
+  readonly decisions: RoutingDecisionMadeV1[] = [];
+  readonly refusals: Refusal[] = [];
+  readonly counted: string[] = [];
+  readonly spent: number[] = [];
+  readonly cancel = new AbortController();
+  readonly done: Promise<DispatchOutcome>;
+  outcome: DispatchOutcome | undefined;
+  private readonly signals = new Map<string, (heard: Heard) => void>();
+  private readonly pending = new Map<string, Heard[]>();
+  private readonly timers = new Map<() => void, number>();
+  private reservations = 0;
+
+  constructor(private readonly world: World) {
+    this.done = dispatchRequest(this.ports(), config.limits, {
+      requestId: 'r1',
+      ...(world.isJob ? { isJob: true } : {}),
+      kind: 'chat',
+      body: { model: 'auto', messages: [{ role: 'user', content: 'hi' }], max_tokens: 50, stream: true },
+      attribution: { org: 'acme' },
+      org: config.orgs[0]!,
+      replyTo: '_INBOX_acme.x',
+      deadlineMs: NOW + 60_000,
+      context: ROOT_CONTEXT,
+      cancelled: this.cancel.signal,
+    });
+    void this.done.then((outcome) => (this.outcome = outcome));
+  }
+
+  /** What is on its way has arrived. */
+  async quiet(): Promise<this> {
+    for (let i = 0; i < 3; i++) await new Promise((resolve) => setImmediate(resolve));
+    return this;
+  }
+
+  /** The first token has not come in time. */
+  async late(): Promise<this> {
+    for (const [run, ms] of this.timers) if (ms === AFTER_MS) run();
+    return this.quiet();
+  }
+
+  /** The worker of a backend says something; its reply, if there is one by then. */
+  async says(
+    backend: string,
+    signal: AttemptSignal | 'opened' | 'first-token' | 'turn',
+  ): Promise<RouterReply | undefined> {
+    let answer: RouterReply | undefined;
+    const attemptId = this.works.find((w) => w.terms.backend === backend)!.terms.attemptId;
+    const event = typeof signal === 'string' ? ({ type: signal, attemptId } as WorkEvent) : signal;
+    const heard: Heard = { signal: event, reply: (reply) => void (answer = reply) };
+    const waiting = this.signals.get(backend);
+    if (waiting) {
+      this.signals.delete(backend);
+      waiting(heard);
+    } else this.pending.set(backend, [...(this.pending.get(backend) ?? []), heard]);
+    await this.quiet();
+    this.lastReply = () => answer;
+    return answer;
+  }
+  /** Of what was said last, which may come later. */
+  lastReply: () => RouterReply | undefined = () => undefined;
+
+  private ports(): DispatchPorts {
+    const { world, log } = this;
+    const backends = config.backends.filter((b) => world.backends?.includes(b.id) ?? true);
+    let [hedges, retries] = [world.hedgesLeft ?? 1, world.retriesLeft ?? 10];
+    return {
+      clock: new ManualClock(NOW),
+      admission: {
+        epochId: () => 1,
+        reserve: async (command) => {
+          log.push(`reserve ${command.candidates.map((c) => c.backend).join(' ')}`);
+          return (this.reservations++ === 1 && world.reserve ? world.reserve : grant)(command);
+        },
+        open: async () => true,
+        renew: async () => {},
+        extend: async (_id, to) => ({ type: 'extended', ...to }),
+        release: async () => void log.push('release'),
+      },
+      catalogue: {
+        backend: (id) => backends.find((b) => b.id === id),
+        route: (id) => ({ id, backends, settings: config.routes[0]! }),
+        routeIds: () => ['auto'],
+        price: () => price,
+        otherPrices: () => [],
+        knowsAllBudgets: () => true,
+        budgetsFor: () => [],
+        accountLimits: () => undefined,
+        substitutesOf: () => [],
+        tier: () =>
+          world.tier && ({ id: 'gold', priority: 'normal', allowSubstitution: true, ...world.tier } as TierConfig),
+        tierIds: () => [],
+        policyOf: () => undefined,
+      },
+      estimator: { estimate: () => ({ of: () => estimate, expectation: () => expectation, sentTo: () => {} }) },
+      qualities: {
+        read: () => ({
+          tags: ['chat'],
+          promptFeatures: '',
+          of: () => ({ quality: 0.5, qualityVariance: 0, priorQuality: 0.5, outcomes: 0 }),
+        }),
+      },
+      conversions: { read: () => expect.unreachable() },
+      loads: {
+        numbers: () => ({ gpuSeconds: 0, usdPerGpuSecond: 0, lateSeconds: 0 }),
+        latencySeconds: () => 1,
+        hedgeAfterSeconds: () => AFTER_MS / 1_000,
+        load: () => ({ inFlight: 0, capacity: 1 }),
+      },
+      retries: { earn: () => {}, spend: () => retries-- > 0 },
+      hedges: {
+        earn: ({ route, tier }) => void log.push(`request of ${route} ${tier}`),
+        spend: (_scope, usd) => (this.spent.push(usd), hedges-- > 0),
+        giveBack: (_scope, usd) => void this.spent.push(-usd),
+        count: (_scope, event) => void this.counted.push(event),
+      },
+      random: () => 0.5,
+      fleet: {
+        workersAlive: () => 1,
+        workersWithRoom: () => 1,
+        allows: () => true,
+        began: () => {},
+        left: () => {},
+        probing: () => {},
+        succeeded: (b) => void log.push(`${b} succeeded`),
+        failed: (b) => void log.push(`${b} failed`),
+        quota: () => {},
+        ended: () => {},
+      },
+      workers: {
+        dispatch: (work) => {
+          const { backend } = work.terms;
+          this.works.push(structuredClone(work));
+          log.push(`send ${backend}`);
+          return {
+            next: () =>
+              new Promise((resolve) => {
+                const ready = this.pending.get(backend)?.shift();
+                if (ready) resolve(ready);
+                else this.signals.set(backend, resolve);
+              }),
+            stop: (reason) => void log.push(`stop ${backend}${reason ? ` ${reason}` : ''}`),
+            close: () => void log.push(`close ${backend}`),
+          };
+        },
+      },
+      caller: { refuse: (_to, _id, refusal) => void this.refusals.push(refusal) },
+      decisions: { record: (d) => void this.decisions.push(d) },
+      extensions: { record: () => expect.unreachable() },
+      keys: { claim: async (_org, _key, use) => use, answered: async () => {}, free: async () => {} },
+      every: (ms, run) => {
+        this.timers.set(run, ms);
+        return () => void this.timers.delete(run);
+      },
+    };
+  }
+}
+
+interface Heard {
+  signal: AttemptSignal;
+  reply(answer: RouterReply): void;
+}
