@@ -100,8 +100,12 @@ export async function book(source: DataSource, bookings: readonly Booking[]): Pr
       await writeGuards(manager, changes);
       await writeEntries(manager, changes);
       await writeSpend(manager, changes);
-      await writeAttempts(manager, changes);
-      await putOutbox(manager, 'metering', changes.map(ratedEvent));
+      const codes = await writeAttempts(manager, changes);
+      await putOutbox(
+        manager,
+        'metering',
+        changes.map((change) => ratedEvent(change, codes.get(change.booking.terms.attemptId))),
+      );
     }
     const changed = new Set(changes.map((c) => c.booking.terms.attemptId));
     return bounded.map(({ terms, charge }) => ({
@@ -345,9 +349,10 @@ async function writeSpend(manager: EntityManager, changes: readonly Change[]): P
   );
 }
 
-async function writeAttempts(manager: EntityManager, changes: readonly Change[]): Promise<void> {
-  await manager.query(
-    `update attempt a set state = n.state, outcome = n.outcome, usage = coalesce(n.usage, a.usage),
+/** @returns why they ended, as given by now or before, of those where it is known. */
+async function writeAttempts(manager: EntityManager, changes: readonly Change[]): Promise<Map<string, string>> {
+  const known: { attempt_id: string; code: string }[] = await manager.query(
+    `with written as (update attempt a set state = n.state, outcome = n.outcome, usage = coalesce(n.usage, a.usage),
        provider_call_id = coalesce(n.call_id, a.provider_call_id), usage_basis = coalesce(n.basis, a.usage_basis),
        served_model = coalesce(n.model, a.served_model), served_tier = coalesce(n.tier, a.served_tier),
        closed_at = coalesce(n.closed, a.closed_at), timings = coalesce(n.timings, a.timings),
@@ -355,7 +360,8 @@ async function writeAttempts(manager: EntityManager, changes: readonly Change[])
      from unnest($1::text[], $2::text[], $3::text[], $4::jsonb[], $5::text[], $6::text[], $7::text[], $8::text[],
                  $9::timestamptz[], $10::jsonb[], $11::jsonb[], $12::jsonb[], $13::text[])
        as n(id, state, outcome, usage, call_id, basis, model, tier, closed, timings, unpriced, native, code)
-     where a.attempt_id = n.id`,
+     where a.attempt_id = n.id returning a.attempt_id, a.code)
+     select attempt_id, code from written where code is not null`,
     [
       changes.map((c) => c.booking.terms.attemptId),
       changes.map((c) => c.booking.charge.state),
@@ -372,13 +378,14 @@ async function writeAttempts(manager: EntityManager, changes: readonly Change[])
       changes.map((c) => c.booking.code ?? null),
     ],
   );
+  return new Map(known.map((row) => [row.attempt_id, row.code]));
 }
 
 function json(value: unknown): string | null {
   return value === undefined ? null : JSON.stringify(value);
 }
 
-function ratedEvent({ booking, before, revision }: Change): OutboxRow {
+function ratedEvent({ booking, before, revision }: Change, code: string | undefined): OutboxRow {
   const { terms, charge } = booking;
   const body: MeteringUsageRatedV1 = {
     attemptId: terms.attemptId,
@@ -387,7 +394,7 @@ function ratedEvent({ booking, before, revision }: Change): OutboxRow {
     state: charge.state,
     cause: booking.cause,
     outcome: booking.outcome,
-    ...(booking.code === undefined ? {} : { code: booking.code }),
+    ...(code === undefined ? {} : { code }),
     ...(terms.hedgeOf === undefined ? {} : { hedgeOf: terms.hedgeOf }),
     attribution: terms.attribution,
     backend: terms.backend,

@@ -179,6 +179,19 @@ describe('an outcome', () => {
     expect((await published()).map((e) => e.body.backend)).toEqual(['second', 'second']);
   });
 
+  it('goes to the first attempt of a request whose hedge lost, and to the hedge that won', async () => {
+    for (const [id, loser] of [
+      ['r', 2],
+      ['s', 1],
+    ] as const) {
+      await keep(decision(id), decision(id, { attemptNumber: 2, attemptId: `${id}-a2`, hedgeOf: `${id}-a1` }));
+      for (const n of [1, 2]) await booked(`${id}-a${n}`, n === loser ? 'cancelled' : 'finished');
+      await db.query(`update attempt set code = 'hedge-lost' where attempt_id = $1`, [`${id}-a${loser}`]);
+      expect(await report(outcome(id))).toBe('recorded');
+      expect((await outcomesOf(db, 'acme', id))[0]!.attemptNumber).toBe(3 - loser);
+    }
+  });
+
   it('of a request whose every attempt failed goes to the last of them after a minute', async () => {
     await keep(decision('r', { choice: 'first' }));
     await booked('r-a1', 'failed');

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import type { AttemptTerms } from '@meritorder/contracts';
+import type { AttemptTerms, MeteringUsageRatedV1 } from '@meritorder/contracts';
 import { testServers } from '@meritorder/testing';
 import type { DataSource } from 'typeorm';
 import {
@@ -95,6 +95,27 @@ describe('booking', () => {
     expect(again[0]).toMatchObject({ attemptId: 'a', charge: { cashNanos: 700n }, changed: false });
     expect(await totals()).toEqual({ org: [700n, 0n], all: [900n, 0n] });
     expect((await db.query(`select count(*)::int as n from outbox`))[0].n).toBe(2);
+    await expectBalanced();
+  });
+
+  it('what a hedge that lost has cost is told from the rest, now and after its invoice, and so is whose hedge it was', async () => {
+    const lost: Booking = { ...booking('a', 'unconfirmed', 1000n, 1500n), outcome: 'cancelled', code: 'hedge-lost' };
+    const won = booking('b', 'confirmed', 700n);
+    await book(db, [lost, { ...won, terms: { ...won.terms, requestId: 'r-a', hedgeOf: 'a' } }]);
+    await book(db, [{ ...booking('a', 'confirmed', 900n), cause: 'invoice' }]);
+    const rows = await db.query(`select attempt_id, code, terms ->> 'hedgeOf' as of from attempt order by attempt_id`);
+    expect(rows).toEqual([
+      { attempt_id: 'a', code: 'hedge-lost', of: null },
+      { attempt_id: 'b', code: null, of: 'a' },
+    ]);
+    const events: { body: MeteringUsageRatedV1 }[] = await db.query(`select body from outbox order by id`);
+    expect(
+      events.map(({ body }) => [body.attemptId, body.revision, body.code, body.hedgeOf, body.change.cashNanos]),
+    ).toEqual([
+      ['a', 1, 'hedge-lost', undefined, '1000'],
+      ['b', 1, undefined, 'a', '700'],
+      ['a', 2, 'hedge-lost', undefined, '-100'],
+    ]);
     await expectBalanced();
   });
 
