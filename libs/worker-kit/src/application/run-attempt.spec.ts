@@ -47,6 +47,12 @@ describe('an attempt', () => {
       { sent: false, code: 'stopped' },
     ],
     [
+      'is not sent when the other attempt has the caller',
+      { answer: { type: 'stop', reason: 'hedge-lost' } },
+      ['recorded', 'opened', 'closed not-sent'],
+      { sent: false, code: 'hedge-lost' },
+    ],
+    [
       'is not sent when no router answers',
       { answer: undefined },
       ['recorded', 'opened', 'closed not-sent'],

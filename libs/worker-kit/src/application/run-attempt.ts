@@ -108,12 +108,9 @@ class Attempt {
     }
     const answer = await ports.router.request({ type: 'opened', attemptId }, GO_TIMEOUT_MS);
     if (answer?.type !== 'go' || this.abort.signal.aborted) {
-      await this.close({
-        outcome: 'not-sent',
-        sent: false,
-        refusedUpstream: false,
-        code: answer ? 'stopped' : 'no-router',
-      });
+      const isLost = answer?.type === 'stop' ? answer.reason === HEDGE_LOST : this.abort.signal.reason === HEDGE_LOST;
+      const code = isLost ? HEDGE_LOST : answer ? 'stopped' : 'no-router';
+      await this.close({ outcome: 'not-sent', sent: false, refusedUpstream: false, code });
       if (answer?.type === 'go')
         await this.giveUp(this.asUpstreamError(new UpstreamError('cancelled', 'ended before the call', NOT_SENT)));
       return;

@@ -12,6 +12,7 @@ import {
 } from '@meritorder/contracts';
 import type { ReserveCommand, ReserveReply } from '@meritorder/counters';
 import { ManualClock } from '@meritorder/kernel';
+import { budgetPath } from './budget-path.js';
 import { dispatchRequest, type DispatchOutcome, type DispatchPorts } from './dispatch-request.js';
 import type { AttemptSignal } from './ports.js';
 
@@ -162,13 +163,13 @@ export class Played {
         price: () => price,
         otherPrices: () => [],
         knowsAllBudgets: () => true,
-        budgetsFor: () => [],
+        budgetsOf: () => () => [],
+        pathOf: (windows) => budgetPath(windows, () => undefined),
         accountLimits: () => undefined,
         substitutesOf: () => [],
         tier: () =>
           world.tier && ({ id: 'gold', priority: 'normal', allowSubstitution: true, ...world.tier } as TierConfig),
         tierIds: () => [],
-        policyOf: () => undefined,
       },
       estimator: { estimate: () => ({ of: () => estimate, expectation: () => expectation, sentTo: () => {} }) },
       qualities: {
@@ -223,7 +224,7 @@ export class Played {
         },
       },
       caller: { refuse: (_to, _id, refusal) => void this.refusals.push(refusal) },
-      decisions: { record: (d) => void this.decisions.push(d) },
+      decisions: { record: (made) => void this.decisions.push(made()) },
       extensions: { record: () => expect.unreachable() },
       keys: { claim: async (_org, _key, use) => use, answered: async () => {}, free: async () => {} },
       every: (ms, run) => {

@@ -183,6 +183,12 @@ export class DecisionMeasurement {
       decisions: { record: (make) => void (this.makeRecord = make) },
       conversions: { read: () => unused('conversions') },
       retries: { earn: () => {}, spend: () => unused('retries') },
+      hedges: {
+        earn: () => {},
+        spend: () => unused('hedges'),
+        giveBack: () => unused('hedges'),
+        count: () => unused('hedges'),
+      },
       extensions: { record: () => unused('extensions') },
       keys: { claim: () => unused('claim'), answered: () => unused('answered'), free: () => unused('free') },
       every: () => () => {},
