@@ -22,7 +22,7 @@ const RULES = [
   { of: /^libs\/testing$/, may: [] },
   { of: /^libs\/counters$/, may: ['kernel', 'contracts', 'budget-core'] },
   { of: /^libs\/messaging$/, may: ['kernel', 'contracts'] },
-  { of: /^libs\/ledger-store$/, may: ['kernel', 'contracts', 'ledger-core', 'pricing-core'] },
+  { of: /^libs\/ledger-store$/, may: ['kernel', 'contracts', 'ledger-core', 'margin-core', 'pricing-core'] },
   { of: /^libs\/service-kit$/, may: ['kernel', 'contracts', 'messaging', 'telemetry'] },
   {
     of: /^libs\/worker-kit$/,
@@ -36,6 +36,7 @@ const RULES = [
       'usage-core',
       'estimate-core',
       'dialect-core',
+      'margin-core',
     ],
   },
   { of: /^services\/provider-worker$/, may: ['service-kit', 'worker-kit'] },

@@ -19,6 +19,8 @@ export const Receipt = z.object({
   cost: z.object({
     usd: UsdText,
     full_usd: UsdText,
+    /** What the customer is charged by the request's tier. Absent: the tier has no charge. */
+    charged_usd: UsdText.optional(),
     /** `estimated`: the backend said nothing of its usage, so it was counted here. */
     basis: z.enum(['confirmed', 'estimated', 'unconfirmed']),
     price_version: Slug,

@@ -9,7 +9,7 @@ export * from './host-period.js';
  * correction books the difference.
  */
 export type AttemptState = 'confirmed' | 'free' | 'unconfirmed';
-export type EntryKind = 'usage' | 'unconfirmed' | 'reversal' | 'adjustment' | 'host-period';
+export type EntryKind = 'usage' | 'unconfirmed' | 'reversal' | 'adjustment' | 'host-period' | 'charge';
 
 export interface Entry {
   kind: EntryKind;
@@ -24,10 +24,12 @@ export interface Charge {
   fullNanos: Nanos;
   /** What the attempt added to the cost of own hardware; informs, and is not posted. */
   marginalNanos?: Nanos;
+  /** What the customer is charged for it; undefined: the tier of its request has no charge. */
+  chargedNanos?: Nanos;
 }
 
 export interface AttemptParties {
-  attribution: Pick<Attribution, 'org' | 'department'>;
+  attribution: Pick<Attribution, 'org' | 'department' | 'customer' | 'tier'>;
   provider: string;
 }
 
@@ -36,6 +38,14 @@ export const NOTHING: Charge = { state: 'free', cashNanos: 0n, fullNanos: 0n };
 /** What an org's part of a charge is posted to. */
 export function expenseAccount({ attribution }: AttemptParties): string {
   return `expense:${attribution.org}:${attribution.department ?? '-'}`;
+}
+
+/** Who owes what a request is charged, and what it is earned by. */
+function chargeAccounts({ attribution: { org, customer, tier } }: AttemptParties): {
+  receivable: string;
+  revenue: string;
+} {
+  return { receivable: `receivable:${org}:${customer ?? '-'}`, revenue: `revenue:${org}:${tier ?? '-'}` };
 }
 
 /**
@@ -65,7 +75,10 @@ export function entriesFor(
   return [...(before ? post(parties, before, true) : []), ...post(parties, after, false)];
 }
 
-/** What a correction changes, as transfers of the difference alone: what was booked before stays as it is. */
+/**
+ * What a correction changes, as transfers of the difference alone: what was booked before stays as it is. What a customer was
+ * told as confirmed stands: a correction of cost is the operator's gain or loss.
+ */
 function adjust(parties: AttemptParties, before: Charge, after: Charge): Entry[] {
   const difference: Charge = {
     state: 'confirmed',
@@ -86,7 +99,7 @@ function post(parties: AttemptParties, charge: Charge, reverse: boolean): Entry[
       charge.fullNanos - charge.cashNanos,
     ],
   ];
-  return lines.flatMap(([account, amount]): Entry[] => {
+  const costs = lines.flatMap(([account, amount]): Entry[] => {
     if (amount === 0n) return [];
     const forward = amount > 0n !== reverse;
     return [
@@ -98,6 +111,22 @@ function post(parties: AttemptParties, charge: Charge, reverse: boolean): Entry[
       },
     ];
   });
+  return [...costs, ...postCharged(parties, charge, reverse)];
+}
+
+/** Under a name of its own as long as the cost that it rests on is not confirmed. */
+function postCharged(parties: AttemptParties, { state, chargedNanos = 0n }: Charge, reverse: boolean): Entry[] {
+  if (chargedNanos === 0n) return [];
+  const { receivable, revenue } = chargeAccounts(parties);
+  const owed = state === 'unconfirmed' ? `unconfirmed-${receivable}` : receivable;
+  return [
+    {
+      kind: reverse ? 'reversal' : 'charge',
+      debitAccount: reverse ? revenue : owed,
+      creditAccount: reverse ? owed : revenue,
+      amountNanos: chargedNanos,
+    },
+  ];
 }
 
 /** How a window's totals change, by the amount of its basis. */

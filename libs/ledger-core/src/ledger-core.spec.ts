@@ -5,6 +5,7 @@ import { entriesFor, mayFollow, spendChange, type AttemptState, type Charge } fr
 const parties = { attribution: { org: 'acme', department: 'eng' }, provider: 'openai' };
 const confirmed = (cash: bigint, full = cash): Charge => ({ state: 'confirmed', cashNanos: cash, fullNanos: full });
 const unconfirmed = (cash: bigint, full = cash): Charge => ({ state: 'unconfirmed', cashNanos: cash, fullNanos: full });
+const charged = (charge: Charge, chargedNanos: bigint): Charge => ({ ...charge, chargedNanos });
 const free: Charge = { state: 'free', cashNanos: 0n, fullNanos: 0n };
 
 function balances(steps: [Charge | undefined, Charge][]): Record<string, bigint> {
@@ -53,6 +54,27 @@ describe('balances after', () => {
       ],
       { 'expense:acme:eng': 4n, 'payable:openai': -4n },
     ],
+    [
+      'an answer that a customer is charged for',
+      [[undefined, charged(confirmed(10n), 15n)]],
+      { 'expense:acme:eng': 10n, 'payable:openai': -10n, 'receivable:acme:-': 15n, 'revenue:acme:-': -15n },
+    ],
+    [
+      'one that is not confirmed, and its invoice line',
+      [
+        [undefined, charged(unconfirmed(10n), 15n)],
+        [charged(unconfirmed(10n), 15n), charged(confirmed(4n), 6n)],
+      ],
+      { 'expense:acme:eng': 4n, 'payable:openai': -4n, 'receivable:acme:-': 6n, 'revenue:acme:-': -6n },
+    ],
+    [
+      'one that the provider did not charge for either',
+      [
+        [undefined, charged(unconfirmed(10n), 15n)],
+        [charged(unconfirmed(10n), 15n), charged(free, 0n)],
+      ],
+      {},
+    ],
   ])('%s', (_name, steps, expected) => {
     expect(balances(steps)).toEqual(expected);
   });
@@ -72,6 +94,12 @@ describe('a correction of a confirmed charge books the difference alone', () => 
       ],
     ],
     ['another version at the same rates', confirmed(10n), confirmed(10n), []],
+    [
+      'of a charged answer, whose charge stands',
+      charged(confirmed(10n), 15n),
+      charged(confirmed(13n), 15n),
+      [['expense:acme:eng', 'payable:openai', 3n]],
+    ],
   ])('%s', (_name, before, after, expected) => {
     const entries = entriesFor(parties, before, after, true);
     expect(entries.map((e) => [e.debitAccount, e.creditAccount, e.amountNanos])).toEqual(expected);

@@ -11,6 +11,7 @@ import { subjects } from '@meritorder/contracts';
 import { entriesFor, mayFollow, spendChange, type AttemptState, type Charge } from '@meritorder/ledger-core';
 import type { Nanos } from '@meritorder/kernel';
 import type { DataSource, EntityManager } from 'typeorm';
+import { withCharges } from './charge-claims.js';
 import { inTransaction } from './database.js';
 import { putOutbox, type OutboxRow } from './outbox.js';
 import { atRecordedBounds, raiseBounds } from './recorded-bounds.js';
@@ -26,6 +27,8 @@ export interface Booking {
   outcome: string;
   /** Why it ended so, where there is a reason. */
   code?: string | undefined;
+  /** Whether the customer has what is charged for: `isAnswer` of how it ended. What is not known of it is not. */
+  answered?: boolean | undefined;
   usage?: Usage | undefined;
   usageBasis?: UsageBasis | undefined;
   servedModel?: string | undefined;
@@ -90,12 +93,13 @@ export async function book(source: DataSource, bookings: readonly Booking[]): Pr
     await insertAttempts(manager, distinct);
     const bounded = await atRecordedBounds(manager, distinct);
     const before = await claim(manager, distinct);
-    const changes = bounded.flatMap((booking): Change[] => {
+    const permitted = bounded.flatMap((booking): Change[] => {
       const known = before.get(booking.terms.attemptId);
       if (known ? !mayFollow(known.charge.state, booking.charge.state, booking.correction) : booking.correction)
         return [];
       return [{ booking, before: known?.charge, revision: (known?.revision ?? 0) + 1 }];
     });
+    const changes = await withCharges(manager, permitted);
     if (changes.length > 0) {
       await writeGuards(manager, changes);
       await writeEntries(manager, changes);
@@ -107,12 +111,12 @@ export async function book(source: DataSource, bookings: readonly Booking[]): Pr
         changes.map((change) => ratedEvent(change, codes.get(change.booking.terms.attemptId))),
       );
     }
-    const changed = new Set(changes.map((c) => c.booking.terms.attemptId));
-    return bounded.map(({ terms, charge }) => ({
-      attemptId: terms.attemptId,
-      charge: changed.has(terms.attemptId) ? charge : before.get(terms.attemptId)!.charge,
-      before: before.get(terms.attemptId)?.charge,
-      changed: changed.has(terms.attemptId),
+    const changed = new Map(changes.map(({ booking: { terms, charge } }) => [terms.attemptId, charge]));
+    return bounded.map(({ terms: { attemptId } }) => ({
+      attemptId,
+      charge: changed.get(attemptId) ?? before.get(attemptId)!.charge,
+      before: before.get(attemptId)?.charge,
+      changed: changed.has(attemptId),
     }));
   });
 }
@@ -138,7 +142,8 @@ export async function bookExpired(source: DataSource, attemptIds: readonly strin
   });
 }
 
-interface Change {
+/** A booking that changes the books. */
+export interface Change {
   booking: Booking;
   before: Charge | undefined;
   revision: number;
@@ -192,6 +197,7 @@ function termsOnly(t: AttemptTerms): AttemptTerms {
     reservedAt,
     deadlineAt,
     hedgeOf,
+    charge,
   } = t;
   return {
     attemptId,
@@ -211,6 +217,7 @@ function termsOnly(t: AttemptTerms): AttemptTerms {
     reservedAt,
     deadlineAt,
     ...(hedgeOf ? { hedgeOf } : {}),
+    ...(charge ? { charge } : {}),
   };
 }
 
@@ -231,17 +238,29 @@ async function claim(
   const fresh = new Set(inserted.map((r) => r.attempt_id));
   const known = ids.filter((id) => !fresh.has(id));
   if (known.length === 0) return new Map();
-  const rows: { attempt_id: string; state: AttemptState; revision: number; cash_nanos: string; full_nanos: string }[] =
-    await manager.query(
-      `select attempt_id, state, revision, cash_nanos, full_nanos from attempt_settled where attempt_id = any($1) order by attempt_id for update`,
-      [known],
-    );
+  const rows: {
+    attempt_id: string;
+    state: AttemptState;
+    revision: number;
+    cash_nanos: string;
+    full_nanos: string;
+    charged_nanos: string | null;
+  }[] = await manager.query(
+    `select attempt_id, state, revision, cash_nanos, full_nanos, charged_nanos from attempt_settled
+     where attempt_id = any($1) order by attempt_id for update`,
+    [known],
+  );
   return new Map(
     rows.map((r) => [
       r.attempt_id,
       {
         revision: r.revision,
-        charge: { state: r.state, cashNanos: BigInt(r.cash_nanos), fullNanos: BigInt(r.full_nanos) },
+        charge: {
+          state: r.state,
+          cashNanos: BigInt(r.cash_nanos),
+          fullNanos: BigInt(r.full_nanos),
+          ...(r.charged_nanos === null ? {} : { chargedNanos: BigInt(r.charged_nanos) }),
+        },
       },
     ]),
   );
@@ -250,9 +269,9 @@ async function claim(
 async function writeGuards(manager: EntityManager, changes: readonly Change[]): Promise<void> {
   await manager.query(
     `update attempt_settled s set state = n.state, revision = n.revision, cash_nanos = n.cash, full_nanos = n.full_cost,
-       marginal_nanos = n.marginal, price_version = n.price, recorded_at = now()
-     from unnest($1::text[], $2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[])
-       as n(id, state, revision, cash, full_cost, marginal, price)
+       marginal_nanos = n.marginal, price_version = n.price, charged_nanos = n.charged, recorded_at = now()
+     from unnest($1::text[], $2::text[], $3::int[], $4::bigint[], $5::bigint[], $6::bigint[], $7::text[], $8::bigint[])
+       as n(id, state, revision, cash, full_cost, marginal, price, charged)
      where s.attempt_id = n.id`,
     [
       changes.map((c) => c.booking.terms.attemptId),
@@ -262,6 +281,7 @@ async function writeGuards(manager: EntityManager, changes: readonly Change[]): 
       changes.map((c) => c.booking.charge.fullNanos.toString()),
       changes.map((c) => (c.booking.charge.marginalNanos ?? c.booking.charge.cashNanos).toString()),
       changes.map((c) => priceVersionOf(c.booking)),
+      changes.map((c) => c.booking.charge.chargedNanos?.toString() ?? null),
     ],
   );
 }
@@ -411,6 +431,12 @@ function ratedEvent({ booking, before, revision }: Change, code: string | undefi
       cashNanos: (charge.cashNanos - (before?.cashNanos ?? 0n)).toString(),
       fullNanos: (charge.fullNanos - (before?.fullNanos ?? 0n)).toString(),
     },
+    ...(charge.chargedNanos === undefined
+      ? {}
+      : {
+          chargedNanos: charge.chargedNanos.toString(),
+          chargedChangeNanos: (charge.chargedNanos - (before?.chargedNanos ?? 0n)).toString(),
+        }),
     marginalNanos: (charge.marginalNanos ?? charge.cashNanos).toString(),
     ...(booking.native ? { native: booking.native } : {}),
     ...(booking.unpriced?.length ? { unpriced: [...booking.unpriced] } : {}),

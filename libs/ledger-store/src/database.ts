@@ -12,6 +12,7 @@ import { Budgets1764400000000 } from './migrations/1764400000000-budgets.js';
 import { Pacing1764500000000 } from './migrations/1764500000000-pacing.js';
 import { Decisions1764600000000 } from './migrations/1764600000000-decisions.js';
 import { Hedges1764700000000 } from './migrations/1764700000000-hedges.js';
+import { Charges1764705000000 } from './migrations/1764705000000-charges.js';
 
 const MIGRATIONS = [
   Books1764000000000,
@@ -21,6 +22,7 @@ const MIGRATIONS = [
   Pacing1764500000000,
   Decisions1764600000000,
   Hedges1764700000000,
+  Charges1764705000000,
 ];
 const RETRYABLE = new Set(['40001', '40P01']);
 const TRIES = 8;

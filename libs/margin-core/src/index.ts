@@ -1,4 +1,5 @@
 export * from './charge/charge-rule.js';
+export * from './charge/charged-attempt.js';
 export * from './guard/exploration-limit.js';
 export * from './guard/hold-out.js';
 export * from './statistics/sample-size.js';

@@ -39,6 +39,9 @@ export const MeteringUsageRatedV1 = z.object({
   /** The amount in force now; what changed against the revision before is `change`. */
   cost: Amounts,
   change: Amounts,
+  /** What the customer is charged for it, in force now, and what of it changed against the revision before. Absent: the tier has no charge. */
+  chargedNanos: NanosText.optional(),
+  chargedChangeNanos: NanosText.optional(),
   /** What this attempt added to the cost of own hardware; for a cloud backend the cash. */
   marginalNanos: NanosText.optional(),
   /** The cash in the provider's own currency, in 10^-9 of its unit. */

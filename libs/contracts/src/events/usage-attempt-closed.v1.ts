@@ -31,6 +31,8 @@ export const UsageAttemptClosedV1 = z.object({
   code: z.string().max(64).optional(),
   /** False: the answer was to come whole, and `firstTokenMs` is when it did. Absent: not known. */
   streamed: z.boolean().optional(),
+  /** Of a stream: how many had gone to the caller when it ended. */
+  chunks: z.int().nonnegative().optional(),
   firstTokenMs: z.number().nonnegative().optional(),
   durationMs: z.number().nonnegative(),
 });

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { Amounts, Attribution, Instant, Kind, PriceVersion, Slug, WindowCharge } from '../primitives.js';
+import { Amounts, Attribution, Instant, Kind, PriceVersion, Slug, UsdText, WindowCharge } from '../primitives.js';
 import { Receipt } from '../receipt.js';
 
 /** What was expected of an attempt, so that whoever hears of its usage can learn from it. Tokens. */
@@ -41,6 +41,16 @@ export const GovernedHold = z.object({
 });
 export type GovernedHold = z.infer<typeof GovernedHold>;
 
+/** What the customer is charged for a request, by its tier as of the reservation. */
+export const ChargeTerms = z.object({
+  /** On the full cost of the attempt that answered, as decimal text. */
+  markup: z.string(),
+  usdPerRequest: UsdText,
+  /** The same for all attempts at a request: of those only the one that is booked as its answer first is charged. */
+  claim: z.string().max(80),
+});
+export type ChargeTerms = z.infer<typeof ChargeTerms>;
+
 /** Everything money needs to know of an attempt: carried by the work message and by both usage events. */
 export const AttemptTerms = z.object({
   attemptId: Slug,
@@ -63,6 +73,8 @@ export const AttemptTerms = z.object({
   deadlineAt: Instant,
   /** A hedge: the second call of a request whose first one, this attempt, had shown no token in time. */
   hedgeOf: Slug.optional(),
+  /** Absent: the tier of the request has no charge. */
+  charge: ChargeTerms.optional(),
   expected: AttemptExpectation.optional(),
 });
 export type AttemptTerms = z.infer<typeof AttemptTerms>;

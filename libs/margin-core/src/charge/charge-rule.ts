@@ -3,7 +3,7 @@ import { invariant, parseDecimal, usdToNanos, type Nanos } from '@meritorder/ker
 /** What a customer of a tier is charged for a request: cost-plus, a fixed price, or both. At least one is stated. */
 export interface ChargeRule {
   /** What the full cost is multiplied by, as decimal text with at most 12 digits after the point: `"1.25"` is a markup of 25 %. */
-  readonly markupFactor?: string;
+  readonly markup?: string;
   /** Decimal USD with at most 9 digits after the point, once a request. */
   readonly usdPerRequest?: string;
 }
@@ -20,10 +20,10 @@ const FACTOR_ONE = 10n ** BigInt(FACTOR_DIGITS);
  * @throws RangeError on text that is no such decimal; InvariantError on a rule that states nothing, or on anything below 0
  */
 export function chargeNanos(rule: ChargeRule, fullNanos: Nanos): Nanos {
-  const { markupFactor, usdPerRequest } = rule;
-  invariant(markupFactor !== undefined || usdPerRequest !== undefined, 'a rule that charges nothing states "0"');
+  const { markup, usdPerRequest } = rule;
+  invariant(markup !== undefined || usdPerRequest !== undefined, 'a rule that charges nothing states "0"');
   invariant(fullNanos >= 0n, `a full cost of ${fullNanos} nano-USD is below 0`);
-  const factor = markupFactor === undefined ? 0n : parseDecimal(markupFactor, FACTOR_DIGITS);
+  const factor = markup === undefined ? 0n : parseDecimal(markup, FACTOR_DIGITS);
   const fixedNanos = usdPerRequest === undefined ? 0n : usdToNanos(usdPerRequest);
   invariant(factor >= 0n && fixedNanos >= 0n, 'a markup and a fixed price are at least 0');
   return dividedHalfEven(fullNanos * factor, FACTOR_ONE) + fixedNanos;

@@ -1,5 +1,6 @@
 import type { TierConfig } from '@meritorder/contracts';
-import { parseDecimal, usdToNanos, type Nanos } from '@meritorder/kernel';
+import type { Nanos } from '@meritorder/kernel';
+import { chargeNanos } from '@meritorder/margin-core';
 import type { BudgetOutcome } from '../money/simulated-budgets.js';
 
 /** What one policy made of a workload. Money is exact: integer nano-USD as text. */
@@ -31,14 +32,11 @@ export interface PolicyOutcome {
   budgets: BudgetOutcome[];
 }
 
-const MARKUP_SCALE = 6;
-
 /** Adds up what happens in a run. */
 export class Tally {
   private readonly rejected = new Map<string, number>();
   private readonly answeredBy = new Map<string, number>();
   private readonly latencies: Float64Array;
-  private readonly charges = new Map<TierConfig, { markup: bigint; perRequestNanos: Nanos } | null>();
   private ended = 0;
   private answers = 0;
   private cashNanos = 0n;
@@ -85,26 +83,9 @@ export class Tally {
     this.fullNanos += fullNanos;
     this.latencies[this.ended++] = seconds;
     this.pastDeadline += late ? 1 : 0;
-    const charge = tier && this.chargeOf(tier);
-    if (!charge) return;
-    // Half a nano-USD up: a charge is money, and is rounded once.
-    const scale = 10n ** BigInt(MARKUP_SCALE);
-    this.chargedNanos += (charge.markup * fullNanos + scale / 2n) / scale + charge.perRequestNanos;
+    if (!tier?.charge) return;
+    this.chargedNanos += chargeNanos(tier.charge, fullNanos);
     this.chargedForNanos += fullNanos;
-  }
-
-  private chargeOf(tier: TierConfig): { markup: bigint; perRequestNanos: Nanos } | null {
-    let known = this.charges.get(tier);
-    if (known === undefined) {
-      known = tier.charge
-        ? {
-            markup: parseDecimal(tier.charge.markup, MARKUP_SCALE),
-            perRequestNanos: usdToNanos(tier.charge.usdPerRequest),
-          }
-        : null;
-      this.charges.set(tier, known);
-    }
-    return known;
   }
 
   outcome(budgets: BudgetOutcome[]): PolicyOutcome {

@@ -1,5 +1,6 @@
 import type { BackendConfig, Receipt, Usage, WorkRequest } from '@meritorder/contracts';
-import { nanosToUsd } from '@meritorder/kernel';
+import { nanosToUsd, type Nanos } from '@meritorder/kernel';
+import { chargedNanos, isAnswer, type AttemptEnd } from '@meritorder/margin-core';
 import { booksEstimates, priceOfServed, rate } from '@meritorder/pricing-core';
 import type { CallFacts } from './call-facts.js';
 
@@ -7,13 +8,12 @@ export type BilledBackend = Pick<BackendConfig, 'kind' | 'model' | 'modelAliases
 
 /**
  * The receipt of a call: priced by the functions that metering prices with, from the same facts, at the same instant.
- * @param closedAtMs the `closedAt` of the closed event: prices may depend on the time of day.
+ * @param closed what the closed event says; prices may depend on the time of day.
  */
 export function receiptOf(
   work: WorkRequest,
   backend: BilledBackend,
-  facts: CallFacts,
-  closedAtMs: number,
+  closed: { atMs: number; facts: CallFacts; end: AttemptEnd },
   outcome: 'finished' | 'cancelled',
   endedBy?: Receipt['ended_by'],
 ): Receipt {
@@ -21,7 +21,7 @@ export function receiptOf(
   return {
     request_id: terms.requestId,
     backend: terms.backend,
-    model: facts.servedModel ?? terms.model,
+    model: closed.facts.servedModel ?? terms.model,
     attempts: [
       ...work.earlierAttempts,
       {
@@ -31,7 +31,7 @@ export function receiptOf(
         ...(endedBy ? { code: endedBy.cause } : {}),
       },
     ],
-    ...costOf(work, backend, facts, closedAtMs),
+    ...costOf(work, backend, closed),
     budgets_left: work.budgetsLeft,
     reason: work.reason,
     ...(endedBy ? { ended_by: endedBy } : {}),
@@ -41,8 +41,7 @@ export function receiptOf(
 function costOf(
   work: WorkRequest,
   backend: BilledBackend,
-  facts: CallFacts,
-  closedAtMs: number,
+  { atMs, facts, end }: { atMs: number; facts: CallFacts; end: AttemptEnd },
 ): Pick<Receipt, 'usage' | 'cost'> {
   const usage = bookedUsage(facts, backend);
   if (!usage) {
@@ -51,22 +50,28 @@ function costOf(
       cost: {
         usd: nanosToUsd(BigInt(cashNanos)),
         full_usd: nanosToUsd(BigInt(fullNanos)),
+        ...charged(work, BigInt(fullNanos), end),
         basis: 'unconfirmed',
         price_version: work.price.id,
       },
     };
   }
   const { price } = priceOfServed(backend, facts.servedModel, work.price, work.otherPrices ?? []);
-  const { cashNanos, fullNanos } = rate(price, usage, { tier: facts.servedTier, atMs: closedAtMs });
+  const { cashNanos, fullNanos } = rate(price, usage, { tier: facts.servedTier, atMs });
   return {
     usage,
     cost: {
       usd: nanosToUsd(cashNanos),
       full_usd: nanosToUsd(fullNanos),
+      ...charged(work, fullNanos, end),
       basis: facts.usageBasis === 'estimated' ? 'estimated' : 'confirmed',
       price_version: price.id,
     },
   };
+}
+
+function charged({ terms }: WorkRequest, fullNanos: Nanos, end: AttemptEnd): Pick<Receipt['cost'], 'charged_usd'> {
+  return terms.charge ? { charged_usd: nanosToUsd(chargedNanos(terms.charge, fullNanos, isAnswer(end))) } : {};
 }
 
 /** What metering will book: an estimate only where the backend is to be booked by it, else its bound stands. */

@@ -6,6 +6,7 @@ import {
   type WorkRequest,
 } from '@meritorder/contracts';
 import type { Clock } from '@meritorder/kernel';
+import { READER_AWAY, type AttemptEnd } from '@meritorder/margin-core';
 import { usageReader, type UsageReader, type UsageReading } from '@meritorder/usage-core';
 import type { AnswerDialect } from './answer-dialect.js';
 import { callFacts, countGenerated, type CallFacts } from './call-facts.js';
@@ -65,7 +66,7 @@ class Attempt {
   private readonly reader: UsageReader;
   private readonly startedMs: number;
   /** Fixed when the attempt is closed: the event and the receipt are of the same instant and the same facts. */
-  private closed: { atMs: number; facts: CallFacts } | undefined;
+  private closed: { atMs: number; facts: CallFacts; end: AttemptEnd } | undefined;
   private firstTokenMs: number | undefined;
   private seq = 0;
   /** Why the spend governor ended the stream. */
@@ -263,7 +264,7 @@ class Attempt {
       outcome: cancelled ? 'cancelled' : upstream.details.sent ? 'failed' : 'not-sent',
       sent: upstream.details.sent,
       refusedUpstream: upstream.details.refusedUpstream,
-      code: upstream.code,
+      code: upstream.cause instanceof ReaderAway ? READER_AWAY : upstream.code,
     });
     await (this.seq === 0 ? this.giveUp(upstream) : this.breakOff(upstream));
     await closed;
@@ -341,8 +342,7 @@ class Attempt {
 
   /** After `close`. */
   private receipt(outcome: 'finished' | 'cancelled') {
-    const { atMs, facts } = this.closed!;
-    return receiptOf(this.work, this.backend, facts, atMs, outcome, this.endedBy);
+    return receiptOf(this.work, this.backend, this.closed!, outcome, this.endedBy);
   }
 
   private finished(status: 'ok' | 'error' | 'cancelled' | 'yielded'): void {
@@ -352,17 +352,21 @@ class Attempt {
   private close(ending: Ending, facts = this.facts(ending)): Promise<void> {
     const { work, ports } = this;
     const atMs = ports.clock.nowMs();
-    this.closed = { atMs, facts };
+    const end = {
+      outcome: ending.outcome,
+      ...(ending.code === undefined ? {} : { code: ending.code }),
+      ...(this.work.stream ? { chunks: this.seq } : {}),
+    };
+    this.closed = { atMs, facts, end };
     return ports.usageLog.closed({
       ...work.terms,
       worker: ports.worker,
       closedAt: new Date(atMs).toISOString(),
-      outcome: ending.outcome,
+      ...end,
       sent: ending.sent,
       refusedUpstream: ending.refusedUpstream,
       ...facts,
       ...(ending.sent ? { concurrency: ports.concurrency } : {}),
-      ...(ending.code === undefined ? {} : { code: ending.code }),
       ...(this.firstTokenMs === undefined ? {} : { firstTokenMs: this.firstTokenMs }),
       streamed: work.stream,
       durationMs: this.elapsed(),

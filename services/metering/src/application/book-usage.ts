@@ -7,6 +7,7 @@ import type {
 } from '@meritorder/contracts';
 import type { Booking, Settlement } from '@meritorder/ledger-store';
 import { MAX_COUNTER_NANOS } from '@meritorder/kernel';
+import { isAnswer } from '@meritorder/margin-core';
 import { chargeOf, type AttemptPrices, type PricedBackend } from './charge-of.js';
 
 /** Each verb may throw CannotBeBooked; then nothing of its batch was written. */
@@ -61,6 +62,7 @@ export async function bookUsage(books: Books, closed: readonly ClosedAttempt[]):
       cause: 'closed',
       outcome: event.outcome,
       code: event.code,
+      answered: isAnswer(event),
       usage: event.usage,
       usageBasis: event.usage ? (event.usageBasis ?? 'reported') : undefined,
       servedModel: event.servedModel,

@@ -145,6 +145,8 @@ class Dispatch {
   /** Attempts that were sent, hedges too. */
   private sent = 0;
   private race: HedgeRace | undefined;
+  /** What a customer is charged for once: a job, however often it is run, or this request, whatever the caller named it. */
+  private readonly claim: string;
 
   constructor(
     private readonly ports: DispatchPorts,
@@ -152,6 +154,7 @@ class Dispatch {
     private readonly request: DispatchRequest,
   ) {
     this.requirements = requirementsOf(request.body, request.source);
+    this.claim = request.isJob ? `job-${request.requestId}` : newId();
   }
 
   async run(): Promise<DispatchOutcome> {
@@ -522,6 +525,7 @@ class Dispatch {
         reservedAt: new Date(reservedAtMs).toISOString(),
         deadlineAt: new Date(request.deadlineMs).toISOString(),
         ...(hedgeOf === undefined ? {} : { hedgeOf }),
+        ...(this.tier?.charge ? { charge: { ...this.tier.charge, claim: this.claim } } : {}),
         expected,
       },
       body: upstreamBody(request, expected.maxTokens),
