@@ -106,7 +106,10 @@ export const TierConfig = z.strictObject({
       usdPerRequest: Usd.default('0'),
     })
     .optional()
-    .meta({ description: 'What the customer is charged for a request that was answered.' }),
+    .meta({
+      description:
+        'What the customer is charged for a request that was answered, once, whatever its attempts cost. Absent: nothing.',
+    }),
   minMargin: z.number().min(-10).max(1).optional().meta({
     description: 'Least (charge - full cost) / charge of a candidate, for example 0.2; needs charge.',
   }),
