@@ -11,6 +11,7 @@ export * from './requests/outcome-report.v1.js';
 export * from './internal/work.v1.js';
 export * from './internal/decisions.v1.js';
 export * from './internal/hardware.v1.js';
+export * from './internal/margin.v1.js';
 export * from './internal/job-accepted.v1.js';
 export * from './internal/estimate.v1.js';
 export * from './internal/prices.v1.js';

@@ -14,6 +14,7 @@ export * from './hardware-fits.js';
 export * from './hardware-hosts.js';
 export * from './hardware-periods.js';
 export * from './leases.js';
+export * from './margin.js';
 export * from './outbox.js';
 export * from './pacing.js';
 export * from './outcomes.js';

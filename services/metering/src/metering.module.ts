@@ -8,6 +8,7 @@ import { DecisionsController } from './adapters/decisions.controller.js';
 import { HardwareEnergyConsumer } from './adapters/hardware-energy.consumer.js';
 import { HardwareWork } from './adapters/hardware-work.js';
 import { HardwareController } from './adapters/hardware.controller.js';
+import { MarginController } from './adapters/margin.controller.js';
 import { OutcomesController } from './adapters/outcomes.controller.js';
 import { OutcomesWork, WaitingOutcomes } from './adapters/outcomes-work.js';
 import { PeriodicWork } from './adapters/periodic.js';
@@ -56,6 +57,13 @@ export async function meteringModule({ config, bus, env }: ServiceContext): Prom
       WaitingOutcomes,
       OutcomesWork,
     ],
-    controllers: [DecisionsController, HardwareController, OutcomesController, PricesController, ReconcileController],
+    controllers: [
+      DecisionsController,
+      HardwareController,
+      MarginController,
+      OutcomesController,
+      PricesController,
+      ReconcileController,
+    ],
   };
 }

@@ -9,6 +9,7 @@ import { estimateCommand } from './estimate.js';
 import { explainCommand } from './explain.js';
 import { hardwareCommand } from './hardware.js';
 import { importInvoice, readInvoice } from './invoice.js';
+import { marginCommand } from './margin.js';
 import { writeNatsConfig } from './nats-config.js';
 import { policyCommand } from './policy.js';
 import { pricesCommand } from './prices.js';
@@ -99,6 +100,7 @@ budgetsCommand(program, withOperator);
 policyCommand(program, withOperator);
 pricesCommand(program, withOperator);
 hardwareCommand(program, withOperator);
+marginCommand(program, withOperator);
 explainCommand(program, withOperator);
 simulateCommand(program);
 

@@ -19,20 +19,23 @@ export interface Trial {
   readonly requestedAtMs: number;
   /** What was expected of the answer, 0..1. */
   readonly quality?: number;
+  /** Of so many such requests at once, at least 0; default 1. */
+  readonly requests?: number;
 }
 
 /**
- * Counts a request that was answered, once. Trials and outcomes may come in any order. A time ahead of ours counts as now.
+ * Counts a request that was answered, once; or many of one time. Trials and outcomes may come in any order. A time ahead of ours counts as now.
  *
  * @throws InvariantError on names that are empty or too long, too many levels, or numbers that are out of range
  */
 export function learnTrial(state: OrgConversion, trial: Trial, nowMs: number): void {
-  const { quality } = trial;
+  const { quality, requests = 1 } = trial;
   checkRequest(trial);
+  invariant(requests >= 0 && Number.isFinite(requests), `${requests} requests are not at least 0`);
   invariant(quality === undefined || (quality >= 0 && quality <= 1), `quality ${quality} is not within 0..1`);
   bringConversionForward(state, nowMs);
   const requestedAtMs = Math.min(trial.requestedAtMs, nowMs);
-  const weight = weightOf(state, requestedAtMs);
+  const weight = requests * weightOf(state, requestedAtMs);
   const bucket = bucketOf(state, requestedAtMs);
   const isOver = bucket < oldestOpen(state, state.broughtForwardMs);
   const segments = segmentsToLearn(state, trial.segment);
@@ -44,7 +47,7 @@ export function learnTrial(state: OrgConversion, trial: Trial, nowMs: number): v
 }
 
 /** What became known of a request: the change that it makes, since nothing is kept of single requests. */
-export interface ConversionOutcome extends Omit<Trial, 'quality'> {
+export interface ConversionOutcome extends Omit<Trial, 'quality' | 'requests'> {
   readonly occurredAtMs: number;
   /** What is known of the request from now on, and what was known before: the caller's record of it. */
   readonly converted: boolean;
@@ -98,7 +101,7 @@ function learnRevenue(own: Segment, change: number, revenueUsd: number | undefin
   own.revenueUsd += weight * addedUsd;
 }
 
-function checkRequest({ segment, backend, requestedAtMs }: Omit<Trial, 'quality'>): void {
+function checkRequest({ segment, backend, requestedAtMs }: Omit<Trial, 'quality' | 'requests'>): void {
   invariant(segment.length <= SEGMENT_LEVELS_MOST, `${segment.length} levels of segments are too many`);
   for (const name of [...segment, backend])
     invariant(

@@ -22,8 +22,13 @@ export const oldestOpen = (state: OrgConversion, atMs: number) => bucketOf(state
  * sum of these is unbiased). Learning does it; a service that only predicts calls it now and then. Time never runs backwards.
  */
 export function bringConversionForward(state: OrgConversion, nowMs: number): void {
+  if (nowMs - state.broughtForwardMs >= state.windowMs / STEPS_A_WINDOW) ripenConversion(state, nowMs);
+}
+
+/** The same at once, for who learns everything and then asks. @param nowMs not before the state's own time */
+export function ripenConversion(state: OrgConversion, nowMs: number): void {
   const elapsedMs = nowMs - state.broughtForwardMs;
-  if (!(elapsedMs >= state.windowMs / STEPS_A_WINDOW)) return;
+  if (!(elapsedMs >= 0)) return;
   const factor = 2 ** (-elapsedMs / CONVERSION_HALF_LIFE_MS);
   state.broughtForwardMs = nowMs;
   const oldest = oldestOpen(state, nowMs);

@@ -87,3 +87,15 @@ function latest<V>(map: Map<string, V>, key: string, make: () => V, most: number
   map.set(key, value);
   return value;
 }
+
+/** A request's segments by what it is attributed to, from general to specific: tier, then feature (economics, section 4). */
+export function conversionSegment({
+  tier,
+  feature,
+}: {
+  readonly tier?: string | null | undefined;
+  readonly feature?: string | null | undefined;
+}): string[] {
+  const ofTier = `tier ${tier ?? 'none'}`;
+  return typeof feature === 'string' ? [ofTier, `${ofTier}, feature ${feature}`] : [ofTier];
+}

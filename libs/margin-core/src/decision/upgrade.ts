@@ -98,7 +98,7 @@ function sentenceOf(
     return (
       `Not enough data: to see a difference of ${points(v.difference)} points on the ${percent(from.conversion)} of ` +
       `${from.backend} takes ${whole(v.requestsNeeded)} requests per arm; there are ${whole(from.trials)} of it and ` +
-      `${whole(to.trials)} of ${to.backend}.`
+      `${whole(to.trials)} of ${to.backend}, those too young to have converted counted in part.`
     );
   const extra = to.costUsd - from.costUsd;
   const counts = shadowPrice > 0 ? `, which counts ${usd(v.extraUsd)} at shadow prices of ${shadowPrice}` : '';

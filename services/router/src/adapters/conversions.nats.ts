@@ -1,6 +1,7 @@
 import { MeteringUsageRatedV1, OutcomeRecordedV1, type Attribution } from '@meritorder/contracts';
 import type { Clock } from '@meritorder/kernel';
 import {
+  conversionSegment,
   emptyOrgConversion,
   learnConversion,
   learnTrial,
@@ -66,7 +67,7 @@ export class LearningConversions implements Conversions {
 
   read(attribution: Attribution): ConversionReading {
     const state = this.orgs.get(attribution.org) ?? NOTHING_LEARNED;
-    const segment = segmentOf(attribution);
+    const segment = conversionSegment(attribution);
     return {
       revenueUsd: predictRevenue(state, segment).usd,
       of: (backend, quality) => {
@@ -93,7 +94,7 @@ export class LearningConversions implements Conversions {
     if (event.revision !== 1 || (event.outcome !== undefined && event.outcome !== 'finished')) return;
     if (!this.remembered.isNew(event.attemptId)) return;
     const trial = {
-      segment: segmentOf(event.attribution),
+      segment: conversionSegment(event.attribution),
       backend: event.backend,
       requestedAtMs: Date.parse(event.occurredAt),
     };
@@ -113,7 +114,7 @@ export class LearningConversions implements Conversions {
     learnConversion(
       this.ofOrg(org),
       {
-        segment: segmentOf(event.attribution),
+        segment: conversionSegment(event.attribution),
         backend: event.backend,
         requestedAtMs: Date.parse(event.decidedAt),
         occurredAtMs: Date.parse(event.occurredAt ?? event.reportedAt),
@@ -136,8 +137,3 @@ export class LearningConversions implements Conversions {
 }
 
 const NOTHING_LEARNED = emptyOrgConversion(0);
-
-function segmentOf({ tier, feature }: Attribution): string[] {
-  const ofTier = `tier ${tier ?? 'none'}`;
-  return feature === undefined ? [ofTier] : [ofTier, `${ofTier}, feature ${feature}`];
-}

@@ -1,6 +1,7 @@
-import { formatDecimal, nanosToUsd } from '@meritorder/kernel';
+import { nanosToUsd } from '@meritorder/kernel';
 import type { BudgetOutcome, Difference, PolicyOutcome } from '@meritorder/simulation-core';
 import { table } from '../table.js';
+import { absolute, digitsFor, usd } from '../usd-text.js';
 
 export interface SimulatedPolicy extends PolicyOutcome {
   /** Its name in tables. */
@@ -192,23 +193,6 @@ function exact(nanos: string | null): bigint | null {
 
 function perThousand(nanos: string, answered: number): bigint | null {
   return answered > 0 ? (BigInt(nanos) * 1_000n) / BigInt(answered) : null;
-}
-
-/** As many digits as say something of the largest of them. */
-function digitsFor(nanos: readonly bigint[]): number {
-  const most = nanos.map(absolute).reduce((a, b) => (a > b ? a : b), 0n);
-  return most >= 100_000_000_000n ? 2 : most >= 1_000_000_000n ? 4 : 6;
-}
-
-function usd(nanos: bigint, digits: number): string {
-  const unit = 10n ** BigInt(9 - digits);
-  const half = nanos < 0n ? -unit / 2n : unit / 2n;
-  const text = formatDecimal((nanos + half) / unit, digits);
-  return text.replace(/\B(?=(\d{3})+\.)/g, ',');
-}
-
-function absolute(value: bigint): bigint {
-  return value < 0n ? -value : value;
 }
 
 function whole(value: number | bigint): string {
