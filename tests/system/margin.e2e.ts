@@ -1,7 +1,11 @@
 import { execFile } from 'node:child_process';
+import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { MarginReply } from '@meritorder/contracts';
+import { MarginReply, RoutingDecisionMadeV1 } from '@meritorder/contracts';
 import { seededRandom, usdToNanos } from '@meritorder/kernel';
+import { replay } from '@meritorder/routing-core';
 import { waitFor } from '@meritorder/testing';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -17,12 +21,13 @@ const perMillion = (input: string, output: string) => [
 const backend = (id: string, input: string, output: string, prior: number) => ({
   id,
   behaviour: { prices: { input, output } },
-  config: { prices: perMillion(input, output), quality: { prior, outcomes: 1_000 } },
+  config: { prices: perMillion(input, output), quality: { prior, outcomes: 6 } },
 });
 
 let product: Product;
 let app: NatsConnection;
 let operator: NatsConnection;
+const decisions: RoutingDecisionMadeV1[] = [];
 
 beforeAll(async () => {
   product = await startProduct({
@@ -46,6 +51,10 @@ beforeAll(async () => {
     },
   });
   [app, operator] = [await product.app(), await product.stack.connectOperator()];
+  app.subscribe('routing.decision-made.v1.acme', {
+    callback: (_error, message) => void decisions.push(RoutingDecisionMadeV1.parse(message.json())),
+  });
+  await app.flush();
 });
 afterAll(() => product?.stop());
 
@@ -128,6 +137,62 @@ it('an operator sees what each segment, backend and customer brought and cost, l
   );
   expect(lines[at + 3]).toMatch(/^ {2}customer globo of acme: -\$/);
   expect(lines.find((l) => l.startsWith('  unknown of large: '))).toBeDefined();
+});
+
+it('exploring costs a segment at most 1 % of what it is charged, the record says so, and decides the same again', async () => {
+  await waitFor(() => decisions.length >= 240, { message: 'the decisions', timeoutMs: 5_000 });
+  let [guarded, unguarded] = [0, 0];
+  const segments = new Map<string, { lossUsd: number; incomeUsd: number }>();
+  for (const record of decisions) {
+    expect(replay(JSON.parse(JSON.stringify(record)))).toMatchObject({ same: true, differences: [] });
+    const { tier } = record.attribution;
+    if (record.route !== 'auto') continue;
+    const exploring = record.candidates.filter((c) => c.backend !== record.order![0] && (c.probability ?? 0) > 0);
+    if (tier === 'internal') {
+      expect(record.explorationIncomeUsd).toBeUndefined();
+      unguarded += exploring.length;
+      continue;
+    }
+    if (record.explorationIncomeUsd === undefined) continue;
+    guarded++;
+    const best = record.candidates.toSorted((a, b) => b.scoreUsd! - a.scoreUsd!)[0]!;
+    expect(record.explorationIncomeUsd).toBe(best.numbers!.chargedUsd);
+    const sums = segments.get(tier!) ?? { lossUsd: 0, incomeUsd: 0 };
+    sums.incomeUsd += record.explorationIncomeUsd;
+    for (const { probability, valueUsd, numbers, mostExplored } of record.candidates) {
+      const lossUsd = numbers!.marginalUsd - best.numbers!.marginalUsd + best.valueUsd! - valueUsd!;
+      sums.lossUsd += probability! * Math.max(0, lossUsd);
+      if (mostExplored !== undefined) expect(probability).toBeLessThanOrEqual(mostExplored);
+    }
+    segments.set(tier!, sums);
+  }
+  expect([guarded > 0, unguarded > 0]).toEqual([true, true]);
+  for (const { lossUsd, incomeUsd } of segments.values()) {
+    expect(lossUsd).toBeGreaterThan(0);
+    expect(lossUsd).toBeLessThanOrEqual(0.01 * incomeUsd * (1 + 1e-9));
+  }
+});
+
+it('a period of decisions goes out as the requests of a simulation, which decides and costs what was booked', async () => {
+  const file = join(mkdtempSync(join(tmpdir(), 'decisions-')), 'period.jsonl');
+  const day = new Date().toISOString().slice(0, 10);
+  writeFileSync(file, await meritorder('decisions', 'export', '--from', day, '--org', 'acme'));
+  const exported = readFileSync(file, 'utf8').trim().split('\n');
+  const { total, rows } = await report({ org: 'acme' });
+  expect(exported).toHaveLength(total.requests);
+  expect(exported.every((line) => JSON.parse(line).usage !== undefined)).toBe(true);
+  const out = await meritorder('simulate', '--trace', file, '--config', product.stack.options.configFile, '--json');
+  const [policy] = JSON.parse(out).policies;
+  const booked = (backend: string): number =>
+    rows.filter((r) => r.backend === backend).reduce((sum, r) => sum + r.requests, 0);
+  expect(policy).toMatchObject({
+    requests: total.requests,
+    answered: total.requests,
+    answeredBy: { large: booked('large'), small: booked('small') },
+    cashNanos: total.cashNanos,
+    chargedNanos: total.chargedNanos,
+  });
+  expect(await meritorder('decisions', 'export', '--from', '2020-01-01', '--to', '2020-02-01')).toBe('');
 });
 
 it('another org has none of it, and only operators are answered', async () => {

@@ -13,6 +13,8 @@ const RULES = [
   { of: /^libs\/pricing-core$/, may: ['kernel', 'contracts'] },
   // It runs the other cores on a virtual clock.
   { of: /^libs\/simulation-core$/, may: ['kernel', 'contracts', '*-core'] },
+  // How much exploring may cost is margin's to say.
+  { of: /^libs\/routing-core$/, may: ['kernel', 'contracts', 'pricing-core', 'margin-core'] },
   { of: /^libs\/[a-z]+-core$/, may: ['kernel', 'contracts', 'pricing-core'] },
   { of: /^libs\/tokenizers$/, may: [] },
   { of: /^libs\/price-catalogue$/, may: ['kernel', 'contracts', 'pricing-core'] },

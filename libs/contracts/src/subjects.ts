@@ -44,6 +44,7 @@ export const subjects = {
   meteringPrices: () => 'metering.prices.v1',
   meteringHardware: () => 'metering.hardware.v1',
   meteringDecisions: () => 'metering.decisions.v1',
+  meteringDecisionExport: () => 'metering.decision-export.v1',
   meteringMargin: () => 'metering.margin.v1',
   budgetPolicyBudgets: () => 'budget-policy.budgets.v1',
   budgetPolicyPacing: () => 'budget-policy.pacing.v1',

@@ -70,8 +70,9 @@ export async function decisionsOf(
     outcome: string | null;
     cash_nanos: string | null;
     full_nanos: string | null;
+    charged_nanos: string | null;
   }[] = await source.query(
-    `select d.org, d.record, a.state, a.outcome, s.cash_nanos, s.full_nanos
+    `select d.org, d.record, a.state, a.outcome, s.cash_nanos, s.full_nanos, s.charged_nanos
      from decisions d
        left join attempt a on a.attempt_id = d.attempt_id and a.org = d.org
        left join attempt_settled s on s.attempt_id = a.attempt_id
@@ -85,7 +86,13 @@ export async function decisionsOf(
     booked:
       r.state === null
         ? null
-        : { state: r.state, outcome: r.outcome, cashNanos: r.cash_nanos, fullNanos: r.full_nanos },
+        : {
+            state: r.state,
+            outcome: r.outcome,
+            cashNanos: r.cash_nanos,
+            fullNanos: r.full_nanos,
+            ...(r.charged_nanos === null ? {} : { chargedNanos: r.charged_nanos }),
+          },
   }));
 }
 

@@ -5,6 +5,7 @@ export * from './carry-overs.js';
 export * from './database.js';
 export * from './decisions.js';
 export * from './drift.js';
+export * from './export-decisions.js';
 export * from './entities/attempt.entity.js';
 export * from './entities/budget.entity.js';
 export * from './entities/ledger-entry.entity.js';

@@ -206,6 +206,7 @@ function metering(config: Pick<MeritorderConfig, 'orgs'>): NatsUser {
       'metering.prices.v1',
       'metering.hardware.v1',
       'metering.decisions.v1',
+      'metering.decision-export.v1',
       'metering.margin.v1',
       'outcome.reported.v1.*',
     ],

@@ -4,6 +4,7 @@ export * from './requirements.js';
 export * from './hold-of.js';
 export * from './choice/score.js';
 export * from './choice/explore.js';
+export * from './choice/guard.js';
 export * from './choice/decide.js';
 export * from './choice/explain.js';
 export * from './choice/policy.js';

@@ -3,6 +3,7 @@ import { Counters } from '@meritorder/counters';
 import { connectDatabase, registerHosts } from '@meritorder/ledger-store';
 import { followEpoch } from '@meritorder/messaging';
 import type { ServiceContext } from '@meritorder/service-kit';
+import { DecisionExportController } from './adapters/decision-export.controller.js';
 import { DecisionsConsumer } from './adapters/decisions.consumer.js';
 import { DecisionsController } from './adapters/decisions.controller.js';
 import { HardwareEnergyConsumer } from './adapters/hardware-energy.consumer.js';
@@ -58,6 +59,7 @@ export async function meteringModule({ config, bus, env }: ServiceContext): Prom
       OutcomesWork,
     ],
     controllers: [
+      DecisionExportController,
       DecisionsController,
       HardwareController,
       MarginController,

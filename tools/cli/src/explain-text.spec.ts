@@ -142,7 +142,13 @@ describe('the explanation of a decision', () => {
     const attempts = [
       {
         record: recordOf(),
-        booked: { state: 'confirmed' as const, outcome: 'finished', cashNanos: '0', fullNanos: '3100000' },
+        booked: {
+          state: 'confirmed' as const,
+          outcome: 'finished',
+          cashNanos: '0',
+          fullNanos: '3100000',
+          chargedNanos: '4650000',
+        },
       },
     ];
     const at = '2026-11-24T10:00:00.000Z';
@@ -155,7 +161,7 @@ describe('the explanation of a decision', () => {
     ];
     const text = explanationText(decided(recordOf(), { attempts, outcomes }));
     expect(text).toMatch(
-      /^booked: confirmed, finished, \$0 in cash, \$0\.0031 in full; expected was \$0\.00 in cash$/m,
+      /^booked: confirmed, finished, \$0 in cash, \$0\.0031 in full; expected was \$0\.00 in cash; the customer is charged \$0\.00465$/m,
     );
     expect(text).toMatch(/^thumbs +down +1 +2026-11-24 10:00:00/m);
     expect(text).toMatch(/^conversion \("sale"\) +converted, \$19\.99 +1 /m);

@@ -33,6 +33,7 @@ function attemptText(attempt: Attempt, count: number): string {
     `attempt ${record.attemptNumber}${count > 1 ? ` of ${count}` : ''}, ${at}: ${end}`,
     `  ${record.reason || 'no reason was recorded'}`,
     ...(record.policy ? [`  ${policyText(record.policy)}`] : []),
+    ...guardText(record),
     '',
     candidatesTable(record),
     '',
@@ -66,6 +67,18 @@ function policyText(policy: DecisionPolicy): string {
       ? 'no exploring'
       : `exploring at most ${percent(exploration.requestShare)} of requests and ${percent(exploration.spendShare)} of spend, ${percent(exploration.holdOutShare)} held out`,
   ].join('; ');
+}
+
+/** What the exploration guard said. */
+function guardText({ explorationIncomeUsd, policy, candidates }: RoutingDecisionMadeV1): string[] {
+  const share = policy?.exploration?.revenueShare;
+  if (explorationIncomeUsd === undefined || share === undefined) return [];
+  const most = candidates.flatMap(({ backend, mostExplored }) =>
+    mostExplored === undefined ? [] : [`${backend} at most in ${percent(mostExplored)} of such requests`],
+  );
+  return [
+    `  exploring may cost ${percent(share)} of the $${plain(explorationIncomeUsd)} that it brings: ${most.join(', ')}`,
+  ];
 }
 
 const HEAD = [
@@ -169,14 +182,15 @@ function scarceText({ candidates }: RoutingDecisionMadeV1): string[] {
 function bookedText({ record, booked }: Attempt): string[] {
   if (record.choice === null) return [];
   if (booked === null) return ['booked: nothing yet'];
-  const { state, outcome, cashNanos, fullNanos } = booked;
+  const { state, outcome, cashNanos, fullNanos, chargedNanos } = booked;
   const ended = [state, ...(outcome === null ? [] : [outcome])].join(', ');
   if (cashNanos === null || fullNanos === null) return [`booked: ${ended}; its cost is not known yet`];
   const full = fullNanos === cashNanos ? '' : `, $${nanosToUsd(BigInt(fullNanos))} in full`;
   const chosen = record.candidates.find((c) => c.backend === record.choice);
   const expected = chosen?.expectedCashUsd ?? null;
   const against = expected === null ? '' : `; expected was $${plain(expected)} in cash`;
-  return [`booked: ${ended}, $${nanosToUsd(BigInt(cashNanos))} in cash${full}${against}`];
+  const charged = chargedNanos === undefined ? '' : `; the customer is charged $${nanosToUsd(BigInt(chargedNanos))}`;
+  return [`booked: ${ended}, $${nanosToUsd(BigInt(cashNanos))} in cash${full}${against}${charged}`];
 }
 
 function outcomesText(outcomes: readonly StoredOutcome[]): string {

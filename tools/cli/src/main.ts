@@ -5,6 +5,7 @@ import { connectBus, ensureTopology, secretFromEnvironment, SERVICE_INBOX } from
 import { nanosToUsd } from '@meritorder/kernel';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { budgetsCommand } from './budgets.js';
+import { decisionsCommand } from './decisions.js';
 import { estimateCommand } from './estimate.js';
 import { explainCommand } from './explain.js';
 import { hardwareCommand } from './hardware.js';
@@ -102,6 +103,7 @@ pricesCommand(program, withOperator);
 hardwareCommand(program, withOperator);
 marginCommand(program, withOperator);
 explainCommand(program, withOperator);
+decisionsCommand(program, withOperator);
 simulateCommand(program);
 
 /** Tries again every half second until it works or the time is up. */

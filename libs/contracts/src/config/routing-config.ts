@@ -12,6 +12,10 @@ const ExplorationConfig = z.strictObject({
   leastCostUsd: Usd.default('0.00001').meta({
     description: 'What the best candidate is taken to cost at least: of a free one a share would be nothing.',
   }),
+  revenueShare: Share.default(0.01).meta({
+    description:
+      'Most that exploring may cost, in money and in value lost, as a share of what requests bring: what their customers are charged, and the expected revenue of conversions under `margin`. Where neither is known, only the other shares count.',
+  }),
   requestShare: Share.default(0.1).meta({ description: 'Most requests that go elsewhere than to the best candidate.' }),
   holdOutShare: Share.default(0.01).meta({
     description:

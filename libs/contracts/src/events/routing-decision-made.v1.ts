@@ -14,6 +14,8 @@ export const ExplorationSettings = z.object({
   leastCostUsd: z.number().min(0),
   /** Most requests that go elsewhere than to the best candidate, all others together. */
   requestShare: z.number().min(0).max(1),
+  /** Most that exploring may cost, as a share of what requests bring, where that is known; absent: no such limit. */
+  revenueShare: z.number().min(0).max(1).optional(),
   /** Share of requests that are served as if nothing had been learned, to measure what learning is worth. */
   holdOutShare: z.number().min(0).max(1),
 });
@@ -121,6 +123,8 @@ export const RoutingDecisionMadeV1 = z.object({
       valueUsd: z.number().optional(),
       /** With which it was the first choice for such a request. */
       probability: z.number().min(0).max(1).optional(),
+      /** With which the exploration guard let it be explored at most; absent: there was nothing to guard. */
+      mostExplored: z.number().min(0).max(1).optional(),
       /** Windows that it would be charged to. */
       budgets: z
         .array(z.object({ budget: Slug, window: z.string(), basis: Basis, shadowPrice: z.number().min(0) }))
@@ -136,6 +140,8 @@ export const RoutingDecisionMadeV1 = z.object({
   draws: DecisionDraws.optional(),
   /** Why the first of `order` is first. */
   choiceKind: z.enum(['best', 'explored', 'hold-out']).optional(),
+  /** What the exploration guard took the request to bring, USD; absent: not known, or nothing was explored. */
+  explorationIncomeUsd: z.number().min(0).optional(),
   /** In which candidates were offered to the counters: the first that fits every budget is the choice. */
   order: z.array(Slug).max(1_000).optional(),
   /** What quality was predicted by, the most general first. */

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { RoutingDecisionMadeV1 } from '../events/routing-decision-made.v1.js';
-import { Instant, NanosText, Slug } from '../primitives.js';
+import { Instant, NanosText, Slug, Usage } from '../primitives.js';
 import { OUTCOME_KINDS } from '../requests/outcome-report.v1.js';
 
 /** `metering.decisions.v1`: an operator asks what was decided for a request, and what came of it. */
@@ -18,6 +18,8 @@ export const BookedAttempt = z.object({
   /** Null while it is opened: its cost is not known. */
   cashNanos: NanosText.nullable(),
   fullNanos: NanosText.nullable(),
+  /** What the customer is charged; absent: nothing is known of a charge. */
+  chargedNanos: NanosText.optional(),
 });
 export type BookedAttempt = z.infer<typeof BookedAttempt>;
 
@@ -51,3 +53,31 @@ export const DecisionsReply = z.union([
   z.object({ error: z.object({ code: z.string(), message: z.string() }) }),
 ]);
 export type DecisionsReply = z.infer<typeof DecisionsReply>;
+
+/** A place in the order of an export, as the page before named it. */
+const ExportPlace = z.object({ decidedAt: Instant, requestId: z.string(), decisionId: z.string() });
+
+/** `metering.decision-export.v1`: an operator takes a period of decisions away, page by page. */
+export const DecisionExportRequest = z.object({
+  from: Instant,
+  /** Until before then. */
+  to: Instant,
+  /** Default: all. */
+  org: Slug.optional(),
+  after: ExportPlace.optional(),
+});
+export type DecisionExportRequest = z.infer<typeof DecisionExportRequest>;
+
+/** A request: its first decision, and the usage of the attempt that answered, where it is booked. */
+export const ExportedDecision = z.object({ record: RoutingDecisionMadeV1, usage: Usage.optional() });
+export type ExportedDecision = z.infer<typeof ExportedDecision>;
+
+export const DecisionExportReply = z.union([
+  z.object({
+    decisions: z.array(ExportedDecision),
+    /** Null: that was all. */
+    next: ExportPlace.nullable(),
+  }),
+  z.object({ error: z.object({ code: z.string(), message: z.string() }) }),
+]);
+export type DecisionExportReply = z.infer<typeof DecisionExportReply>;

@@ -1,6 +1,7 @@
 import { seededRandom } from '@meritorder/kernel';
 import { describe, expect, it } from 'vitest';
 import type { DecisionPolicy, Objective } from '@meritorder/contracts';
+import { decide } from './decide.js';
 import { choose, DEFAULT_EXPLORATION } from './explore.js';
 import { scoreCandidates, type ScoreCandidate } from './score.js';
 
@@ -92,7 +93,7 @@ describe('the score', () => {
 describe('exploration', () => {
   const settings = { ...DEFAULT_EXPLORATION, holdOutShare: 0 };
   const scored = (...candidates: ScoreCandidate[]) => scoreCandidates(wish('value'), candidates).scored;
-  const draws = { holdOut: 0.5, explore: 0.5 };
+  const draws = { holdOut: 0.5, explore: 0.5, replica: 0 };
 
   it('adds at most its share to the spend, however dear the candidates', () => {
     const random = seededRandom(1);
@@ -131,6 +132,56 @@ describe('exploration', () => {
       said[chosen.candidate.id] = probability;
     }
     for (const id of ['a', 'b', 'c']) expect((counts[id] ?? 0) / times).toBeCloseTo(said[id]!, 1.9);
+  });
+
+  it('costs at most 1 % of what the request brings, in money and in value, whatever is explored and under any objective', () => {
+    const random = seededRandom(5);
+    let bound = 0;
+    for (let i = 0; i < 2_000; i++) {
+      const policy = wish((['cheapest', 'value', 'margin', 'quality'] as const)[i % 4]!, {
+        usdPerQuality: 10 ** (-3 + 3 * random()),
+        revenueUsd: i % 8 < 4 ? 10 ** (-2 + 3 * random()) : 0,
+        exploration: { ...settings, spendShare: 1, requestShare: 1 },
+      });
+      const given = Array.from({ length: 6 }, (_, k) =>
+        candidate(`b${k}`, random(), 10 ** (-5 + 4 * random()), {
+          qualityVariance: random() ** 2,
+          conversion: random() * 0.1,
+          conversionVariance: random() * 1e-3,
+          ...(i % 3 === 0 ? {} : { chargedUsd: 10 ** (-5 + 4 * random()) }),
+        }),
+      );
+      const { order, probabilities, guard } = decide(policy, given, draws);
+      const best = scoreCandidates(policy, given).scored[0]!;
+      if (guard === undefined) continue;
+      const brings = (best.candidate.chargedUsd ?? 0) + (policy.objective === 'margin' ? best.valueUsd : 0);
+      expect(guard.incomeUsd).toBeCloseTo(brings, 12);
+      const lossUsd = order.reduce((sum, { candidate: c, valueUsd }, k) => {
+        const loses = c.marginalUsd - best.candidate.marginalUsd + best.valueUsd - valueUsd;
+        return sum + probabilities[k]! * Math.max(0, loses);
+      }, 0);
+      expect(lossUsd).toBeLessThanOrEqual(0.01 * brings * (1 + 1e-9));
+      if (lossUsd > 0.005 * brings) bound++;
+    }
+    // The limit is what held them, not that nothing was explored.
+    expect(bound).toBeGreaterThan(50);
+  });
+
+  it('is free where it loses nothing, not paid for by who is charged nothing, and unguarded where nothing is known of income', () => {
+    const uncertain = { qualityVariance: 0.04 };
+    const chanceOf = (policy: DecisionPolicy, more: Partial<ScoreCandidate>, otherUsd: number): number => {
+      const given = [
+        candidate('a', 0.8, 0.001, { ...uncertain, ...more }),
+        candidate('b', 0.8, otherUsd, { ...uncertain, ...more }),
+      ];
+      const { order, probabilities } = decide(policy, given, draws);
+      return probabilities[order.findIndex((s) => s.candidate.id === 'b')]!;
+    };
+    const exploring = wish('value', { usdPerQuality: 0.001, exploration: { ...settings, spendShare: 1 } });
+    expect(chanceOf(exploring, { chargedUsd: 0 }, 0.00101)).toBe(0);
+    expect(chanceOf(exploring, { chargedUsd: 0 }, 0.001)).toBeGreaterThan(0.05);
+    expect(chanceOf(exploring, { chargedUsd: 0.002 }, 0.0012)).toBeCloseTo((0.01 * 0.002) / 0.0002, 12);
+    expect(chanceOf(exploring, {}, 0.00101)).toBeGreaterThan(0.05);
   });
 
   it('never leaves the best when nothing is uncertain', () => {

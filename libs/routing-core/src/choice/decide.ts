@@ -1,5 +1,6 @@
 import type { DecisionDraws, DecisionPolicy } from '@meritorder/contracts';
-import { choose } from './explore.js';
+import { choose, type ExplorationGuard } from './explore.js';
+import { incomeOf } from './guard.js';
 import { scoreCandidates, type BelowFloor, type ScoreCandidate, type Scored } from './score.js';
 
 export interface Decision {
@@ -9,6 +10,8 @@ export interface Decision {
   readonly kind: 'best' | 'explored' | 'hold-out';
   /** Of every one of `order`, to be the first for such a request. */
   readonly probabilities: readonly number[];
+  /** What the exploration guard took the request to bring, USD, and by candidate how often it may be explored at most. */
+  readonly guard?: { readonly incomeUsd: number; readonly most: ReadonlyMap<string, number> };
 }
 
 /**
@@ -22,7 +25,15 @@ export function decide(policy: DecisionPolicy, candidates: readonly ScoreCandida
   const groups = replicaGroups(fitting, draws.replica);
   const eligible = groups === undefined ? fitting : fitting.filter((s) => isAsked(s, groups));
   const choice =
-    policy.exploration === null ? undefined : choose(eligible, unlearned(policy, eligible), policy.exploration, draws);
+    policy.exploration === null
+      ? undefined
+      : choose(
+          eligible,
+          unlearned(policy, eligible),
+          policy.exploration,
+          draws,
+          incomeOf(policy, eligible[0] as Scored),
+        );
   const first = choice?.chosen ?? (eligible[0] as Scored);
   const chances = chancesOf(fitting, eligible, groups, choice?.probabilities);
   const order = [first];
@@ -39,7 +50,7 @@ export function decide(policy: DecisionPolicy, candidates: readonly ScoreCandida
     order.push(s);
     probabilities.push(0);
   }
-  return { order, refused, kind: choice?.kind ?? 'best', probabilities };
+  return { order, refused, kind: choice?.kind ?? 'best', probabilities, ...guardOf(choice?.guard, eligible) };
 }
 
 type Groups = ReadonlyMap<string, ReplicaGroup>;
@@ -74,6 +85,15 @@ function chancesOf(
     const group = groupOf(s, groups);
     return group === undefined ? own : (ofGroup.get(group) ?? 0) * (group.chances.get(s.candidate.id) ?? 0);
   });
+}
+
+function guardOf(guard: ExplorationGuard | undefined, eligible: readonly Scored[]): Pick<Decision, 'guard'> {
+  if (guard === undefined) return {};
+  const most = new Map<string, number>();
+  guard.most.forEach((chance, i) => {
+    if (chance !== undefined) most.set((eligible[i] as Scored).candidate.id, chance);
+  });
+  return { guard: { incomeUsd: guard.incomeUsd, most } };
 }
 
 /** Those whose bound is more than a budget can spare stand behind the others; where all are, room is no reason. */

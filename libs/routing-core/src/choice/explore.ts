@@ -1,10 +1,13 @@
 import type { ExplorationSettings } from '@meritorder/contracts';
+import { MOST_REVENUE_SHARE } from '@meritorder/margin-core';
 import { invariant } from '@meritorder/kernel';
+import { mostExplored } from './guard.js';
 import type { Scored } from './score.js';
 
 export const DEFAULT_EXPLORATION: ExplorationSettings = {
   spendShare: 0.02,
   leastCostUsd: 0.00001,
+  revenueShare: MOST_REVENUE_SHARE,
   requestShare: 0.1,
   holdOutShare: 0.01,
 };
@@ -16,16 +19,27 @@ export interface Choice {
   readonly kind: 'best' | 'explored' | 'hold-out';
   /** Of every candidate, in the order given; they add up to 1. */
   readonly probabilities: readonly number[];
+  /** What the guard of the income said; undefined: nothing is known of it, or nobody was to be explored. */
+  readonly guard: ExplorationGuard | undefined;
+}
+
+export interface ExplorationGuard {
+  /** What the request was taken to bring, USD. */
+  readonly incomeUsd: number;
+  /** With which each may be explored at most, in the order given; of the best and of those that are not explored undefined. */
+  readonly most: readonly (number | undefined)[];
 }
 
 /**
  * Chooses among scored candidates. Each other than the best is explored as often as it may turn out better (normal tails of
  * the scores' deviations), as far as the two shares allow; what it costs more than the best counts against the spend share, so
- * that a dear candidate is tried rarely and a dominated one, once known, not at all. Candidates below a tier's floor are not
+ * that a dear candidate is tried rarely and a dominated one, once known, not at all. Where it is known what requests bring, all
+ * that exploring costs stays within a share of that. Candidates below a tier's floor are not
  * among those given and are never explored.
  *
  * @param scored the best first, as `scoreCandidates` gives them; at least one
  * @param unlearned the id that would be chosen by priors alone, for the hold-out; when it is not among them, the best is taken
+ * @param incomeUsd what the request brings if the best answers it, where that is known (`incomeOf`)
  * @param draws two independent numbers within [0, 1); `holdOut` may be a hash of the customer, so that the group stays the same
  */
 export function choose(
@@ -33,6 +47,7 @@ export function choose(
   unlearned: string | undefined,
   settings: ExplorationSettings,
   draws: { readonly holdOut: number; readonly explore: number },
+  incomeUsd?: number,
 ): Choice {
   const best = scored[0];
   invariant(best, 'nothing to choose from');
@@ -40,7 +55,7 @@ export function choose(
     0,
     scored.findIndex((s) => s.candidate.id === unlearned),
   );
-  const learned = explorationOf(scored, best, settings);
+  const { explored: learned, guard } = explorationOf(scored, best, settings, incomeUsd);
   const held = settings.holdOutShare;
   const probabilities = learned.map((p, i) => (1 - held) * p + (i === reference ? held : 0));
   const isHeld = draws.holdOut < held;
@@ -50,33 +65,49 @@ export function choose(
     probability: probabilities[index] as number,
     kind: isHeld ? 'hold-out' : index === 0 ? 'best' : 'explored',
     probabilities,
+    guard,
   };
 }
 
-/** The probability of each under the learned policy. */
-function explorationOf(scored: readonly Scored[], best: Scored, settings: ExplorationSettings): number[] {
-  const chances: number[] = [];
+/** The probability of each under the learned policy, and what the guard said. */
+function explorationOf(
+  scored: readonly Scored[],
+  best: Scored,
+  settings: ExplorationSettings,
+  knownIncomeUsd: number | undefined,
+): { explored: number[]; guard: ExplorationGuard | undefined } {
+  const explored: number[] = [];
   let others = 0;
   for (const s of scored) {
     const chance = s === best ? 0 : chanceOfBetter(s, best);
     if (chance > 0) others++;
-    chances.push(chance);
+    explored.push(chance);
   }
   const allowanceUsd = settings.spendShare * Math.max(best.moneyUsd, settings.leastCostUsd);
+  const incomeUsd = settings.revenueShare === undefined || others === 0 ? undefined : knownIncomeUsd;
+  const most: (number | undefined)[] | undefined = incomeUsd === undefined ? undefined : [];
   let requests = 0;
-  for (let i = 0; i < chances.length; i++) {
+  for (let i = 0; i < explored.length; i++) {
+    const chance = explored[i] as number;
     // Each has an equal part of the allowance, so that a dear one does not keep the others from being tried.
     const extraUsd = (scored[i] as Scored).moneyUsd - best.moneyUsd;
-    const chance = chances[i] as number;
-    const allowed = extraUsd > 0 ? Math.min(chance, allowanceUsd / (others * extraUsd)) : chance;
-    chances[i] = allowed;
+    let allowed = extraUsd > 0 ? Math.min(chance, allowanceUsd / (others * extraUsd)) : chance;
+    if (most !== undefined) {
+      const guarded =
+        chance === 0
+          ? undefined
+          : mostExplored(scored[i] as Scored, best, incomeUsd as number, settings.revenueShare as number, others);
+      most.push(guarded);
+      allowed = Math.min(allowed, guarded ?? 1);
+    }
+    explored[i] = allowed;
     requests += allowed;
   }
   const kept = requests > settings.requestShare ? settings.requestShare / requests : 1;
-  let explored = 0;
-  for (let i = 0; i < chances.length; i++) explored += chances[i] = (chances[i] as number) * kept;
-  chances[0] = 1 - explored;
-  return chances;
+  let elsewhere = 0;
+  for (let i = 0; i < explored.length; i++) elsewhere += explored[i] = (explored[i] as number) * kept;
+  explored[0] = 1 - elsewhere;
+  return { explored, guard: most === undefined ? undefined : { incomeUsd: incomeUsd as number, most } };
 }
 
 /** Chances below .001 are not worth a request, nor a digit in the record. */

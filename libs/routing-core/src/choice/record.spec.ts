@@ -29,6 +29,7 @@ function somePolicy(random: Random): DecisionPolicy {
             spendShare: random() * 0.5,
             leastCostUsd: amount(random),
             requestShare: random(),
+            ...maybe(random, 'revenueShare', random() * 0.1),
             holdOutShare: random() * 0.2,
           },
   };
@@ -90,6 +91,7 @@ function decided(policy: DecisionPolicy, candidates: readonly ScoreCandidate[], 
         ...(place < 0
           ? {}
           : { scoreUsd: decision.order[place]!.scoreUsd, probability: decision.probabilities[place]! }),
+        ...(decision.guard?.most.has(id) ? { mostExplored: decision.guard.most.get(id)! } : {}),
       };
     }),
     choice: order[0] ?? null,
@@ -99,6 +101,7 @@ function decided(policy: DecisionPolicy, candidates: readonly ScoreCandidate[], 
     policy,
     draws,
     ...(order.length > 0 ? { choiceKind: decision.kind } : {}),
+    ...(decision.guard ? { explorationIncomeUsd: decision.guard.incomeUsd } : {}),
     order,
   };
   return { decision, record };

@@ -37,11 +37,15 @@ export function replay(record: RoutingDecisionMadeV1): Replay {
     differences.push(`probability: ${probability} instead of ${record.probability}`);
   if (decision.order.length > 0 && decision.kind !== record.choiceKind)
     differences.push(`kind: ${decision.kind} instead of ${record.choiceKind ?? 'none'}`);
+  if (record.explorationIncomeUsd !== decision.guard?.incomeUsd)
+    differences.push(
+      `income: ${decision.guard?.incomeUsd ?? 'none'} instead of ${record.explorationIncomeUsd ?? 'none'}`,
+    );
   differences.push(...differencesOfCandidates(record, decision));
   return { replayable: true, decision, same: differences.length === 0, differences };
 }
 
-/** Of scores and probabilities, as far as the record kept them. */
+/** Of scores and probabilities, as far as the record kept them, and of what the exploration guard said. */
 function differencesOfCandidates(record: RoutingDecisionMadeV1, decision: Decision): string[] {
   const again = new Map(
     decision.order.map(({ candidate: { id }, scoreUsd }, i) => [
@@ -49,8 +53,9 @@ function differencesOfCandidates(record: RoutingDecisionMadeV1, decision: Decisi
       { scoreUsd, probability: decision.probabilities[i] as number },
     ]),
   );
-  return record.candidates.flatMap(({ backend, scoreUsd, probability }) => {
+  return record.candidates.flatMap(({ backend, scoreUsd, probability, mostExplored }) => {
     const now = again.get(backend);
+    const most = decision.guard?.most.get(backend);
     return [
       ...(scoreUsd === undefined || scoreUsd === now?.scoreUsd
         ? []
@@ -58,6 +63,9 @@ function differencesOfCandidates(record: RoutingDecisionMadeV1, decision: Decisi
       ...(probability === undefined || probability === now?.probability
         ? []
         : [`probability of ${backend}: ${now?.probability ?? 'none'} instead of ${probability}`]),
+      ...(mostExplored === most
+        ? []
+        : [`most exploration of ${backend}: ${most ?? 'none'} instead of ${mostExplored ?? 'none'}`]),
     ];
   });
 }

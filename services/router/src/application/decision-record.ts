@@ -61,6 +61,7 @@ export function decisionRecord(d: DecisionToRecord): RoutingDecisionMadeV1 {
     policy: d.policy,
     draws: d.draws,
     ...(decision.order.length > 0 ? { choiceKind: decision.kind } : {}),
+    ...(decision.guard ? { explorationIncomeUsd: decision.guard.incomeUsd } : {}),
     order: decision.order.map((s) => s.candidate.id),
     tags: d.quality.tags,
     promptFeatures: d.quality.promptFeatures,
@@ -77,6 +78,7 @@ function candidate(
   const { id, cashUsd, fullUsd, ...rest } = numbers;
   const place = choice.decision.order.findIndex((s) => s.candidate.id === id);
   const scored = choice.decision.order[place];
+  const mostExplored = choice.decision.guard?.most.get(id);
   return {
     backend: id,
     priceVersion: able.price.id,
@@ -92,6 +94,7 @@ function candidate(
     ...(scored
       ? { scoreUsd: scored.scoreUsd, valueUsd: scored.valueUsd, probability: choice.decision.probabilities[place]! }
       : {}),
+    ...(mostExplored === undefined ? {} : { mostExplored }),
     budgets: windows.map(({ charge }, i) => ({
       budget: charge.budget,
       window: charge.window,

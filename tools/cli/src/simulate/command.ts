@@ -18,6 +18,7 @@ import {
   type Workload,
 } from '@meritorder/simulation-core';
 import { z } from 'zod';
+import { instant } from '../instant.js';
 import { reportText, type SimulatedPolicy, type SimulationReport } from './report.js';
 
 interface Options {
@@ -46,7 +47,7 @@ Examples:
       what yesterday's requests would have made of another configuration
   meritorder simulate --requests 1000000 --config meritorder.yaml --config candidate.yaml
       a month of a million requests, with the shape of days and weeks; --trace draws their lengths from a trace
-  meritorder simulate --trace decisions.jsonl --config meritorder.yaml
+  meritorder decisions export --from 2026-11-01 > november.jsonl; meritorder simulate --trace november.jsonl --config meritorder.yaml
       a period of the ledger: JSON lines with decision records, each with the quality it knew of every candidate
 
 A trace is CSV with TIMESTAMP, ContextTokens, GeneratedTokens, and columns such as org, department, feature, tier, route.
@@ -195,11 +196,5 @@ function whole(least: number): (text: string) => number {
 function above0(text: string): number {
   const value = Number(text);
   if (!(value > 0 && value <= 1e6)) throw new InvalidArgumentError('a number above 0');
-  return value;
-}
-
-function instant(text: string): number {
-  const value = Date.parse(/^\d{4}-\d\d-\d\d$/.test(text) ? `${text}T00:00:00Z` : text);
-  if (Number.isNaN(value)) throw new InvalidArgumentError('a date, or an instant such as 2026-11-01T00:00:00Z');
   return value;
 }

@@ -1,0 +1,61 @@
+import type { RoutingDecisionMadeV1, Usage } from '@meritorder/contracts';
+import type { DataSource } from 'typeorm';
+
+/** A request as it was first decided, with the usage of the attempt that answered it, as booked. */
+export interface ExportedRequest {
+  record: RoutingDecisionMadeV1;
+  usage: Usage | null;
+  /** Where the next page goes on. */
+  place: ExportPlace;
+}
+
+/** A place in the order of an export. */
+export interface ExportPlace {
+  decidedAt: string;
+  requestId: string;
+  decisionId: string;
+}
+
+/**
+ * First decisions of requests, refused ones too, from `from` until before `to`, in the order in which they were made; those after
+ * `after`. Usage of a later attempt of the same request is usage of the request.
+ */
+export async function exportDecisions(
+  source: DataSource,
+  of: { org: string | undefined; from: Date; to: Date; after: ExportPlace | undefined },
+  limit: number,
+): Promise<ExportedRequest[]> {
+  const { org, from, to, after } = of;
+  const rows: {
+    record: RoutingDecisionMadeV1;
+    usage: Usage | null;
+    request_id: string;
+    decision_id: string;
+    at: Date;
+  }[] = await source.query(
+    `select d.record, d.request_id, d.decision_id, d.decided_at as at, answered.usage
+       from decisions d left join lateral (
+         select a.usage from decisions later join attempt a on a.attempt_id = later.attempt_id and a.org = later.org
+         where later.request_id = d.request_id and later.org = d.org and a.usage is not null
+           and later.decided_at >= d.decided_at and later.decided_at < d.decided_at + interval '2 hours'
+         order by a.outcome = 'finished' desc, later.attempt_number limit 1
+       ) answered on true
+       where d.attempt_number = 1 and d.decided_at >= $1 and d.decided_at < $2 and ($3::text is null or d.org = $3)
+         and ($4::timestamptz is null or (d.decided_at, d.request_id, d.decision_id) > ($4, $5, $6))
+       order by d.decided_at, d.request_id, d.decision_id limit $7`,
+    [
+      after ? new Date(Math.max(from.getTime(), Date.parse(after.decidedAt))) : from,
+      to,
+      org ?? null,
+      after?.decidedAt ?? null,
+      after?.requestId ?? null,
+      after?.decisionId ?? null,
+      limit,
+    ],
+  );
+  return rows.map((r) => ({
+    record: r.record,
+    usage: r.usage,
+    place: { decidedAt: r.at.toISOString(), requestId: r.request_id, decisionId: r.decision_id },
+  }));
+}

@@ -1,0 +1,55 @@
+import { Controller, Inject, Logger } from '@nestjs/common';
+import { Ctx, MessagePattern, Payload } from '@nestjs/microservices';
+import {
+  DecisionExportRequest,
+  type DecisionExportReply,
+  type ErrorCode,
+  type ExportedDecision,
+} from '@meritorder/contracts';
+import { exportDecisions } from '@meritorder/ledger-store';
+import { decodeJson, PoisonMessage, SERVICE_INBOX } from '@meritorder/messaging';
+import { NatsContext } from '@meritorder/service-kit';
+import { METERING, type MeteringRuntime } from '../metering.runtime.js';
+
+const PAGE_RECORDS = 250;
+/** Of the records of a page but its last; a message carries twice as much. */
+const PAGE_BYTES = 3 * 1_024 * 1_024;
+
+/** `metering.decision-export`: an operator takes a period of decisions away, page by page. */
+@Controller()
+export class DecisionExportController {
+  private readonly log = new Logger(DecisionExportController.name);
+
+  constructor(@Inject(METERING) private readonly metering: MeteringRuntime) {}
+
+  @MessagePattern('metering.decision-export.v1')
+  async export(@Payload() data: Uint8Array, @Ctx() { message }: NatsContext): Promise<void> {
+    if (!message.reply?.startsWith(`${SERVICE_INBOX.operator}.`)) return;
+    message.respond(JSON.stringify(await this.page(data)));
+  }
+
+  private async page(data: Uint8Array): Promise<DecisionExportReply> {
+    try {
+      const { org, from, to, after } = decodeJson(DecisionExportRequest, data);
+      const span = { org, from: new Date(from), to: new Date(to), after };
+      const rows = await exportDecisions(this.metering.database, span, PAGE_RECORDS);
+      const decisions: ExportedDecision[] = [];
+      let bytes = 0;
+      for (const { record, usage } of rows) {
+        if (bytes > PAGE_BYTES) break;
+        bytes += JSON.stringify(record).length;
+        decisions.push({ record, ...(usage === null ? {} : { usage }) });
+      }
+      const isLast = decisions.length === rows.length && rows.length < PAGE_RECORDS;
+      return { decisions, next: isLast ? null : rows[decisions.length - 1]!.place };
+    } catch (error) {
+      if (error instanceof PoisonMessage) return refused('body_invalid', error.message.slice(0, 500));
+      this.log.error(`decision export: ${(error as Error).stack}`);
+      return refused('internal', (error as Error).message);
+    }
+  }
+}
+
+function refused(code: ErrorCode, message: string): DecisionExportReply {
+  return { error: { code, message } };
+}
