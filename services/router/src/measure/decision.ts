@@ -15,7 +15,8 @@ const HEARTBEAT_MS = 1_000;
 const BLOCK = 200;
 
 /** What lies between the marks that the ports make: these add up to the decision. */
-const PARTS = ['policy', 'promptRead', 'able', 'chosenAndHeld', 'command'] as const;
+const PARTS = ['policy', 'promptRead', 'able', 'weighed', 'decidedAndHeld', 'command'] as const;
+const WEIGHED = PARTS.indexOf('weighed') + 1;
 
 export interface DecisionSpeed {
   decisions: number;
@@ -51,7 +52,8 @@ export class DecisionMeasurement {
   private readonly ports = this.portsThatMark();
 
   constructor() {
-    this.world.fleet.onBegan = () => this.mark(4);
+    this.world.loads.onLooked = () => this.remark(WEIGHED);
+    this.world.fleet.onBegan = () => this.mark(WEIGHED + 1);
   }
 
   async measure(decisions: number): Promise<DecisionSpeed> {
@@ -131,6 +133,13 @@ export class DecisionMeasurement {
     this.marked++;
   }
 
+  /** The last counts. */
+  private remark(index: number): void {
+    if (this.marked !== index && this.marked !== index + 1) return;
+    this.marks[index] = performance.now();
+    this.marked = index + 1;
+  }
+
   private portsThatMark(): DispatchPorts {
     const { world } = this;
     return {
@@ -154,7 +163,7 @@ export class DecisionMeasurement {
       admission: {
         epochId: () => 1,
         reserve: async (command) => {
-          this.mark(5);
+          this.mark(PARTS.length);
           const reply: ReserveReply = this.grants ? grant(command) : { type: 'epoch' };
           await Promise.resolve();
           this.grantedAt = performance.now();

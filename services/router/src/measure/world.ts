@@ -46,13 +46,23 @@ class WatchedFleet extends HeartbeatFleet {
   }
 }
 
+/** Says when a replica is looked at: of a decision, the last time is when all numbers are there. */
+class WatchedLoads extends LearningLoads {
+  onLooked: () => void = () => {};
+
+  override load(...of: Parameters<LearningLoads['load']>): ReturnType<LearningLoads['load']> {
+    this.onLooked();
+    return super.load(...of);
+  }
+}
+
 /** What a router has in memory when it decides, of the size that is measured: its own adapters, told everything they may know. */
 export class World {
   readonly clock = systemClock;
   readonly config = configOf(seededRandom(1));
   readonly catalogue = new MemoryCatalogue(this.config);
   readonly fleet = new WatchedFleet(this.clock, () => 0.5);
-  readonly loads = new LearningLoads(new Map(this.config.backends.map((b) => [b.id, b])), this.fleet);
+  readonly loads = new WatchedLoads(new Map(this.config.backends.map((b) => [b.id, b])), this.fleet);
   readonly qualities = new MemoryQualities(this.config, this.clock);
   private readonly learned = emptyLearned({ tokenizerOf: () => undefined, sharesLearning: () => false });
   private readonly bodies: string[];
