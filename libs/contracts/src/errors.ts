@@ -104,8 +104,15 @@ export const ERRORS = {
     status: 401,
     type: 'authentication_error',
     retryable: false,
-    meaning: 'The key is unknown or belongs to another org.',
-    wayOut: 'Check the key.',
+    meaning: 'The key is unknown, revoked or expired, or belongs to another org.',
+    wayOut: 'Check the key; `meritorder keys list` shows what became of it.',
+  },
+  keys_unavailable: {
+    status: 503,
+    type: 'api_error',
+    retryable: true,
+    meaning: 'Whether the key is valid is not known: no word of the keys came for longer than they may go unheard.',
+    wayOut: 'Retry. Keys of the configuration work meanwhile.',
   },
   department_unknown: {
     status: 403,

@@ -48,6 +48,7 @@ export const subjects = {
   meteringMargin: () => 'metering.margin.v1',
   budgetPolicyBudgets: () => 'budget-policy.budgets.v1',
   budgetPolicyPacing: () => 'budget-policy.pacing.v1',
+  accessKeys: () => 'access.keys.v1',
   inferenceEstimate: (org: string) => `inference.estimate.v1.${token(org)}`,
   deadLetter: (stream: string) => `dead-letter.v1.${token(stream)}`,
 } as const;

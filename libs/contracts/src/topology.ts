@@ -97,6 +97,11 @@ export const BUCKETS = {
     purpose: 'The newest epoch of the counters, under `newest`: no older one admits anything, whatever Redis says.',
     writer: 'budget-policy',
   },
+  keys: {
+    name: 'KEYS',
+    purpose: 'Keys that were made while everything runs, without their secrets, under the hex SHA-256 of each secret.',
+    writer: 'gateway',
+  },
   idempotency: {
     name: 'IDEMPOTENCY',
     purpose: 'The first request of each idempotency key of an org, under `<org>.<hash of the key>`.',

@@ -3,6 +3,7 @@ import {
   DURABLES,
   orgInboxPrefix,
   STREAMS,
+  subjects,
   subscriberDurable,
   type MeritorderConfig,
 } from '@meritorder/contracts';
@@ -103,6 +104,15 @@ function watching(bucket: string): string[] {
   ];
 }
 
+/** Whoever accepts keys. */
+const FOLLOWING_KEYS = watching(BUCKETS.keys.name);
+
+/** Whoever issues keys (the gateway): beside what it needs otherwise. */
+export const ISSUING_KEYS = {
+  publish: [`$KV.${BUCKETS.keys.name}.>`, ...FOLLOWING_KEYS, `${SERVICE_INBOX.operator}.>`],
+  subscribe: [subjects.accessKeys()],
+} as const;
+
 function router(config: Pick<MeritorderConfig, 'orgs' | 'backends'>): NatsUser {
   return {
     user: 'router',
@@ -131,6 +141,7 @@ function router(config: Pick<MeritorderConfig, 'orgs' | 'backends'>): NatsUser {
       `$KV.${BUCKETS.idempotency.name}.>`,
       ...watching(BUCKETS.idempotency.name),
       ...watching(BUCKETS.epoch.name),
+      ...FOLLOWING_KEYS,
     ],
     subscribe: [
       `${SERVICE_INBOX.router}.>`,

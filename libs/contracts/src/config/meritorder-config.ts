@@ -3,6 +3,7 @@ import { OPERATOR_ORG } from '../internal/budget-definition.v1.js';
 import { AttributionValue, Kind, Slug, USAGE_UNITS } from '../primitives.js';
 import { BudgetConfig, checkBudgets } from './budgets-config.js';
 import { HostConfig, ThroughputConfig } from './hosts-config.js';
+import { KEY_TERMS } from './key-terms.js';
 import { checkTiers, RouteConfig, TierConfig } from './routing-config.js';
 import { AccountConfig, ExchangeRateConfig, OtherModelConfig, PriceConfig } from './prices-config.js';
 
@@ -127,11 +128,7 @@ const KeyConfig = z.strictObject({
     .regex(/^[A-Z][A-Z0-9_]*$/)
     .optional()
     .meta({ description: 'Environment variable with the key; NAME_FILE names a file instead.' }),
-  department: AttributionValue.optional(),
-  team: AttributionValue.optional(),
-  customer: AttributionValue.optional(),
-  feature: AttributionValue.optional(),
-  tier: AttributionValue.optional(),
+  ...KEY_TERMS,
 });
 export type KeyConfig = z.infer<typeof KeyConfig>;
 
@@ -252,6 +249,10 @@ export const MeritorderConfig = z
         if (key.department !== undefined && !org.departments.includes(key.department)) {
           issue(['orgs', i, 'keys', j, 'department'], `"${key.department}" is not one of the org's departments`);
         }
+        key.routes?.forEach((id, k) => {
+          if (!routes.has(id) && !backends.has(id))
+            issue(['orgs', i, 'keys', j, 'routes', k], `"${id}" is neither a route nor a backend`);
+        });
       });
       org.routes?.forEach((id, j) => {
         if (!routes.has(id) && !backends.has(id))

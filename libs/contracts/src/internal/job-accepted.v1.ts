@@ -7,6 +7,8 @@ export const JobAcceptedV1 = z.object({
   org: Slug,
   kind: Kind,
   attribution: Attribution,
+  /** What its key may use; absent: whatever its org may. */
+  routes: z.array(Slug).optional(),
   body: z.record(z.string(), z.unknown()),
   acceptedAt: Instant,
 });
