@@ -1,5 +1,6 @@
 import 'reflect-metadata';
 import { DataSource, type EntityManager } from 'typeorm';
+import { ApiKeyEntity } from './entities/api-key.entity.js';
 import { AttemptEntity } from './entities/attempt.entity.js';
 import { BudgetEntity } from './entities/budget.entity.js';
 import { LedgerEntryEntity } from './entities/ledger-entry.entity.js';
@@ -13,6 +14,7 @@ import { Pacing1764500000000 } from './migrations/1764500000000-pacing.js';
 import { Decisions1764600000000 } from './migrations/1764600000000-decisions.js';
 import { Hedges1764700000000 } from './migrations/1764700000000-hedges.js';
 import { Charges1764705000000 } from './migrations/1764705000000-charges.js';
+import { ApiKeys1764710000000 } from './migrations/1764710000000-api-keys.js';
 
 const MIGRATIONS = [
   Books1764000000000,
@@ -23,6 +25,7 @@ const MIGRATIONS = [
   Decisions1764600000000,
   Hedges1764700000000,
   Charges1764705000000,
+  ApiKeys1764710000000,
 ];
 const RETRYABLE = new Set(['40001', '40P01']);
 const TRIES = 8;
@@ -56,7 +59,7 @@ async function open(url: string, application: string, poolSize: number): Promise
   const source = new DataSource({
     type: 'postgres',
     url,
-    entities: [AttemptEntity, BudgetEntity, LedgerEntryEntity, PriceVersionEntity, WindowSpendEntity],
+    entities: [ApiKeyEntity, AttemptEntity, BudgetEntity, LedgerEntryEntity, PriceVersionEntity, WindowSpendEntity],
     migrations: MIGRATIONS,
     synchronize: false,
     logging: false,
