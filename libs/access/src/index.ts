@@ -1,0 +1,2 @@
+export * from './keys/index.js';
+export * from './issuing/key-issuing.js';

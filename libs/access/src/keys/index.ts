@@ -1,0 +1,3 @@
+export * from './configured-keys.js';
+export * from './key-ring.js';
+export * from './secrets.js';
