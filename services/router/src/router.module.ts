@@ -1,5 +1,6 @@
 import type { Subscription } from '@nats-io/transport-node';
 import type { DynamicModule } from '@nestjs/common';
+import { KeyRing } from '@meritorder/access/keys';
 import { Counters } from '@meritorder/counters';
 import { systemClock } from '@meritorder/kernel';
 import { followEpoch, secretFromEnvironment, type Bus } from '@meritorder/messaging';
@@ -22,7 +23,6 @@ import { JobsController } from './adapters/jobs.controller.js';
 import { RequestsController } from './adapters/requests.controller.js';
 import { NatsKeyLog } from './adapters/key-log.nats.js';
 import { NatsWorkers } from './adapters/workers.nats.js';
-import { callerDirectory } from './application/resolve-caller.js';
 import { ROUTER, RouterRuntime } from './router.runtime.js';
 
 const DRAIN_LIMIT_MS = 25_000;
@@ -73,12 +73,15 @@ export async function routerModule({ config, bus, env, readiness }: ServiceConte
       return () => clearInterval(timer);
     },
   };
-  const runtime = new RouterRuntime(
+  const keyRing = await KeyRing.open({
     config,
     bus,
-    ports,
-    callerDirectory(config, (name) => secretFromEnvironment(name, env)),
-  );
+    secretOf: (name) => secretFromEnvironment(name, env),
+    onError: warn,
+  });
+  const orgs = new Map(config.orgs.map((org) => [org.id, org]));
+  const runtime = new RouterRuntime(config, bus, ports, { orgs, keys: keyRing });
+  readiness(() => keyRing.stale());
   readiness(() =>
     counters.openEpochId() === undefined ? 'admission is closed: the budget counters are being rebuilt' : undefined,
   );
@@ -101,6 +104,7 @@ export async function routerModule({ config, bus, env, readiness }: ServiceConte
         closed.unsubscribe();
         workers.close();
         catalogue.close();
+        keyRing.close();
         await estimator.close();
         await qualities.close();
         await conversions.close();

@@ -26,6 +26,7 @@ import { v5 as uuidV5 } from 'uuid';
 import type { DispatchOutcome } from '../application/dispatch-request.js';
 import { parseRequest, requestIdOf } from '../application/parse-request.js';
 import { readRequest } from '../application/read-request.js';
+import { narrowed } from '../application/resolve-caller.js';
 import { ROUTER, type RouterRuntime } from '../router.runtime.js';
 import { incomingOf } from './requests.controller.js';
 
@@ -92,6 +93,7 @@ export class JobsController implements OnApplicationBootstrap, OnApplicationShut
       org,
       kind: parsed.kind,
       attribution: caller.attribution,
+      ...(caller.org.routes ? { routes: caller.org.routes } : {}),
       body: parsed.source?.sent ?? parsed.body,
       acceptedAt: new Date().toISOString(),
     };
@@ -155,7 +157,7 @@ export class JobsController implements OnApplicationBootstrap, OnApplicationShut
             body: request,
             source,
             attribution: job.attribution,
-            org,
+            org: narrowed(org, job.routes),
             replyTo: inbox,
             context: delivery.context,
             deadlineMs: Math.min(deadlineMs, Date.now() + this.router.config.limits.requestDeadlineMs),

@@ -1,49 +1,28 @@
-import { createHash } from 'node:crypto';
 import {
   ATTRIBUTION_KEYS,
   type Attribution,
   type AttributionKey,
   type KeyConfig,
-  type MeritorderConfig,
   type OrgConfig,
   type Refusal,
 } from '@meritorder/contracts';
 
-/** Who may ask, prepared for look-up. */
+type BoundName = Extract<AttributionKey, keyof KeyConfig>;
+
+/** Who may ask. */
 export interface CallerDirectory {
   orgs: ReadonlyMap<string, OrgConfig>;
-  /** By hex SHA-256 of the key: a key is never kept in clear. */
-  keys: ReadonlyMap<string, { org: string; key: KeyConfig }>;
-}
-
-/**
- * @param secretOf reads a key from the environment or a file.
- * @throws Error naming the variable when a key's secret is missing.
- */
-export function callerDirectory(
-  config: MeritorderConfig,
-  secretOf: (name: string) => string | undefined,
-): CallerDirectory {
-  const keys = new Map<string, { org: string; key: KeyConfig }>();
-  for (const org of config.orgs) {
-    for (const key of org.keys) {
-      let digest = key.sha256;
-      if (digest === undefined) {
-        const secret = secretOf(key.secretEnv!);
-        if (!secret)
-          throw new Error(
-            `the key ${org.id}/${key.id} needs ${key.secretEnv} or ${key.secretEnv}_FILE in the environment`,
-          );
-        digest = sha256(secret);
-      }
-      keys.set(digest, { org: org.id, key });
-    }
-  }
-  return { orgs: new Map(config.orgs.map((org) => [org.id, org])), keys };
+  keys: {
+    /** Whose key this is, if it is one, now. */
+    find(presented: string): { org: string; key: KeyConfig } | undefined;
+    /** Why keys that were made at run time are not found at the moment; undefined: all are known. */
+    stale(): string | undefined;
+  };
 }
 
 /**
  * Who is asking and to whom the cost belongs: the subject gives the org, the key binds, `metadata` may narrow, never widen.
+ * @returns the org with the routes that are left to the key.
  */
 export function resolveCaller(
   directory: CallerDirectory,
@@ -55,16 +34,18 @@ export function resolveCaller(
   if (!orgConfig) return { code: 'org_unknown', message: `The org "${org}" is not configured.` };
   let key: KeyConfig | undefined;
   if (presentedKey) {
-    const found = directory.keys.get(sha256(presentedKey));
+    const found = directory.keys.find(presentedKey);
+    const stale = found ? undefined : directory.keys.stale();
+    if (stale) return { code: 'keys_unavailable', message: `${stale}; try again.`, retryAfterSeconds: 2 };
     if (!found || found.org !== org)
-      return { code: 'key_invalid', message: 'The Meritorder-Key is not a key of this org.' };
+      return { code: 'key_invalid', message: 'The Meritorder-Key is not a valid key of this org.' };
     key = found.key;
   } else if (orgConfig.requireKey) {
     return { code: 'key_required', message: 'This org asks for a Meritorder-Key header.' };
   }
   const attribution: Attribution = { org, ...(key ? { key: key.id } : {}) };
   for (const name of ATTRIBUTION_KEYS) {
-    const bound: string | undefined = key?.[name as keyof KeyConfig];
+    const bound = key?.[name as BoundName];
     const asked = metadata?.[name];
     if (bound !== undefined && asked !== undefined && asked !== bound) {
       return {
@@ -85,9 +66,11 @@ export function resolveCaller(
       param: 'metadata.department',
     };
   }
-  return { attribution, org: orgConfig };
+  return { attribution, org: narrowed(orgConfig, key?.routes) };
 }
 
-function sha256(text: string): string {
-  return createHash('sha256').update(text).digest('hex');
+/** The org as a key with these routes may use it. */
+export function narrowed(org: OrgConfig, routes: readonly string[] | undefined): OrgConfig {
+  if (!routes) return org;
+  return { ...org, routes: routes.filter((id) => !org.routes || org.routes.includes(id)) };
 }
