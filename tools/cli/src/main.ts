@@ -9,6 +9,7 @@ import { decisionsCommand } from './decisions.js';
 import { estimateCommand } from './estimate.js';
 import { explainCommand } from './explain.js';
 import { hardwareCommand } from './hardware.js';
+import { keysCommand } from './keys.js';
 import { importInvoice, readInvoice } from './invoice.js';
 import { marginCommand } from './margin.js';
 import { writeNatsConfig } from './nats-config.js';
@@ -98,6 +99,7 @@ program
 
 estimateCommand(program, (org, run) => withBus(orgInboxPrefix(org), run));
 budgetsCommand(program, withOperator);
+keysCommand(program, withOperator);
 policyCommand(program, withOperator);
 pricesCommand(program, withOperator);
 hardwareCommand(program, withOperator);
