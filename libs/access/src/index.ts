@@ -1,2 +1,3 @@
 export * from './keys/index.js';
 export * from './issuing/key-issuing.js';
+export * from './idempotency-store.js';
