@@ -2,9 +2,18 @@ import { afterAll, beforeAll } from 'vitest';
 import { Logger, type INestMicroservice } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import type { MicroserviceOptions } from '@nestjs/microservices';
-import type { KeysReply, KeysRequest, MeritorderConfig } from '@meritorder/contracts';
+import { orgInboxPrefix, type KeysReply, type KeysRequest, type MeritorderConfig } from '@meritorder/contracts';
 import { connectDatabase, migrate } from '@meritorder/ledger-store';
-import { connectBus, ensureTopology, SERVICE_INBOX, type Bus } from '@meritorder/messaging';
+import {
+  connectBus,
+  ensureTopology,
+  ISSUING_KEYS,
+  natsServerConfig,
+  natsUsers,
+  SERVICE_INBOX,
+  type Bus,
+  type NatsUser,
+} from '@meritorder/messaging';
 import { NatsSubjectServer } from '@meritorder/service-kit';
 import { waitFor } from '@meritorder/testing';
 import { useNats, usePostgres } from '@meritorder/testing/vitest';
@@ -28,6 +37,22 @@ export const config = {
   tiers: [{ id: 'gold', orgs: ['acme'] }],
 } as unknown as MeritorderConfig;
 
+const ISSUER_INBOX = '_INBOX_issuer';
+/** Who issues has these permissions and no other; who accepts keys is the router; orgs are orgs. */
+const USERS: NatsUser[] = [
+  ...natsUsers(config),
+  {
+    user: 'issuer',
+    publish: [...ISSUING_KEYS.publish],
+    subscribe: [`${ISSUER_INBOX}.>`, ...ISSUING_KEYS.subscribe],
+  },
+];
+const INBOXES: Record<string, string> = {
+  issuer: ISSUER_INBOX,
+  router: SERVICE_INBOX.router,
+  operator: SERVICE_INBOX.operator,
+};
+
 /** A service that issues keys, on real servers. */
 export interface Issuer {
   bus: Bus;
@@ -42,11 +67,14 @@ export function useIssuers(): {
   database(): DataSource;
   issuers: Issuer[];
   ask(request: KeysRequest): Promise<KeysReply>;
-  /** A bus of its own, as each process has. */
-  bus(name?: string): Promise<Bus>;
+  /** A connection of its own, as each process has; as the operator, unless another user is named. */
+  bus(user?: string): Promise<Bus>;
   ring(options?: Partial<KeyRingOptions>): Promise<KeyRing>;
 } {
-  const nats = useNats();
+  const passwords = Object.fromEntries(USERS.map(({ user }) => [user, `${user}-password`]));
+  const nats = useNats({
+    config: (port, storeDir) => natsServerConfig(USERS, passwords, { listen: `127.0.0.1:${port}`, storeDir }),
+  });
   const postgres = usePostgres();
   const buses: Bus[] = [];
   const rings: KeyRing[] = [];
@@ -54,17 +82,18 @@ export function useIssuers(): {
   let database: DataSource;
   let operator: Bus;
 
-  const bus = async (name = 'test'): Promise<Bus> => {
-    const opened = await connectBus({ url: nats.url, name, inboxPrefix: SERVICE_INBOX.operator });
+  const bus = async (user = 'operator'): Promise<Bus> => {
+    const inboxPrefix = INBOXES[user] ?? orgInboxPrefix(user.slice('org-'.length));
+    const opened = await connectBus({ url: nats.url, user, password: passwords[user], name: user, inboxPrefix });
     buses.push(opened);
     return opened;
   };
   beforeAll(async () => {
     await migrate(postgres.url);
     database = await connectDatabase(postgres.url, 'access-test');
-    operator = await bus('operator');
+    operator = await bus();
     await ensureTopology(operator, config);
-    for (let i = 0; i < 2; i++) issuers.push(await startIssuer(await bus(`issuer-${i}`), database));
+    for (let i = 0; i < 2; i++) issuers.push(await startIssuer(await bus('issuer'), database));
   });
   afterAll(async () => {
     for (const ring of rings) ring.close();
@@ -83,7 +112,7 @@ export function useIssuers(): {
     async ring(options = {}) {
       const ring = await KeyRing.open({
         config,
-        bus: options.bus ?? (await bus()),
+        bus: options.bus ?? (await bus('router')),
         secretOf: (name) => (name === 'ACME_KEY' ? 'the-configured-one' : undefined),
         checkEveryMs: 50,
         ...options,
