@@ -1,0 +1,7 @@
+import type { KeyConfig } from '@meritorder/contracts';
+
+/** The keys in force. */
+export interface Keys {
+  /** By the key as the caller presents it; a key that was revoked is not found. */
+  find(presented: string): { org: string; key: KeyConfig } | undefined;
+}
