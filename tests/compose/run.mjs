@@ -14,6 +14,7 @@ const { connect } = await import('@nats-io/transport-node');
 const PROJECT = `meritorder-test-${process.pid}`;
 const PORT = 24222 + (process.pid % 1000);
 const HEALTHY = [
+  'gateway',
   'router',
   'provider-worker',
   'local-worker',
@@ -29,7 +30,13 @@ const override = join(scratch, 'override.yml');
 // The build reaches the registry through the host's network.
 writeFileSync(override, "version: '3.8'\nservices:\n  config:\n    build:\n      network: host\n");
 const compose = has('docker-compose') ? ['docker-compose'] : ['docker', 'compose'];
-const env = { ...process.env, MERITORDER_NATS_PORT: String(PORT), DOCKER_BUILDKIT: '0', COMPOSE_DOCKER_CLI_BUILD: '0' };
+const env = {
+  ...process.env,
+  MERITORDER_NATS_PORT: String(PORT),
+  MERITORDER_GATEWAY_PORT: String(PORT + 1_000),
+  DOCKER_BUILDKIT: '0',
+  COMPOSE_DOCKER_CLI_BUILD: '0',
+};
 
 function has(command) {
   return spawnSync(command, ['version'], { stdio: 'ignore' }).status === 0;
@@ -135,6 +142,16 @@ try {
     throw new Error(`no answer with a receipt: ${JSON.stringify(reply).slice(0, 400)}`);
   ok(`a request over NATS is answered by ${reply.meritorder.backend} for $${reply.meritorder.cost.usd}`);
 
+  const http = await fetch(`http://127.0.0.1:${PORT + 1_000}/v1/chat/completions`, {
+    method: 'POST',
+    headers: { authorization: 'Bearer demo-support-key', 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  });
+  const answer = await http.json();
+  if (answer.meritorder?.usage?.outputTokens !== 12)
+    throw new Error(`no answer over HTTP: ${http.status} ${JSON.stringify(answer).slice(0, 400)}`);
+  ok(`a request over HTTP is answered for $${http.headers.get('x-meritorder-cost-usd')}`);
+
   const attempt = reply.meritorder.attempts[0].attempt_id;
   let amount = '';
   for (let i = 0; i < 50 && !amount; i++) {
@@ -163,7 +180,7 @@ try {
   const stopping = Date.now();
   run(['stop']);
   const seconds = (Date.now() - stopping) / 1000;
-  const codes = ['router', 'provider-worker', 'local-worker', 'metering', 'budget-policy'].map((service) => {
+  const codes = ['gateway', 'router', 'provider-worker', 'local-worker', 'metering', 'budget-policy'].map((service) => {
     const id = run(['ps', '-aq', service]) || run(['ps', '-q', service]);
     return `${service} ${execFileSync('docker', ['inspect', '-f', '{{.State.ExitCode}}', id], { encoding: 'utf8' }).trim()}`;
   });

@@ -4,6 +4,9 @@ export const HEADERS = {
   key: 'Meritorder-Key',
   request: 'Meritorder-Request',
   attempt: 'Meritorder-Attempt',
+  /** Of the first chunk of a stream: who answers, and the how many-th attempt it is. */
+  backend: 'Meritorder-Backend',
+  attemptNumber: 'Meritorder-Attempt-Number',
   seq: 'Meritorder-Seq',
   status: 'Meritorder-Status',
   serviceError: 'Nats-Service-Error',

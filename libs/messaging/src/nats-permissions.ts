@@ -22,6 +22,7 @@ export interface NatsUser {
 
 /** First inbox token of each service; see {@link orgInboxPrefix} for orgs. */
 export const SERVICE_INBOX = {
+  gateway: '_INBOX_gateway',
   router: '_INBOX_router',
   'provider-worker': '_INBOX_provider-worker',
   'local-worker': '_INBOX_local-worker',
@@ -34,6 +35,7 @@ export type ServiceUser = keyof typeof SERVICE_INBOX;
 /** All users of a deployment, in a stable order. */
 export function natsUsers(config: Pick<MeritorderConfig, 'orgs' | 'backends'>): NatsUser[] {
   return [
+    gateway(config),
     router(config),
     worker('provider-worker', config, backendsOf(config, 'cloud')),
     localWorker(config),
@@ -112,6 +114,21 @@ export const ISSUING_KEYS = {
   publish: [`$KV.${BUCKETS.keys.name}.>`, ...FOLLOWING_KEYS, `${SERVICE_INBOX.operator}.>`],
   subscribe: [subjects.accessKeys()],
 } as const;
+
+/** The token after an org's inbox prefix under which gateways hear answers for it. */
+export const GATEWAY_INBOX_TOKEN = 'gateway';
+
+/** What every org may publish on the public surface of inference, for all of them; it hears nothing but its own replies. */
+function gateway(config: Pick<MeritorderConfig, 'orgs'>): NatsUser {
+  return {
+    user: 'gateway',
+    publish: ['inference.request.v1.*', 'inference.cancel.v1.*.*', 'inference.ack.v1.*.*', ...FOLLOWING_KEYS],
+    subscribe: [
+      `${SERVICE_INBOX.gateway}.>`,
+      ...config.orgs.map((org) => `${orgInboxPrefix(org.id)}.${GATEWAY_INBOX_TOKEN}.>`),
+    ],
+  };
+}
 
 function router(config: Pick<MeritorderConfig, 'orgs' | 'backends'>): NatsUser {
   return {

@@ -1,4 +1,4 @@
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 
 export interface HealthChecks {
   /** What is not ready, in words; empty when ready. */
@@ -6,30 +6,37 @@ export interface HealthChecks {
   scrape(): Promise<string>;
 }
 
-/** `/health/live`, `/health/ready` and `/metrics`. @throws Error with one line when the port is in use. */
+/** Answers `/health/live`, `/health/ready` and `/metrics`; false: it is none of them. */
+export function answerHealth(request: IncomingMessage, response: ServerResponse, checks: HealthChecks): boolean {
+  const send = (status: number, body: string, type = 'application/json'): void => {
+    response.writeHead(status, { 'content-type': type }).end(body);
+  };
+  switch (request.url?.split('?')[0]) {
+    case '/health/live':
+      send(200, '{"status":"ok"}');
+      return true;
+    case '/health/ready': {
+      const notReady = checks.notReady();
+      const ready = notReady.length === 0;
+      send(ready ? 200 : 503, JSON.stringify({ status: ready ? 'ok' : 'not ready', notReady }));
+      return true;
+    }
+    case '/metrics':
+      checks.scrape().then(
+        (text) => send(200, text, 'text/plain; version=0.0.4'),
+        (error: Error) => send(500, JSON.stringify({ error: error.message })),
+      );
+      return true;
+    default:
+      return false;
+  }
+}
+
+/** A server for these alone. @throws Error with one line when the port is in use. */
 export async function startHealthServer(host: string, port: number, checks: HealthChecks): Promise<Server> {
   const server = createServer((request, response) => {
-    const send = (status: number, body: string, type = 'application/json'): void => {
-      response.writeHead(status, { 'content-type': type }).end(body);
-    };
-    switch (request.url?.split('?')[0]) {
-      case '/health/live':
-        return send(200, '{"status":"ok"}');
-      case '/health/ready': {
-        const notReady = checks.notReady();
-        return send(
-          notReady.length === 0 ? 200 : 503,
-          JSON.stringify({ status: notReady.length === 0 ? 'ok' : 'not ready', notReady }),
-        );
-      }
-      case '/metrics':
-        return void checks.scrape().then(
-          (text) => send(200, text, 'text/plain; version=0.0.4'),
-          (error: Error) => send(500, JSON.stringify({ error: error.message })),
-        );
-      default:
-        return send(404, '{"error":"not found"}');
-    }
+    if (!answerHealth(request, response, checks))
+      response.writeHead(404, { 'content-type': 'application/json' }).end('{"error":"not found"}');
   });
   server.requestTimeout = 10_000;
   server.maxConnections = 256;

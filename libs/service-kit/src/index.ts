@@ -1,2 +1,3 @@
+export { answerHealth, type HealthChecks } from './health-server.js';
 export * from './nats-subject-server.js';
 export * from './run-service.js';

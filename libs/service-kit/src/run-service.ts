@@ -5,7 +5,7 @@ import type { MicroserviceOptions } from '@nestjs/microservices';
 import { loadConfig, type MeritorderConfig } from '@meritorder/contracts';
 import { connectBus, secretFromEnvironment, SERVICE_INBOX, type Bus, type ServiceUser } from '@meritorder/messaging';
 import { startTelemetry } from '@meritorder/telemetry';
-import { startHealthServer } from './health-server.js';
+import { startHealthServer, type HealthChecks } from './health-server.js';
 import { NatsSubjectServer } from './nats-subject-server.js';
 
 /** What every service is given: the composition root binds the rest. */
@@ -15,10 +15,14 @@ export interface ServiceContext {
   env: NodeJS.ProcessEnv;
   /** Registers something that must hold before the service is ready; it returns what is missing, or undefined. */
   readiness(check: () => string | undefined): void;
+  /** For a service that answers `/health` and `/metrics` itself. */
+  health: HealthChecks;
 }
 
 export interface ServiceDefinition {
   name: Exclude<ServiceUser, 'operator'>;
+  /** It answers `/health` and `/metrics` on a server of its own, so none is started for it. */
+  servesHealth?: boolean;
   module(context: ServiceContext): DynamicModule | Promise<DynamicModule>;
 }
 
@@ -44,7 +48,13 @@ export async function runService(definition: ServiceDefinition, env: NodeJS.Proc
     const checks: (() => string | undefined)[] = [
       () => (bus.nats.isClosed() ? 'NATS connection is closed' : undefined),
     ];
-    const module = await definition.module({ config, bus, env, readiness: (check) => checks.push(check) });
+    let listening = false;
+    const health: HealthChecks = {
+      notReady: () => [...(listening ? [] : ['starting']), ...checks.map((c) => c()).filter((m) => m !== undefined)],
+      scrape: telemetry.scrape,
+    };
+    const readiness = (check: () => string | undefined): void => void checks.push(check);
+    const module = await definition.module({ config, bus, env, readiness, health });
     const transport = new NatsSubjectServer(bus, name);
     app = await NestFactory.createMicroservice<MicroserviceOptions>(module, {
       strategy: transport,
@@ -55,21 +65,12 @@ export async function runService(definition: ServiceDefinition, env: NodeJS.Proc
       }),
       abortOnError: false,
     });
-    let listening = false;
-    const port = Number(env['HEALTH_PORT'] ?? 0);
-    const health = port
-      ? await startHealthServer(env['HEALTH_HOST'] ?? '127.0.0.1', port, {
-          notReady: () => [
-            ...(listening ? [] : ['starting']),
-            ...checks.map((c) => c()).filter((m) => m !== undefined),
-          ],
-          scrape: telemetry.scrape,
-        })
-      : undefined;
+    const port = definition.servesHealth ? 0 : Number(env['HEALTH_PORT'] ?? 0);
+    const server = port ? await startHealthServer(env['HEALTH_HOST'] ?? '127.0.0.1', port, health) : undefined;
     stopOnSignal(async () => {
       // What depends on a server that went first cannot end in order; the rest still does, and nothing unacknowledged is lost.
       await app?.close().catch((error: Error) => console.error(`meritorder ${name}: while stopping: ${error.message}`));
-      health?.close();
+      server?.close();
       await bus.close();
       await telemetry.stop();
     });

@@ -75,7 +75,8 @@ try {
   const [nats, redis, database] = [stack.nats.url, stack.redis.url, stack.database.url].map(withoutPassword);
   say(`NATS ${nats}   Redis ${redis}   Postgres ${database}`);
   await stack.prepare();
-  say('starting metering, budget-policy, router and workers');
+  await assertPortFree(ports.gateway, 'the gateway', 'MERITORDER_GATEWAY_PORT');
+  say('starting metering, budget-policy, router, gateway and workers');
   await stack.startServices();
   const user = orgUser(stack.config.orgs[0]!.id);
   const secret = external.natsSecrets ?? join(dataDir, 'nats', 'generated', 'passwords', user);
@@ -85,6 +86,7 @@ try {
   const operatorFile = writeOperatorFile(dataDir, stack);
   say('ready');
   console.log(`
+  OpenAI and Anthropic clients: ${stack.gatewayUrl}/v1, with an API key of the configuration
   Publish requests as an org: NATS ${nats}${as}
   Try:   node examples/ask.mjs "What is a merit order?"
   Look:  . ${relative(process.cwd(), operatorFile)} && npx meritorder books   (or prices list, hardware, estimate --help)

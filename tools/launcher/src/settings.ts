@@ -14,7 +14,14 @@ export interface Settings {
   /** Of the generated traffic. */
   requestsPerSecond: number;
   dataDir: string;
-  ports: { nats: number; redis: number; postgres: number; simulatedCloud: number; simulatedGpu: number };
+  ports: {
+    gateway: number;
+    nats: number;
+    redis: number;
+    postgres: number;
+    simulatedCloud: number;
+    simulatedGpu: number;
+  };
   /** Servers that exist already. */
   external: {
     nats: string | undefined;
@@ -31,6 +38,7 @@ export const ENVIRONMENT_HELP = `
 Environment:
   NATS_URL, REDIS_URL, DATABASE_URL   use these servers instead of starting some
   MERITORDER_NATS_SECRETS             JSON file, NATS user to password, for NATS_URL (see docs/reference/nats.md)
+  MERITORDER_GATEWAY_PORT             default 8080
   MERITORDER_NATS_PORT                default 14222
   MERITORDER_REDIS_PORT               default 16379
   MERITORDER_POSTGRES_PORT            default 15432
@@ -62,6 +70,7 @@ export function settingsFrom(options: StartOptions, env: NodeJS.ProcessEnv, work
     requestsPerSecond: rate,
     dataDir: resolve(env['MERITORDER_DATA'] || `${workspace}/.data`),
     ports: {
+      gateway: port('MERITORDER_GATEWAY_PORT', 8_080),
       nats: port('MERITORDER_NATS_PORT', 14_222),
       redis: port('MERITORDER_REDIS_PORT', 16_379),
       postgres: port('MERITORDER_POSTGRES_PORT', 15_432),

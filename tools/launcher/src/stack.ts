@@ -20,7 +20,7 @@ import { withoutPassword } from './settings.js';
 
 export const WORKSPACE = resolve(import.meta.dirname, '../../..');
 
-export type ServiceName = 'router' | 'provider-worker' | 'local-worker' | 'metering' | 'budget-policy';
+export type ServiceName = 'gateway' | 'router' | 'provider-worker' | 'local-worker' | 'metering' | 'budget-policy';
 
 export interface StackOptions {
   configFile: string;
@@ -28,7 +28,7 @@ export interface StackOptions {
   cacheDir: string;
   log: (line: string) => void;
   /** 0: any free port. */
-  ports?: { nats?: number; redis?: number; postgres?: number };
+  ports?: { nats?: number; redis?: number; postgres?: number; gateway?: number };
   /** Instances of each service; default one, and one local-worker per host of the configuration. */
   instances?: Partial<Record<ServiceName, number>>;
   /** Servers that exist already. */
@@ -176,6 +176,7 @@ export class Stack {
     add('metering');
     add('budget-policy');
     add('router');
+    add('gateway');
     if (hasCloud) add('provider-worker');
     for (const host of hosts) add('local-worker', { MERITORDER_HOST: host });
     await Promise.all(plan.map(([name, index, env]) => this.startService(name, index, env)));
@@ -185,7 +186,8 @@ export class Stack {
   /** Starts one instance and waits until it is ready. */
   async startService(name: ServiceName, index: number, extraEnv: Record<string, string> = {}): Promise<ServiceProcess> {
     const { dataDir, configFile, env, supervise, log } = this.options;
-    const healthPort = await freePort();
+    // A gateway answers /health where it answers everything else. Those after the first take any port.
+    const healthPort = (name === 'gateway' && index === 0 && this.options.ports?.gateway) || (await freePort());
     mkdirSync(join(dataDir, 'logs'), { recursive: true });
     const logFile = join(dataDir, 'logs', `${name}-${index}.log`);
     const logStart = existsSync(logFile) ? statSync(logFile).size : 0;
@@ -204,7 +206,7 @@ export class Stack {
           ...extraEnv,
           MERITORDER_CONFIG: configFile,
           MERITORDER_PARENT_PIPE: '1',
-          HEALTH_PORT: String(healthPort),
+          ...(name === 'gateway' ? { GATEWAY_PORT: String(healthPort) } : { HEALTH_PORT: String(healthPort) }),
           NATS_URL: this.nats.url,
           ...(this.passwords ? { NATS_USER: name, NATS_PASSWORD: this.passwords[name]! } : {}),
           ...(needsStores ? { REDIS_URL: this.redis.url } : {}),
@@ -227,6 +229,13 @@ export class Stack {
     });
     await this.waitReady(service);
     return service;
+  }
+
+  /** Base URL of the first gateway, without a path. @throws Error when none runs. */
+  get gatewayUrl(): string {
+    const gateway = this.of('gateway').find((s) => s.index === 0);
+    if (!gateway) throw new Error('no gateway is running');
+    return `http://127.0.0.1:${gateway.healthPort}`;
   }
 
   /** The processes of a service. */

@@ -178,6 +178,16 @@ export const MeritorderConfig = z
       .strictObject({
         bodyBytes: z.int().min(1_024).max(8_000_000).default(4_000_000),
         requestsInFlightPerRouter: z.int().min(1).max(100_000).default(2_000),
+        requestsInFlightPerGateway: z.int().min(1).max(100_000).default(2_000),
+        requestsInFlightPerKey: z.int().min(1).max(100_000).default(1_000).meta({
+          description: 'Of one API key at one gateway, so that one caller does not take the place of all others.',
+        }),
+        headerBytes: z.int().min(1_024).max(1_048_576).default(16_384).meta({
+          description: 'Of an HTTP request, all headers together.',
+        }),
+        requestReadTimeoutMs: Milliseconds.default(30_000).meta({
+          description: 'For the headers and the body of an HTTP request to arrive.',
+        }),
         jobsInFlightPerRouter: z.int().min(1).max(10_000).default(32),
         requestDeadlineMs: Milliseconds.default(120_000),
         reservationLeaseMs: z.int().min(1_000).max(60_000).default(20_000),

@@ -140,6 +140,10 @@ export class NatsCallerLink implements CallerLink {
 
   chunk(seq: number, json: string): Promise<void> | undefined {
     const h = this.headers();
+    if (seq === 0) {
+      h.set(HEADERS.backend, this.work.terms.backend);
+      h.set(HEADERS.attemptNumber, String(this.work.terms.attemptNumber));
+    }
     h.set(HEADERS.seq, String(seq));
     const { org } = this.work.terms.attribution;
     const asks = seq % ACK_EVERY_CHUNKS === ACK_EVERY_CHUNKS - 1;

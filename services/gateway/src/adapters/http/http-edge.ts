@@ -1,0 +1,211 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import type { Kind, KeyConfig, LimitsConfig, MeritorderConfig, Refusal } from '@meritorder/contracts';
+import { newId } from '@meritorder/kernel';
+import { contextOf, traceparentOf } from '@meritorder/messaging';
+import { answerHealth, type HealthChecks } from '@meritorder/service-kit';
+import { tracer } from '@meritorder/telemetry';
+import { SpanKind, trace } from '@opentelemetry/api';
+import { answerCall, type CallOutcome, type CallPorts } from '../../application/answer-call.js';
+import { dialectOf, type Dialect } from '../../application/dialect.js';
+import { KeySlots } from '../../application/key-slots.js';
+import type { Keys } from '../../application/ports/keys.js';
+import { refuse } from '../../application/relay.js';
+import { answerClientError } from './client-error.js';
+import { HttpResponse } from './http-response.js';
+import { answerModels } from './models.js';
+import { readBody } from './read-body.js';
+
+export interface EdgeOptions {
+  config: Pick<MeritorderConfig, 'orgs' | 'routes' | 'backends'>;
+  limits: LimitsConfig;
+  keys: Keys;
+  ports: CallPorts;
+  health: HealthChecks;
+  /** Told of every call that has ended. */
+  onOutcome(org: string, kind: Kind, outcome: CallOutcome): void;
+  onError(error: Error, requestId: string): void;
+}
+
+/** Everything that can be asked, by path. */
+const KINDS = new Map<string, Kind>([
+  ['/v1/chat/completions', 'chat'],
+  ['/v1/embeddings', 'embeddings'],
+  ['/v1/messages', 'messages'],
+]);
+const MODELS = '/v1/models';
+const PATHS = [...KINDS.keys(), MODELS].join(', ');
+/** Longer than the 60 s of common load balancers: whoever reuses a connection must not find it closed. */
+const KEEP_ALIVE_MS = 75_000;
+const TIMEOUT_CHECK_MS = 1_000;
+const DRAIN_CHECK_MS = 50;
+
+/** The HTTP edge: who asks, for what, within which limits; the rest is done by the application. */
+export class HttpEdge {
+  readonly server: Server;
+  readonly slots: KeySlots;
+  private draining = false;
+
+  constructor(private readonly options: EdgeOptions) {
+    const { limits } = options;
+    this.slots = new KeySlots(limits);
+    this.server = createServer(
+      {
+        maxHeaderSize: limits.headerBytes,
+        requestTimeout: limits.requestReadTimeoutMs,
+        headersTimeout: limits.requestReadTimeoutMs,
+        connectionsCheckingInterval: TIMEOUT_CHECK_MS,
+        keepAliveTimeout: KEEP_ALIVE_MS,
+      },
+      (request, response) => this.take(request, response),
+    );
+    // Those that wait between two requests count too.
+    this.server.maxConnections = limits.requestsInFlightPerGateway * 2 + 256;
+    this.server.on('clientError', answerClientError);
+  }
+
+  isDraining(): boolean {
+    return this.draining;
+  }
+
+  /** @throws Error with one line when the port is in use. */
+  async listen(host: string, port: number): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      this.server.once('error', (error: NodeJS.ErrnoException) =>
+        reject(
+          new Error(
+            error.code === 'EADDRINUSE' ? `port ${port} is in use; set GATEWAY_PORT to another` : error.message,
+          ),
+        ),
+      );
+      this.server.listen(port, host, resolve);
+    });
+  }
+
+  /** Takes no more connections, ends the idle ones, and waits for what is running. */
+  async drain(limitMs: number): Promise<void> {
+    this.draining = true;
+    const closed = new Promise((resolve) => this.server.close(resolve));
+    const deadline = Date.now() + limitMs;
+    while (this.slots.inFlight > 0 && Date.now() < deadline) {
+      this.server.closeIdleConnections();
+      await new Promise((r) => setTimeout(r, DRAIN_CHECK_MS));
+    }
+    this.server.closeIdleConnections();
+    const rest = setTimeout(() => this.server.closeAllConnections(), DRAIN_CHECK_MS * 10);
+    await closed;
+    clearTimeout(rest);
+  }
+
+  private take(request: IncomingMessage, response: ServerResponse): void {
+    // Whoever asks on an open connection meanwhile is answered, and then told to open another.
+    if (this.draining) response.shouldKeepAlive = false;
+    const path = request.url!.split('?', 1)[0]!;
+    const kind = KINDS.get(path);
+    if (kind === undefined && answerHealth(request, response, this.options.health)) return;
+    const requestId = newId();
+    const dialect = dialectOf(kind ?? (request.headers['anthropic-version'] ? 'messages' : 'chat'));
+    response.setHeader('x-meritorder-request-id', requestId);
+    response.setHeader(dialect.requestIdHeader, requestId);
+    const http = new HttpResponse(response, this.options.limits.streamAckTimeoutMs);
+    const reject = (refusal: Refusal): void => {
+      // What was not read of the body would be taken for the next request.
+      if (!request.complete) response.shouldKeepAlive = false;
+      refuse(http, dialect, requestId, refusal);
+    };
+    const isModels = path === MODELS || path.startsWith(`${MODELS}/`);
+    if (kind === undefined && !isModels)
+      return reject({ code: 'path_unknown', message: `There is nothing at this path; there are: ${PATHS}.` });
+    const method = kind === undefined ? 'GET' : 'POST';
+    if (request.method !== method) {
+      response.setHeader('allow', method);
+      return reject({ code: 'method_unsupported', message: `This path is asked with ${method}.` });
+    }
+    const presented = presentedKey(request);
+    const found = presented === undefined ? undefined : this.options.keys.find(presented);
+    if (!found) return reject(this.noKey(presented));
+    if (kind === undefined)
+      return answerModels(this.options.config, found.org, path.slice(MODELS.length + 1), { http, dialect, requestId });
+    const leave = this.slots.take(found.org, found.key.id);
+    if (typeof leave !== 'function') return reject(leave);
+    this.call({ request, http, kind, requestId, presented: presented!, ...found, reject })
+      .catch((error: Error) => {
+        this.options.onError(error, requestId);
+        if (response.headersSent) response.destroy();
+        else reject({ code: 'internal', message: `Something broke; request ${requestId}.` });
+      })
+      .finally(leave);
+  }
+
+  private noKey(presented: string | undefined): Refusal {
+    if (presented === undefined)
+      return { code: 'key_required', message: 'Send an API key: Authorization: Bearer KEY, or x-api-key.' };
+    const stale = this.options.keys.stale();
+    return stale
+      ? { code: 'keys_unavailable', message: `${stale}; try again.`, retryAfterSeconds: 2 }
+      : { code: 'key_invalid', message: 'The API key is unknown, or was revoked.' };
+  }
+
+  private async call({ request, http, kind, requestId, presented, org, key, reject }: Taken): Promise<void> {
+    const { limits, ports, onOutcome } = this.options;
+    const body = await readBody(request, limits.bodyBytes);
+    if (body === 'left') return onOutcome(org, kind, 'left');
+    if (!Buffer.isBuffer(body)) {
+      reject(body);
+      return onOutcome(org, kind, body.code);
+    }
+    const parent = contextOf(textOf(request.headers['traceparent']));
+    const span = tracer().startSpan(
+      `POST ${request.url!.split('?', 1)[0]!}`,
+      { kind: SpanKind.SERVER, attributes: { 'meritorder.org': org, 'meritorder.request.id': requestId } },
+      parent,
+    );
+    try {
+      const outcome = await answerCall(
+        ports,
+        {
+          kind,
+          org,
+          key,
+          presentedKey: presented,
+          requestId,
+          body,
+          idempotencyKey: textOf(request.headers['idempotency-key']),
+          traceparent: traceparentOf(trace.setSpan(parent, span)),
+          tracestate: textOf(request.headers['tracestate']),
+        },
+        http,
+      );
+      span.setAttribute('meritorder.outcome', outcome);
+      onOutcome(org, kind, outcome);
+    } finally {
+      span.end();
+    }
+  }
+}
+
+interface Taken {
+  request: IncomingMessage;
+  http: HttpResponse;
+  kind: Kind;
+  requestId: string;
+  presented: string;
+  org: string;
+  key: KeyConfig;
+  reject(refusal: Refusal): void;
+}
+
+/** Where an answer goes, and how it is worded. */
+export interface Answering {
+  http: HttpResponse;
+  dialect: Dialect;
+  requestId: string;
+}
+
+function presentedKey({ headers }: IncomingMessage): string | undefined {
+  const bearer = /^bearer +(\S+) *$/i.exec(headers.authorization ?? '')?.[1];
+  return bearer ?? textOf(headers['x-api-key']);
+}
+
+function textOf(header: string | string[] | undefined): string | undefined {
+  return (Array.isArray(header) ? header[0] : header) || undefined;
+}

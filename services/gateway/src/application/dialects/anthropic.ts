@@ -1,0 +1,51 @@
+import type { Dialect } from '../dialect.js';
+import { frame, frameOf } from './frames.js';
+
+/** Anthropic's error types by HTTP status; others by their class. */
+const TYPES: Record<number, string> = {
+  401: 'authentication_error',
+  402: 'billing_error',
+  403: 'permission_error',
+  404: 'not_found_error',
+  413: 'request_too_large',
+  429: 'rate_limit_error',
+  503: 'overloaded_error',
+  504: 'timeout_error',
+};
+
+export const anthropic: Dialect = {
+  requestIdHeader: 'request-id',
+  error: (refusal, status, requestId) => ({
+    type: 'error',
+    error: {
+      type: TYPES[status] ?? (status >= 500 ? 'api_error' : 'invalid_request_error'),
+      message: refusal.message,
+      code: refusal.code,
+      ...(refusal.param === undefined ? {} : { param: refusal.param }),
+      ...(refusal.details === undefined ? {} : { details: refusal.details }),
+    },
+    request_id: requestId,
+  }),
+  event: (json) => frame(`event: ${typeOf(json)}\ndata: `, json),
+  broken: (error) => frameOf('event: error\ndata: ', error),
+  // Its clients skip events of types that they do not know.
+  finish: ({ meritorder }) => frameOf('event: meritorder\ndata: ', { type: 'meritorder', meritorder }),
+  rateHeaders: ({ limit, remaining, resetSeconds }, nowMs) => ({
+    ...(limit === undefined ? {} : { 'anthropic-ratelimit-requests-limit': String(limit) }),
+    ...(remaining === undefined ? {} : { 'anthropic-ratelimit-requests-remaining': String(remaining) }),
+    ...(resetSeconds === undefined
+      ? {}
+      : { 'anthropic-ratelimit-requests-reset': new Date(nowMs + resetSeconds * 1_000).toISOString() }),
+  }),
+};
+
+const TYPE_FIRST = /^\{\s*"type"\s*:\s*"([a-z_]{1,64})"/;
+const EVENT_NAME = /^[a-z_]{1,64}$/;
+
+function typeOf(json: Uint8Array): string {
+  const start = Buffer.from(json.buffer, json.byteOffset, Math.min(json.length, 96)).toString('latin1');
+  const first = TYPE_FIRST.exec(start)?.[1];
+  if (first) return first;
+  const { type } = JSON.parse(Buffer.from(json).toString()) as { type?: unknown };
+  return typeof type === 'string' && EVENT_NAME.test(type) ? type : 'message';
+}
