@@ -1,0 +1,385 @@
+import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
+import { HumanMessage } from '@langchain/core/messages';
+import { tool as langChainTool } from '@langchain/core/tools';
+import { ChatOpenAI } from '@langchain/openai';
+import { waitFor } from '@meritorder/testing';
+import { generateText, jsonSchema, Output, stepCountIs, streamText, tool } from 'ai';
+import OpenAI from 'openai';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { ACME_KEY, GLOBEX_KEY, post, startGatewayProduct } from './gateway-product.js';
+import { startScriptedProvider, type ScriptedProvider } from './scripted-provider.js';
+
+let product: Awaited<ReturnType<typeof startGatewayProduct>>;
+let scripted: ScriptedProvider;
+let openai: OpenAI;
+
+const EVERYTHING = ['streaming', 'tools', 'json', 'choices', 'logprobs', 'vision'];
+const WEATHER = {
+  type: 'object',
+  properties: { city: { type: 'string' } },
+  required: ['city'],
+  additionalProperties: false,
+} as const;
+const TOOL = {
+  type: 'function' as const,
+  function: { name: 'weather', description: 'of a city', parameters: WEATHER },
+};
+const SCHEMA = {
+  type: 'object',
+  properties: { city: { type: 'string' }, degrees: { type: 'number' } },
+  required: ['city', 'degrees'],
+  additionalProperties: false,
+} as const;
+const say = (text: string) => [{ role: 'user' as const, content: text }];
+
+beforeAll(async () => {
+  scripted = await startScriptedProvider();
+  product = await startGatewayProduct({
+    backends: [
+      { id: 'quick' },
+      { id: 'able', config: { baseUrl: scripted.url, capabilities: EVERYTHING, maxTokensPerImage: 1_000 } },
+      { id: 'slow', behaviour: { outputTokensPerSecond: 40, wordsPerChunk: 1 } },
+      { id: 'cutting', behaviour: { cutStreamRate: 1 } },
+      { id: 'failing', behaviour: { errorRate: 1 } },
+      { id: 'picky', config: { contextTokens: 50 } },
+      { id: 'capped' },
+    ],
+    config: {
+      routes: [{ id: 'auto', backends: ['quick'] }],
+      budgets: [{ id: 'spent', selector: { org: 'acme', backend: 'capped' }, window: 'total', limitUsd: '0.000001' }],
+    },
+  });
+  openai = new OpenAI({ baseURL: `${product.url}/v1`, apiKey: ACME_KEY });
+});
+afterAll(async () => {
+  await product?.stop();
+  await scripted?.stop();
+});
+
+describe('the OpenAI SDK', () => {
+  it('chats, and the receipt is in the body and in headers', async () => {
+    const { data, response } = await openai.chat.completions
+      .create({ model: 'auto', messages: say('Write 5 words.'), max_tokens: 50 })
+      .withResponse();
+    expect(data.choices[0]!.message.content!.split(' ')).toHaveLength(5);
+    expect(data.usage!.completion_tokens).toBe(5);
+    const receipt = (data as any).meritorder;
+    expect(receipt).toMatchObject({ backend: 'quick', cost: { basis: 'confirmed' } });
+    const header = (name: string) => response.headers.get(`x-meritorder-${name}`);
+    expect(header('request-id')).toBe(receipt.request_id);
+    expect(header('backend')).toBe('quick');
+    expect(header('cost-usd')).toBe(receipt.cost.usd);
+    expect(header('cost-basis')).toBe('confirmed');
+    expect(header('attempts')).toBe('1');
+    expect((data as any)._request_id).toBe(receipt.request_id);
+  });
+
+  it('streams, with usage where it asked for it alone, and the receipt at the end', async () => {
+    for (const include_usage of [false, true]) {
+      const stream = await openai.chat.completions.create({
+        model: 'auto',
+        messages: say('Write 30 words.'),
+        max_tokens: 50,
+        stream: true,
+        stream_options: { include_usage },
+      });
+      let text = '';
+      let usage: OpenAI.CompletionUsage | undefined;
+      let receipt: any;
+      for await (const chunk of stream) {
+        // Most clients read the first choice without asking whether there is one; with usage there may be none.
+        if (!include_usage) expect(chunk.choices[0]).toBeDefined();
+        text += chunk.choices[0]?.delta.content ?? '';
+        usage = chunk.usage ?? usage;
+        receipt = (chunk as any).meritorder ?? receipt;
+      }
+      expect(text.trim().split(/\s+/)).toHaveLength(30);
+      expect(usage?.completion_tokens).toBe(include_usage ? 30 : undefined);
+      expect(receipt).toMatchObject({ backend: 'quick', usage: { outputTokens: 30 } });
+    }
+  });
+
+  it('puts a stream together with its own helper', async () => {
+    const stream = openai.chat.completions.stream({ model: 'auto', messages: say('Write 12 words.'), max_tokens: 50 });
+    const done = await stream.finalChatCompletion();
+    expect(done.choices[0]!.message.content!.trim().split(/\s+/)).toHaveLength(12);
+    expect(done.choices[0]!.finish_reason).toBe('stop');
+  });
+
+  it.each([false, true])('calls tools (stream: %s), and the answer of a tool goes up', async (stream) => {
+    const ask = {
+      model: 'able',
+      messages: say('weather?'),
+      tools: [TOOL],
+      tool_choice: 'auto' as const,
+      max_tokens: 50,
+    };
+    const message = stream
+      ? (await openai.chat.completions.stream(ask).finalChatCompletion()).choices[0]!.message
+      : (await openai.chat.completions.create(ask)).choices[0]!.message;
+    const call = message.tool_calls![0]! as OpenAI.ChatCompletionMessageFunctionToolCall;
+    expect(call.function).toMatchObject({ name: 'weather', arguments: '{"city":"Paris"}' });
+    expect(scripted.asked.at(-1)).toMatchObject({ tools: [TOOL], tool_choice: 'auto' });
+    const second = await openai.chat.completions.create({
+      ...ask,
+      messages: [
+        ...say('weather?'),
+        { role: 'assistant', content: null, tool_calls: [call] },
+        { role: 'tool', tool_call_id: call.id, content: 'sunny' },
+      ],
+    });
+    expect(second.choices[0]!.message.content).toBe('all is fine');
+  });
+
+  it('parses an answer by its JSON schema', async () => {
+    const response_format = {
+      type: 'json_schema' as const,
+      json_schema: { name: 'weather', strict: true, schema: SCHEMA },
+    };
+    const done = await openai.chat.completions.parse({
+      model: 'able',
+      messages: say('weather?'),
+      response_format,
+      max_tokens: 50,
+    });
+    expect(done.choices[0]!.message.parsed).toEqual({ city: 'Paris', degrees: 21 });
+    expect(scripted.asked.at(-1)!.response_format).toEqual(response_format);
+  });
+
+  it('sends images, choices, stop, seed and logprobs, and what else it likes, untouched', async () => {
+    const content = [
+      { type: 'text' as const, text: 'what is it?' },
+      { type: 'image_url' as const, image_url: { url: 'data:image/png;base64,iVBORw0KGgo=', detail: 'low' as const } },
+    ];
+    const asked = {
+      messages: [{ role: 'user' as const, content }],
+      n: 2,
+      stop: ['END'],
+      seed: 7,
+      logprobs: true,
+      top_logprobs: 1,
+      temperature: 0.5,
+      logit_bias: { '50256': -100 },
+      max_tokens: 50,
+      unheard_of: { of: ['yet'] },
+    };
+    const done = await openai.chat.completions.create({ model: 'able', ...asked });
+    expect(done.choices).toHaveLength(2);
+    expect(done.choices[1]!.logprobs!.content![0]).toMatchObject({ token: 'fine', logprob: -0.25 });
+    expect(scripted.asked.at(-1)).toMatchObject(asked);
+  });
+
+  it('is refused, by name, where no backend can do what it asks', async () => {
+    const refused = await openai.chat.completions
+      .create({ model: 'quick', messages: say('x'), tools: [TOOL], max_tokens: 50 })
+      .catch((e: unknown) => e);
+    expect(refused).toBeInstanceOf(OpenAI.BadRequestError);
+    expect(refused).toMatchObject({ code: 'no_able_backend' });
+  });
+
+  it('lists and finds models: the routes and backends of the org of the key', async () => {
+    const ids = (await openai.models.list()).data.map((m) => m.id);
+    expect(ids).toEqual(['auto', 'quick', 'able', 'slow', 'cutting', 'failing', 'picky', 'capped']);
+    expect(await openai.models.retrieve('able')).toMatchObject({ object: 'model', owned_by: 'simco' });
+    const globex = new OpenAI({ baseURL: `${product.url}/v1`, apiKey: GLOBEX_KEY });
+    expect((await globex.models.list()).data.map((m) => m.id)).toEqual(['quick']);
+    await expect(globex.models.retrieve('able')).rejects.toBeInstanceOf(OpenAI.NotFoundError);
+  });
+
+  it('aborts a stream, and the call upstream is stopped', async () => {
+    const stream = await openai.chat.completions.create({
+      model: 'slow',
+      messages: say('Write 100 words.'),
+      stream: true,
+      max_tokens: 100,
+    });
+    for await (const _chunk of stream) break;
+    await waitFor(() => product.simulator.invoice().lines.some((l) => l.model === 'slow'), 'the call has ended');
+    const line = product.simulator.invoice().lines.find((l) => l.model === 'slow')!;
+    expect(line.outcome).toBe('cancelled');
+    expect(line.outputTokens).toBeLessThan(20);
+  });
+});
+
+describe('errors are those of the SDK', () => {
+  type Case = [string, () => Promise<unknown>, new (...a: never[]) => Error, string, number];
+  const create = (body: object, options: object = {}) =>
+    openai.chat.completions.create({ model: 'auto', messages: say('x'), max_tokens: 50, ...body } as never, {
+      maxRetries: 0,
+      ...options,
+    });
+  const keyed = (apiKey: string) => new OpenAI({ baseURL: `${product.url}/v1`, apiKey, maxRetries: 0 });
+  it.each<Case>([
+    ['an unknown key', () => keyed('nonsense').models.list(), OpenAI.AuthenticationError, 'key_invalid', 401],
+    ['an unknown model', () => create({ model: 'none' }), OpenAI.NotFoundError, 'route_unknown', 404],
+    ['a wrong field', () => create({ messages: 'hi' }), OpenAI.BadRequestError, 'body_invalid', 400],
+    [
+      'a department of others',
+      () => create({ metadata: { department: 'x' } }),
+      OpenAI.PermissionDeniedError,
+      'attribution_conflict',
+      403,
+    ],
+    [
+      'a context too long',
+      () => create({ model: 'picky', messages: say('word '.repeat(500)) }),
+      OpenAI.BadRequestError,
+      'no_able_backend',
+      400,
+    ],
+    ['a spent budget', () => create({ model: 'capped' }), OpenAI.APIError, 'budget_exhausted', 402],
+    ['a backend that fails', () => create({ model: 'failing' }), OpenAI.InternalServerError, 'backend_failed', 502],
+    [
+      'a path that is not there',
+      () => openai.post('/nothing', { maxRetries: 0 }),
+      OpenAI.NotFoundError,
+      'path_unknown',
+      404,
+    ],
+  ])('%s', async (_name, run, kind, code, status) => {
+    const error = await run().then(
+      () => undefined,
+      (e: unknown) => e,
+    );
+    expect(error).toBeInstanceOf(kind);
+    expect(error).toMatchObject({ code, status });
+  });
+
+  it('asks again by itself where that helps, and not where it does not', async () => {
+    let calls = 0;
+    const counting = new OpenAI({
+      baseURL: `${product.url}/v1`,
+      apiKey: ACME_KEY,
+      maxRetries: 2,
+      fetch: (...args) => {
+        calls++;
+        return fetch(...args);
+      },
+    });
+    await expect(
+      counting.chat.completions.create({ model: 'failing', messages: say('x'), max_tokens: 50 }),
+    ).rejects.toBeInstanceOf(OpenAI.InternalServerError);
+    expect(calls).toBe(3);
+    calls = 0;
+    await expect(
+      counting.chat.completions.create({ model: 'capped', messages: say('x'), max_tokens: 50 }),
+    ).rejects.toMatchObject({ status: 402 });
+    expect(calls).toBe(1);
+  });
+
+  it('a stream that breaks off raises after what was sent', async () => {
+    const stream = await openai.chat.completions.create({
+      model: 'cutting',
+      messages: say('Write 50 words.'),
+      stream: true,
+      max_tokens: 100,
+    });
+    let text = '';
+    const read = (async () => {
+      for await (const chunk of stream) text += chunk.choices[0]?.delta.content ?? '';
+    })();
+    await expect(read).rejects.toMatchObject({ code: 'stream_cut' });
+    expect(text).not.toBe('');
+  });
+});
+
+describe('the Vercel AI SDK', () => {
+  const model = (id: string) =>
+    createOpenAICompatible({
+      name: 'meritorder',
+      baseURL: `${product.url}/v1`,
+      apiKey: ACME_KEY,
+      includeUsage: true,
+      supportsStructuredOutputs: true,
+    })(id);
+
+  it('generates, streams, and knows the usage', async () => {
+    const { text, usage } = await generateText({ model: model('auto'), prompt: 'Write 6 words.', maxOutputTokens: 50 });
+    expect(text.split(' ')).toHaveLength(6);
+    expect(usage.outputTokens).toBe(6);
+    const stream = streamText({ model: model('auto'), prompt: 'Write 20 words.', maxOutputTokens: 50 });
+    let streamed = '';
+    for await (const part of stream.textStream) streamed += part;
+    expect(streamed.trim().split(/\s+/)).toHaveLength(20);
+    expect((await stream.usage).outputTokens).toBe(20);
+    expect(await stream.finishReason).toBe('stop');
+  });
+
+  it('calls tools and goes on, and generates objects', async () => {
+    const { text, steps } = await generateText({
+      model: model('able'),
+      prompt: 'weather?',
+      maxOutputTokens: 50,
+      stopWhen: stepCountIs(3),
+      tools: {
+        weather: tool({
+          inputSchema: jsonSchema<{ city: string }>(WEATHER as never),
+          execute: async ({ city }) => `sunny in ${city}`,
+        }),
+      },
+    });
+    expect(text).toBe('all is fine');
+    expect(steps[0]!.toolResults[0]!.output).toBe('sunny in Paris');
+    const { output } = await generateText({
+      model: model('able'),
+      prompt: 'weather?',
+      output: Output.object({ schema: jsonSchema(SCHEMA as never) }),
+      maxOutputTokens: 50,
+    });
+    expect(output).toEqual({ city: 'Paris', degrees: 21 });
+  });
+
+  it('raises errors with the status and does not ask again in vain', async () => {
+    await expect(generateText({ model: model('capped'), prompt: 'x', maxOutputTokens: 50 })).rejects.toMatchObject({
+      statusCode: 402,
+    });
+  });
+});
+
+describe('LangChain.js', () => {
+  const model = (name: string) =>
+    new ChatOpenAI({
+      model: name,
+      apiKey: ACME_KEY,
+      maxTokens: 50,
+      maxRetries: 0,
+      configuration: { baseURL: `${product.url}/v1` },
+    });
+
+  it('invokes and streams', async () => {
+    const message = await model('auto').invoke([new HumanMessage('Write 4 words.')]);
+    expect(String(message.content).split(' ')).toHaveLength(4);
+    expect(message.usage_metadata!.output_tokens).toBe(4);
+    let text = '';
+    for await (const chunk of await model('auto').stream('Write 20 words.')) text += String(chunk.content);
+    expect(text.trim().split(/\s+/)).toHaveLength(20);
+  });
+
+  it('calls tools and answers by a schema', async () => {
+    const weather = langChainTool(async () => 'sunny', { name: 'weather', schema: z.object({ city: z.string() }) });
+    const message = await model('able').bindTools([weather]).invoke('weather?');
+    expect(message.tool_calls![0]).toMatchObject({ name: 'weather', args: { city: 'Paris' } });
+    const structured = model('able').withStructuredOutput(z.object({ city: z.string(), degrees: z.number() }), {
+      method: 'jsonSchema',
+    });
+    expect(await structured.invoke('weather?')).toEqual({ city: 'Paris', degrees: 21 });
+  });
+
+  it('raises the error of the status', async () => {
+    await expect(model('none').invoke('x')).rejects.toMatchObject({ status: 404 });
+  });
+});
+
+it('a key is in no log and in no error', async () => {
+  for (const key of [ACME_KEY, 'sk-wrong-key-of-somebody']) {
+    const response = await post(product.url, { model: 'auto', messages: 'x' }, { key });
+    expect(await response.text()).not.toContain(key);
+  }
+  const { readFileSync } = await import('node:fs');
+  for (const { logFile } of product.stack.services) {
+    const log = readFileSync(logFile, 'utf8');
+    expect(log).not.toContain(ACME_KEY);
+    expect(log).not.toContain('sk-wrong-key-of-somebody');
+  }
+});
