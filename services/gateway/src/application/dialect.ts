@@ -9,8 +9,8 @@ export interface Dialect {
   requestIdHeader: string;
   /** A body for a refusal, as one JSON object. */
   error(refusal: Refusal, httpStatus: number, requestId: string): object;
-  /** One chunk of a stream as a server-sent event. */
-  event(json: Uint8Array): Uint8Array;
+  /** One chunk of a stream as a server-sent event; undefined: `finish` says it. */
+  event(json: Uint8Array): Uint8Array | undefined;
   /** The end of a stream that broke off. */
   broken(error: object): Uint8Array;
   /** The end of a stream that was answered; `last` is its last message. */

@@ -18,7 +18,8 @@ export class Relay implements AnswerReader {
 
   chunk(json: Uint8Array, start: StreamStart | undefined): boolean {
     if (!this.streaming) this.begin(start);
-    return this.response.write(this.dialect.event(json));
+    const event = this.dialect.event(json);
+    return event === undefined || this.response.write(event);
   }
 
   ended(ending: Ending): void {

@@ -13,6 +13,9 @@ const TYPES: Record<number, string> = {
   504: 'timeout_error',
 };
 
+/** Held back until the receipt is there, which comes next. */
+const LAST = 'message_stop';
+
 export const anthropic: Dialect = {
   requestIdHeader: 'request-id',
   error: (refusal, status, requestId) => ({
@@ -26,10 +29,13 @@ export const anthropic: Dialect = {
     },
     request_id: requestId,
   }),
-  event: (json) => frame(`event: ${typeOf(json)}\ndata: `, json),
+  event(json) {
+    const type = typeOf(json);
+    return type === LAST ? undefined : frame(`event: ${type}\ndata: `, json);
+  },
   broken: (error) => frameOf('event: error\ndata: ', error),
-  // Its clients skip events of types that they do not know.
-  finish: ({ meritorder }) => frameOf('event: meritorder\ndata: ', { type: 'meritorder', meritorder }),
+  // In an event that every client knows: some take one of an unknown type for an error.
+  finish: ({ meritorder }) => frameOf(`event: ${LAST}\ndata: `, { type: LAST, meritorder }),
   rateHeaders: ({ limit, remaining, resetSeconds }, nowMs) => ({
     ...(limit === undefined ? {} : { 'anthropic-ratelimit-requests-limit': String(limit) }),
     ...(remaining === undefined ? {} : { 'anthropic-ratelimit-requests-remaining': String(remaining) }),
