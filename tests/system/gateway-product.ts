@@ -16,7 +16,7 @@ export async function startGatewayProduct(options: {
     config: {
       orgs: [
         { id: 'acme', departments: ['eng'], keys: [{ id: 'app', sha256: digest(ACME_KEY), department: 'eng' }] },
-        { id: 'globex', keys: [{ id: 'app', sha256: digest(GLOBEX_KEY) }], routes: ['quick'] },
+        { id: 'globex', keys: [{ id: 'app', sha256: digest(GLOBEX_KEY) }], routes: [options.backends[0]!.id] },
       ],
       ...options.config,
     },
