@@ -7,6 +7,7 @@ export class HttpResponse implements CallerResponse {
   private over = false;
   private gone = false;
   private leaving: (() => void) | undefined;
+  private events: Uint8Array[] = [];
 
   /** @param flushMs in which the caller must take the rest of an answer that has ended. */
   constructor(
@@ -37,12 +38,16 @@ export class HttpResponse implements CallerResponse {
     if (!this.gone) this.response.writeHead(200, headers);
   }
 
+  /** Events that come at once, as after one read from NATS, go out as one write. */
   write(event: Uint8Array): boolean {
-    return this.gone || this.response.write(event);
+    if (this.gone) return true;
+    if (this.events.push(event) === 1) queueMicrotask(() => this.writeEvents());
+    return !this.response.writableNeedDrain;
   }
 
   end(): void {
     if (this.gone) return;
+    this.writeEvents();
     this.over = true;
     this.response.end();
     this.flush();
@@ -55,6 +60,13 @@ export class HttpResponse implements CallerResponse {
   onGone(run: () => void): void {
     if (this.gone) run();
     else this.leaving = run;
+  }
+
+  private writeEvents(): void {
+    const { events } = this;
+    if (events.length === 0) return;
+    this.events = [];
+    if (!this.gone) this.response.write(events.length === 1 ? events[0]! : Buffer.concat(events));
   }
 
   /** What a caller does not take is not kept for ever. */
