@@ -8,7 +8,14 @@ describe('what npm start is asked for', () => {
     expect(settingsFrom(OPTIONS, {}, '/w')).toMatchObject({
       requestsPerSecond: 3,
       dataDir: '/w/.data',
-      ports: { nats: 14_222, redis: 16_379, postgres: 15_432, simulatedCloud: 18_081, simulatedGpu: 18_082 },
+      ports: {
+        gateway: 8_080,
+        nats: 14_222,
+        redis: 16_379,
+        postgres: 15_432,
+        simulatedCloud: 18_081,
+        simulatedGpu: 18_082,
+      },
       external: { nats: undefined, redis: undefined, database: undefined },
     });
     expect(settingsFrom(OPTIONS, { SIMULATOR_CLOUD_PORT: '9', NATS_URL: '' }, '/w')).toMatchObject({
