@@ -63,5 +63,5 @@ export class RecordedResponse implements CallerResponse {
     this.response.onDrained(run);
   }
 
-  onGone(): void {}
+  onGone(_run: () => void): void {}
 }

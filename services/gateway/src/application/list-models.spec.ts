@@ -1,0 +1,35 @@
+import { parseConfig } from '@meritorder/contracts';
+import { expect, it } from 'vitest';
+import { anthropicModels, modelsOf, openAiModels } from './list-models.js';
+
+const backend = (id: string) =>
+  `{ id: ${id}, name: "The ${id}", kind: cloud, provider: p, model: m, baseUrl: "http://127.0.0.1:1/v1", contextTokens: 10, maxOutputTokens: 5 }`;
+const config = parseConfig(
+  `{ version: 1, orgs: [{ id: acme }, { id: globex, routes: [auto, b] }, { id: nobody, routes: [] }],
+     backends: [${backend('a')}, ${backend('b')}], routes: [{ id: auto, backends: [a] }, { id: best, backends: [b] }] }`,
+  'test.yaml',
+  {},
+);
+const ids = (org: string) => modelsOf(config, org).map((m) => m.id);
+
+it('an org sees the routes and backends that it may name, and no others', () => {
+  expect(ids('acme')).toEqual(['auto', 'best', 'a', 'b']);
+  expect(ids('globex')).toEqual(['auto', 'b']);
+  expect(ids('nobody')).toEqual([]);
+});
+
+it('in the words of either dialect, an empty list too', () => {
+  expect(openAiModels(modelsOf(config, 'globex'))).toEqual({
+    object: 'list',
+    data: [
+      { id: 'auto', object: 'model', created: 0, owned_by: 'meritorder' },
+      { id: 'b', object: 'model', created: 0, owned_by: 'p' },
+    ],
+  });
+  expect(anthropicModels(modelsOf(config, 'globex'))).toMatchObject({
+    first_id: 'auto',
+    last_id: 'b',
+    has_more: false,
+  });
+  expect(anthropicModels([])).toEqual({ data: [], has_more: false, first_id: null, last_id: null });
+});
