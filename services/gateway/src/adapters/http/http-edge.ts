@@ -21,8 +21,8 @@ export interface EdgeOptions {
   keys: Keys;
   ports: CallPorts;
   health: HealthChecks;
-  /** Told of every call that has ended. */
-  onOutcome(org: string, kind: Kind, outcome: CallOutcome): void;
+  /** Told of every call that has ended, and of what was refused; `none` is where no key was found. */
+  onOutcome(org: string, kind: Kind | 'models' | 'none', outcome: CallOutcome): void;
   onError(error: Error, requestId: string): void;
 }
 
@@ -107,12 +107,15 @@ export class HttpEdge {
     response.setHeader('x-meritorder-request-id', requestId);
     response.setHeader(dialect.requestIdHeader, requestId);
     const http = new HttpResponse(response, this.options.limits.streamAckTimeoutMs);
+    const isModels = path === MODELS || path.startsWith(`${MODELS}/`);
+    const presented = presentedKey(request);
+    const found = presented === undefined ? undefined : this.options.keys.find(presented);
     const reject = (refusal: Refusal): void => {
+      this.options.onOutcome(found?.org ?? 'none', kind ?? (isModels ? 'models' : 'none'), refusal.code);
       // What was not read of the body would be taken for the next request.
       if (!request.complete) response.shouldKeepAlive = false;
       refuse(http, dialect, requestId, refusal);
     };
-    const isModels = path === MODELS || path.startsWith(`${MODELS}/`);
     if (kind === undefined && !isModels)
       return reject({ code: 'path_unknown', message: `There is nothing at this path; there are: ${PATHS}.` });
     const method = kind === undefined ? 'GET' : 'POST';
@@ -120,8 +123,6 @@ export class HttpEdge {
       response.setHeader('allow', method);
       return reject({ code: 'method_unsupported', message: `This path is asked with ${method}.` });
     }
-    const presented = presentedKey(request);
-    const found = presented === undefined ? undefined : this.options.keys.find(presented);
     if (!found) return reject(this.noKey(presented));
     if (kind === undefined)
       return answerModels(this.options.config, found.org, path.slice(MODELS.length + 1), { http, dialect, requestId });
@@ -149,10 +150,7 @@ export class HttpEdge {
     const { limits, ports, onOutcome } = this.options;
     const body = await readBody(request, limits.bodyBytes);
     if (body === 'left') return onOutcome(org, kind, 'left');
-    if (!Buffer.isBuffer(body)) {
-      reject(body);
-      return onOutcome(org, kind, body.code);
-    }
+    if (!Buffer.isBuffer(body)) return reject(body);
     const parent = contextOf(textOf(request.headers['traceparent']));
     const span = tracer().startSpan(
       `POST ${request.url!.split('?', 1)[0]!}`,
