@@ -3,6 +3,8 @@ export const HEADERS = {
   kind: 'Meritorder-Kind',
   key: 'Meritorder-Key',
   request: 'Meritorder-Request',
+  /** The same as `meritorder.idempotency_key` of the body. */
+  idempotencyKey: 'Meritorder-Idempotency-Key',
   attempt: 'Meritorder-Attempt',
   /** Of the first chunk of a stream: who answers, and the how many-th attempt it is. */
   backend: 'Meritorder-Backend',

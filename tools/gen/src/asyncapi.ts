@@ -103,6 +103,11 @@ const requestHeaders = (kind: Json, required = false): Json => ({
       pattern: '^[a-z0-9-]{1,64}$',
       description: 'An id of your own, needed to cancel; made up when absent.',
     },
+    'Meritorder-Idempotency-Key': {
+      type: 'string',
+      maxLength: 255,
+      description: 'The same as `meritorder.idempotency_key` of the body.',
+    },
     traceparent: { type: 'string' },
   },
   ...(required ? { required: ['Meritorder-Kind'] } : {}),

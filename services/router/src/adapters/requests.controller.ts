@@ -68,6 +68,11 @@ export class RequestsController {
 }
 
 export function incomingOf(message: Msg): IncomingMessage {
-  const names = { kind: HEADERS.kind, key: HEADERS.key, request: HEADERS.request };
+  const names = {
+    kind: HEADERS.kind,
+    key: HEADERS.key,
+    request: HEADERS.request,
+    idempotencyKey: HEADERS.idempotencyKey,
+  };
   return { data: message.data, header: (name) => message.headers?.get(names[name]) ?? '' };
 }

@@ -1,11 +1,11 @@
-import { isSlugText, Kind, type Refusal } from '@meritorder/contracts';
+import { HEADERS, isSlugText, Kind, type Refusal } from '@meritorder/contracts';
 import { newId } from '@meritorder/kernel';
 import { readRequest, type RequestReading } from './read-request.js';
 
 export interface IncomingMessage {
   data: Uint8Array;
   /** Header by name; '' when absent. */
-  header(name: 'kind' | 'key' | 'request'): string;
+  header(name: 'kind' | 'key' | 'request' | 'idempotencyKey'): string;
 }
 
 export type ParsedRequest = RequestReading & { requestId: string };
@@ -53,7 +53,25 @@ export function parseRequest(
   if (isDeeperThan(value, MAX_DEPTH))
     return { code: 'body_invalid', message: `body: nested more than ${MAX_DEPTH} levels deep` };
   const reading = readRequest(kind.data, value);
-  return 'code' in reading ? reading : { requestId, ...reading };
+  if ('code' in reading) return reading;
+  return withIdempotencyKey({ requestId, ...reading }, message.header('idempotencyKey'));
+}
+
+const MAX_KEY_LENGTH = 255;
+
+/** As if the body had said it; it must not say another. */
+function withIdempotencyKey(request: ParsedRequest, key: string): ParsedRequest | Refusal {
+  if (key === '') return request;
+  const { body } = request;
+  const named = body.meritorder?.idempotency_key;
+  if (key.length > MAX_KEY_LENGTH)
+    return { code: 'header_invalid', message: `${HEADERS.idempotencyKey} has more than ${MAX_KEY_LENGTH} characters.` };
+  if (named !== undefined && named !== key)
+    return {
+      code: 'header_invalid',
+      message: `${HEADERS.idempotencyKey} is another key than meritorder.idempotency_key of the body.`,
+    };
+  return { ...request, body: { ...body, meritorder: { ...body.meritorder, idempotency_key: key } } };
 }
 
 /** Level by level, since a recursion could overflow the stack itself. */

@@ -1,0 +1,30 @@
+import { expect, it } from 'vitest';
+import { parseRequest } from './parse-request.js';
+
+function parse(idempotencyKey: string, body: object, kind = 'chat') {
+  const headers: Record<string, string> = { idempotencyKey, kind };
+  const data = Buffer.from(JSON.stringify({ model: 'auto', messages: [{ role: 'user', content: 'x' }], ...body }));
+  return parseRequest({ data, header: (name) => headers[name] ?? '' }, 'r-1', 10_000);
+}
+
+it.each([
+  ['chat', {}],
+  ['messages', { max_tokens: 5 }],
+  ['embeddings', { input: 'x' }],
+])('an idempotency key in the header is that of the body, of kind %s too, and no wish is lost', (kind, body) => {
+  expect(parse('k', { ...body, meritorder: { max_cost_usd: '1' } }, kind)).toMatchObject({
+    body: { meritorder: { max_cost_usd: '1', idempotency_key: 'k' } },
+  });
+  expect(parse('k', { ...body, meritorder: { idempotency_key: 'k' } }, kind)).toMatchObject({
+    body: { meritorder: { idempotency_key: 'k' } },
+  });
+});
+
+it('two different keys, or one that is too long, are refused', () => {
+  expect(parse('k', { meritorder: { idempotency_key: 'other' } })).toMatchObject({ code: 'header_invalid' });
+  expect(parse('k'.repeat(256), {})).toMatchObject({ code: 'header_invalid' });
+});
+
+it('without one nothing is added', () => {
+  expect(parse('', {})).not.toHaveProperty('body.meritorder');
+});
