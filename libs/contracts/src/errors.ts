@@ -294,8 +294,15 @@ export const ERRORS = {
     status: 429,
     type: 'rate_limit_error',
     retryable: true,
-    meaning: 'The key has as many requests in flight at this gateway as one key may have.',
-    wayOut: 'Wait for answers, or raise `limits.requestsInFlightPerKey`.',
+    meaning: 'The key has as many requests in flight as its own limit, or that of one gateway, allows.',
+    wayOut: 'Wait for answers, or raise the `concurrency` of the key or `limits.requestsInFlightPerKey`.',
+  },
+  idempotency_unavailable: {
+    status: 503,
+    type: 'api_error',
+    retryable: true,
+    meaning: 'The gateway cannot find out whether an `Idempotency-Key` is new, so the request was not run.',
+    wayOut: 'Retry with the same key; look at Postgres.',
   },
   gateway_overloaded: {
     status: 503,

@@ -118,13 +118,14 @@ export const ISSUING_KEYS = {
 /** The token after an org's inbox prefix under which gateways hear answers for it. */
 export const GATEWAY_INBOX_TOKEN = 'gateway';
 
-/** What every org may publish on the public surface of inference, for all of them; it hears nothing but its own replies. */
+/** What every org may publish on the public surface of inference, for all of them; it hears its own replies alone. It issues keys. */
 function gateway(config: Pick<MeritorderConfig, 'orgs'>): NatsUser {
   return {
     user: 'gateway',
-    publish: ['inference.request.v1.*', 'inference.cancel.v1.*.*', 'inference.ack.v1.*.*', ...FOLLOWING_KEYS],
+    publish: ['inference.request.v1.*', 'inference.cancel.v1.*.*', 'inference.ack.v1.*.*', ...ISSUING_KEYS.publish],
     subscribe: [
       `${SERVICE_INBOX.gateway}.>`,
+      ...ISSUING_KEYS.subscribe,
       ...config.orgs.map((org) => `${orgInboxPrefix(org.id)}.${GATEWAY_INBOX_TOKEN}.>`),
     ],
   };

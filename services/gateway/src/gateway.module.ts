@@ -1,13 +1,13 @@
-import type { DynamicModule } from '@nestjs/common';
+import { Logger, type DynamicModule } from '@nestjs/common';
+import { keyIssuing, PostgresIdempotencyStore, RedisRateLimits } from '@meritorder/access';
 import { KeyRing } from '@meritorder/access/keys';
 import { systemClock } from '@meritorder/kernel';
+import { connectDatabase } from '@meritorder/ledger-store';
 import { secretFromEnvironment } from '@meritorder/messaging';
 import type { ServiceContext } from '@meritorder/service-kit';
 import { meter } from '@meritorder/telemetry';
 import { HttpEdge } from './adapters/http/http-edge.js';
-import { MemoryIdempotency } from './adapters/idempotency.memory.js';
 import { NatsInference } from './adapters/inference.nats.js';
-import { NoRateLimits } from './adapters/rate-limits.none.js';
 
 const DRAIN_LIMIT_MS = 25_000;
 const DEFAULT_PORT = 8080;
@@ -17,32 +17,35 @@ const DEADLINE_GRACE_MS = 5_000;
 /** The composition root: ports to adapters. Nest holds the life of the service; calls go from Node's HTTP server to NATS. */
 export async function gatewayModule(context: ServiceContext): Promise<DynamicModule> {
   const { config, bus, env, readiness, health } = context;
-  const log = (level: 'warn' | 'error', message: string): void =>
-    console[level](JSON.stringify({ level, service: 'gateway', message }));
+  const log = new Logger('Gateway');
+  const warn = (message: string): void => log.warn(message);
   const { limits } = config;
-  const inference = new NatsInference(bus, limits.requestDeadlineMs + DEADLINE_GRACE_MS, (m) => log('warn', m));
-  const requests = meter().createCounter('meritorder_gateway_requests', {
-    description: 'HTTP calls by org, kind and how they ended',
-  });
+  const mostMs = limits.requestDeadlineMs + DEADLINE_GRACE_MS;
+  const database = await connectDatabase(
+    env['DATABASE_URL'] ?? 'postgres://meritorder@127.0.0.1:5432/meritorder',
+    'meritorder-gateway',
+  );
+  const rateLimits = RedisRateLimits.open(env['REDIS_URL'] ?? 'redis://127.0.0.1:6379', warn);
+  const idempotency = new PostgresIdempotencyStore(database, { requestDeadlineMs: mostMs, onError: warn });
+  idempotency.start();
+  const inference = new NatsInference(bus, mostMs, warn);
   const keys = await KeyRing.open({
     config,
     bus,
     secretOf: (name) => secretFromEnvironment(name, env),
-    onError: (m) => log('warn', m),
+    onError: warn,
+  });
+  const requests = meter().createCounter('meritorder_gateway_requests', {
+    description: 'HTTP calls by org, kind and how they ended',
   });
   const edge = new HttpEdge({
     config,
     limits,
     keys,
-    ports: {
-      inference,
-      rateLimits: new NoRateLimits(),
-      idempotency: new MemoryIdempotency(systemClock),
-      nowMs: () => systemClock.nowMs(),
-    },
+    ports: { inference, rateLimits, idempotency, mostMs, nowMs: () => systemClock.nowMs() },
     health,
     onOutcome: (org, kind, outcome) => requests.add(1, { org, kind, outcome }),
-    onError: (error, requestId) => log('error', `request ${requestId}: ${error.stack}`),
+    onError: (error, requestId) => log.error(`request ${requestId}: ${error.stack}`),
   });
   readiness(() => (edge.isDraining() ? 'draining' : undefined));
   readiness(() => keys.stale());
@@ -60,7 +63,12 @@ export async function gatewayModule(context: ServiceContext): Promise<DynamicMod
         await edge.drain(DRAIN_LIMIT_MS);
         inference.close();
         keys.close();
+        idempotency.close();
+        rateLimits.close();
+        await database.destroy();
       }
     },
+    // Calls are answered while Postgres is away, so what cannot be said of keys then is no reason to send callers elsewhere.
+    ...keyIssuing({ config, bus, readiness: () => {} }, database),
   };
 }

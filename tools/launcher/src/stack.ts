@@ -192,7 +192,8 @@ export class Stack {
     const logFile = join(dataDir, 'logs', `${name}-${index}.log`);
     const logStart = existsSync(logFile) ? statSync(logFile).size : 0;
     const output = createWriteStream(logFile, { flags: 'a' });
-    const needsStores = name === 'router' || name === 'metering' || name === 'budget-policy';
+    const needsDatabase = name === 'gateway' || name === 'metering' || name === 'budget-policy';
+    const needsRedis = needsDatabase || name === 'router';
     const child = spawn(
       process.execPath,
       ['--enable-source-maps', join(WORKSPACE, 'services', name, 'dist', 'main.js')],
@@ -209,8 +210,8 @@ export class Stack {
           ...(name === 'gateway' ? { GATEWAY_PORT: String(healthPort) } : { HEALTH_PORT: String(healthPort) }),
           NATS_URL: this.nats.url,
           ...(this.passwords ? { NATS_USER: name, NATS_PASSWORD: this.passwords[name]! } : {}),
-          ...(needsStores ? { REDIS_URL: this.redis.url } : {}),
-          ...(name === 'metering' || name === 'budget-policy' ? { DATABASE_URL: this.database.url } : {}),
+          ...(needsRedis ? { REDIS_URL: this.redis.url } : {}),
+          ...(needsDatabase ? { DATABASE_URL: this.database.url } : {}),
         },
       },
     );

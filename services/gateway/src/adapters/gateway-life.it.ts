@@ -38,40 +38,14 @@ it('has only so many calls in flight', async () => {
   expect((await Promise.all(running)).map((r) => r.status)).toEqual([200, 200]);
 });
 
-it('a key at its rate is told when it may ask again, in the headers that its SDK reads', async () => {
-  const reply = { allowed: false, limit: 10, remaining: 0, resetSeconds: 30, retryAfterSeconds: 7 };
-  world = await startWorld({ ports: { rateLimits: { take: async () => reply } } });
-  const openai = await send(world, { body: BODY });
-  expect(openai.status).toBe(429);
-  expect(code(openai.text)).toBe('key_rate');
-  expect(openai.headers).toMatchObject({
-    'x-ratelimit-limit-requests': '10',
-    'x-ratelimit-remaining-requests': '0',
-    'x-ratelimit-reset-requests': '30s',
-    'retry-after': '7',
-  });
-  const anthropic = await send(world, { path: '/v1/messages', body: BODY });
-  expect(JSON.parse(anthropic.text).error.type).toBe('rate_limit_error');
-  expect(anthropic.headers).toMatchObject({
-    'anthropic-ratelimit-requests-limit': '10',
-    'anthropic-ratelimit-requests-remaining': '0',
-    'anthropic-ratelimit-requests-reset': '1970-01-01T00:00:30.000Z',
-    'retry-after': '7',
-  });
-  expect(world.asked).toHaveLength(0);
-});
-
-it('a port that breaks is an error without its words, and the next call is answered', async () => {
-  let broken = true;
-  const take = async () => {
-    if (broken) throw new Error('postgres://secret@db is away');
-    return { allowed: true };
-  };
-  world = await startWorld({ ports: { rateLimits: { take } } });
-  const heard = await send(world, { body: BODY });
-  expect(heard.status).toBe(500);
+it('an idempotency key that cannot be looked up runs nothing, and says nothing of the database', async () => {
+  world = await startWorld();
+  const heard = await send(world, { body: BODY, headers: { 'idempotency-key': 'k' } });
+  expect(heard.status).toBe(503);
+  expect(code(heard.text)).toBe('idempotency_unavailable');
+  expect(heard.headers['retry-after']).toBe('1');
   expect(heard.text).not.toContain('secret');
-  broken = false;
+  expect(world.asked).toHaveLength(0);
   world.answer((a) => a.finish({ meritorder: RECEIPT }));
   expect((await send(world, { body: BODY })).status).toBe(200);
 });

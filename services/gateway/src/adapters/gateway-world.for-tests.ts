@@ -1,8 +1,9 @@
 import { request, type IncomingHttpHeaders } from 'node:http';
+import { PostgresIdempotencyStore, RedisRateLimits } from '@meritorder/access';
 import { KeyRing } from '@meritorder/access/keys';
 import { headers, type Msg, type NatsConnection } from '@nats-io/transport-node';
-import { errorBody, parseConfig, type MeritorderConfig, type Refusal } from '@meritorder/contracts';
-import { ManualClock, sha256Hex } from '@meritorder/kernel';
+import { errorBody, parseConfig, type KeyLimits, type MeritorderConfig, type Refusal } from '@meritorder/contracts';
+import { sha256Hex } from '@meritorder/kernel';
 import {
   connectBus,
   ensureTopology,
@@ -11,12 +12,11 @@ import {
   SERVICE_INBOX,
   type Bus,
 } from '@meritorder/messaging';
-import { testServers } from '@meritorder/testing';
+import { testServers, waitFor } from '@meritorder/testing';
+import type { DataSource } from 'typeorm';
 import type { CallPorts } from '../application/answer-call.js';
 import { HttpEdge } from './http/http-edge.js';
-import { MemoryIdempotency } from './idempotency.memory.js';
 import { NatsInference } from './inference.nats.js';
-import { NoRateLimits } from './rate-limits.none.js';
 
 export const KEY = 'sk-test-acme';
 
@@ -51,16 +51,27 @@ export interface World {
   stop(): Promise<void>;
 }
 
+const away = (): Promise<never> => Promise.reject(new Error('postgres://secret@db is away'));
+const NO_DATABASE: CallPorts['idempotency'] = { claim: away, finish: away, abandon: away };
+
 /** A gateway on a real NATS server, with its real rights, and a router played by the test. */
 export async function startWorld(
-  options: { limits?: Record<string, number>; ports?: Partial<CallPorts>; totalMs?: number } = {},
+  options: {
+    limits?: Record<string, number>;
+    keyLimits?: KeyLimits;
+    /** Without it idempotency keys are refused. */
+    database?: DataSource;
+    /** Without it keys with limits are let through. */
+    redisUrl?: string;
+    totalMs?: number;
+  } = {},
 ): Promise<World> {
   const servers = testServers();
   const config = parseConfig(
     JSON.stringify({
       version: 1,
       orgs: [
-        { id: 'acme', keys: [{ id: 'app', sha256: sha256Hex(KEY) }] },
+        { id: 'acme', keys: [{ id: 'app', sha256: sha256Hex(KEY), limits: options.keyLimits }] },
         { id: 'globex', keys: [{ id: 'app', sha256: sha256Hex('sk-test-globex') }] },
       ],
       backends: [
@@ -110,17 +121,22 @@ export async function startWorld(
   operator.subscribe('inference.cancel.v1.*.*', { callback: (_e, m) => void cancelled.push(m.subject.split('.')[4]!) });
   operator.subscribe('inference.ack.v1.*.*', { callback: (_e, m) => void acknowledged.push(Number(m.string())) });
   await operator.flush();
-  const inference = new NatsInference(gateway, options.totalMs ?? 60_000, () => {});
+  const mostMs = options.totalMs ?? 60_000;
+  const inference = new NatsInference(gateway, mostMs, () => {});
+  const rateLimits = RedisRateLimits.open(options.redisUrl ?? 'redis://127.0.0.1:1');
+  if (options.redisUrl) await waitFor(() => rateLimits.isConnected(), 'Redis');
   const edge = new HttpEdge({
     config,
     limits: config.limits,
     keys,
     ports: {
       inference,
-      rateLimits: new NoRateLimits(),
-      idempotency: new MemoryIdempotency(new ManualClock(0)),
+      rateLimits,
+      idempotency: options.database
+        ? new PostgresIdempotencyStore(options.database, { requestDeadlineMs: mostMs })
+        : NO_DATABASE,
+      mostMs,
       nowMs: () => 0,
-      ...options.ports,
     },
     health: { notReady: () => [], scrape: async () => '# nothing' },
     onOutcome: (_org, _kind, outcome) => void outcomes.push(outcome),
@@ -147,6 +163,7 @@ export async function startWorld(
     stop: async () => {
       await edge.drain(0);
       keys.close();
+      rateLimits.close();
       await gateway.close();
       await operating.close();
       await servers.stop();

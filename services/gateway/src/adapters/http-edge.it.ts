@@ -2,7 +2,10 @@ import Anthropic from '@anthropic-ai/sdk';
 import { connect as connectTcp } from 'node:net';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { orgInboxPrefix } from '@meritorder/contracts';
+import { connectDatabase, migrate } from '@meritorder/ledger-store';
 import { waitFor } from '@meritorder/testing';
+import { usePostgres } from '@meritorder/testing/vitest';
+import type { DataSource } from 'typeorm';
 import { KEY, RECEIPT, send, startWorld, type Asked, type World } from './gateway-world.for-tests.js';
 
 let world: World;
@@ -19,10 +22,17 @@ const ask = (more: object = {}) =>
 const events = (text: string): string[] => text.split('\n\n').filter((e) => e !== '');
 const errorOf = (text: string): any => JSON.parse(text).error;
 
+const postgres = usePostgres();
+let database: DataSource;
 beforeAll(async () => {
-  world = await startWorld({ limits: LIMITS });
+  await migrate(postgres.url);
+  database = await connectDatabase(postgres.url, 'gateway-test');
+  world = await startWorld({ limits: LIMITS, database });
 });
-afterAll(() => world?.stop());
+afterAll(async () => {
+  await world?.stop();
+  await database?.destroy();
+});
 beforeEach(() => {
   for (const list of [world.outcomes, world.asked, world.cancelled, world.acknowledged]) list.length = 0;
   world.answer(() => {});

@@ -93,11 +93,12 @@ class NatsCall implements OpenCall {
   }
 
   publish(reply: string): void {
-    const { org, kind, key, requestId, traceparent, tracestate, body } = this.call;
+    const { org, kind, key, requestId, idempotencyKey, traceparent, tracestate, body } = this.call;
     const h = headers();
     h.set(HEADERS.request, requestId);
     h.set(HEADERS.kind, kind);
     h.set(HEADERS.key, key);
+    if (idempotencyKey !== undefined) h.set(HEADERS.idempotencyKey, idempotencyKey);
     if (traceparent) h.set(HEADERS.traceparent, traceparent);
     if (tracestate) h.set(HEADERS.tracestate, tracestate);
     this.bus.nats.publish(subjects.inferenceRequest(org), body, { reply, headers: h });

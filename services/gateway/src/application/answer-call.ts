@@ -1,18 +1,18 @@
-import { createHash } from 'node:crypto';
 import type { KeyConfig, Kind, Refusal } from '@meritorder/contracts';
 import { dialectOf, type Dialect } from './dialect.js';
+import { oncePerKey, type OncePorts } from './once-per-key.js';
 import type { CallerResponse } from './ports/caller-response.js';
-import type { IdempotencyStore } from './ports/idempotency.js';
 import type { Inference } from './ports/inference.js';
-import type { RateLimits } from './ports/rate-limits.js';
-import { RecordedResponse } from './recorded-response.js';
-import { refuse, Relay } from './relay.js';
+import type { RateLimitReply, RateLimits } from './ports/rate-limits.js';
+import { refusalAnswer, Relay } from './relay.js';
+import { takeRate, type CallEnd } from './take-rate.js';
 
-export interface CallPorts {
+export interface CallPorts extends OncePorts {
   inference: Inference;
   rateLimits: RateLimits;
-  idempotency: IdempotencyStore;
   nowMs(): number;
+  /** The longest that a call may take. */
+  mostMs: number;
 }
 
 /** A request whose key is known and whose body has arrived. */
@@ -31,26 +31,26 @@ export interface IncomingCall {
 
 export type CallOutcome = 'answered' | 'replayed' | 'left' | Refusal['code'];
 
-const MAX_IDEMPOTENCY_KEY_LENGTH = 255;
-/** Of a stream that is kept for a caller that asks again. */
-const MAX_KEPT_BYTES = 8_000_000;
-/** After these part of the request may have been answered and is paid for: asking again must not run it again. */
-const PERHAPS_PAID: ReadonlySet<CallOutcome> = new Set(['stream_cut', 'cancelled', 'reader_away', 'deadline_exceeded']);
-
 /** Answers one call, in the dialect of its kind. */
 export async function answerCall(ports: CallPorts, call: IncomingCall, response: CallerResponse): Promise<CallOutcome> {
   const dialect = dialectOf(call.kind);
-  const rate = await ports.rateLimits.take(call.org, call.key);
+  const { rate, ended } = await takeRate(ports, call);
   for (const [name, value] of Object.entries(dialect.rateHeaders(rate, ports.nowMs()))) response.header(name, value);
-  if (!rate.allowed)
-    return refused(response, dialect, call, {
-      code: 'key_rate',
-      message: `The key ${call.key.id} asks more often than its limits allow.`,
-      ...(rate.retryAfterSeconds === undefined ? {} : { retryAfterSeconds: rate.retryAfterSeconds }),
-    });
-  return call.idempotencyKey === undefined
-    ? run(ports, call, dialect, response)
-    : once(ports, call, call.idempotencyKey, dialect, response);
+  if (!rate.allowed) {
+    const refusal = refusalOf(rate, call.key);
+    response.send(refusalAnswer(dialect, call.requestId, refusal));
+    return refusal.code;
+  }
+  let end: CallEnd = { outcome: 'internal' };
+  try {
+    const once = call.idempotencyKey !== undefined;
+    end = await (once
+      ? oncePerKey(ports, call, dialect, response, (recorded) => run(ports, call, dialect, recorded))
+      : run(ports, call, dialect, response));
+  } finally {
+    ended(end);
+  }
+  return end.outcome;
 }
 
 function run(
@@ -58,81 +58,25 @@ function run(
   call: IncomingCall,
   dialect: Dialect,
   response: CallerResponse,
-): Promise<CallOutcome> {
+): Promise<CallEnd> {
   return new Promise((resolve) => {
     const reader = new Relay(dialect, response, call.requestId, resolve);
     const open = inference.ask({ ...call, key: call.presentedKey }, reader);
     response.onDrained(() => open.drained());
     response.onGone(() => {
       open.cancel();
-      resolve('left');
+      resolve({ outcome: 'left' });
     });
   });
 }
 
-/** At most one run, and one charge, for each idempotency key. */
-async function once(
-  ports: CallPorts,
-  call: IncomingCall,
-  idempotencyKey: string,
-  dialect: Dialect,
-  response: CallerResponse,
-): Promise<CallOutcome> {
-  const { idempotency } = ports;
-  const { org, requestId } = call;
-  if (idempotencyKey.length === 0 || idempotencyKey.length > MAX_IDEMPOTENCY_KEY_LENGTH)
-    return refused(response, dialect, call, {
-      code: 'header_invalid',
-      message: `Idempotency-Key must have 1 to ${MAX_IDEMPOTENCY_KEY_LENGTH} characters.`,
-    });
-  const claim = await idempotency.claim(org, idempotencyKey, fingerprintOf(call), requestId);
-  switch (claim.state) {
-    case 'finished':
-      response.header('x-meritorder-replayed', 'true');
-      response.send(claim);
-      return 'replayed';
-    case 'in-flight':
-      return refused(response, dialect, call, {
-        code: 'request_duplicate',
-        message: 'A request with this Idempotency-Key is in flight; ask again for its answer.',
-        retryAfterSeconds: 1,
-      });
-    case 'mismatch':
-      return refused(response, dialect, call, {
-        code: 'idempotency_key_reused',
-        message: 'The Idempotency-Key was used for a different request.',
-      });
+function refusalOf({ refusedBy, retryAfterSeconds }: RateLimitReply, key: KeyConfig): Refusal {
+  const retry = retryAfterSeconds === undefined ? {} : { retryAfterSeconds };
+  if (refusedBy === 'concurrency') {
+    const message = `The key ${key.id} has ${key.limits?.concurrency} requests in flight, the most it may have.`;
+    return { code: 'key_concurrency', message, ...retry };
   }
-  const recorded = new RecordedResponse(response, MAX_KEPT_BYTES);
-  let outcome: CallOutcome = 'internal';
-  try {
-    outcome = await run(ports, call, dialect, recorded);
-  } finally {
-    if (outcome === 'answered' || PERHAPS_PAID.has(outcome))
-      await idempotency.finish(org, idempotencyKey, requestId, recorded.answer() ?? tooLong(dialect, call));
-    else await idempotency.abandon(org, idempotencyKey, requestId);
-  }
-  return outcome;
-}
-
-function refused(response: CallerResponse, dialect: Dialect, call: IncomingCall, refusal: Refusal): CallOutcome {
-  refuse(response, dialect, call.requestId, refusal);
-  return refusal.code;
-}
-
-/** What tells two requests apart: asked of what, by which key, in which words. */
-function fingerprintOf({ kind, key, body }: IncomingCall): string {
-  return createHash('sha256').update(`${kind}\n${key.id}\n`).update(body).digest('hex');
-}
-
-function tooLong(dialect: Dialect, { requestId }: IncomingCall) {
-  const refusal: Refusal = {
-    code: 'request_duplicate',
-    message: 'The request with this Idempotency-Key was answered; its answer was too long to be kept.',
-  };
-  return {
-    status: 409,
-    headers: { 'content-type': 'application/json', 'x-should-retry': 'false' },
-    body: Buffer.from(JSON.stringify(dialect.error(refusal, 409, requestId))),
-  };
+  const limit =
+    refusedBy === 'tokens' ? `${key.limits?.tokensPerMinute} tokens` : `${key.limits?.requestsPerMinute} requests`;
+  return { code: 'key_rate', message: `The key ${key.id} has used up its ${limit} a minute.`, ...retry };
 }

@@ -23,8 +23,7 @@ it('a stream is kept as it was sent, with its headers', () => {
   recorded.header('x-ratelimit-limit-requests', '10');
   recorded.begin({ 'content-type': 'text/event-stream' });
   recorded.write(Buffer.from('data: a\n\n'));
-  recorded.write(Buffer.from('data: [DONE]\n\n'));
-  recorded.end();
+  recorded.end(Buffer.from('data: [DONE]\n\n'));
   expect(recorded.answer()).toEqual({
     status: 200,
     headers: { 'x-ratelimit-limit-requests': '10', 'content-type': 'text/event-stream' },

@@ -13,8 +13,9 @@ export class RecordedResponse implements CallerResponse {
   private whole: StoredAnswer | undefined;
   private gone = false;
   private drained: (() => void) | undefined;
+  private held: (() => void) | undefined;
 
-  /** @param maxBytes of a stream; a longer one is not kept. */
+  /** @param maxBytes of an answer; a longer one is not kept. */
   constructor(
     private readonly response: CallerResponse,
     private readonly maxBytes: number,
@@ -27,6 +28,7 @@ export class RecordedResponse implements CallerResponse {
 
   /** After the end. Undefined: it was too long to be kept. */
   answer(): StoredAnswer | undefined {
+    if (this.whole && this.whole.body.length > this.maxBytes) return undefined;
     if (this.whole) return { ...this.whole, headers: { ...this.own, ...this.whole.headers } };
     if (this.size > this.maxBytes) return undefined;
     return { status: 200, headers: { ...this.own, ...this.headers }, body: Buffer.concat(this.parts) };
@@ -39,7 +41,7 @@ export class RecordedResponse implements CallerResponse {
 
   send(answer: StoredAnswer): void {
     this.whole = answer;
-    this.response.send(answer);
+    this.held = () => this.response.send(answer);
   }
 
   begin(headers: Record<string, string>): void {
@@ -48,14 +50,19 @@ export class RecordedResponse implements CallerResponse {
   }
 
   write(event: Uint8Array): boolean {
-    this.size += event.length;
-    if (this.size > this.maxBytes) this.parts.length = 0;
-    else this.parts.push(event);
+    this.keep(event);
     return this.gone || this.response.write(event);
   }
 
-  end(): void {
-    this.response.end();
+  end(event: Uint8Array): void {
+    this.keep(event);
+    this.held = () => this.response.end(event);
+  }
+
+  /** Sends the end, which is held until then. */
+  release(): void {
+    this.held?.();
+    this.held = undefined;
   }
 
   onDrained(run: () => void): void {
@@ -64,4 +71,10 @@ export class RecordedResponse implements CallerResponse {
   }
 
   onGone(_run: () => void): void {}
+
+  private keep(event: Uint8Array): void {
+    this.size += event.length;
+    if (this.size > this.maxBytes) this.parts.length = 0;
+    else this.parts.push(event);
+  }
 }

@@ -1,8 +1,10 @@
 import { ERRORS, type Receipt, type Refusal } from '@meritorder/contracts';
 import { retryHeaders, type Dialect } from './dialect.js';
 import type { CallerResponse } from './ports/caller-response.js';
+import type { StoredAnswer } from './ports/idempotency.js';
 import type { AnswerReader, Ending, StreamStart } from './ports/inference.js';
 import { receiptHeaders, receiptOf } from './receipt-of.js';
+import type { CallEnd } from './take-rate.js';
 
 /** Hands one answer on to its caller, in the caller's dialect. */
 export class Relay implements AnswerReader {
@@ -12,8 +14,7 @@ export class Relay implements AnswerReader {
     private readonly dialect: Dialect,
     private readonly response: CallerResponse,
     private readonly requestId: string,
-    /** Told how it ended: the refusal's code, or `answered`. */
-    private readonly onEnd: (code: 'answered' | Refusal['code']) => void,
+    private readonly onEnd: (end: CallEnd) => void,
   ) {}
 
   chunk(json: Uint8Array, start: StreamStart | undefined): boolean {
@@ -41,37 +42,36 @@ export class Relay implements AnswerReader {
   }
 
   private whole(body: Buffer): void {
-    const headers = { 'content-type': 'application/json', ...receiptHeaders(receiptOf(body)) };
+    const receipt = receiptOf(body);
+    const headers = { 'content-type': 'application/json', ...receiptHeaders(receipt) };
     this.response.send({ status: 200, headers, body });
-    this.onEnd('answered');
+    this.onEnd({ outcome: 'answered', receipt });
   }
 
   private streamed(body: Buffer): void {
     const last = JSON.parse(body.toString('utf8')) as { meritorder?: Receipt };
     if (!this.streaming) this.begin(undefined);
-    this.response.write(this.dialect.finish(last));
-    this.response.end();
-    this.onEnd('answered');
+    this.response.end(this.dialect.finish(last));
+    this.onEnd({ outcome: 'answered', receipt: last.meritorder });
   }
 
   private failed(refusal: Refusal): void {
     if (this.streaming) {
       const { status } = ERRORS[refusal.code];
-      this.response.write(this.dialect.broken(this.dialect.error(refusal, status, this.requestId)));
-      this.response.end();
+      this.response.end(this.dialect.broken(this.dialect.error(refusal, status, this.requestId)));
     } else {
-      refuse(this.response, this.dialect, this.requestId, refusal);
+      this.response.send(refusalAnswer(this.dialect, this.requestId, refusal));
     }
-    this.onEnd(refusal.code);
+    this.onEnd({ outcome: refusal.code });
   }
 }
 
-/** Answers with an error, in the caller's dialect. */
-export function refuse(response: CallerResponse, dialect: Dialect, requestId: string, refusal: Refusal): void {
+/** An error as an answer, in the caller's dialect. */
+export function refusalAnswer(dialect: Dialect, requestId: string, refusal: Refusal): StoredAnswer {
   const { status } = ERRORS[refusal.code];
-  response.send({
+  return {
     status,
     headers: { 'content-type': 'application/json', ...retryHeaders(refusal) },
     body: Buffer.from(JSON.stringify(dialect.error(refusal, status, requestId))),
-  });
+  };
 }

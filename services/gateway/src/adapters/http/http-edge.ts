@@ -9,7 +9,7 @@ import { answerCall, type CallOutcome, type CallPorts } from '../../application/
 import { dialectOf, type Dialect } from '../../application/dialect.js';
 import { KeySlots } from '../../application/key-slots.js';
 import type { Keys } from '../../application/ports/keys.js';
-import { refuse } from '../../application/relay.js';
+import { refusalAnswer } from '../../application/relay.js';
 import { answerClientError } from './client-error.js';
 import { HttpResponse } from './http-response.js';
 import { answerModels } from './models.js';
@@ -19,7 +19,7 @@ export interface EdgeOptions {
   config: Pick<MeritorderConfig, 'orgs' | 'routes' | 'backends'>;
   limits: LimitsConfig;
   keys: Keys;
-  ports: CallPorts;
+  ports: Omit<CallPorts, 'onError'>;
   health: HealthChecks;
   /** Told of every call that has ended, and of what was refused; `none` is where no key was found. */
   onOutcome(org: string, kind: Kind | 'models' | 'none', outcome: CallOutcome): void;
@@ -114,7 +114,7 @@ export class HttpEdge {
       this.options.onOutcome(found?.org ?? 'none', kind ?? (isModels ? 'models' : 'none'), refusal.code);
       // What was not read of the body would be taken for the next request.
       if (!request.complete) response.shouldKeepAlive = false;
-      refuse(http, dialect, requestId, refusal);
+      http.send(refusalAnswer(dialect, requestId, refusal));
     };
     if (kind === undefined && !isModels)
       return reject({ code: 'path_unknown', message: `There is nothing at this path; there are: ${PATHS}.` });
@@ -147,7 +147,7 @@ export class HttpEdge {
   }
 
   private async call({ request, http, kind, requestId, presented, org, key, reject }: Taken): Promise<void> {
-    const { limits, ports, onOutcome } = this.options;
+    const { limits, ports, onOutcome, onError } = this.options;
     const body = await readBody(request, limits.bodyBytes);
     if (body === 'left') return onOutcome(org, kind, 'left');
     if (!Buffer.isBuffer(body)) return reject(body);
@@ -159,7 +159,7 @@ export class HttpEdge {
     );
     try {
       const outcome = await answerCall(
-        ports,
+        { ...ports, onError },
         {
           kind,
           org,

@@ -45,8 +45,9 @@ export class HttpResponse implements CallerResponse {
     return !this.response.writableNeedDrain;
   }
 
-  end(): void {
+  end(event: Uint8Array): void {
     if (this.gone) return;
+    this.events.push(event);
     this.writeEvents();
     this.over = true;
     this.response.end();

@@ -1,7 +1,7 @@
 import type { MeritorderConfig } from '@meritorder/contracts';
 import { anthropic } from '../../application/dialects/anthropic.js';
 import { anthropicModel, anthropicModels, modelsOf, openAiModel, openAiModels } from '../../application/list-models.js';
-import { refuse } from '../../application/relay.js';
+import { refusalAnswer } from '../../application/relay.js';
 import type { Answering } from './http-edge.js';
 
 /** `/v1/models` and, with an id, one of them. */
@@ -15,10 +15,12 @@ export function answerModels(
   const [list, one] = dialect === anthropic ? [anthropicModels, anthropicModel] : [openAiModels, openAiModel];
   const found = models.find((m) => m.id === id);
   if (id !== '' && !found)
-    return refuse(http, dialect, requestId, {
-      code: 'route_unknown',
-      message: 'There is no such model; GET /v1/models lists them.',
-    });
+    return http.send(
+      refusalAnswer(dialect, requestId, {
+        code: 'route_unknown',
+        message: 'There is no such model; GET /v1/models lists them.',
+      }),
+    );
   http.send({
     status: 200,
     headers: { 'content-type': 'application/json' },

@@ -1,4 +1,5 @@
 import type { Dialect } from '../dialect.js';
+import type { RateState } from '../ports/rate-limits.js';
 import { frame, frameOf } from './frames.js';
 
 /** Anthropic's error types by HTTP status; others by their class. */
@@ -36,14 +37,20 @@ export const anthropic: Dialect = {
   broken: (error) => frameOf('event: error\ndata: ', error),
   // In an event that every client knows: some take one of an unknown type for an error.
   finish: ({ meritorder }) => frameOf(`event: ${LAST}\ndata: `, { type: LAST, meritorder }),
-  rateHeaders: ({ limit, remaining, resetSeconds }, nowMs) => ({
-    ...(limit === undefined ? {} : { 'anthropic-ratelimit-requests-limit': String(limit) }),
-    ...(remaining === undefined ? {} : { 'anthropic-ratelimit-requests-remaining': String(remaining) }),
-    ...(resetSeconds === undefined
-      ? {}
-      : { 'anthropic-ratelimit-requests-reset': new Date(nowMs + resetSeconds * 1_000).toISOString() }),
+  rateHeaders: ({ requests, tokens }, nowMs) => ({
+    ...headersOf('requests', requests, nowMs),
+    ...headersOf('tokens', tokens, nowMs),
   }),
 };
+
+function headersOf(what: 'requests' | 'tokens', state: RateState | undefined, nowMs: number): Record<string, string> {
+  if (!state) return {};
+  return {
+    [`anthropic-ratelimit-${what}-limit`]: String(state.limit),
+    [`anthropic-ratelimit-${what}-remaining`]: String(state.remaining),
+    [`anthropic-ratelimit-${what}-reset`]: new Date(nowMs + state.resetSeconds * 1_000).toISOString(),
+  };
+}
 
 const TYPE_FIRST = /^\{\s*"type"\s*:\s*"([a-z_]{1,64})"/;
 const EVENT_NAME = /^[a-z_]{1,64}$/;

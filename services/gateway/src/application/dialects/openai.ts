@@ -1,5 +1,6 @@
 import { errorBody } from '@meritorder/contracts';
 import type { Dialect } from '../dialect.js';
+import type { RateState } from '../ports/rate-limits.js';
 import { frame, frameOf } from './frames.js';
 
 const DONE = Buffer.from('data: [DONE]\n\n');
@@ -12,9 +13,14 @@ export const openai: Dialect = {
   event: (json) => frame('data: ', json),
   broken: (error) => frameOf('data: ', error),
   finish: (last) => Buffer.concat([frameOf('data: ', { ...last, choices: NOTHING_NEW }), DONE]),
-  rateHeaders: ({ limit, remaining, resetSeconds }) => ({
-    ...(limit === undefined ? {} : { 'x-ratelimit-limit-requests': String(limit) }),
-    ...(remaining === undefined ? {} : { 'x-ratelimit-remaining-requests': String(remaining) }),
-    ...(resetSeconds === undefined ? {} : { 'x-ratelimit-reset-requests': `${resetSeconds}s` }),
-  }),
+  rateHeaders: ({ requests, tokens }) => ({ ...headersOf('requests', requests), ...headersOf('tokens', tokens) }),
 };
+
+function headersOf(what: 'requests' | 'tokens', state: RateState | undefined): Record<string, string> {
+  if (!state) return {};
+  return {
+    [`x-ratelimit-limit-${what}`]: String(state.limit),
+    [`x-ratelimit-remaining-${what}`]: String(state.remaining),
+    [`x-ratelimit-reset-${what}`]: `${state.resetSeconds}s`,
+  };
+}

@@ -10,7 +10,8 @@ export interface CallerResponse {
   begin(headers: Record<string, string>): void;
   /** @returns false when the caller is behind: `onDrained` says when it is not any more. */
   write(event: Uint8Array): boolean;
-  end(): void;
+  /** Ends a stream with its last event. */
+  end(event: Uint8Array): void;
   onDrained(run: () => void): void;
   /** Runs when the caller has left before the end, at once if it has already. */
   onGone(run: () => void): void;

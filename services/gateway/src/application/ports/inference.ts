@@ -6,6 +6,8 @@ export interface InferenceCall {
   key: string;
   kind: Kind;
   requestId: string;
+  /** Of which at most one call is run, whoever asks. */
+  idempotencyKey: string | undefined;
   traceparent: string | undefined;
   tracestate: string | undefined;
   /** As the caller sent it. */
