@@ -4,16 +4,11 @@ import { createServer, type Server } from 'node:http';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { headers, type Msg } from '@nats-io/transport-node';
-import { Logger, type INestMicroservice } from '@nestjs/common';
-import { NestFactory } from '@nestjs/core';
-import type { MicroserviceOptions } from '@nestjs/microservices';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { keyIssuing } from '@meritorder/access';
 import { digestOf } from '@meritorder/access/keys';
 import { WORKSPACE } from '@meritorder/launcher';
 import { connectDatabase } from '@meritorder/ledger-store';
 import { connectBus, SERVICE_INBOX, type Bus } from '@meritorder/messaging';
-import { NatsSubjectServer } from '@meritorder/service-kit';
 import { waitFor } from '@meritorder/testing';
 import { ask, chat, errorCode, startProduct, type Product } from './harness.js';
 
@@ -27,7 +22,6 @@ let collector: Server;
 let product: Product;
 let bus: Bus;
 let database: Awaited<ReturnType<typeof connectDatabase>>;
-let issuer: INestMicroservice;
 
 beforeAll(async () => {
   collector = createServer((request, response) => {
@@ -47,7 +41,7 @@ beforeAll(async () => {
         { id: 'globex', requireKey: true },
       ],
     },
-    instances: { router: 2 },
+    instances: { router: 2, gateway: 2 },
     env: {
       OTEL_EXPORTER_OTLP_ENDPOINT: `http://127.0.0.1:${(collector.address() as { port: number }).port}`,
       OTEL_BSP_SCHEDULE_DELAY: '200',
@@ -58,21 +52,12 @@ beforeAll(async () => {
     url: product.stack.nats.url,
     user,
     password,
-    name: 'issuer',
+    name: 'keys-test',
     inboxPrefix: SERVICE_INBOX.operator,
   });
   database = await connectDatabase(product.stack.database.url, 'keys-test', 2);
-  // In the product the gateway issues keys; here a service that does nothing else.
-  const context = { config: product.stack.config, bus, readiness: () => {} };
-  issuer = await NestFactory.createMicroservice<MicroserviceOptions>(
-    { module: class IssuerModule {}, ...keyIssuing(context, database) },
-    { strategy: new NatsSubjectServer(bus, 'gateway'), logger: false },
-  );
-  Logger.overrideLogger(false);
-  await issuer.listen();
 });
 afterAll(async () => {
-  await issuer?.close();
   await database?.destroy();
   await bus?.close();
   await product?.stop();
@@ -99,10 +84,30 @@ async function askWith(secret: string, more: Record<string, unknown> = {}, org =
   return answer;
 }
 
+/** Over HTTP; '' when it is answered. */
+async function httpCode(secret: string, body: string, port: number): Promise<string> {
+  const response = await fetch(`http://127.0.0.1:${port}/v1/chat/completions`, {
+    method: 'POST',
+    headers: { authorization: `Bearer ${secret}` },
+    body,
+  });
+  const text = await response.text();
+  said.push(text, [...response.headers].join('\n'));
+  return (JSON.parse(text) as { error?: { code: string } }).error?.code ?? '';
+}
+
 /** Whichever of the two routers takes them. */
-async function codesOf(secret: string, more: Record<string, unknown> = {}): Promise<string[]> {
+async function natsCodesOf(secret: string, more: Record<string, unknown> = {}): Promise<string[]> {
   const answers = await Promise.all(Array.from({ length: 12 }, () => askWith(secret, more)));
   return [...new Set(answers.map(errorCode))];
+}
+
+/** The same, and through either gateway. */
+async function codesOf(secret: string, more: Record<string, unknown> = {}): Promise<string[]> {
+  const body = chat('Write 3 words.', more);
+  const ports = product.stack.of('gateway').flatMap(({ healthPort }) => [healthPort, healthPort]);
+  const overHttp = await Promise.all(ports.map((port) => httpCode(secret, body, port)));
+  return [...new Set([...(await natsCodesOf(secret, more)), ...overHttp])];
 }
 const untilCodes = (secret: string, codes: string[]) =>
   waitFor(async () => JSON.stringify(await codesOf(secret)) === JSON.stringify(codes), `every router to say ${codes}`);
@@ -136,7 +141,7 @@ it("a key of one org is nothing on another's subject, and its own org's user can
   expect(errorCode(await askWith(secret!, {}, 'globex'))).toBe('key_invalid');
   const theirs = await keys('create', 'globex', 'app');
   await waitFor(async () => errorCode(await askWith(theirs.secret, {}, 'globex')) === '', 'their key to work');
-  expect(await codesOf(theirs.secret)).toEqual(['key_invalid']);
+  expect(await natsCodesOf(theirs.secret)).toEqual(['key_invalid']);
   const acme = await product.app('acme');
   const h = headers();
   h.set('Meritorder-Key', theirs.secret);
@@ -184,14 +189,16 @@ it('a rotated key works with its new secret, and with the old one for the grace 
   for (const old of [first, second]) expect(await codesOf(old)).toEqual(['key_invalid']);
 });
 
-it('a key that is revoked works at no router, also not at one that starts then', async () => {
+it('a key that is revoked works at no router and no gateway, also not at one that starts then', async () => {
   const secret = secrets.at(-1)!;
   expect((await keys('revoke', 'acme', 'rotating', '--by', 'bob')).table).toMatch(/revoked .* by bob/);
   await untilCodes(secret, ['key_invalid']);
-  const [router] = product.stack.of('router');
-  router!.child.kill('SIGTERM');
-  await router!.ended;
-  await product.stack.startService('router', router!.index);
+  for (const name of ['router', 'gateway'] as const) {
+    const [one] = product.stack.of(name);
+    one!.child.kill('SIGTERM');
+    await one!.ended;
+    await product.stack.startService(name, one!.index);
+  }
   expect(await codesOf(secret)).toEqual(['key_invalid']);
   expect(await codesOf(secrets[0]!)).toEqual(['']);
 });
@@ -209,7 +216,8 @@ it('a secret is in no table, stream, bucket, log, trace, answer or error, nor in
   expect(messages.some((message) => message.includes('job.accepted') || message.includes('inference.result'))).toBe(
     true,
   );
-  expect(files.some(({ path }) => path.endsWith('router-0.log'))).toBe(true);
+  for (const log of ['router-0.log', 'gateway-0.log', 'gateway-1.log'])
+    expect(files.some(({ path }) => path.endsWith(log))).toBe(true);
   expect(files.some(({ path, bytes }) => /jetstream/.test(path) && bytes.includes(digest))).toBe(true);
   for (const secret of secrets) {
     // Its random part alone would be enough to use it.
