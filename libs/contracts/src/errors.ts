@@ -234,6 +234,14 @@ export const ERRORS = {
     meaning: "The backend refused the request as the caller's fault.",
     wayOut: "The backend's own words are in the message.",
   },
+  content_filtered: {
+    status: 400,
+    type: 'invalid_request_error',
+    retryable: false,
+    meaning:
+      "A content filter of the backend's provider refused the request. No other backend is asked: that would be a way around it.",
+    wayOut: "The provider's own words are in the message; change the request, or the filter of that account.",
+  },
   stream_cut: {
     status: 502,
     type: 'api_error',

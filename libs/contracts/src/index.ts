@@ -43,6 +43,7 @@ export * from './config/hosts-config.js';
 export * from './config/key-terms.js';
 export * from './config/meritorder-config.js';
 export * from './config/prices-config.js';
+export * from './config/providers-config.js';
 export * from './config/routing-config.js';
 export * from './config/load-config.js';
 export * from './events/index.js';

@@ -6,13 +6,14 @@ import { HostConfig, ThroughputConfig } from './hosts-config.js';
 import { KEY_TERMS } from './key-terms.js';
 import { checkTiers, RouteConfig, TierConfig } from './routing-config.js';
 import { AccountConfig, ExchangeRateConfig, OtherModelConfig, PriceConfig } from './prices-config.js';
+import { PROTOCOLS, providerFields, withBaseUrl } from './providers-config.js';
 
 const Milliseconds = z.int().min(1).max(3_600_000);
 
 export const CAPABILITIES = ['tools', 'vision', 'json', 'choices', 'logprobs', 'streaming'] as const;
 export type Capability = (typeof CAPABILITIES)[number];
 
-const BackendConfig = z.strictObject({
+const BackendFields = z.strictObject({
   id: Slug,
   name: z.string().max(128).optional().meta({ description: 'For people. Default: the id.' }),
   kind: z
@@ -23,15 +24,8 @@ const BackendConfig = z.strictObject({
   }),
   host: Slug.optional().meta({ description: 'The GPU host of a local backend.' }),
   model: z.string().min(1).max(128).meta({ description: 'The name the provider knows the model by.' }),
-  protocol: z.enum(['openai']).default('openai'),
-  baseUrl: z
-    .url({ protocol: /^https?$/ })
-    .meta({ description: 'Including the version, for example https://api.openai.com/v1.' }),
-  apiKeyEnv: z
-    .string()
-    .regex(/^[A-Z][A-Z0-9_]*$/)
-    .optional()
-    .meta({ description: 'Environment variable with the API key; NAME_FILE names a file instead.' }),
+  protocol: z.enum(PROTOCOLS).default('openai'),
+  ...providerFields,
   contextTokens: z.int().min(1),
   maxOutputTokens: z
     .int()
@@ -114,6 +108,9 @@ const BackendConfig = z.strictObject({
       'Whether it bills output that it does not stream, such as hidden reasoning: then nobody can watch it, and tolerant budgets hold the upper bound too.',
   }),
 });
+const BackendConfig = BackendFields.transform((backend, ctx) =>
+  withBaseUrl(backend, (path, message) => ctx.addIssue({ code: 'custom', path, message })),
+);
 export type BackendConfig = z.infer<typeof BackendConfig>;
 
 const KeyConfig = z.strictObject({

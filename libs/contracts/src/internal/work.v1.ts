@@ -139,7 +139,9 @@ export const WorkEvent = z.discriminatedUnion('type', [
       'timeout',
       'server-error',
       'quota',
+      'credential',
       'caller-fault',
+      'content-filter',
       'context-length',
       'cut',
       'protocol',
@@ -150,6 +152,8 @@ export const WorkEvent = z.discriminatedUnion('type', [
     message: z.string(),
     status: z.int().optional(),
     retryAfterSeconds: z.number().optional(),
+    /** Another credential of the same backend is free: it may be asked again at once. */
+    again: z.boolean().optional(),
   }),
   /** The caller has its answer, or its error after the first token; `yielded`: it has nothing of this attempt, for the other has its turn. */
   z.object({ type: z.literal('finished'), attemptId: Slug, status: z.enum(['ok', 'error', 'cancelled', 'yielded']) }),

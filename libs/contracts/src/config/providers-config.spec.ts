@@ -1,0 +1,76 @@
+import { describe, expect, it } from 'vitest';
+import { parseConfig, urlOf } from '../index.js';
+
+const backend = (fields: string): string => `
+version: 1
+orgs: [{ id: acme }]
+backends:
+  - { id: b, kind: cloud, model: m, contextTokens: 10, maxOutputTokens: 5, ${fields} }
+`;
+const parsed = (fields: string) => parseConfig(backend(fields), 'my.yaml', {}).backends[0]!;
+const message = (fields: string): string => {
+  try {
+    parsed(fields);
+    return 'accepted';
+  } catch (error) {
+    return (error as Error).message;
+  }
+};
+
+describe('where a backend is called', () => {
+  it.each([
+    ['provider: openai', 'https://api.openai.com/v1'],
+    ['provider: mistral', 'https://api.mistral.ai/v1'],
+    ['provider: deepseek', 'https://api.deepseek.com/v1'],
+    ['provider: groq', 'https://api.groq.com/openai/v1'],
+    ['provider: openrouter', 'https://openrouter.ai/api/v1'],
+    ['provider: anthropic, protocol: anthropic', 'https://api.anthropic.com/v1'],
+    ['provider: google, protocol: gemini', 'https://generativelanguage.googleapis.com/v1beta'],
+    ['provider: aws, protocol: bedrock, region: eu-west-1', 'https://bedrock-runtime.eu-west-1.amazonaws.com'],
+    [
+      'provider: aws, protocol: bedrock, credentials: [{ id: a, region: us-east-1, apiKeyEnv: A }]',
+      'https://bedrock-runtime.us-east-1.amazonaws.com',
+    ],
+    ['provider: openai, baseUrl: "http://127.0.0.1:1/v1"', 'http://127.0.0.1:1/v1'],
+  ])('%s: there', (fields, url) => {
+    expect(parsed(fields).baseUrl).toBe(url);
+  });
+
+  it('may differ by credential: its own URL, its own region, else as the backend says', () => {
+    const bedrock = parsed('provider: aws, protocol: bedrock, region: eu-west-1, apiKeyEnv: A');
+    expect(urlOf(bedrock, { region: 'us-east-1' })).toBe('https://bedrock-runtime.us-east-1.amazonaws.com');
+    expect(urlOf(bedrock, { region: 'eu-west-1' })).toBe('https://bedrock-runtime.eu-west-1.amazonaws.com');
+    expect(urlOf(bedrock, { baseUrl: 'http://127.0.0.1:1' })).toBe('http://127.0.0.1:1');
+    expect(urlOf(bedrock)).toBe('https://bedrock-runtime.eu-west-1.amazonaws.com');
+  });
+});
+
+it.each([
+  ['an endpoint that nothing names', 'provider: somebody', /backends.0.baseUrl: is needed.*"somebody"/],
+  ['Azure without its resource', 'provider: azure, protocol: azure', /backends.0.baseUrl: is needed/],
+  ['Bedrock without a region', 'provider: aws, protocol: bedrock, apiKeyEnv: A', /needs a region/],
+  [
+    'Bedrock with a region for one of two credentials',
+    'provider: aws, protocol: bedrock, credentials: [{ id: a, region: eu-west-1, apiKeyEnv: A }, { id: b, apiKeyEnv: B }]',
+    /needs a region/,
+  ],
+  [
+    'an access key elsewhere',
+    'provider: openai, credentials: [{ id: a, accessKeyIdEnv: A, secretAccessKeyEnv: B }]',
+    /bedrock/,
+  ],
+  [
+    'half an access key',
+    'provider: aws, protocol: bedrock, region: eu-west-1, credentials: [{ id: a, accessKeyIdEnv: A }]',
+    /go together/,
+  ],
+  ['a credential without a secret', 'provider: openai, credentials: [{ id: a }]', /exactly one of apiKeyEnv/],
+  [
+    'one name twice',
+    'provider: openai, credentials: [{ id: a, apiKeyEnv: A }, { id: a, apiKeyEnv: B }]',
+    /"a" is used twice/,
+  ],
+  ['a key beside credentials', 'provider: openai, apiKeyEnv: K, credentials: [{ id: a, apiKeyEnv: A }]', /short for/],
+])('%s is refused with the reason', (_what, fields, expected) => {
+  expect(message(fields)).toMatch(expected);
+});
