@@ -1,6 +1,5 @@
-import { secretFromEnvironment } from '@meritorder/messaging';
 import { runService } from '@meritorder/service-kit';
-import { workerModule } from '@meritorder/worker-kit';
+import { credentialsFromEnvironment, workerModule } from '@meritorder/worker-kit';
 import { ENGINES, EngineWatch, HttpEngines } from './adapters/engine-watch.js';
 import { POWER_OPTIONS, PowerMetering, type PowerOptions } from './adapters/power-metering.js';
 
@@ -16,7 +15,7 @@ await runService({
       );
     }
     const backends = context.config.backends.filter((b) => b.host === host);
-    const engines = new HttpEngines(backends, (b) => b.apiKeyEnv && secretFromEnvironment(b.apiKeyEnv, context.env));
+    const engines = new HttpEngines(backends, (b) => credentialsFromEnvironment(b, context.env)[0]?.apiKey);
     const worker = workerModule('local-worker', context, backends, engines);
     const power: PowerOptions = { bus: context.bus, host: context.config.hosts.find((h) => h.id === host) };
     return {

@@ -7,7 +7,8 @@ import type { BackendConfig, PriceVersion } from '@meritorder/contracts';
 import { usdToNanos } from '@meritorder/kernel';
 import { startSimulator, type Simulator, type SimulatorConfig } from '@meritorder/provider-simulator';
 import { waitFor } from '@meritorder/testing';
-import { attempt, price, terms, type World } from '../application/attempt-world.for-tests.js';
+import { attempt, credentialed, price, terms, type World } from '../application/attempt-world.for-tests.js';
+import type { Upstream } from '../application/ports.js';
 import { OPENAI_EMBEDDINGS, OpenAiUpstream } from './openai-upstream.js';
 
 const stops: (() => Promise<unknown>)[] = [];
@@ -15,10 +16,9 @@ afterEach(async () => {
   await Promise.all(stops.splice(0).map((stop) => stop()));
 });
 
-function wire(): OpenAiUpstream {
-  const upstream = new OpenAiUpstream(() => undefined);
+function wire(url: string, upstream = new OpenAiUpstream()): Upstream {
   stops.push(() => upstream.close());
-  return upstream;
+  return credentialed(upstream, 'm', [{ id: 'default', baseUrl: `${url}/v1` }]);
 }
 
 type Model = Partial<SimulatorConfig['models'][string]>;
@@ -47,13 +47,12 @@ function call(url: string, words: number, stream: boolean, world: World = {}) {
     id: 'm',
     model: 'm',
     kind: 'local',
-    baseUrl: `${url}/v1`,
     connectTimeoutMs: 5_000,
     firstTokenTimeoutMs: 20_000,
     betweenTokensTimeoutMs: 20_000,
   };
   return attempt({
-    wire: wire(),
+    wire: wire(url),
     stream,
     nowMs: Date.now(),
     backend,
@@ -224,8 +223,7 @@ describe.skipIf(!data)('recorded streams of engines without a usage block (MERIT
 describe('embeddings', () => {
   it('are asked for at their own path with nothing added, and cost what the invoice says', async () => {
     const simulator = await simulate({ kind: 'embedding' });
-    const upstream = new OpenAiUpstream(() => undefined, OPENAI_EMBEDDINGS);
-    stops.push(() => upstream.close());
+    const upstream = wire(simulator.url, new OpenAiUpstream(OPENAI_EMBEDDINGS));
     const { closed, finished } = await call(simulator.url, 0, false, {
       wire: upstream,
       work: {

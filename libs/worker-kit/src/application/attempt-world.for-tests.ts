@@ -11,7 +11,16 @@ import {
 } from '@meritorder/contracts';
 import { ManualClock, type Clock } from '@meritorder/kernel';
 import { answerDialect } from './answer-dialect.js';
-import { ReaderAway, UpstreamError, type Upstream, type UpstreamRequest } from './ports.js';
+import { CredentialedUpstream } from './credentialed-upstream.js';
+import { CredentialPool } from './credential-pool.js';
+import {
+  ReaderAway,
+  UpstreamError,
+  type Credential,
+  type ProviderUpstream,
+  type Upstream,
+  type UpstreamRequest,
+} from './ports.js';
 import { runAttempt } from './run-attempt.js';
 import { OwnTurn, type Turn } from './turn.js';
 
@@ -137,6 +146,11 @@ export async function attempt(world: World): Promise<{
     abort,
   );
   return { log, closed, sent, finished, warned };
+}
+
+/** A provider's wire as a worker uses it for one backend. */
+export function credentialed(wire: ProviderUpstream, backendId: string, credentials: Credential[]): Upstream {
+  return new CredentialedUpstream(wire, new Map([[backendId, new CredentialPool(credentials, () => Date.now())]]));
 }
 
 export const block = { prompt_tokens: 10, completion_tokens: 2, total_tokens: 12 };

@@ -24,6 +24,8 @@ export class UpstreamError extends Error {
       refusedUpstream: boolean;
       status?: number | undefined;
       retryAfterSeconds?: number | undefined;
+      /** The same backend may be asked again at once: another of its credentials is free. */
+      again?: boolean | undefined;
     },
   ) {
     super(message);
@@ -43,14 +45,33 @@ export interface UpstreamRequest {
   headers: Record<string, string>;
 }
 
+/** With what, and where, a backend is called. */
+export interface Credential {
+  readonly id: string;
+  /** Without a slash at its end. */
+  readonly baseUrl: string;
+  readonly region?: string | undefined;
+  readonly apiKey?: string | undefined;
+  readonly accessKey?: { id: string; secret: string; sessionToken?: string | undefined } | undefined;
+}
+
+export interface ProviderRequest extends UpstreamRequest {
+  credential: Credential;
+}
+
 /** A backend's wire. No retries of its own: every physical call is an attempt. */
-export interface Upstream {
+export interface Upstream<Request extends UpstreamRequest = UpstreamRequest> {
   /** How it states usage. */
   readonly dialect: Dialect;
   /** The whole answer. @throws UpstreamError */
-  complete(request: UpstreamRequest): Promise<Record<string, unknown>>;
+  complete(request: Request): Promise<Record<string, unknown>>;
   /** Chunks as JSON text, ready for the caller. Reading stops while the consumer does not ask. @throws UpstreamError */
-  stream(request: UpstreamRequest): AsyncIterable<string>;
+  stream(request: Request): AsyncIterable<string>;
+}
+
+/** One that is told which credential to use. */
+export interface ProviderUpstream extends Upstream<ProviderRequest> {
+  close(): Promise<void>;
 }
 
 /** The durable record of attempts. */

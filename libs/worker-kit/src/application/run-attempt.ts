@@ -1,6 +1,7 @@
 import {
   HEDGE_LOST,
   type BackendConfig,
+  type ErrorCode,
   type Receipt,
   type UsageAttemptClosedV1,
   type WorkRequest,
@@ -279,7 +280,7 @@ class Attempt {
       caller.fail('cancelled', 'Cancelled by the caller.');
       return this.finished('cancelled');
     }
-    const { retryable, status, retryAfterSeconds } = error.details;
+    const { retryable, status, retryAfterSeconds, again } = error.details;
     const reply = await router.request(
       {
         type: 'failed',
@@ -289,6 +290,7 @@ class Attempt {
         message: error.message.slice(0, 500),
         ...(status === undefined ? {} : { status }),
         ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
+        ...(again ? { again } : {}),
       },
       TAKEN_TIMEOUT_MS,
     );
@@ -298,10 +300,7 @@ class Attempt {
     }
     // A router that says stop has gone on with another.
     if (error.code !== 'stopped' && (await turn.lastWord()))
-      caller.fail(
-        error.code === 'caller-fault' ? 'upstream_rejected' : 'backend_failed',
-        `${this.backend.id}: ${error.message}`,
-      );
+      caller.fail(CALLERS_FAULT[error.code] ?? 'backend_failed', `${this.backend.id}: ${error.message}`);
   }
 
   /** The caller has part of a stream: it ends here. */
@@ -415,6 +414,10 @@ function withReceipt(answer: string, receipt: Receipt): string {
   return `${said}${said === '{' ? '' : ','}"meritorder":${JSON.stringify(receipt)}}`;
 }
 
+const CALLERS_FAULT: Partial<Record<UpstreamError['code'], ErrorCode>> = {
+  'caller-fault': 'upstream_rejected',
+  'content-filter': 'content_filtered',
+};
 /** A receipt has a few hundred bytes, and one line for each of at most 64 budgets. */
 const RECEIPT_BYTES_MOST = 32_768;
 /** Ended here, cleanly for the caller, before the backend was done. */

@@ -2,7 +2,7 @@ import type { BackendConfig, Kind } from '@meritorder/contracts';
 import type { Upstream } from './ports.js';
 
 /** The wires of a worker: by protocol, and by the kind that goes over them as it came. */
-export type Wires = Readonly<Record<string, Partial<Record<Kind, Upstream>>>>;
+export type Wires = Readonly<Partial<Record<string, Partial<Record<Kind, Upstream>>>>>;
 
 /** How a request of a kind reaches a backend. */
 export interface Wiring {

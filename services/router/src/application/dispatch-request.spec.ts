@@ -184,7 +184,8 @@ async function dispatch(world: World) {
     workers: {
       dispatch: (work) => {
         works.push(work);
-        const signals = [...(world.workers?.[work.terms.backend] ?? OK)];
+        const { backend, attemptNumber } = work.terms;
+        const signals = [...(world.workers?.[`${backend} ${attemptNumber}`] ?? world.workers?.[backend] ?? OK)];
         return {
           next: async () => {
             for (const run of world.timersRun ? timers : []) run();
@@ -245,9 +246,18 @@ async function dispatch(world: World) {
 const opened: AttemptSignal = { type: 'opened', attemptId: 'x' };
 const OK: AttemptSignal[] = [opened, { type: 'finished', attemptId: 'x', status: 'ok' }];
 const failed = (
-  code: 'server-error' | 'quota' | 'caller-fault' | 'context-length',
+  code: Extract<AttemptSignal, { type: 'failed' }>['code'],
   retryable = true,
-): AttemptSignal => ({ type: 'failed', attemptId: 'x', retryable, code, message: 'said so', retryAfterSeconds: 3 });
+  again = false,
+): AttemptSignal => ({
+  type: 'failed',
+  attemptId: 'x',
+  retryable,
+  code,
+  message: 'said so',
+  retryAfterSeconds: 3,
+  ...(again ? { again } : {}),
+});
 const grantFirst = (command: ReserveCommand): ReserveReply => ({
   type: 'granted',
   epochId: 1,
@@ -315,6 +325,44 @@ describe('a request', () => {
       { workers: { a: [opened, failed('quota')] } },
       ['reserve a b c', 'open', 'go', 'taken', 'a quota 3000', 'reserve b c', 'open', 'go', 'b succeeded'],
       undefined,
+    ],
+    [
+      'a credential that is out of quota is not the backend: it is asked again while another is free',
+      { workers: { 'a 1': [opened, failed('quota', true, true)] } },
+      ['reserve a b c', 'open', 'go', 'taken', 'reserve a b c', 'open', 'go', 'a succeeded'],
+      undefined,
+    ],
+    [
+      'and goes elsewhere once none is',
+      { workers: { 'a 1': [opened, failed('credential', true, true)], 'a 2': [opened, failed('quota')] } },
+      [
+        'reserve a b c',
+        'open',
+        'go',
+        'taken',
+        'reserve a b c',
+        'open',
+        'go',
+        'taken',
+        'a quota 3000',
+        'reserve b c',
+        'open',
+        'go',
+        'b succeeded',
+      ],
+      undefined,
+    ],
+    [
+      'a refused credential cools the backend down where it has no other',
+      { workers: { a: [opened, failed('credential')] } },
+      ['reserve a b c', 'open', 'go', 'taken', 'a quota 3000', 'reserve b c', 'open', 'go', 'b succeeded'],
+      undefined,
+    ],
+    [
+      'what a content filter refuses is not tried elsewhere, and is no failure',
+      { workers: { a: [opened, failed('content-filter', false)] } },
+      ['reserve a b c', 'open', 'go', 'taken'],
+      'content_filtered',
     ],
     [
       "the caller's fault is not tried elsewhere",

@@ -139,6 +139,8 @@ export type Step = DispatchOutcome | { ended: 'next'; refusal: Refusal } | { end
 
 class Dispatch {
   private readonly tried: Receipt['attempts'] = [];
+  /** The backend that failed last, where another of its credentials is free. */
+  private again: string | undefined;
   private readonly requirements;
   private tier: TierConfig | undefined;
   private conversions: ConversionReading | undefined;
@@ -258,8 +260,11 @@ class Dispatch {
       return refused({ code: 'deadline_exceeded', message: 'The deadline passed before an answer.' });
     if (this.request.cancelled.aborted) return refused(CANCELLED);
     const { policy, quality } = route;
+    const { again } = this;
+    this.again = undefined;
     const untried = route.backends.filter(
-      (b) => b.id !== beside?.firstLeg.backend && !this.tried.some((t) => t.backend === b.id),
+      (b) =>
+        b.id !== beside?.firstLeg.backend && (b.id === again || !this.tried.some((t) => t.backend === b.id)),
     );
     const views = viewsOf(untried, this.ports.catalogue, this.ports.fleet, nowMs, policy.slotsLeftFree);
     const { able, excluded: unable } = ableCandidates(
@@ -678,12 +683,16 @@ class Dispatch {
     const { fleet } = this.ports;
     // The worker hears a cancel itself; here it only decides what is said.
     if (signal.code === 'cancelled' || this.request.cancelled.aborted) return refused(CANCELLED);
-    if (signal.code === 'quota')
-      fleet.quota(backend, signal.retryAfterSeconds === undefined ? undefined : signal.retryAfterSeconds * 1_000);
-    else if (signal.code !== 'caller-fault' && signal.code !== 'context-length' && signal.code !== 'stopped')
+    this.again = signal.again ? backend : undefined;
+    // What one credential is refused says nothing of the backend while another is free.
+    if (signal.code === 'quota' || signal.code === 'credential') {
+      const { again, retryAfterSeconds } = signal;
+      if (!again) fleet.quota(backend, retryAfterSeconds === undefined ? undefined : retryAfterSeconds * 1_000);
+    } else if (!SAYS_NOTHING_OF_BACKEND.has(signal.code))
       fleet.failed(backend, signal.code === 'connect' || signal.code === 'timeout' ? 'connect' : 'answer');
-    if (signal.code === 'caller-fault') {
-      return refused({ code: 'upstream_rejected', message: `${backend}: ${signal.message}` });
+    if (signal.code === 'caller-fault' || signal.code === 'content-filter') {
+      const code = signal.code === 'caller-fault' ? 'upstream_rejected' : 'content_filtered';
+      return refused({ code, message: `${backend}: ${signal.message}` });
     }
     const refusal: Refusal = { code: 'backend_failed', message: `${backend}: ${signal.message} (${signal.code})` };
     if (!signal.retryable) return refused(refusal);
@@ -793,6 +802,14 @@ const JOB_MARGIN_SECONDS = 30;
 const MOST_OFFERED = 16;
 /** A substitute is as good as what was named when its expected quality is at most this far below. */
 const AS_GOOD_WITHIN = 0.02;
+
+/** Failures that are the request's, or nobody's. */
+const SAYS_NOTHING_OF_BACKEND: ReadonlySet<string> = new Set([
+  'caller-fault',
+  'content-filter',
+  'context-length',
+  'stopped',
+]);
 
 type WorkBackend = Able['backend'];
 const YIELDED: Step = { ended: 'yielded' };

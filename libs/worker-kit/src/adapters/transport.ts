@@ -1,0 +1,250 @@
+import { Pool, type Dispatcher } from 'undici';
+import type { BackendConfig } from '@meritorder/contracts';
+import { UpstreamError, type ProviderRequest } from '../application/ports.js';
+import { refusalOf } from './refusal.js';
+
+const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
+const MAX_ERROR_BYTES = 64 * 1024;
+
+export const SENT_RETRYABLE = { retryable: true, sent: true, refusedUpstream: false };
+export const SENT_FINAL = { retryable: false, sent: true, refusedUpstream: false };
+
+export interface HttpCall {
+  url: string;
+  headers: Record<string, string>;
+  body: string;
+}
+
+/** HTTP/1.1 for every protocol: no retry, no redirect, all four timeouts of a backend, bounded answers. */
+export class HttpTransport {
+  private readonly pools = new Map<string, Pool>();
+
+  /**
+   * One physical call. It has the answer's head when this resolves; a status of 400 or above is thrown as what it means.
+   * @throws UpstreamError
+   */
+  async post(request: ProviderRequest, { url, headers, body }: HttpCall): Promise<HttpAnswer> {
+    const target = new URL(url);
+    const patience = new Patience(request);
+    let response: Dispatcher.ResponseData;
+    try {
+      response = await this.pool(request.backend, target.origin).request({
+        method: 'POST',
+        path: target.pathname + target.search,
+        headers: {
+          'content-type': 'application/json',
+          accept: request.stream ? 'text/event-stream' : 'application/json',
+          'x-client-request-id': request.attemptId,
+          ...headers,
+          ...request.headers,
+        },
+        body,
+        signal: patience.signal,
+        headersTimeout: 0,
+        bodyTimeout: 0,
+      });
+    } catch (error) {
+      patience.end();
+      throw transportError(error, false);
+    }
+    const answer = new HttpAnswer(response, patience);
+    if (response.statusCode < 300) return answer;
+    const refusal = refusalOf(
+      {
+        status: response.statusCode,
+        headers: response.headers,
+        body: await answer.text(MAX_ERROR_BYTES).catch(() => ''),
+      },
+      Date.now(),
+    );
+    throw new UpstreamError(refusal.code, refusal.message, {
+      retryable: refusal.retryable,
+      sent: true,
+      refusedUpstream: refusal.didNothing,
+      status: response.statusCode,
+      retryAfterSeconds: refusal.retryAfterSeconds,
+    });
+  }
+
+  private pool(backend: BackendConfig, origin: string): Pool {
+    const name = `${origin} ${backend.connectTimeoutMs}`;
+    let pool = this.pools.get(name);
+    if (!pool) {
+      pool = new Pool(origin, {
+        connections: 256,
+        pipelining: 1,
+        // Over HTTP/2 a client may send again what a server did not take; what is sent is counted here.
+        allowH2: false,
+        connectTimeout: backend.connectTimeoutMs,
+        keepAliveTimeout: 30_000,
+      });
+      this.pools.set(name, pool);
+    }
+    return pool;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.pools.values()].map((p) => p.destroy()));
+  }
+}
+
+/** An answer whose body is still to be read. */
+export class HttpAnswer {
+  constructor(
+    private readonly response: Dispatcher.ResponseData,
+    private readonly patience: Patience,
+  ) {}
+
+  get headers(): Readonly<Record<string, string | string[] | undefined>> {
+    return this.response.headers;
+  }
+
+  /** Something was generated: from here on the time between tokens counts. */
+  heard(): void {
+    this.patience.heard();
+  }
+
+  /** Bytes as they come. Whoever stops reading closes the connection. @throws UpstreamError */
+  async *bytes(): AsyncGenerator<Uint8Array, void> {
+    const { body } = this.response;
+    const reads = (body as AsyncIterable<Uint8Array>)[Symbol.asyncIterator]();
+    try {
+      for (;;) {
+        this.patience.waiting();
+        const { done, value } = await reads.next();
+        this.patience.waited();
+        if (done) return;
+        yield value;
+      }
+    } catch (error) {
+      throw transportError(error, true);
+    } finally {
+      this.patience.end();
+      body.on('error', () => {}).destroy();
+    }
+  }
+
+  /** @throws UpstreamError also where it has more than so many bytes */
+  async text(maxBytes = MAX_ANSWER_BYTES): Promise<string> {
+    const parts: Uint8Array[] = [];
+    let size = 0;
+    for await (const part of this.bytes()) {
+      size += part.length;
+      if (size > maxBytes)
+        throw new UpstreamError('protocol', `the answer has more than ${maxBytes} bytes`, SENT_FINAL);
+      parts.push(part);
+    }
+    return Buffer.concat(parts).toString('utf8');
+  }
+
+  /** A whole answer. @throws UpstreamError */
+  async json(): Promise<Record<string, unknown>> {
+    const text = await this.text();
+    let body: unknown;
+    try {
+      body = JSON.parse(text);
+    } catch {
+      body = undefined;
+    }
+    if (typeof body === 'object' && body !== null && !Array.isArray(body)) return body as Record<string, unknown>;
+    throw new UpstreamError('protocol', 'the answer is not a JSON object', SENT_RETRYABLE);
+  }
+}
+
+/**
+ * How long a call is waited for: until its deadline, and where it streams, for the first token and between two of them. Comments
+ * and pings are no tokens, so that a backend that is alive and says nothing is given up too. Only time spent waiting for it
+ * counts, not the time a slow reader takes. An answer that is not streamed comes when all of it is generated, so there its
+ * deadline alone counts.
+ */
+export class Patience {
+  private readonly abort = new AbortController();
+  private readonly deadline: NodeJS.Timeout;
+  private readonly onAbort: () => void;
+  private timer: NodeJS.Timeout | undefined;
+  private limitMs: number;
+  private sinceMs = 0;
+  private spentMs = 0;
+  private hasHeard = false;
+
+  constructor(private readonly request: ProviderRequest) {
+    const { backend, stream, signal, deadlineMs } = request;
+    this.limitMs = stream ? backend.firstTokenTimeoutMs : Infinity;
+    this.onAbort = () => this.abort.abort(new UpstreamError('cancelled', 'cancelled', SENT_FINAL));
+    if (signal.aborted) this.onAbort();
+    else signal.addEventListener('abort', this.onAbort, { once: true });
+    this.deadline = setTimeout(
+      () => this.abort.abort(new UpstreamError('timeout', 'the deadline passed', SENT_FINAL)),
+      Math.max(1, Math.min(LONGEST_TIMER_MS, deadlineMs - Date.now())),
+    );
+    this.waiting();
+  }
+
+  get signal(): AbortSignal {
+    return this.abort.signal;
+  }
+
+  waiting(): void {
+    if (this.limitMs === Infinity || this.timer) return;
+    this.sinceMs = performance.now();
+    this.timer = setTimeout(
+      () =>
+        this.abort.abort(
+          new UpstreamError(
+            'timeout',
+            this.hasHeard ? 'no token for too long' : 'no first token in time',
+            SENT_RETRYABLE,
+          ),
+        ),
+      Math.max(1, this.limitMs - this.spentMs),
+    );
+  }
+
+  waited(): void {
+    if (!this.timer) return;
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    this.spentMs += performance.now() - this.sinceMs;
+  }
+
+  heard(): void {
+    this.spentMs = 0;
+    if (this.hasHeard) return;
+    this.hasHeard = true;
+    if (this.limitMs !== Infinity) this.limitMs = this.request.backend.betweenTokensTimeoutMs;
+  }
+
+  end(): void {
+    clearTimeout(this.timer);
+    clearTimeout(this.deadline);
+    this.timer = undefined;
+    this.limitMs = Infinity;
+    this.request.signal.removeEventListener('abort', this.onAbort);
+  }
+}
+
+/** What a timer takes. */
+const LONGEST_TIMER_MS = 2 ** 31 - 1;
+
+const NEVER_CONNECTED = new Set([
+  'ECONNREFUSED',
+  'ENOTFOUND',
+  'EAI_AGAIN',
+  'EHOSTUNREACH',
+  'ENETUNREACH',
+  'UND_ERR_CONNECT_TIMEOUT',
+]);
+
+/** Connection errors. Only what surely never left is "not sent". @param answering whether the answer had begun */
+export function transportError(error: unknown, answering: boolean): UpstreamError {
+  if (error instanceof UpstreamError) return error;
+  const { code, message } = error as { code?: string; message: string };
+  if (!answering && code && NEVER_CONNECTED.has(code)) {
+    return new UpstreamError('connect', `cannot connect (${code})`, {
+      retryable: true,
+      sent: false,
+      refusedUpstream: false,
+    });
+  }
+  return new UpstreamError('cut', `the connection was lost (${code ?? message})`, SENT_RETRYABLE);
+}

@@ -1,0 +1,97 @@
+import type { BackendConfig } from '@meritorder/contracts';
+import { CredentialPool } from './credential-pool.js';
+import { UpstreamError, type Credential, type ProviderUpstream, type Upstream, type UpstreamRequest } from './ports.js';
+
+/** The pools of a worker: one for each backend, whatever kinds it is asked for. */
+export type CredentialPools = ReadonlyMap<string, CredentialPool>;
+
+export function credentialPools(
+  backends: readonly BackendConfig[],
+  credentialsOf: (backend: BackendConfig) => readonly Credential[],
+  nowMs: () => number,
+): CredentialPools {
+  return new Map(backends.map((backend) => [backend.id, new CredentialPool(credentialsOf(backend), nowMs)]));
+}
+
+/**
+ * A wire whose calls are spread over the credentials of their backend. What one of them is refused counts against that one: the
+ * failure says `again` while another is free, and for how long nobody is to ask where none is.
+ */
+export class CredentialedUpstream implements Upstream {
+  readonly dialect;
+
+  constructor(
+    private readonly wire: ProviderUpstream,
+    private readonly pools: CredentialPools,
+  ) {
+    this.dialect = wire.dialect;
+  }
+
+  async complete(request: UpstreamRequest): Promise<Record<string, unknown>> {
+    const pool = this.poolOf(request);
+    const credential = taken(pool, request);
+    try {
+      const answer = await this.wire.complete({ ...request, credential });
+      pool.giveBack(credential);
+      return answer;
+    } catch (error) {
+      throw givenBack(pool, credential, error);
+    }
+  }
+
+  async *stream(request: UpstreamRequest): AsyncIterable<string> {
+    const pool = this.poolOf(request);
+    const credential = taken(pool, request);
+    let isBack = false;
+    try {
+      yield* this.wire.stream({ ...request, credential });
+    } catch (error) {
+      isBack = true;
+      throw givenBack(pool, credential, error);
+    } finally {
+      // Also when whoever reads has enough.
+      if (!isBack) pool.giveBack(credential);
+    }
+  }
+
+  private poolOf({ backend }: UpstreamRequest): CredentialPool {
+    const pool = this.pools.get(backend.id);
+    if (!pool) throw new Error(`no credentials of ${backend.id}`);
+    return pool;
+  }
+}
+
+function taken(pool: CredentialPool, { backend }: UpstreamRequest): Credential {
+  const credential = pool.take();
+  if (credential) return credential;
+  throw new UpstreamError('quota', `every credential of ${backend.id} is refused or out of quota`, {
+    retryable: true,
+    sent: false,
+    refusedUpstream: false,
+    retryAfterSeconds: pool.freeInMs / 1_000,
+  });
+}
+
+function givenBack(pool: CredentialPool, credential: Credential, error: unknown): unknown {
+  if (!(error instanceof UpstreamError)) {
+    pool.giveBack(credential, { code: 'protocol' });
+    return error;
+  }
+  const { code, details } = error;
+  pool.giveBack(credential, { code, retryAfterSeconds: details.retryAfterSeconds });
+  const message = withoutSecrets(error.message, credential);
+  const ofCredential = code === 'quota' || code === 'credential';
+  if (!ofCredential && message === error.message) return error;
+  const freeInMs = pool.freeInMs;
+  return new UpstreamError(code, ofCredential ? `${message} (credential ${credential.id})` : message, {
+    ...details,
+    ...(!ofCredential ? {} : freeInMs === 0 ? { again: true } : { retryAfterSeconds: freeInMs / 1_000 }),
+  });
+}
+
+/** Some servers quote what they were sent. */
+function withoutSecrets(message: string, { apiKey, accessKey }: Credential): string {
+  return [apiKey, accessKey?.secret, accessKey?.sessionToken]
+    .filter((secret) => secret !== undefined && secret !== '')
+    .reduce<string>((text, secret) => text.replaceAll(secret!, '***'), message);
+}
