@@ -1,8 +1,9 @@
 import type { Dialect } from '@meritorder/usage-core';
 import { UpstreamError, type ProviderRequest, type ProviderUpstream } from '../application/ports.js';
-import { refusalInAnswer } from './refusal.js';
+import { errorInAnswer } from './error-in-answer.js';
 import { DONE, eventObject, serverSentEvents } from './sse.js';
 import { HttpTransport, SENT_RETRYABLE, type HttpAnswer } from './transport.js';
+import { urlAt } from './url-at.js';
 
 /** One of the things that this wire can be asked for. */
 export interface OpenAiEndpoint {
@@ -13,7 +14,7 @@ export interface OpenAiEndpoint {
 const OPENAI_CHAT: OpenAiEndpoint = { path: '/chat/completions', dialect: 'openai-chat', streams: true };
 export const OPENAI_EMBEDDINGS: OpenAiEndpoint = { path: '/embeddings', dialect: 'openai-embeddings', streams: false };
 
-/** The OpenAI-compatible wire over undici, with every retry off. */
+/** The OpenAI-compatible wire, and Azure's, over undici, with every retry off. */
 export class OpenAiUpstream implements ProviderUpstream {
   readonly dialect: Dialect;
   private readonly transport = new HttpTransport();
@@ -35,13 +36,12 @@ export class OpenAiUpstream implements ProviderUpstream {
   async *stream(request: ProviderRequest): AsyncIterable<string> {
     const answer = await this.post(request);
     for await (const events of serverSentEvents(answer)) {
-      answer.heard();
       for (const { data } of events) {
         if (data === DONE) {
           request.reader.end();
           return;
         }
-        const forward = chunkFor(request, data);
+        const forward = chunkFor(request, answer, data);
         if (forward !== undefined) yield forward;
       }
     }
@@ -49,18 +49,13 @@ export class OpenAiUpstream implements ProviderUpstream {
   }
 
   private post(request: ProviderRequest): Promise<HttpAnswer> {
-    const { backend, credential } = request;
-    const body = {
-      ...request.body,
-      model: backend.model,
-      ...(this.endpoint.streams
-        ? { stream: request.stream, stream_options: request.stream ? { include_usage: true } : undefined }
-        : {}),
-    };
+    const { credential } = request;
     return this.transport.post(request, {
-      url: `${credential.baseUrl}${this.endpoint.path}`,
-      headers: credential.apiKey === undefined ? {} : { authorization: `Bearer ${credential.apiKey}` },
-      body: JSON.stringify(body),
+      url: urlAt(credential.baseUrl, this.endpoint.path),
+      headers: authorization(request),
+      body: JSON.stringify(
+        this.endpoint.streams ? chatBody(request) : { ...request.body, model: request.backend.model },
+      ),
     });
   }
 
@@ -69,17 +64,36 @@ export class OpenAiUpstream implements ProviderUpstream {
   }
 }
 
+function authorization({ backend, credential: { apiKey } }: ProviderRequest): Record<string, string> {
+  if (apiKey === undefined) return {};
+  return backend.protocol === 'azure' ? { 'api-key': apiKey } : { authorization: `Bearer ${apiKey}` };
+}
+
+/** What the endpoints that speak this wire do not agree on. */
+function chatBody({ body, backend, stream }: ProviderRequest): Record<string, unknown> {
+  const { protocol, provider, model } = backend;
+  const { max_tokens: maxTokens, ...rest } = body;
+  // OpenAI's reasoning models refuse `max_tokens`; Mistral and many others know no other name.
+  const limit = protocol === 'azure' || provider === 'openai' ? 'max_completion_tokens' : 'max_tokens';
+  // Mistral refuses what others have to be asked, and sends its usage unasked.
+  const asksForUsage = stream && provider !== 'mistral';
+  return {
+    ...rest,
+    ...(maxTokens === undefined ? {} : { [limit]: maxTokens }),
+    model,
+    stream,
+    stream_options: asksForUsage ? { include_usage: true } : undefined,
+  };
+}
+
 /** What the caller gets of one event: the event, without a usage block that it did not ask for. */
-function chunkFor({ reader, includeUsage }: ProviderRequest, data: string): string | undefined {
+function chunkFor({ reader, includeUsage }: ProviderRequest, answer: HttpAnswer, data: string): string | undefined {
   const chunk = eventObject(data);
   if (chunk['error']) throw errorInAnswer(chunk['error']);
+  const saysSomething = Array.isArray(chunk['choices']) && chunk['choices'].length > 0;
+  if (saysSomething) answer.heard();
   reader.feed(chunk);
   if (!chunk['usage'] || includeUsage) return data;
   const { usage: _usage, ...rest } = chunk;
-  return Array.isArray(rest['choices']) && rest['choices'].length > 0 ? JSON.stringify(rest) : undefined;
-}
-
-function errorInAnswer(error: unknown): UpstreamError {
-  const { code, message, retryable, retryAfterSeconds } = refusalInAnswer(error, Date.now());
-  return new UpstreamError(code, message, { retryable, sent: true, refusedUpstream: false, retryAfterSeconds });
+  return saysSomething ? JSON.stringify(rest) : undefined;
 }

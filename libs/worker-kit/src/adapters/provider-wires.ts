@@ -8,8 +8,10 @@ type ByKind = Partial<Record<Kind, ProviderUpstream>>;
 
 /** Every way to every provider: by protocol, and by the kind that goes over it as it came. */
 function upstreams(): Partial<Record<Protocol, ByKind>> {
+  const openai = (): ByKind => ({ chat: new OpenAiUpstream(), embeddings: new OpenAiUpstream(OPENAI_EMBEDDINGS) });
   return {
-    openai: { chat: new OpenAiUpstream(), embeddings: new OpenAiUpstream(OPENAI_EMBEDDINGS) },
+    openai: openai(),
+    azure: openai(),
   };
 }
 
