@@ -29,6 +29,14 @@ export const providerFields = {
     description:
       "Including the version, for example https://api.openai.com/v1. Default: the provider's own, where `protocol` (anthropic, gemini, bedrock) or `provider` (openai, mistral, deepseek, groq, openrouter) says which that is.",
   }),
+  betas: z
+    .array(z.string().regex(/^[a-z0-9-]{1,64}$/))
+    .max(16)
+    .optional()
+    .meta({
+      description:
+        'Of the protocol anthropic: features that are asked for with every request (the header anthropic-beta). A client cannot, because some change what a request may cost.',
+    }),
   region: Region.optional().meta({ description: 'Of the protocol bedrock, for example eu-central-1.' }),
   apiKeyEnv: named('API key'),
   credentials: z.array(CredentialConfig).min(1).max(64).optional().meta({

@@ -2,6 +2,7 @@ import type { BackendConfig, Kind, Protocol } from '@meritorder/contracts';
 import { CredentialedUpstream, type CredentialPools } from '../application/credentialed-upstream.js';
 import type { ProviderUpstream } from '../application/ports.js';
 import { upstreamFor, type Wires } from '../application/upstream-for.js';
+import { AnthropicUpstream } from './anthropic-upstream.js';
 import { OPENAI_EMBEDDINGS, OpenAiUpstream } from './openai-upstream.js';
 
 type ByKind = Partial<Record<Kind, ProviderUpstream>>;
@@ -12,6 +13,7 @@ function upstreams(): Partial<Record<Protocol, ByKind>> {
   return {
     openai: openai(),
     azure: openai(),
+    anthropic: { messages: new AnthropicUpstream() },
   };
 }
 
