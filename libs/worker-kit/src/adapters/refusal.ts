@@ -95,7 +95,8 @@ function codeOf(status: number, { message, codes, error }: Said): FailureCode {
   if (CREDENTIAL_WORDS.test(message)) return 'credential';
   // 498: Groq's flexible tier is full.
   if (status === 429 || status === 498 || named(QUOTA)) return 'quota';
-  if (status >= 500 || STATUS_OF_SERVER.has(status) || named(SERVER)) return 'server-error';
+  // A redirect is no answer either: a call goes where the configuration says.
+  if (status < 400 || status >= 500 || STATUS_OF_SERVER.has(status) || named(SERVER)) return 'server-error';
   return 'caller-fault';
 }
 

@@ -54,6 +54,7 @@ export interface World {
   dialect?: Upstream['dialect'];
   /** A real wire in place of `upstream`. */
   wire?: Upstream;
+  /** A promise: the reader is behind until then. */
   onChunk?: (seq: number, abort: AbortController, json: string) => unknown;
   onCall?: (abort: AbortController) => void;
   readerLeavesAt?: number;
@@ -129,8 +130,9 @@ export async function attempt(world: World): Promise<{
       caller: {
         chunk: (seq, json) => {
           log.push(`chunk ${seq}`);
-          world.onChunk?.(seq, abort, json);
-          return seq === world.readerLeavesAt ? Promise.reject(new ReaderAway('nothing was acknowledged')) : undefined;
+          const read = world.onChunk?.(seq, abort, json);
+          if (seq === world.readerLeavesAt) return Promise.reject(new ReaderAway('nothing was acknowledged'));
+          return read instanceof Promise ? read : undefined;
         },
         finish: (status, body) => void (finished.push(JSON.parse(body)), log.push(`answer ${status}`)),
         fail: (code: ErrorCode) => void log.push(`error ${code}`),
