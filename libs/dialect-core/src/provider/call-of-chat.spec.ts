@@ -1,0 +1,228 @@
+import { describe, expect, it } from 'vitest';
+import { callOfChat, type SdkProtocol } from '../index.js';
+
+type Any = Record<string, any>;
+const PROTOCOLS: SdkProtocol[] = ['gemini', 'bedrock', 'anthropic'];
+const TOOL = {
+  type: 'function',
+  function: { name: 'weather', description: 'Of a city.', parameters: { type: 'object' } },
+};
+const CALL = { id: 'call-1', type: 'function', function: { name: 'weather', arguments: '{"city":"Rome"}' } };
+
+const bodyWith = (more: Any): any => ({
+  model: 'm',
+  messages: [{ role: 'user', content: 'Hi' }],
+  max_tokens: 50,
+  ...more,
+});
+const told = (protocol: SdkProtocol, more: Any): Any => {
+  const { options, uncarried } = callOfChat(protocol, bodyWith(more));
+  expect(uncarried).toEqual([]);
+  return options;
+};
+const uncarried = (protocol: SdkProtocol, more: Any): string[] =>
+  callOfChat(protocol, bodyWith(more)).uncarried.map(({ path }) => path);
+
+describe.each(PROTOCOLS)('a chat completion for %s', (protocol) => {
+  it('keeps the conversation: instructions, images, calls and their results together', () => {
+    const { prompt } = told(protocol, {
+      tools: [TOOL],
+      messages: [
+        { role: 'system', content: 'Be brief.' },
+        { role: 'developer', content: [{ type: 'text', text: 'In English.' }] },
+        {
+          role: 'user',
+          content: [
+            { type: 'text', text: 'Where is this?' },
+            { type: 'image_url', image_url: { url: 'data:image/png;base64,AAAA' } },
+          ],
+        },
+        { role: 'assistant', content: 'I ask.', tool_calls: [CALL, { ...CALL, id: 'call-2' }] },
+        { role: 'tool', tool_call_id: 'call-1', content: 'sunny' },
+        { role: 'tool', tool_call_id: 'call-2', content: [{ type: 'text', text: 'rain' }] },
+        { role: 'user', content: 'So?' },
+      ],
+    });
+    const call = (toolCallId: string) => ({
+      type: 'tool-call',
+      toolCallId,
+      toolName: 'weather',
+      input: { city: 'Rome' },
+    });
+    const result = (toolCallId: string, value: string) => ({
+      type: 'tool-result',
+      toolCallId,
+      toolName: 'weather',
+      output: { type: 'text', value },
+    });
+    expect(prompt).toEqual([
+      { role: 'system', content: 'Be brief.' },
+      { role: 'system', content: 'In English.' },
+      {
+        role: 'user',
+        content: [
+          { type: 'text', text: 'Where is this?' },
+          { type: 'file', mediaType: 'image/png', data: { type: 'data', data: 'AAAA' } },
+        ],
+      },
+      { role: 'assistant', content: [{ type: 'text', text: 'I ask.' }, call('call-1'), call('call-2')] },
+      { role: 'tool', content: [result('call-1', 'sunny'), result('call-2', 'rain')] },
+      { role: 'user', content: [{ type: 'text', text: 'So?' }] },
+    ]);
+  });
+
+  it('keeps the settings, and tools with the choice among them', () => {
+    const options = told(protocol, {
+      temperature: 0.5,
+      stop: 'END',
+      tools: [TOOL],
+      tool_choice: { type: 'function', function: { name: 'weather' } },
+      max_completion_tokens: 40,
+    });
+    expect(options).toMatchObject({
+      maxOutputTokens: 40,
+      temperature: 0.5,
+      stopSequences: ['END'],
+      tools: [{ type: 'function', name: 'weather', description: 'Of a city.', inputSchema: { type: 'object' } }],
+      toolChoice: { type: 'tool', toolName: 'weather' },
+    });
+  });
+
+  it('keeps the schema of the answer', () => {
+    const schema = { type: 'object', properties: { a: { type: 'number' } } };
+    const { responseFormat } = told(protocol, {
+      response_format: { type: 'json_schema', json_schema: { name: 'sum', schema, strict: true } },
+    });
+    expect(responseFormat).toEqual({ type: 'json', name: 'sum', schema });
+  });
+
+  it('passes over values that say what is so without them', () => {
+    const plain = told(protocol, {});
+    const more = {
+      n: 1,
+      logprobs: false,
+      logit_bias: {},
+      presence_penalty: 0,
+      stop: [],
+      tools: [],
+      seed: null,
+      store: false,
+    };
+    expect(told(protocol, { ...more, parallel_tool_calls: true, stream: true, modalities: ['text'] })).toEqual(plain);
+  });
+
+  it.each<[string, Any, string]>([
+    ['several choices', { n: 2 }, 'n'],
+    ['probabilities', { logprobs: true }, 'logprobs'],
+    ['a bias', { logit_bias: { 5: 1 } }, 'logit_bias'],
+    ['an unknown field', { verbosity: 'low' }, 'verbosity'],
+    ['an unknown tier', { service_tier: 'gold' }, 'service_tier'],
+    ["a provider's own tool", { tools: [{ type: 'web_search' }] }, 'tools.0'],
+    ['a choice of several tools', { tools: [TOOL], tool_choice: { type: 'allowed_tools' } }, 'tool_choice'],
+    ['a choice of no tools', { tool_choice: 'required' }, 'tool_choice'],
+    ['an unknown format', { response_format: { type: 'grammar' } }, 'response_format'],
+    ['a format without its schema', { response_format: { type: 'json_schema' } }, 'response_format'],
+    ['a named speaker', { messages: [{ role: 'user', name: 'Ann', content: 'x' }] }, 'messages.0.name'],
+    ['a file', { messages: [{ role: 'user', content: [{ type: 'file', file: {} }] }] }, 'messages.0.content.0'],
+    [
+      'an image in detail',
+      {
+        messages: [
+          {
+            role: 'user',
+            content: [{ type: 'image_url', image_url: { url: 'data:image/png;base64,A', detail: 'high' } }],
+          },
+        ],
+      },
+      'messages.0.content.0.image_url.detail',
+    ],
+    [
+      'instructions after the beginning',
+      {
+        messages: [
+          { role: 'user', content: 'x' },
+          { role: 'system', content: 'y' },
+        ],
+      },
+      'messages.1',
+    ],
+    [
+      'an answer to be continued',
+      {
+        messages: [
+          { role: 'user', content: 'x' },
+          { role: 'assistant', content: 'y' },
+        ],
+      },
+      'messages.1',
+    ],
+    [
+      'arguments that are no object',
+      {
+        tools: [TOOL],
+        messages: [
+          { role: 'assistant', tool_calls: [{ ...CALL, function: { name: 'weather', arguments: '[1' } }] },
+          { role: 'user', content: 'x' },
+        ],
+      },
+      'messages.0.tool_calls.0',
+    ],
+    [
+      'a result of no call',
+      { tools: [TOOL], messages: [{ role: 'tool', tool_call_id: 'c', content: 'x' }] },
+      'messages.0.tool_call_id',
+    ],
+    ['an old function', { messages: [{ role: 'function', name: 'f', content: 'x' }] }, 'messages.0'],
+  ])('%s is named, never dropped', (_name, more, path) => {
+    expect(uncarried(protocol, more)).toEqual([path]);
+  });
+});
+
+describe('what one protocol says and another does not', () => {
+  const image = {
+    messages: [{ role: 'user', content: [{ type: 'image_url', image_url: { url: 'https://x.test/a.png' } }] }],
+  };
+  const schema = { response_format: { type: 'json_schema', json_schema: { schema: { type: 'object' } } } };
+  const history = {
+    messages: [
+      { role: 'assistant', tool_calls: [CALL] },
+      { role: 'tool', tool_call_id: 'call-1', content: 'x' },
+    ],
+  };
+  it.each<[string, Any, SdkProtocol[]]>([
+    ['a seed', { seed: 5 }, ['gemini']],
+    ['a penalty', { presence_penalty: 0.5 }, ['gemini']],
+    ['reasoning', { reasoning_effort: 'low' }, ['gemini']],
+    ['a high temperature', { temperature: 1.5 }, ['gemini']],
+    ['JSON of no schema', { response_format: { type: 'json_object' } }, ['gemini']],
+    ['both ways of sampling', { temperature: 0.5, top_p: 0.5 }, ['gemini', 'bedrock']],
+    ['one call at a time', { tools: [TOOL], parallel_tool_calls: false }, ['anthropic']],
+    ['an image by its address', image, ['anthropic']],
+    ['a flexible tier', { service_tier: 'flex' }, ['gemini', 'bedrock']],
+    ['a forced tool beside a schema', { tools: [TOOL], tool_choice: 'required', ...schema }, ['gemini']],
+    ['calls without their tools', history, ['gemini', 'anthropic']],
+    ['strict tools', { tools: [{ ...TOOL, function: { name: 'f', strict: true } }] }, ['gemini', 'anthropic']],
+  ])('%s', (_name, more, by) => {
+    expect(PROTOCOLS.filter((protocol) => uncarried(protocol, more).length === 0)).toEqual(by);
+  });
+
+  it('marks of the cache go where a cache has marks', () => {
+    const mark = { type: 'ephemeral', ttl: '1h' };
+    const content = [{ type: 'text', text: 'Rules.', cache_control: mark }];
+    const messages = [
+      { role: 'system', content },
+      { role: 'user', content: 'x' },
+    ];
+    const [gemini, bedrock, anthropic] = PROTOCOLS.map((p) => told(p, { messages })['prompt'][0].providerOptions);
+    expect(gemini).toBeUndefined();
+    expect(bedrock).toEqual({ bedrock: { cachePoint: { type: 'default', ttl: '1h' } } });
+    expect(anthropic).toEqual({ anthropic: { cacheControl: { type: 'ephemeral', ttl: '1h' } } });
+  });
+
+  it('the standard tier is asked for by its name where the provider would choose another', () => {
+    const [gemini, bedrock, anthropic] = PROTOCOLS.map((p) => told(p, { service_tier: 'default' })['providerOptions']);
+    expect(gemini).toEqual({ google: { serviceTier: 'standard' } });
+    expect(bedrock).toEqual({ bedrock: { serviceTier: 'default' } });
+    expect(anthropic).toEqual({ anthropic: { serviceTier: 'standard_only' } });
+  });
+});

@@ -1,0 +1,160 @@
+import type {
+  LanguageModelV4Message,
+  LanguageModelV4Prompt,
+  LanguageModelV4TextPart,
+  LanguageModelV4ToolResultPart,
+  SharedV4ProviderOptions,
+} from '@ai-sdk/provider';
+import type { ChatRequest } from '@meritorder/contracts';
+import { listOf, objectOf, stated, textOf, type Json } from '../json.js';
+import { partOf, type Telling } from './part-of-chat.js';
+
+type ChatMessage = ChatRequest['messages'][number];
+
+/** The conversation as the SDKs of providers take it. What has no place in it is told to `telling`. */
+export function promptOfChat({ messages }: ChatRequest, telling: Telling): LanguageModelV4Prompt {
+  const prompt: LanguageModelV4Prompt = [];
+  const toolNames = new Map<string, string>();
+  messages.forEach((message, i) => {
+    const path = `messages.${i}`;
+    reportUnknown(message, path, telling);
+    switch (message.role) {
+      case 'system':
+      case 'developer':
+        if (prompt.some(({ role }) => role !== 'system')) telling.cannotCarry(path, 'instructions after the beginning');
+        return void prompt.push(...systemMessages(message, path, telling));
+      case 'user':
+        return void prompt.push(userMessage(message, path, telling));
+      case 'assistant':
+        return void prompt.push(assistantMessage(message, path, toolNames, telling));
+      case 'tool':
+        return addResult(prompt, toolResult(message, path, toolNames, telling));
+      case 'function':
+        return telling.cannotCarry(path, 'a message of the role "function"');
+    }
+  });
+  if (messages.at(-1)?.role === 'assistant')
+    telling.cannotCarry(`messages.${messages.length - 1}`, 'an answer that the model is to continue');
+  return prompt;
+}
+
+/** One for each part: each may have a mark of the prompt cache. */
+function systemMessages(message: ChatMessage, path: string, telling: Telling): LanguageModelV4Message[] {
+  return textsOf(message, path, telling).map(({ text, providerOptions }) => ({
+    role: 'system',
+    content: text,
+    ...optionsOf(providerOptions),
+  }));
+}
+
+function userMessage(message: ChatMessage, path: string, telling: Telling): LanguageModelV4Message {
+  const parts = partsOf(message.content).map((part, i) => partOf(part, `${path}.content.${i}`, telling));
+  return { role: 'user', content: parts.filter((part) => part !== undefined), ...optionsOf(telling.mark(message)) };
+}
+
+function assistantMessage(
+  message: ChatMessage,
+  path: string,
+  toolNames: Map<string, string>,
+  telling: Telling,
+): LanguageModelV4Message {
+  const refusal = textOf(message['refusal']);
+  const said = textsOf(message, path, telling).filter(({ text }) => text !== '');
+  const calls = listOf(message['tool_calls']).map((value, i) => {
+    const call = objectOf(value) ?? {};
+    const made = objectOf(call['function']) ?? {};
+    const toolCallId = textOf(call['id']) ?? '';
+    const toolName = textOf(made['name']) ?? '';
+    const input = inputOf(made['arguments']);
+    const at = `${path}.tool_calls.${i}`;
+    if ((call['type'] ?? 'function') !== 'function') telling.cannotCarry(at, `a call of "${String(call['type'])}"`);
+    else if (toolCallId === '' || toolName === '') telling.cannotCarry(at, 'a call without an id or a name');
+    else if (!input) telling.cannotCarry(at, 'arguments that are no JSON object');
+    toolNames.set(toolCallId, toolName);
+    return { type: 'tool-call' as const, toolCallId, toolName, input: input ?? {} };
+  });
+  return {
+    role: 'assistant',
+    content: [...said, ...(refusal === undefined ? [] : [{ type: 'text' as const, text: refusal }]), ...calls],
+    ...optionsOf(telling.mark(message)),
+  };
+}
+
+function toolResult(
+  message: ChatMessage,
+  path: string,
+  toolNames: ReadonlyMap<string, string>,
+  telling: Telling,
+): LanguageModelV4ToolResultPart {
+  const toolCallId = textOf(message['tool_call_id']) ?? '';
+  const toolName = toolNames.get(toolCallId);
+  if (toolName === undefined) telling.cannotCarry(`${path}.tool_call_id`, 'a result of a call that was not made');
+  const texts = textsOf(message, path, telling);
+  return {
+    type: 'tool-result',
+    toolCallId,
+    toolName: toolName ?? '',
+    output: { type: 'text', value: texts.map(({ text }) => text).join('') },
+    ...optionsOf(telling.mark(message) ?? texts.findLast((text) => text.providerOptions)?.providerOptions),
+  };
+}
+
+/** Results of calls that were made together belong together: some providers refuse them apart. */
+function addResult(prompt: LanguageModelV4Prompt, result: LanguageModelV4ToolResultPart): void {
+  const last = prompt.at(-1);
+  if (last?.role === 'tool') last.content.push(result);
+  else prompt.push({ role: 'tool', content: [result] });
+}
+
+function textsOf(message: ChatMessage, path: string, telling: Telling): LanguageModelV4TextPart[] {
+  const texts: LanguageModelV4TextPart[] = [];
+  partsOf(message.content).forEach((part, i) => {
+    const at = `${path}.content.${i}`;
+    const made =
+      part['type'] === 'refusal'
+        ? { type: 'text' as const, text: textOf(part['refusal']) ?? '' }
+        : partOf(part, at, telling);
+    if (made?.type === 'text') texts.push(made);
+    else if (made) telling.cannotCarry(at, `"${String(part['type'])}" in a message of the role "${message.role}"`);
+  });
+  return texts;
+}
+
+function partsOf(content: ChatMessage['content']): Json[] {
+  if (content === null || content === undefined) return [];
+  return typeof content === 'string' ? [{ type: 'text', text: content }] : content;
+}
+
+/** Undefined: no JSON object. */
+function inputOf(args: unknown): Json | undefined {
+  if (typeof args !== 'string') return objectOf(args);
+  if (args.trim() === '') return {};
+  try {
+    return objectOf(JSON.parse(args));
+  } catch {
+    return undefined;
+  }
+}
+
+function optionsOf(providerOptions: SharedV4ProviderOptions | undefined): {
+  providerOptions?: SharedV4ProviderOptions;
+} {
+  return providerOptions ? { providerOptions } : {};
+}
+
+const KNOWN_FIELDS: Readonly<Record<ChatMessage['role'], readonly string[]>> = {
+  system: [],
+  developer: [],
+  user: [],
+  assistant: ['tool_calls', 'refusal'],
+  tool: ['tool_call_id'],
+  function: ['name'],
+};
+
+function reportUnknown(message: ChatMessage, path: string, telling: Telling): void {
+  for (const [field, value] of Object.entries(stated(message))) {
+    const isEmpty = Array.isArray(value) && value.length === 0;
+    if (field === 'role' || field === 'content' || field === 'cache_control' || isEmpty) continue;
+    if (!KNOWN_FIELDS[message.role].includes(field)) telling.cannotCarry(`${path}.${field}`, `"${field}" of a message`);
+  }
+}
