@@ -209,9 +209,13 @@ export class Patience {
 
   heard(): void {
     this.spentMs = 0;
-    if (this.hasHeard) return;
+    if (!this.hasHeard && this.limitMs !== Infinity) this.limitMs = this.request.backend.betweenTokensTimeoutMs;
     this.hasHeard = true;
-    if (this.limitMs !== Infinity) this.limitMs = this.request.backend.betweenTokensTimeoutMs;
+    // Whoever reads ahead is waiting already.
+    if (!this.timer) return;
+    clearTimeout(this.timer);
+    this.timer = undefined;
+    this.waiting();
   }
 
   end(): void {
