@@ -4,6 +4,7 @@ import type { ProviderUpstream } from '../application/ports.js';
 import { upstreamFor, type Wires } from '../application/upstream-for.js';
 import { AnthropicUpstream } from './anthropic-upstream.js';
 import { OPENAI_EMBEDDINGS, OpenAiUpstream } from './openai-upstream.js';
+import { SdkUpstream } from './sdk-upstream/sdk-upstream.js';
 
 type ByKind = Partial<Record<Kind, ProviderUpstream>>;
 
@@ -13,7 +14,9 @@ function upstreams(): Partial<Record<Protocol, ByKind>> {
   return {
     openai: openai(),
     azure: openai(),
-    anthropic: { messages: new AnthropicUpstream() },
+    anthropic: { messages: new AnthropicUpstream(), chat: new SdkUpstream('anthropic') },
+    gemini: { chat: new SdkUpstream('gemini') },
+    bedrock: { chat: new SdkUpstream('bedrock') },
   };
 }
 
