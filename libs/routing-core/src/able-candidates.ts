@@ -12,7 +12,7 @@ import {
   type ExpectedCost,
   type Served,
 } from '@meritorder/pricing-core';
-import { isTranslated, servesKind, type Modality, type Requirements } from './requirements.js';
+import { isSentChat, isTranslated, servesKind, type Modality, type Requirements } from './requirements.js';
 
 /** One backend as the router sees it when it decides. */
 export interface BackendView {
@@ -106,6 +106,8 @@ function consider(
   if (!servesKind(backend, kind)) return { backend, code: 'unable', why: `does not serve ${kind}` };
   if (uncarried && isTranslated(backend, kind))
     return { backend, code: 'unable', why: `is sent a chat completion, which cannot say ${uncarried}` };
+  const unsaid = isSentChat(backend, kind) ? requirements.uncarriedBy?.(backend.protocol) : undefined;
+  if (unsaid) return { backend, code: 'unable', why: `speaks ${backend.protocol}, which cannot say ${unsaid}` };
   const lacking = missingOf(requirements.capabilities, backend.capabilities);
   if (lacking) return { backend, code: 'unable', why: `lacks ${lacking.join(', ')}` };
   if (requirements.unbounded) return { backend, code: 'unable', why: `${requirements.unbounded} has no cost bound` };

@@ -5,6 +5,8 @@ export interface Requirements {
   kind: Kind;
   /** What of a request of kind messages a backend of another protocol could not be told, in words. */
   uncarried: string | undefined;
+  /** What of a chat completion a protocol has no words for, in words; undefined: nothing. */
+  uncarriedBy?: ((protocol: string) => string | undefined) | undefined;
   /** Output tokens of one choice below which no backend takes the request. */
   leastTokens: number;
   capabilities: Capability[];
@@ -128,4 +130,9 @@ const SPEAK_MESSAGES: ReadonlySet<string> = new Set(['anthropic']);
 /** Whether a request of this kind reaches the backend as a chat completion that it was translated into. */
 export function isTranslated({ protocol }: Pick<BackendConfig, 'protocol'>, kind: Kind): boolean {
   return kind === 'messages' && !SPEAK_MESSAGES.has(protocol);
+}
+
+/** Whether what reaches the backend is a chat completion, as it came or translated into one. */
+export function isSentChat(backend: Pick<BackendConfig, 'protocol'>, kind: Kind): boolean {
+  return kind === 'chat' || isTranslated(backend, kind);
 }

@@ -191,6 +191,19 @@ describe('kinds', () => {
     expect(able).toHaveLength(why === undefined ? 1 : 0);
   });
 
+  it.each<[string, string, 'chat' | 'messages', string | undefined]>([
+    ['chat', 'gemini', 'chat', 'speaks gemini, which cannot say "seed"'],
+    ['chat that it can say', 'openai', 'chat', undefined],
+    ['messages that become chat', 'gemini', 'messages', 'speaks gemini, which cannot say "seed"'],
+    ['messages that go as they came', 'anthropic', 'messages', undefined],
+  ])('of what a protocol has no words for: %s over %s', (_name, protocol, kind, why) => {
+    const unsaid = (name: string): string | undefined => (name === 'openai' ? undefined : '"seed"');
+    const requirements = { ...requirementsOf(body(), { kind }), uncarriedBy: unsaid };
+    const views = [view('x', {}, { protocol } as Partial<BackendConfig>)];
+    const { excluded } = ableCandidates(views, requirements, estimate, undefined, AT);
+    expect(excluded[0]?.why).toBe(why);
+  });
+
   it('embeddings hold their input alone: no output, whatever the backend has', () => {
     const { able } = rank({ kinds: ['embeddings'] }, { kind: 'embeddings' }, { max_tokens: 0 });
     expect(able[0]).toMatchObject({ maxTokens: 0, minTokens: 0 });

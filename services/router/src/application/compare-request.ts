@@ -10,6 +10,7 @@ import { compareBackends, type RequestForecast } from '@meritorder/estimate-core
 import { ableCandidates, requirementsOf } from '@meritorder/routing-core';
 import type { Catalogue, Estimator, Fleet } from './ports.js';
 import { routeUnknown } from './refusals.js';
+import { uncarriedBy } from './uncarried-by.js';
 import { viewsOf } from './views-of.js';
 
 export interface ComparePorts {
@@ -37,7 +38,7 @@ export function compareRequest(
   const unknown = backends?.find((id) => !catalogue.backend(id) || (org.routes && !org.routes.includes(id)));
   if (unknown !== undefined) return { ...routeUnknown(catalogue, org, unknown), param: 'backends' };
   const compared: BackendConfig[] = backends?.map((id) => catalogue.backend(id)!) ?? route.backends;
-  const requirements = requirementsOf(body);
+  const requirements = { ...requirementsOf(body), uncarriedBy: uncarriedBy(body) };
   const forecast = estimator.estimate({ body, attribution, route: route.id });
   const views = viewsOf(compared, catalogue, fleet, atMs);
   // The router's own filters say who is able, so that an estimate never promises what a request would not get.

@@ -640,4 +640,45 @@ describe('kinds', () => {
       { code: 'no_able_backend', message: expect.stringContaining('cannot say thinking that is shown (thinking)') },
     ]);
   });
+
+  const chatWith = (more: object): RequestReading =>
+    readRequest('chat', { ...EXAMPLES.request, model: 'auto', ...more }) as RequestReading;
+  const [gemini, bedrock] = [{ protocol: 'gemini' as const }, { protocol: 'bedrock' as const }];
+
+  it('what a protocol cannot say of a chat completion goes to a backend that can, and the record has the reason', async () => {
+    const config = { a: bedrock, b: gemini, c: bedrock };
+    const { works, decisions } = await dispatch({ reading: chatWith({ seed: 5 }), config });
+    expect(works).toMatchObject([{ terms: { backend: 'b' }, body: { seed: 5 } }]);
+    const excluded = { excluded: 'speaks bedrock, which cannot say "seed" (seed)' };
+    expect(decisions[0]!.candidates).toEqual(
+      expect.arrayContaining(['a', 'c'].map((id) => expect.objectContaining({ backend: id, ...excluded }))),
+    );
+  });
+
+  it('messages that are sent as a chat completion meet the same limits', async () => {
+    const message = {
+      role: 'user',
+      content: [{ type: 'image', source: { type: 'url', url: 'https://x.test/a.png' } }],
+    };
+    const reading = readRequest('messages', {
+      ...EXAMPLES.messages.request,
+      model: 'auto',
+      messages: [message],
+    }) as RequestReading;
+    const { refusals } = await dispatch({ reading, config: { a: gemini, b: bedrock, c: gemini } });
+    expect(refusals).toMatchObject([
+      {
+        code: 'no_able_backend',
+        message: expect.stringContaining('speaks gemini, which cannot say an image by its address'),
+      },
+    ]);
+  });
+
+  it('what one model alone cannot be told is asked of the next backend, and counts against nobody', async () => {
+    const unsaid: AttemptSignal[] = [opened, failed('caller-fault')];
+    const { works, refusals, log } = await dispatch({ workers: { a: unsaid } });
+    expect(works.map(({ terms }) => terms.backend)).toEqual(['a', 'b']);
+    expect(refusals).toEqual([]);
+    expect(log.filter((l) => /^(failed|quota)/.test(l))).toEqual([]);
+  });
 });

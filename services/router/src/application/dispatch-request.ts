@@ -61,6 +61,7 @@ import type {
   Workers,
   WorkSession,
 } from './ports.js';
+import { uncarriedBy } from './uncarried-by.js';
 import { upstreamBody } from './upstream-body.js';
 import { viewsOf } from './views-of.js';
 
@@ -155,7 +156,7 @@ class Dispatch {
     private readonly limits: LimitsConfig,
     private readonly request: DispatchRequest,
   ) {
-    this.requirements = requirementsOf(request.body, request.source);
+    this.requirements = { ...requirementsOf(request.body, request.source), uncarriedBy: uncarriedBy(request.body) };
     this.claim = request.isJob ? `job-${request.requestId}` : newId();
   }
 
@@ -692,7 +693,9 @@ class Dispatch {
       fleet.failed(backend, signal.code === 'connect' || signal.code === 'timeout' ? 'connect' : 'answer');
     if (signal.code === 'caller-fault' || signal.code === 'content-filter') {
       const code = signal.code === 'caller-fault' ? 'upstream_rejected' : 'content_filtered';
-      return refused({ code, message: `${backend}: ${signal.message}` });
+      const refusal: Refusal = { code, message: `${backend}: ${signal.message}` };
+      // What this model alone cannot be told, another may be.
+      return signal.retryable ? this.next(attemptId, backend, 'failed', refusal, signal.code) : refused(refusal);
     }
     const refusal: Refusal = { code: 'backend_failed', message: `${backend}: ${signal.message} (${signal.code})` };
     if (!signal.retryable) return refused(refusal);

@@ -6,6 +6,7 @@ import { seededRandom } from '@meritorder/kernel';
 import { requirementsOf } from '@meritorder/routing-core';
 import { promptPrefix } from './draws.js';
 import { readRequest } from './read-request.js';
+import { uncarriedBy } from './uncarried-by.js';
 import { upstreamBody } from './upstream-body.js';
 
 type Any = any;
@@ -129,6 +130,7 @@ it.each(['chat', 'embeddings', 'messages'] as const)(
       const { body, source } = reading;
       const embeddings = source?.embeddings;
       requirementsOf(body, source);
+      for (const protocol of ['gemini', 'bedrock', 'anthropic']) uncarriedBy(body)(protocol);
       const forecast = forecastRequest(learned, { body, embeddings, org: 'acme', route: 'r' }, 0).of(backend);
       expect(forecast.inputTokensExpected).toBeGreaterThanOrEqual(1);
       expect(forecast.inputTokensUpper).toBeLessThanOrEqual(forecast.inputTokensBound ?? Number.POSITIVE_INFINITY);
