@@ -39,11 +39,12 @@ export async function deliverStream(delivery: Delivery): Promise<void> {
   const end = interruptedAt ?? longest;
   const tokenMs = model.tokenMs(luck.slowness);
   const chunkTokens = model.chunkTokens(tokenMs);
+  const encoding = wire.frames ? 'latin1' : 'utf8';
   const beganAt = performance.now();
 
   response.writeHead(200, {
     ...callHeaders(call),
-    'content-type': 'text/event-stream; charset=utf-8',
+    'content-type': wire.frames?.contentType ?? 'text/event-stream; charset=utf-8',
     'cache-control': 'no-cache',
   });
   let ready = writer.opening();
@@ -59,7 +60,7 @@ export async function deliverStream(delivery: Delivery): Promise<void> {
       if (text !== '') ready += writer.text(choice, text);
     });
     said = upTo;
-    response.write(ready);
+    response.write(ready, encoding);
     ready = '';
     if (response.writableNeedDrain) await drained(delivery);
     else if (tokenMs === 0 && chunks % CHUNKS_A_TURN === 0) await nextTurn();
@@ -69,15 +70,16 @@ export async function deliverStream(delivery: Delivery): Promise<void> {
   if (luck.interruption === 'stall') return stall(delivery);
   ready += writer.closing();
   meter.end('completed');
-  response.end(ready);
+  response.end(ready, encoding);
 }
 
 /** What was generated is charged and reaches the client; then the connection breaks without an end. */
 async function cut({ call, meter }: Delivery): Promise<void> {
   meter.end('cut');
-  const { response, presence } = call;
+  const { response, presence, wire } = call;
   await presence.until((go) => {
-    response.write(':\n\n', () => go());
+    // Behind a frame nothing goes that is none.
+    response.write(wire.frames ? '' : ':\n\n', () => go());
     return () => undefined;
   });
   response.destroy();

@@ -7,9 +7,12 @@ import type { ResolvedConfig } from '../config.js';
 import type { Model } from '../engine/model.js';
 import { invalid, Refusal } from '../engine/refusal.js';
 import { anthropicMessages } from '../wire/anthropic-messages.js';
+import { bedrockConverse } from '../wire/bedrock-converse.js';
+import { geminiGenerate } from '../wire/gemini-generate.js';
 import { openAiChat } from '../wire/openai-chat.js';
 import { openAiEmbeddings } from '../wire/openai-embeddings.js';
 import { openAiError } from '../wire/openai-errors.js';
+import type { Wire } from '../wire/wire.js';
 import { sendJson, sendText } from './answering.js';
 import { readJson } from './body.js';
 import type { Calls } from './calls.js';
@@ -36,9 +39,22 @@ export function route(site: Site, request: IncomingMessage, response: ServerResp
       return site.calls.take(request, response, openAiEmbeddings);
     case 'POST /v1/messages':
       return site.calls.take(request, response, anthropicMessages);
-    default:
-      routeRest(site, request, response, path).catch((error: unknown) => refuse(response, error));
   }
+  const named = request.method === 'POST' ? wireOfModelPath(path) : undefined;
+  if (named) return site.calls.take(request, response, named);
+  routeRest(site, request, response, path).catch((error: unknown) => refuse(response, error));
+}
+
+const GEMINI = /^\/v1beta\/models\/([^/:]+):(generateContent|streamGenerateContent)$/;
+const BEDROCK = /^\/model\/([^/]+)\/(converse|converse-stream)$/;
+
+/** Where the path has the model, and whether the answer is streamed. */
+function wireOfModelPath(path: string): Wire | undefined {
+  const [, gemini, how] = GEMINI.exec(path) ?? [];
+  if (gemini !== undefined) return geminiGenerate(decodeURIComponent(gemini), how === 'streamGenerateContent');
+  const [, bedrock, method] = BEDROCK.exec(path) ?? [];
+  if (bedrock !== undefined) return bedrockConverse(decodeURIComponent(bedrock), method === 'converse-stream');
+  return undefined;
 }
 
 async function routeRest(site: Site, request: IncomingMessage, response: ServerResponse, path: string): Promise<void> {

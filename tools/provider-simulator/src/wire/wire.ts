@@ -47,6 +47,8 @@ export interface Wire {
   requestIdHeader: string;
   /** Whether the usage block can tell cache writes from other input; where it cannot, there are none. */
   reportsCacheWrites: boolean;
+  /** Its streams are binary frames, which the writer gives with a character for each byte; else they are text. */
+  frames?: { contentType: string };
   /** @throws Refusal */
   parse(body: unknown): CallRequest;
   writer(answer: Answer): Writer;
