@@ -4,6 +4,7 @@ import {
   connect,
   createInbox,
   headers,
+  nkeyAuthenticator,
   type ConnectionOptions,
   type Msg,
   type MsgHdrs,
@@ -18,6 +19,11 @@ export interface ConnectOptions extends Omit<ConnectionOptions, 'inboxPrefix'> {
   org: string;
   /** An API key, sent as `Meritorder-Key`: it binds department, customer and tier. */
   key?: string;
+  /**
+   * Seed of the org's NKey (`SU...`), in place of `user` and `pass`. A function is asked at every connect, so that a seed that
+   * was replaced is used without a restart.
+   */
+  nkeySeed?: string | (() => string);
 }
 
 export interface AskOptions {
@@ -41,6 +47,14 @@ export interface SubscribeOptions {
   onError?: (error: Error, event: OrgEvent | undefined) => void;
 }
 
+function byNKey(seed: ConnectOptions['nkeySeed']): ConnectionOptions {
+  if (seed === undefined) return {};
+  const bytes = (text: string): Uint8Array => new TextEncoder().encode(text.trim());
+  if (typeof seed === 'string') return { authenticator: nkeyAuthenticator(bytes(seed)) };
+  // The client gives up after two refusals, unless it is told that the next seed may be another.
+  return { authenticator: nkeyAuthenticator(() => bytes(seed())), ignoreAuthErrorAbort: true };
+}
+
 const DEFAULT_TIMEOUT_MS = 120_000;
 const REPORT_TIMEOUT_MS = 10_000;
 
@@ -53,9 +67,9 @@ export class Meritorder {
     private readonly owned: boolean,
   ) {}
 
-  /** Connects with the options of NATS; `user` and `pass` are those of the org. */
-  static async connect({ org, key, ...options }: ConnectOptions): Promise<Meritorder> {
-    const nats = await connect({ ...options, inboxPrefix: orgInboxPrefix(org) });
+  /** Connects with the options of NATS; `user` and `pass`, or `nkeySeed`, are those of the org. */
+  static async connect({ org, key, nkeySeed, ...options }: ConnectOptions): Promise<Meritorder> {
+    const nats = await connect({ ...options, ...byNKey(nkeySeed), inboxPrefix: orgInboxPrefix(org) });
     return new Meritorder(nats, org, key, true);
   }
 

@@ -42,6 +42,7 @@ export * from './config/budgets-config.js';
 export * from './config/hosts-config.js';
 export * from './config/key-terms.js';
 export * from './config/meritorder-config.js';
+export * from './config/nats-config.js';
 export * from './config/prices-config.js';
 export * from './config/providers-config.js';
 export * from './config/routing-config.js';

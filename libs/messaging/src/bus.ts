@@ -1,14 +1,16 @@
-import { readFileSync } from 'node:fs';
 import { jetstream, jetstreamManager, type JetStreamClient, type JetStreamManager } from '@nats-io/jetstream';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
 import type { EventType } from '@meritorder/contracts';
 import { encodeEvent, type OutgoingEvent } from './cloud-events.js';
+import { authenticatorOf, type NatsCredentials } from './nats-credentials.js';
 
 export interface BusOptions {
   /** `nats://127.0.0.1:4222`; several separated by commas. */
   url: string;
   user?: string | undefined;
   password?: string | undefined;
+  /** In place of user and password; asked at every connect. */
+  credentials?: (() => NatsCredentials) | undefined;
   /** Name of the process; also the source of its events. */
   name: string;
   /** First token of its inboxes: its NATS user may subscribe to nothing else. */
@@ -20,6 +22,8 @@ export interface Bus {
   readonly nats: NatsConnection;
   readonly jetstream: JetStreamClient;
   readonly source: string;
+  /** False from a disconnect to the next reconnect. */
+  connected(): boolean;
   manager(): Promise<JetStreamManager>;
   /** Publishes one fact durably and waits for the server's acknowledgement. Repeating it with the same id is harmless. */
   publishEvent<T extends EventType>(
@@ -32,6 +36,9 @@ export interface Bus {
 /** @throws Error with one line that names the URL and the user when the server cannot be used. */
 export async function connectBus(options: BusOptions): Promise<Bus> {
   let nats: NatsConnection;
+  const credentials: () => NatsCredentials =
+    options.credentials ?? (() => ({ user: options.user, password: options.password }));
+  const authenticator = authenticatorOf(credentials);
   try {
     nats = await connect({
       servers: options.url.split(','),
@@ -41,12 +48,15 @@ export async function connectBus(options: BusOptions): Promise<Bus> {
       reconnectTimeWait: 250,
       reconnectJitter: 250,
       pingInterval: 10_000,
-      ...(options.user === undefined ? {} : { user: options.user, pass: options.password ?? '' }),
+      authenticator,
+      // What was refused once may be replaced in its file: a service does not give up.
+      ignoreAuthErrorAbort: true,
     });
   } catch (error) {
-    const as = options.user ? ` as ${options.user}` : '';
+    const { user, nkeySeed } = credentials();
+    const as = nkeySeed ? ' with an NKey' : user ? ` as ${user}` : '';
     throw new Error(
-      `cannot use NATS at ${options.url.replace(/:[^:@/]*@/g, ':***@')}${as}: ${(error as Error).message}; check NATS_URL, NATS_USER and NATS_PASSWORD`,
+      `cannot use NATS at ${options.url.replace(/:[^:@/]*@/g, ':***@')}${as}: ${(error as Error).message}; check NATS_URL, and NATS_USER and NATS_PASSWORD or NATS_NKEY_SEED`,
     );
   }
   return busOn(nats, options.name);
@@ -57,10 +67,18 @@ export function busOn(nats: NatsConnection, name: string): Bus {
   const js = jetstream(nats);
   const source = `/meritorder/${name}`;
   let manager: Promise<JetStreamManager> | undefined;
+  let connected = !nats.isClosed();
+  void (async () => {
+    for await (const { type } of nats.status()) {
+      if (type === 'disconnect' || type === 'close') connected = false;
+      else if (type === 'reconnect') connected = true;
+    }
+  })();
   return {
     nats,
     jetstream: js,
     source,
+    connected: () => connected,
     manager: () => (manager ??= jetstreamManager(nats, { checkAPI: false })),
     async publishEvent(event, publishOptions) {
       const { headers, payload } = encodeEvent(event, source);
@@ -75,17 +93,4 @@ export function busOn(nats: NatsConnection, name: string): Bus {
       if (!nats.isClosed()) await nats.drain().catch(() => nats.close());
     },
   };
-}
-
-/** A value from NAME, or from the file that NAME_FILE names. */
-export function secretFromEnvironment(name: string, env: NodeJS.ProcessEnv = process.env): string | undefined {
-  const file = env[`${name}_FILE`];
-  if (file) {
-    try {
-      return readFileSync(file, 'utf8').trim();
-    } catch (error) {
-      throw new Error(`${name}_FILE names ${file}, which cannot be read (${(error as NodeJS.ErrnoException).code})`);
-    }
-  }
-  return env[name];
 }

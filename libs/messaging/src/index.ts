@@ -3,5 +3,7 @@ export * from './cloud-events.js';
 export * from './consumer.js';
 export * from './topology.js';
 export * from './trace-context.js';
+export * from './nats-credentials.js';
 export * from './nats-permissions.js';
+export * from './nats-server-config.js';
 export * from './epoch.js';

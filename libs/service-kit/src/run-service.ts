@@ -3,7 +3,7 @@ import { ConsoleLogger, type DynamicModule, type INestMicroservice } from '@nest
 import { NestFactory } from '@nestjs/core';
 import type { MicroserviceOptions } from '@nestjs/microservices';
 import { loadConfig, type MeritorderConfig } from '@meritorder/contracts';
-import { connectBus, secretFromEnvironment, SERVICE_INBOX, type Bus, type ServiceUser } from '@meritorder/messaging';
+import { connectBus, natsCredentials, SERVICE_INBOX, type Bus, type ServiceUser } from '@meritorder/messaging';
 import { startTelemetry } from '@meritorder/telemetry';
 import { startHealthServer, type HealthChecks } from './health-server.js';
 import { NatsSubjectServer } from './nats-subject-server.js';
@@ -40,14 +40,11 @@ export async function runService(definition: ServiceDefinition, env: NodeJS.Proc
     const telemetry = await startTelemetry(name, env);
     const bus = await connectBus({
       url: env['NATS_URL'] ?? 'nats://127.0.0.1:4222',
-      user: env['NATS_USER'],
-      password: secretFromEnvironment('NATS_PASSWORD', env),
+      credentials: () => natsCredentials(env),
       name,
       inboxPrefix: SERVICE_INBOX[name],
     });
-    const checks: (() => string | undefined)[] = [
-      () => (bus.nats.isClosed() ? 'NATS connection is closed' : undefined),
-    ];
+    const checks: (() => string | undefined)[] = [() => (bus.connected() ? undefined : 'not connected to NATS')];
     let listening = false;
     const health: HealthChecks = {
       notReady: () => [...(listening ? [] : ['starting']), ...checks.map((c) => c()).filter((m) => m !== undefined)],

@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { loadConfig, orgInboxPrefix } from '@meritorder/contracts';
 import { connectDatabase, migrate, trialBalance, unsettledAttempts } from '@meritorder/ledger-store';
-import { connectBus, ensureTopology, secretFromEnvironment, SERVICE_INBOX } from '@meritorder/messaging';
+import { connectBus, ensureTopology, natsCredentials, SERVICE_INBOX } from '@meritorder/messaging';
 import { nanosToUsd } from '@meritorder/kernel';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { budgetsCommand } from './budgets.js';
@@ -12,10 +12,22 @@ import { hardwareCommand } from './hardware.js';
 import { keysCommand } from './keys.js';
 import { importInvoice, readInvoice } from './invoice.js';
 import { marginCommand } from './margin.js';
-import { writeNatsConfig } from './nats-config.js';
+import { retirePassword, rotatePassword, writeNatsConfig } from './nats-config.js';
+import { writeNKey } from './nats-nkey.js';
 import { policyCommand } from './policy.js';
 import { pricesCommand } from './prices.js';
 import { simulateCommand } from './simulate/command.js';
+
+interface NatsConfigOptions {
+  config: string;
+  out: string;
+  secrets: string;
+  listen: string;
+  monitor?: string;
+  store: string;
+  rotate?: string[];
+  retire?: string[];
+}
 
 const DEFAULT_DATABASE = 'postgres://meritorder@127.0.0.1:5432/meritorder';
 const program = new Command('meritorder').description('Economic dispatch for LLM inference.').showHelpAfterError();
@@ -38,14 +50,22 @@ program
   .option('--listen <address>', 'where nats-server listens', '0.0.0.0:4222')
   .option('--monitor <address>', 'its monitoring endpoint')
   .option('--store <dir>', 'where JetStream keeps its streams', '/data')
-  .action((o: { config: string; out: string; secrets: string; listen: string; monitor?: string; store: string }) => {
-    writeNatsConfig(loadConfig(o.config), o.out, o.secrets || `${o.out}/secrets.json`, {
-      listen: o.listen,
-      storeDir: o.store,
-      monitor: o.monitor,
-    });
-    console.log(`wrote ${o.out}/nats.conf`);
+  .option('--rotate <user...>', 'make a second password for these users; both are valid until one is retired')
+  .option('--retire <user...>', 'forget the older password of these users')
+  .action((o: NatsConfigOptions) => {
+    const config = loadConfig(o.config);
+    const secrets = o.secrets || `${o.out}/secrets.json`;
+    for (const user of o.rotate ?? []) rotatePassword(config, secrets, user);
+    for (const user of o.retire ?? []) retirePassword(config, secrets, user);
+    writeNatsConfig(config, o.out, secrets, { listen: o.listen, storeDir: o.store, monitor: o.monitor });
+    console.log(`wrote ${o.out}/nats.conf; a nats-server that runs reads it again on SIGHUP`);
   });
+
+program
+  .command('nats-nkey')
+  .description('make an NKey: its seed goes to a file, its public part is shown, for nats.nkeys of the configuration')
+  .requiredOption('--out <file>', 'where the seed goes; must not exist')
+  .action((o: { out: string }) => console.log(writeNKey(o.out)));
 
 program
   .command('provision')
@@ -124,8 +144,10 @@ async function patiently<T>(seconds: number, run: () => Promise<T>): Promise<T> 
 async function operatorBus(inboxPrefix: string = SERVICE_INBOX.operator) {
   return connectBus({
     url: process.env['NATS_URL'] ?? 'nats://127.0.0.1:4222',
-    user: process.env['NATS_USER'] ?? 'operator',
-    password: secretFromEnvironment('NATS_PASSWORD'),
+    credentials: () => {
+      const credentials = natsCredentials();
+      return credentials.nkeySeed ? credentials : { ...credentials, user: credentials.user ?? 'operator' };
+    },
     name: 'cli',
     inboxPrefix,
   });

@@ -2,12 +2,22 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, createWriteStream, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { connect, type NatsConnection } from '@nats-io/transport-node';
-import { natsPasswords, writeNatsConfig, type NatsPasswords } from '@meritorder/cli';
+import { connect, type Authenticator, type NatsConnection } from '@nats-io/transport-node';
+import { natsPasswords, newestPassword, writeNatsConfig, type NatsPasswords } from '@meritorder/cli';
 import { loadConfig, orgInboxPrefix, type MeritorderConfig } from '@meritorder/contracts';
 import { Counters } from '@meritorder/counters';
 import { migrate } from '@meritorder/ledger-store';
-import { connectBus, ensureTopology, natsServerConfig, natsUsers, orgUser, SERVICE_INBOX } from '@meritorder/messaging';
+import {
+  authenticatorOf,
+  connectBus,
+  ensureTopology,
+  natsCredentials,
+  natsServerConfig,
+  natsUsers,
+  orgUser,
+  SERVICE_INBOX,
+  type NatsCredentials,
+} from '@meritorder/messaging';
 import {
   freePort,
   startNats,
@@ -107,7 +117,11 @@ export class Stack {
             dataDir: join(dataDir, 'nats'),
             port: ports?.nats,
             config: (port, storeDir) =>
-              natsServerConfig(natsUsers(this.config), this.passwords!, { listen: `127.0.0.1:${port}`, storeDir }),
+              natsServerConfig(natsUsers(this.config), this.passwords!, {
+                listen: `127.0.0.1:${port}`,
+                storeDir,
+                nkeys: this.config.nats.nkeys,
+              }),
           }),
       external?.redis
         ? undefined
@@ -146,11 +160,9 @@ export class Stack {
     const run = await migrate(this.database.url);
     if (run.length > 0) this.options.log(`the database schema is new: ${run.join(', ')}`);
     await (await Counters.connect(this.redis.url)).close();
-    const { user, pass: password } = this.credentials('operator');
     const bus = await connectBus({
       url: this.nats.url,
-      user,
-      password,
+      credentials: () => this.credentialsOf('operator'),
       name: 'launcher',
       inboxPrefix: SERVICE_INBOX.operator,
     });
@@ -209,7 +221,7 @@ export class Stack {
           MERITORDER_PARENT_PIPE: '1',
           ...(name === 'gateway' ? { GATEWAY_PORT: String(healthPort) } : { HEALTH_PORT: String(healthPort) }),
           NATS_URL: this.nats.url,
-          ...(this.passwords ? { NATS_USER: name, NATS_PASSWORD: this.passwords[name]! } : {}),
+          ...this.credentialsEnvironment(name),
           ...(needsRedis ? { REDIS_URL: this.redis.url } : {}),
           ...(needsDatabase ? { DATABASE_URL: this.database.url } : {}),
         },
@@ -262,8 +274,29 @@ export class Stack {
     });
   }
 
-  credentials(user: string): { user?: string; pass?: string } {
-    return this.passwords ? { user, pass: this.passwords[user]! } : {};
+  /** Options of a connection as a user. */
+  credentials(user: string): { authenticator: Authenticator } {
+    return { authenticator: authenticatorOf(() => this.credentialsOf(user)) };
+  }
+
+  /** How a user connects: by its newest password, or by the seed of its NKey in `<data>/nats/seeds/<user>`. */
+  private credentialsOf(user: string): NatsCredentials {
+    if (!this.passwords) return {};
+    return newestPassword(this.passwords, user) ?? natsCredentials({ NATS_NKEY_SEED_FILE: this.seedFile(user) });
+  }
+
+  /** The same for a process; files where there are some, which it reads again when it is refused. */
+  private credentialsEnvironment(user: string): Record<string, string> {
+    if (!this.passwords) return {};
+    const newest = newestPassword(this.passwords, user);
+    if (!newest) return { NATS_NKEY_SEED_FILE: this.seedFile(user) };
+    if (this.options.external?.nats) return { NATS_USER: newest.user, NATS_PASSWORD: newest.password };
+    const folder = join(this.options.dataDir, 'nats', 'generated');
+    return { NATS_USER_FILE: join(folder, 'users', user), NATS_PASSWORD_FILE: join(folder, 'passwords', user) };
+  }
+
+  private seedFile(user: string): string {
+    return join(this.options.dataDir, 'nats', 'seeds', user);
   }
 
   /** Stops services, then servers. */

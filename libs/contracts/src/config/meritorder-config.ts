@@ -4,6 +4,7 @@ import { AttributionValue, Kind, Slug, USAGE_UNITS } from '../primitives.js';
 import { BudgetConfig, checkBudgets } from './budgets-config.js';
 import { HostConfig, ThroughputConfig } from './hosts-config.js';
 import { KEY_TERMS } from './key-terms.js';
+import { NatsConfig } from './nats-config.js';
 import { checkTiers, RouteConfig, TierConfig } from './routing-config.js';
 import { AccountConfig, ExchangeRateConfig, OtherModelConfig, PriceConfig } from './prices-config.js';
 import { PROTOCOLS, providerFields, withBaseUrl } from './providers-config.js';
@@ -171,6 +172,7 @@ export const MeritorderConfig = z
     hosts: z.array(HostConfig).max(10_000).default([]).meta({ description: 'Own hardware, and what it costs.' }),
     accounts: z.array(AccountConfig).max(1_000).default([]),
     exchangeRates: z.array(ExchangeRateConfig).max(10_000).default([]),
+    nats: NatsConfig.prefault({}).meta({ description: 'Who may connect to NATS, beside users with passwords.' }),
     limits: z
       .strictObject({
         bodyBytes: z.int().min(1_024).max(8_000_000).default(4_000_000),

@@ -1,0 +1,15 @@
+import { z } from 'zod';
+
+/** Public part of an NKey of a user: `U`, and 55 characters of base 32. Its checksum is looked at where it is used. */
+const PublicNKey = z.string().regex(/^U[A-Z2-7]{55}$/, 'must be a public NKey of a user (U and 55 characters)');
+
+export const NatsConfig = z.strictObject({
+  nkeys: z
+    .record(z.string().regex(/^[a-z0-9-]{1,68}$/), z.array(PublicNKey).min(1).max(2))
+    .default({})
+    .meta({
+      description:
+        'Public NKeys by NATS user: a service, `operator` or `org-<id>`; two while one replaces the other. A user with one gets no password made up.',
+    }),
+});
+export type NatsConfig = z.infer<typeof NatsConfig>;
