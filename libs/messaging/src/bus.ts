@@ -1,5 +1,5 @@
 import { jetstream, jetstreamManager, type JetStreamClient, type JetStreamManager } from '@nats-io/jetstream';
-import { connect, type NatsConnection } from '@nats-io/transport-node';
+import { connect, type NatsConnection, type TlsOptions } from '@nats-io/transport-node';
 import type { EventType } from '@meritorder/contracts';
 import { encodeEvent, type OutgoingEvent } from './cloud-events.js';
 import { authenticatorOf, type NatsCredentials } from './nats-credentials.js';
@@ -11,6 +11,8 @@ export interface BusOptions {
   password?: string | undefined;
   /** In place of user and password; asked at every connect. */
   credentials?: (() => NatsCredentials) | undefined;
+  /** See {@link natsTls}. */
+  tls?: TlsOptions | undefined;
   /** Name of the process; also the source of its events. */
   name: string;
   /** First token of its inboxes: its NATS user may subscribe to nothing else. */
@@ -48,7 +50,10 @@ export async function connectBus(options: BusOptions): Promise<Bus> {
       reconnectTimeWait: 250,
       reconnectJitter: 250,
       pingInterval: 10_000,
+      // A server that does not take the client's certificate says nothing at all.
+      timeout: 10_000,
       authenticator,
+      ...(options.tls ? { tls: options.tls } : {}),
       // What was refused once may be replaced in its file: a service does not give up.
       ignoreAuthErrorAbort: true,
     });

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { nkeyAuthenticator, type Authenticator } from '@nats-io/transport-node';
+import { nkeyAuthenticator, type Authenticator, type TlsOptions } from '@nats-io/transport-node';
 
 /** Who connects to NATS: an NKey's seed, or user and password; neither for a server that asks nobody. */
 export interface NatsCredentials {
@@ -48,6 +48,20 @@ function usable({ user, password, nkeySeed }: NatsCredentials): Authenticator {
     throw new Error('NATS_NKEY_SEED is no seed of an NKey');
   }
   return authenticator;
+}
+
+/**
+ * TLS of a connection: NATS_TLS_CA_FILE (who signs the server's certificate; default: what Node trusts), NATS_TLS_CERT_FILE and
+ * NATS_TLS_KEY_FILE (the own certificate, for a server that asks for one), or a `tls://` URL. Undefined: none of them, so that
+ * TLS is used where the server asks for it. With any of them a server without TLS is refused.
+ * @throws Error when a certificate comes without its key, or the other way round.
+ */
+export function natsTls(env: NodeJS.ProcessEnv = process.env): TlsOptions | undefined {
+  const [caFile, certFile, keyFile] = ['CA', 'CERT', 'KEY'].map((name) => env[`NATS_TLS_${name}_FILE`] || undefined);
+  if ((certFile === undefined) !== (keyFile === undefined))
+    throw new Error('NATS_TLS_CERT_FILE and NATS_TLS_KEY_FILE are set together or not at all');
+  if (!caFile && !certFile && !/\btls:\/\//.test(env['NATS_URL'] ?? '')) return undefined;
+  return { ...(caFile ? { caFile } : {}), ...(certFile && keyFile ? { certFile, keyFile } : {}) };
 }
 
 /** A value from NAME, or from the file that NAME_FILE names. */

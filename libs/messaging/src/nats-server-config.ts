@@ -1,3 +1,4 @@
+import type { NatsTlsConfig } from '@meritorder/contracts';
 import { nkeys } from '@nats-io/transport-node';
 import type { NatsUser } from './nats-permissions.js';
 
@@ -7,7 +8,7 @@ export interface NatsServerSettings {
   /** `host:port` of the monitoring endpoint. */
   monitor?: string | undefined;
   serverName?: string | undefined;
-  tls?: { certFile: string; keyFile: string; caFile?: string } | undefined;
+  tls?: NatsTlsConfig | undefined;
   /** Public NKeys by user. */
   nkeys?: Readonly<Record<string, readonly string[]>> | undefined;
 }
@@ -43,13 +44,19 @@ ${settings.monitor ? `http: ${JSON.stringify(settings.monitor)}\n` : ''}max_payl
 max_pending: 67108864
 write_deadline: "10s"
 jetstream { store_dir: ${JSON.stringify(settings.storeDir)} }
-${settings.tls ? `tls { cert_file: ${JSON.stringify(settings.tls.certFile)}, key_file: ${JSON.stringify(settings.tls.keyFile)}${settings.tls.caFile ? `, ca_file: ${JSON.stringify(settings.tls.caFile)}` : ''} }\n` : ''}authorization {
+${tlsSection(settings.tls)}authorization {
   timeout: 5
   users: [
 ${entries.join(',\n')}
   ]
 }
 `;
+}
+
+function tlsSection(tls: NatsTlsConfig | undefined): string {
+  if (!tls) return '';
+  const verify = tls.clientCaFile ? `, ca_file: ${JSON.stringify(tls.clientCaFile)}, verify: true` : '';
+  return `tls { cert_file: ${JSON.stringify(tls.certFile)}, key_file: ${JSON.stringify(tls.keyFile)}${verify}, timeout: 5 }\n`;
 }
 
 /** One entry per credential, each with all that the user may do. */

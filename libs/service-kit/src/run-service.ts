@@ -3,7 +3,7 @@ import { ConsoleLogger, type DynamicModule, type INestMicroservice } from '@nest
 import { NestFactory } from '@nestjs/core';
 import type { MicroserviceOptions } from '@nestjs/microservices';
 import { loadConfig, type MeritorderConfig } from '@meritorder/contracts';
-import { connectBus, natsCredentials, SERVICE_INBOX, type Bus, type ServiceUser } from '@meritorder/messaging';
+import { connectBus, natsCredentials, natsTls, SERVICE_INBOX, type Bus, type ServiceUser } from '@meritorder/messaging';
 import { startTelemetry } from '@meritorder/telemetry';
 import { startHealthServer, type HealthChecks } from './health-server.js';
 import { NatsSubjectServer } from './nats-subject-server.js';
@@ -41,6 +41,7 @@ export async function runService(definition: ServiceDefinition, env: NodeJS.Proc
     const bus = await connectBus({
       url: env['NATS_URL'] ?? 'nats://127.0.0.1:4222',
       credentials: () => natsCredentials(env),
+      tls: natsTls(env),
       name,
       inboxPrefix: SERVICE_INBOX[name],
     });

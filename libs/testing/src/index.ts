@@ -1,3 +1,4 @@
+export { makeCertificates, type TestCertificates } from './certificates.js';
 export { findServer, type FindOptions, type ServerBinary, type ServerKind } from './find-server.js';
 export * from './for-tests.js';
 export { startNats, type NatsOptions } from './nats.js';

@@ -1,7 +1,7 @@
 import { Command } from 'commander';
 import { loadConfig, orgInboxPrefix } from '@meritorder/contracts';
 import { connectDatabase, migrate, trialBalance, unsettledAttempts } from '@meritorder/ledger-store';
-import { connectBus, ensureTopology, natsCredentials, SERVICE_INBOX } from '@meritorder/messaging';
+import { connectBus, ensureTopology, natsCredentials, natsTls, SERVICE_INBOX } from '@meritorder/messaging';
 import { nanosToUsd } from '@meritorder/kernel';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { budgetsCommand } from './budgets.js';
@@ -148,6 +148,7 @@ async function operatorBus(inboxPrefix: string = SERVICE_INBOX.operator) {
       const credentials = natsCredentials();
       return credentials.nkeySeed ? credentials : { ...credentials, user: credentials.user ?? 'operator' };
     },
+    tls: natsTls(),
     name: 'cli',
     inboxPrefix,
   });

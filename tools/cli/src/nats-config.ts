@@ -99,7 +99,7 @@ export function writeNatsConfig(
 ): void {
   const passwords = natsPasswords(config, secretsFile);
   const users = natsUsers(config);
-  const text = natsServerConfig(users, passwords, { nkeys: config.nats.nkeys, ...settings });
+  const text = natsServerConfig(users, passwords, { nkeys: config.nats.nkeys, tls: config.nats.tls, ...settings });
   for (const folder of ['users', 'passwords']) mkdirSync(join(outDir, folder), { recursive: true });
   replaceFile(join(outDir, 'nats.conf'), text, 0o640);
   for (const { user } of users) {

@@ -2,7 +2,7 @@ import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { chmodSync, createWriteStream, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { connect, type Authenticator, type NatsConnection } from '@nats-io/transport-node';
+import { connect, type Authenticator, type NatsConnection, type TlsOptions } from '@nats-io/transport-node';
 import { natsPasswords, newestPassword, writeNatsConfig, type NatsPasswords } from '@meritorder/cli';
 import { loadConfig, orgInboxPrefix, type MeritorderConfig } from '@meritorder/contracts';
 import { Counters } from '@meritorder/counters';
@@ -13,6 +13,7 @@ import {
   ensureTopology,
   natsCredentials,
   natsServerConfig,
+  natsTls,
   natsUsers,
   orgUser,
   SERVICE_INBOX,
@@ -121,6 +122,7 @@ export class Stack {
                 listen: `127.0.0.1:${port}`,
                 storeDir,
                 nkeys: this.config.nats.nkeys,
+                tls: this.config.nats.tls,
               }),
           }),
       external?.redis
@@ -163,6 +165,7 @@ export class Stack {
     const bus = await connectBus({
       url: this.nats.url,
       credentials: () => this.credentialsOf('operator'),
+      tls: this.tls(),
       name: 'launcher',
       inboxPrefix: SERVICE_INBOX.operator,
     });
@@ -275,8 +278,14 @@ export class Stack {
   }
 
   /** Options of a connection as a user. */
-  credentials(user: string): { authenticator: Authenticator } {
-    return { authenticator: authenticatorOf(() => this.credentialsOf(user)) };
+  credentials(user: string): { authenticator: Authenticator; tls?: TlsOptions } {
+    const tls = this.tls();
+    return { authenticator: authenticatorOf(() => this.credentialsOf(user)), ...(tls ? { tls } : {}) };
+  }
+
+  /** As the services connect: by the same variables. */
+  private tls(): TlsOptions | undefined {
+    return natsTls({ ...process.env, ...this.options.env, NATS_URL: this.nats.url });
   }
 
   /** How a user connects: by its newest password, or by the seed of its NKey in `<data>/nats/seeds/<user>`. */
