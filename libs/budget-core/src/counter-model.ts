@@ -142,6 +142,7 @@ function rebuild(state: CounterState): void {
   }
   state.instances.clear();
   state.accounts.clear();
+  state.orgs.clear();
   for (const [key, window] of state.windows) {
     Object.assign(window, { limitVersion: 0, peakNanos: 0n, throttleMicros: 0 });
     const [budget, id] = key.split(':') as [string, string];

@@ -46,12 +46,19 @@ export interface ReserveCommand {
   leaseMs: number;
   /** In order of preference; the first that fits in all its windows is granted. */
   candidates: readonly ReserveCandidate[];
+  /** The quota of the org that asks, counted where budgets are; only a grant uses it up. */
+  orgRate?: OrgRate | undefined;
+}
+
+export interface OrgRate {
+  org: string;
+  requestsPerMinute: number;
 }
 
 /**
  * Why a candidate is refused. What lasts until the window ends, the limit rises or a charge is corrected: `exhausted` (no room,
  * whatever is in flight), `stage` (local-only or reject), `instances` (a template has too many). What passes by itself: `held`
- * (it would fit, were the requests in flight over), `throttled`, `rate` (of the provider's account).
+ * (it would fit, were the requests in flight over), `throttled`, `rate` (of the provider's account), `org-rate` (the org's quota).
  */
-export const REFUSAL_KINDS = ['exhausted', 'stage', 'instances', 'held', 'throttled', 'rate'] as const;
+export const REFUSAL_KINDS = ['exhausted', 'stage', 'instances', 'held', 'throttled', 'rate', 'org-rate'] as const;
 export type RefusalKind = (typeof REFUSAL_KINDS)[number];

@@ -206,6 +206,20 @@ export const ERRORS = {
     meaning: 'The provider accounts of all candidates are at their requests or tokens a minute; no budget is short.',
     wayOut: 'Retry after `Retry-After` seconds. The message names account, limit and what was asked.',
   },
+  org_rate: {
+    status: 429,
+    type: 'rate_limit_error',
+    retryable: true,
+    meaning: 'The org is at its quota of requests a minute, over all routers; nothing of its budgets is short.',
+    wayOut: 'Retry after `Retry-After` seconds.',
+  },
+  org_in_flight: {
+    status: 429,
+    type: 'rate_limit_error',
+    retryable: true,
+    meaning: 'The org has as many requests in flight at this router as its quota allows.',
+    wayOut: 'Retry when one of them has ended.',
+  },
   admission_closed: {
     status: 503,
     type: 'api_error',

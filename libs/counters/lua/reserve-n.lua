@@ -1,9 +1,10 @@
 -- reserve: admits the first candidate that fits in every budget window it matches and in its account's rates.
--- KEYS  1 epoch  2 set of window keys  3 leases (zset)  4 the hold  5.. distinct window and account keys
+-- KEYS  1 epoch  2 set of window keys  3 leases (zset)  4 the hold  5.. distinct window, account and org keys
 -- ARGV  1 epoch id  2 attempt id  3 lease ms  4 number of candidates, then for each candidate:
 --       maxTokens minTokens cashFixed cashPerToken fullFixed fullPerToken traits windows, then for each window:
 --       index into KEYS, basis (c|f), limit, limit version, options     (amounts: integer nano-USD below 2^53)
 --       traits   l local; a<index into KEYS>,<requests a minute>,<tokens a minute>,<tokens>   (0: no such limit)
+--                o<index into KEYS>,<requests a minute> the quota of the org that asks
 --       options  p<from> prefer-local, t<from>:<requests a minute> throttle, l<from> local-only, r<from> reject,
 --                i<instances that the template may have>               (from: committed spend in nano-USD)
 -- Returns {'epoch'}
@@ -166,6 +167,13 @@ local function judge_account(account)
   return nil
 end
 
+local function org_of(traits)
+  local index, requests = string.match(traits, 'o(%d+),(%d+)')
+  if not index then return nil end
+  local key = KEYS[tonumber(index)]
+  return { key = key, rate = request_rate(tonumber(requests)), arrival = tonumber(redis.call('HGET', key, 'requests') or '0') }
+end
+
 -- Where each candidate begins.
 local candidates = tonumber(ARGV[4])
 local begins = {}
@@ -209,6 +217,9 @@ local function evaluate(c)
     seen.account = account_of(traits)
     local why = seen.account and judge_account(seen.account)
     if why then seen.binding = { '', why[1], '0', '0', '0', '0', '0', why[3], why[4] } end
+    seen.org = not why and org_of(traits)
+    local micros = seen.org and wait(seen.org.rate, seen.org.arrival, 1) or 0
+    if micros > 0 then seen.binding = { '', 'org-rate', '0', '0', '0', '0', '0', int(micros), 'requests' } end
   end
   return seen
 end
@@ -261,6 +272,8 @@ local function grant(c, seen)
       redis.call('HSET', account.key, 'tokens', arrival_after(account.token_rate, account.tokens, account.asked))
     end
   end
+  local org = seen.org
+  if org then redis.call('HSET', org.key, 'requests', arrival_after(org.rate, org.arrival, 1)) end
   redis.call('HSET', KEYS[4], 's', 'reserved', 'c', int(cash), 'f', int(full), 'g', c - 1, 't', int(tokens), 'l', int(lease),
     'w', table.concat(names, '\n'))
   redis.call('ZADD', KEYS[3], int(lease), ARGV[2])

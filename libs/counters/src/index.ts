@@ -3,6 +3,7 @@ export * from './replies.js';
 export { SCRIPTS, type Script } from './scripts.js';
 export { encodeReserve, type ReserveCall } from './reserve-call.js';
 export type {
+  OrgRate,
   AccountRate,
   Adjustment,
   CandidateWindow,

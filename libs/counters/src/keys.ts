@@ -9,6 +9,7 @@ export const keys = {
   window: (epoch: number, budget: string, window: string) => `{mo}:e${epoch}:w:${budget}:${window}`,
   hold: (epoch: number, attemptId: string) => `{mo}:e${epoch}:h:${attemptId}`,
   account: (epoch: number, account: string) => `{mo}:e${epoch}:a:${account}`,
+  org: (epoch: number, org: string) => `{mo}:e${epoch}:o:${org}`,
   ofEpoch: (epoch: number) => `{mo}:e${epoch}:*`,
   all: '{mo}:e*:*',
 };

@@ -13,7 +13,7 @@ import {
 import { seededRandom } from '@meritorder/kernel';
 import { useCounters } from './fixture.for-tests.js';
 import { keys } from './keys.js';
-import type { BindingAccount, BindingBudget, LoadedHold, WindowCounters } from './index.js';
+import type { BindingAccount, BindingBudget, BindingOrg, OrgRate, LoadedHold, WindowCounters } from './index.js';
 
 const fixture = useCounters();
 
@@ -59,6 +59,7 @@ it(`the model and the scripts agree on ${SEQUENCES * STEPS} random commands, rep
     'instances',
     'rate requests',
     'rate tokens',
+    'org-rate requests',
   ])
     expect(seen.get(kind) ?? 0, kind).toBeGreaterThanOrEqual(5);
   for (const type of [
@@ -92,7 +93,16 @@ async function passTime(ms: number): Promise<void> {
     await raw.zincrby(keys.leases(epoch), -ms, attempt);
   for (const key of await raw.keys(`{mo}:e${epoch}:*`)) {
     const name = key.split(':')[2];
-    const fields = name === 'w' ? ['throttle'] : name === 'a' ? ['requests', 'tokens'] : name === 'h' ? ['l'] : [];
+    const fields =
+      name === 'w'
+        ? ['throttle']
+        : name === 'a'
+          ? ['requests', 'tokens']
+          : name === 'o'
+            ? ['requests']
+            : name === 'h'
+              ? ['l']
+              : [];
     for (const field of fields) {
       const value = await raw.hget(key, field);
       if (value !== null && value !== '0') await raw.hset(key, field, Number(value) - ms * (field === 'l' ? 1 : 1_000));
@@ -174,10 +184,17 @@ function randomCommand(
         attemptId,
         leaseMs: pick(30_000),
         candidates: Array.from({ length: 1 + pick(3) }, () => randomCandidate(pick, random)),
+        orgRate: orgRateOf(attemptId),
       };
     default:
       return { verb, attemptId };
   }
+}
+
+/** By its number, so that the draws of the rest stay what they are. */
+function orgRateOf(attemptId: string): OrgRate | undefined {
+  const n = Number(attemptId.split('-')[1]);
+  return n % 4 === 0 ? { org: `o${n % 8}`, requestsPerMinute: 2 + (n % 60) } : undefined;
 }
 
 function randomCandidate(pick: (n: number) => number, random: () => number): ReserveCandidate {
@@ -309,7 +326,15 @@ function inMilliseconds(reply: CounterReply): CounterReply {
   return { type: 'refused', candidates: reply.candidates.map((c) => ({ ...c, waitMicros: rounded(c.waitMicros) })) };
 }
 
-function inModelWords(binding: BindingBudget | BindingAccount): Binding {
+function inModelWords(binding: BindingBudget | BindingAccount | BindingOrg): Binding {
+  if (binding.kind === 'org-rate')
+    return {
+      kind: 'org-rate',
+      key: undefined,
+      neededNanos: 0n,
+      detail: 'requests',
+      waitMicros: binding.retryInMs * 1_000,
+    };
   if (binding.kind === 'rate') {
     const waitMicros = binding.retryInMs && binding.retryInMs * 1_000;
     return { kind: 'rate', key: undefined, neededNanos: 0n, detail: binding.short, waitMicros };

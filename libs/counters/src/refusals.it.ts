@@ -264,6 +264,25 @@ describe('rates', () => {
     expect(refused).toMatchObject({ candidates: [{ kind: 'rate' }] });
   });
 
+  it('the quota of an org is one over all its candidates and clients, another org has its own, and what is refused uses nothing', async () => {
+    const ask = (attemptId: string, org: string, ...candidates: ReserveCandidate[]) =>
+      fixture.counters.reserve({
+        attemptId,
+        leaseMs: 60_000,
+        candidates,
+        orgRate: { org, requestsPerMinute: 6 },
+      });
+    const fits = flat(1n, win('b', 100n));
+    expect(await ask('poor', 'acme', flat(10n, win('poor', 0n)))).toMatchObject({
+      candidates: [{ kind: 'exhausted' }],
+    });
+    expect(await ask('a', 'acme', fits)).toMatchObject({ type: 'granted' });
+    expect(await ask('a', 'acme', fits)).toMatchObject({ type: 'granted' });
+    const refused = { kind: 'org-rate', org: 'acme', limitPerMinute: 6, retryInMs: expect.closeTo(10_000, -3.5) };
+    expect(await ask('b', 'acme', fits, { ...fits, local: true })).toMatchObject({ candidates: [refused, refused] });
+    expect(await ask('c', 'globex', fits)).toMatchObject({ type: 'granted' });
+  });
+
   it('an account at its limit gives the request to the next candidate', async () => {
     await reserve('a', rated({ requestsPerMinute: 1 }));
     expect(await reserve('b', rated({ requestsPerMinute: 1 }), flat(1n, win('b', 100n)))).toMatchObject({

@@ -52,11 +52,19 @@ export interface BindingAccount {
   retryInMs: number | undefined;
 }
 
+/** The quota of the org that asks is used up, while budgets and account have room. */
+export interface BindingOrg {
+  kind: 'org-rate';
+  org: string;
+  limitPerMinute: number;
+  retryInMs: number;
+}
+
 export interface ReserveRefusal {
   type: 'refused';
   decidedAtMicros: number;
-  /** One per candidate: of its windows one that lasts until its window ends before one that passes, then its account. */
-  candidates: (BindingBudget | BindingAccount)[];
+  /** One per candidate: of its windows one that lasts until its window ends before one that passes, then its account, then the org. */
+  candidates: (BindingBudget | BindingAccount | BindingOrg)[];
 }
 export type ReserveReply =
   | ReserveGrant

@@ -2,13 +2,21 @@ import { MAX_BUDGETS_PER_REQUEST } from '@meritorder/contracts';
 import type {
   AccountRate,
   CandidateWindow,
+  OrgRate,
   ReserveCandidate,
   ReserveCommand,
   StageAmounts,
 } from '@meritorder/budget-core';
 import { MAX_COUNTER_NANOS, type Nanos } from '@meritorder/kernel';
 import { keys } from './keys.js';
-import type { BindingAccount, BindingBudget, ReserveGrant, ReserveRefusal, ReserveReply } from './replies.js';
+import type {
+  BindingAccount,
+  BindingBudget,
+  BindingOrg,
+  ReserveGrant,
+  ReserveRefusal,
+  ReserveReply,
+} from './replies.js';
 
 /** What `reserve-n.lua` is called with. */
 export interface ReserveCall {
@@ -42,6 +50,8 @@ export function encodeReserve(command: ReserveCommand, epochId: number): Reserve
     return place;
   };
   const args: (string | number)[] = [epochId, command.attemptId, command.leaseMs, command.candidates.length];
+  const { orgRate } = command;
+  const ofOrg = orgRate ? `o${placeOf(keys.org(epochId, orgRate.org))},${orgRate.requestsPerMinute}` : '';
   for (const c of command.candidates) {
     const { accountRate: rate } = c;
     args.push(
@@ -51,7 +61,7 @@ export function encodeReserve(command: ReserveCommand, epochId: number): Reserve
       c.cash.perOutputTokenNanos.toString(),
       c.full.fixedNanos.toString(),
       c.full.perOutputTokenNanos.toString(),
-      `${c.local ? 'l' : ''}${rate ? accountTraits(rate, placeOf(keys.account(epochId, rate.account))) : ''}`,
+      `${c.local ? 'l' : ''}${rate ? accountTraits(rate, placeOf(keys.account(epochId, rate.account))) : ''}${ofOrg}`,
       c.windows.length,
     );
     for (const w of c.windows) {
@@ -156,6 +166,7 @@ function refused(reply: string[], command: ReserveCommand): ReserveRefusal {
     decidedAtMicros: Number(reply[1]),
     candidates: command.candidates.map((candidate, i) => {
       const fields = reply.slice(3 + i * FIELDS_PER_REFUSAL, 3 + (i + 1) * FIELDS_PER_REFUSAL);
+      if (fields[1] === 'org-rate') return bindingOrg(fields, command.orgRate!);
       return fields[1] === 'rate'
         ? bindingAccount(fields, candidate)
         : bindingBudget(fields, candidate, earliestLeaseInMs);
@@ -183,6 +194,15 @@ function bindingBudget(
     ...(detail ? { stage: detail as 'local-only' | 'reject' } : {}),
     ...(waitMicros ? { retryInMs: Math.ceil(Number(waitMicros) / 1_000) } : {}),
     earliestLeaseInMs,
+  };
+}
+
+function bindingOrg(fields: string[], { org, requestsPerMinute }: OrgRate): BindingOrg {
+  return {
+    kind: 'org-rate',
+    org,
+    limitPerMinute: requestsPerMinute,
+    retryInMs: Math.ceil(Number(fields[7]) / 1_000),
   };
 }
 

@@ -1,5 +1,6 @@
 import {
   BUCKETS,
+  DEFAULT_QUOTAS,
   DURABLES,
   orgInboxPrefix,
   STREAMS,
@@ -18,6 +19,17 @@ export interface NatsUser {
   user: string;
   publish: string[];
   subscribe: string[];
+  /** Undefined: a service. An org has a NATS account of its own (ADR 17). */
+  org?: { limits: OrgConnectionLimits };
+}
+
+/** What nats-server enforces of an org's quotas. */
+export interface OrgConnectionLimits {
+  /** Of the org at once. */
+  connections: number;
+  subscriptionsPerConnection: number;
+  /** Undefined: as the server's `max_payload`. */
+  bodyBytes?: number | undefined;
 }
 
 /** First inbox token of each service; see {@link orgInboxPrefix} for orgs. */
@@ -44,6 +56,7 @@ export function natsUsers(config: Pick<MeritorderConfig, 'orgs' | 'backends'>): 
     { user: 'operator', publish: ['>'], subscribe: ['>'] },
     ...config.orgs.map((org): NatsUser => ({
       user: orgUser(org.id),
+      org: { limits: org.quotas ?? DEFAULT_QUOTAS },
       publish: [
         `inference.request.v1.${org.id}`,
         `inference.job.v1.${org.id}`,

@@ -26,6 +26,7 @@ export interface RouterRequest {
 /** What the router's entrances share: ports, limits, and the requests in flight. */
 export class RouterRuntime {
   private readonly inFlight = new Map<string, AbortController>();
+  private readonly inFlightOfOrg = new Map<string, number>();
 
   constructor(
     readonly config: MeritorderConfig,
@@ -40,6 +41,12 @@ export class RouterRuntime {
     metadata: Record<string, string> | null | undefined,
   ): { attribution: Attribution; org: OrgConfig } | Refusal {
     return resolveCaller(this.directory, org, key, metadata);
+  }
+
+  /** The largest body of a request of an org, bytes. */
+  bodyLimit(org: string): number {
+    const { bodyBytes } = this.config.limits;
+    return Math.min(bodyBytes, this.directory.orgs.get(org)?.quotas?.bodyBytes ?? bodyBytes);
   }
 
   async dispatch(request: RouterRequest): Promise<DispatchOutcome> {
@@ -62,8 +69,18 @@ export class RouterRuntime {
         message: `The request ${request.requestId} is in flight already; every request has an id of its own.`,
       });
     }
+    const { id: org, quotas } = request.org;
+    const ofOrg = this.inFlightOfOrg.get(org) ?? 0;
+    if (ofOrg >= (quotas?.requestsInFlightPerRouter ?? Infinity)) {
+      return refuse({
+        code: 'org_in_flight',
+        message: `The org ${org} has ${ofOrg} requests in flight at this router, its quota.`,
+        retryAfterSeconds: 1,
+      });
+    }
     const abort = new AbortController();
     this.inFlight.set(key, abort);
+    this.inFlightOfOrg.set(org, ofOrg + 1);
     const nowMs = systemClock.nowMs();
     const deadlineMs =
       request.deadlineMs ??
@@ -72,6 +89,7 @@ export class RouterRuntime {
       return await dispatchRequest(this.ports, limits, { ...request, deadlineMs, cancelled: abort.signal });
     } finally {
       this.inFlight.delete(key);
+      this.inFlightOfOrg.set(org, this.inFlightOfOrg.get(org)! - 1);
     }
   }
 

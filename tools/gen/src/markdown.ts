@@ -82,6 +82,7 @@ export function redisPage(): string {
       'hash',
       'rates of a provider account: `requests`, `tokens`, arrival times in us of Redis time',
     ],
+    ['`{mo}:e<epoch>:o:<org>`', 'hash', 'quota of an org: `requests`, arrival time in us of Redis time'],
     [
       '`{mo}:e<epoch>:h:<attempt>`',
       'hash',

@@ -1,6 +1,15 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { chmodSync, createWriteStream, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  createWriteStream,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { join, resolve } from 'node:path';
 import { connect, type Authenticator, type NatsConnection, type TlsOptions } from '@nats-io/transport-node';
 import { natsPasswords, newestPassword, writeNatsConfig, type NatsPasswords } from '@meritorder/cli';
@@ -16,6 +25,7 @@ import {
   natsTls,
   natsUsers,
   orgUser,
+  SERVICE_ACCOUNT,
   SERVICE_INBOX,
   type NatsCredentials,
 } from '@meritorder/messaging';
@@ -105,6 +115,7 @@ export class Stack {
     // Postgres may have to run as another user, who must be able to come here.
     chmodSync(dataDir, 0o755);
     const common = { cacheDir, log };
+    adoptStreams(join(dataDir, 'nats', 'jetstream', 'jetstream'));
     this.passwords = external?.nats
       ? external.natsSecrets
         ? natsPasswords(this.config, external.natsSecrets)
@@ -351,6 +362,12 @@ function reasonOf({ name, logFile, logStart }: ServiceProcess): string {
 }
 
 /** Nothing of npm's own environment reaches a service. */
+/** Streams of the time before services had an account of their own; a server that does not run may have them moved. */
+function adoptStreams(store: string): void {
+  const [before, now] = [join(store, '$G'), join(store, SERVICE_ACCOUNT)];
+  if (existsSync(before) && !existsSync(now)) renameSync(before, now);
+}
+
 function baseEnv(): Record<string, string> {
   return Object.fromEntries(
     Object.entries(process.env).filter(([name, value]) => value !== undefined && !/^npm_/i.test(name)),

@@ -1,7 +1,7 @@
 import { INSTANCE_ID } from '@meritorder/contracts';
 import type { Nanos } from '@meritorder/kernel';
 import { arrivalAfter, requestRate, tokenRate, waitMicros, type Rate } from '../rates.js';
-import type { CandidateWindow, CostLine, ReserveCandidate } from '../reservation.js';
+import type { CandidateWindow, CostLine, OrgRate, ReserveCandidate } from '../reservation.js';
 import {
   amountIn,
   holdMore,
@@ -41,7 +41,7 @@ export function reserve(
     admit(state, command, index, evaluation, nowMicros);
   for (const [index, candidate] of candidates.entries()) {
     if (bindings[index]) continue;
-    const evaluation = evaluate(state, fresh, candidate, nowMicros);
+    const evaluation = evaluate(state, fresh, command, candidate, nowMicros);
     if (!evaluation.fits) {
       bindings[index] = evaluation.binding;
       continue;
@@ -49,7 +49,7 @@ export function reserve(
     if (evaluation.prefersLocal) {
       for (let later = index + 1; later < candidates.length; later++) {
         if (!candidates[later]!.local || bindings[later]) continue;
-        const local = evaluate(state, fresh, candidates[later]!, nowMicros);
+        const local = evaluate(state, fresh, command, candidates[later]!, nowMicros);
         if (local.fits) return grant(later, local);
         bindings[later] = local.binding;
       }
@@ -62,7 +62,13 @@ export function reserve(
 /** Windows that this command has met and nobody before it: made only when a hold is granted on them. */
 type Fresh = Map<string, WindowState>;
 
-function evaluate(state: CounterState, fresh: Fresh, candidate: ReserveCandidate, nowMicros: number): Evaluation {
+function evaluate(
+  state: CounterState,
+  fresh: Fresh,
+  { orgRate }: { orgRate?: OrgRate | undefined },
+  candidate: ReserveCandidate,
+  nowMicros: number,
+): Evaluation {
   let hard: Binding | undefined;
   let soft: Binding | undefined;
   let tokens = candidate.maxTokens;
@@ -78,7 +84,7 @@ function evaluate(state: CounterState, fresh: Fresh, candidate: ReserveCandidate
     tokens = Math.min(tokens, judged.tokens);
     prefersLocal ||= judged.prefersLocal;
   }
-  const binding = hard ?? soft ?? accountBinding(state, candidate, nowMicros);
+  const binding = hard ?? soft ?? accountBinding(state, candidate, nowMicros) ?? orgBinding(state, orgRate, nowMicros);
   return binding ? { fits: false, binding } : { fits: true, tokens, looked, prefersLocal };
 }
 
@@ -144,6 +150,13 @@ function accountBinding(state: CounterState, candidate: ReserveCandidate, nowMic
   );
 }
 
+function orgBinding(state: CounterState, asked: OrgRate | undefined, nowMicros: number): Binding | undefined {
+  if (!asked) return undefined;
+  const wait = waitMicros(requestRate(asked.requestsPerMinute), state.orgs.get(asked.org) ?? 0, 1, nowMicros);
+  if (wait === 0) return undefined;
+  return { kind: 'org-rate', key: undefined, neededNanos: 0n, detail: 'requests', waitMicros: wait };
+}
+
 function admit(
   state: CounterState,
   command: Extract<CounterCommand, { verb: 'reserve' }>,
@@ -171,6 +184,11 @@ function admit(
     if (throttle) window.throttleMicros = arrivalAfter(throttle, window.throttleMicros, 1, nowMicros);
   }
   useAccount(state, candidate, nowMicros);
+  const { orgRate } = command;
+  if (orgRate) {
+    const rate = requestRate(orgRate.requestsPerMinute);
+    state.orgs.set(orgRate.org, arrivalAfter(rate, state.orgs.get(orgRate.org) ?? 0, 1, nowMicros));
+  }
   state.holds.set(command.attemptId, hold);
   return grantOf(hold);
 }

@@ -1,6 +1,6 @@
 import type { Basis } from '@meritorder/contracts';
 import type { Nanos } from '@meritorder/kernel';
-import type { RefusalKind, ReserveCandidate } from '../reservation.js';
+import type { OrgRate, RefusalKind, ReserveCandidate } from '../reservation.js';
 
 export interface WindowState {
   limitNanos: Nanos;
@@ -40,12 +40,14 @@ export interface CounterState {
   instances: Map<string, number>;
   /** Arrival times of provider accounts. */
   accounts: Map<string, { requestsMicros: number; tokensMicros: number }>;
+  /** Arrival times of orgs with a quota. */
+  orgs: Map<string, number>;
 }
 
 type ForAttempt<Verb extends string, Rest = unknown> = { verb: Verb; attemptId: string } & Rest;
 
 export type CounterCommand =
-  | ForAttempt<'reserve', { leaseMs: number; candidates: readonly ReserveCandidate[] }>
+  | ForAttempt<'reserve', { leaseMs: number; candidates: readonly ReserveCandidate[]; orgRate?: OrgRate | undefined }>
   | ForAttempt<'open'>
   | ForAttempt<'renew', { leaseMs: number }>
   | ForAttempt<'release'>
@@ -68,14 +70,14 @@ export interface Adjustment {
   unconfirmedChangeNanos: Nanos;
 }
 
-/** Why one candidate is refused, with the numbers as they were. Of kind `rate` there is no window. */
+/** Why one candidate is refused, with the numbers as they were. Of the kinds `rate` and `org-rate` there is no window. */
 export interface Binding {
   kind: RefusalKind;
   key: string | undefined;
   neededNanos: Nanos;
   /** Of `stage` the action; of `rate` what is short. */
   detail: 'local-only' | 'reject' | 'requests' | 'tokens' | undefined;
-  /** Of `throttled` and `rate`: until when; undefined is never by itself. */
+  /** Of `throttled` and the rates: until when; undefined is never by itself. */
   waitMicros: number | undefined;
 }
 
@@ -97,7 +99,14 @@ export type CounterReply =
   | { type: 'epoch' };
 
 export function emptyCounters(): CounterState {
-  return { open: true, windows: new Map(), holds: new Map(), instances: new Map(), accounts: new Map() };
+  return {
+    open: true,
+    windows: new Map(),
+    holds: new Map(),
+    instances: new Map(),
+    accounts: new Map(),
+    orgs: new Map(),
+  };
 }
 
 export function windowKey(of: { budget: string; window: string }): string {

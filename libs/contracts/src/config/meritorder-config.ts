@@ -4,7 +4,7 @@ import { AttributionValue, Kind, Slug, USAGE_UNITS } from '../primitives.js';
 import { BudgetConfig, checkBudgets } from './budgets-config.js';
 import { HostConfig, ThroughputConfig } from './hosts-config.js';
 import { KEY_TERMS } from './key-terms.js';
-import { NatsConfig } from './nats-config.js';
+import { NatsConfig, QuotasConfig } from './nats-config.js';
 import { checkTiers, RouteConfig, TierConfig } from './routing-config.js';
 import { AccountConfig, ExchangeRateConfig, OtherModelConfig, PriceConfig } from './prices-config.js';
 import { PROTOCOLS, providerFields, withBaseUrl } from './providers-config.js';
@@ -142,6 +142,7 @@ const OrgConfig = z.strictObject({
   requireKey: z.boolean().default(false),
   defaultTier: AttributionValue.optional().meta({ description: 'Of requests that name none.' }),
   routes: z.array(Slug).optional().meta({ description: 'Routes and backends this org may use. Default: all.' }),
+  quotas: QuotasConfig.optional().meta({ description: 'The most that the org may ask of everybody.' }),
   shareLearning: z.boolean().default(false).meta({
     description:
       'Whether lengths of answers, token counts and quality are learned together with other orgs that say so.',

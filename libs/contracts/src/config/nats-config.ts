@@ -27,3 +27,21 @@ export const NatsConfig = z.strictObject({
   }),
 });
 export type NatsConfig = z.infer<typeof NatsConfig>;
+
+export const QuotasConfig = z.strictObject({
+  requestsPerMinute: z.int().min(1).max(10_000_000).optional().meta({
+    description: 'Over all routers; a tenth of it at once. Counted when a request is admitted.',
+  }),
+  requestsInFlightPerRouter: z.int().min(1).max(100_000).optional(),
+  bodyBytes: z.int().min(1_024).max(8_000_000).optional().meta({
+    description: 'Largest body of a request. Default and most: limits.bodyBytes.',
+  }),
+  connections: z.int().min(1).max(1_000_000).default(1_000).meta({ description: 'To NATS at once.' }),
+  subscriptionsPerConnection: z.int().min(10).max(1_000_000).default(10_000).meta({
+    description: 'The server closes a connection that asks for more. A stream that is read is one.',
+  }),
+});
+export type QuotasConfig = z.infer<typeof QuotasConfig>;
+
+/** Of an org without `quotas`. */
+export const DEFAULT_QUOTAS: QuotasConfig = QuotasConfig.parse({});

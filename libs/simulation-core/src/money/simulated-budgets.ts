@@ -19,7 +19,8 @@ import { INSTANCE_ID, type BudgetDefinition, type MeritorderConfig } from '@meri
 import { invariant, type Nanos } from '@meritorder/kernel';
 
 /** Why a budget did not let an attempt have what it asked for. */
-export type BindingKind = 'exhausted' | 'held' | 'stage' | 'throttled' | 'instances' | 'prefer-local' | 'rate';
+export type BindingKind =
+  'exhausted' | 'held' | 'stage' | 'throttled' | 'instances' | 'prefer-local' | 'rate' | 'org-rate';
 
 export interface Grant {
   candidateIndex: number;

@@ -12,13 +12,17 @@ export function exclusionRefusal(codes: readonly ExclusionCode[]): string {
 
 /** What a caller is told when no candidate fits its budgets: what passes by itself wins over what lasts. */
 export function budgetRefusal(refused: Refused): string {
-  const passing = refused.find(({ kind }) => kind === 'held' || kind === 'throttled' || kind === 'rate');
+  const passing = refused.find(
+    ({ kind }) => kind === 'held' || kind === 'throttled' || kind === 'rate' || kind === 'org-rate',
+  );
   const { kind, detail } = passing ?? refused[0]!;
   switch (kind) {
     case 'held':
       return 'budget_held';
     case 'throttled':
       return 'budget_throttled';
+    case 'org-rate':
+      return 'org_rate';
     case 'rate':
       return 'account_rate';
     case 'stage':

@@ -21,7 +21,7 @@ export class EstimatesController {
     if (!isOrgReply(org, message.reply)) return;
     const refuse = ({ code, message: text }: Refusal): void =>
       void message.respond(JSON.stringify({ error: { code, message: text } }));
-    const { bodyBytes } = this.router.config.limits;
+    const bodyBytes = this.router.bodyLimit(org);
     if (data.length > bodyBytes) {
       return refuse({
         code: 'body_too_large',

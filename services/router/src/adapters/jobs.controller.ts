@@ -77,7 +77,7 @@ export class JobsController implements OnApplicationBootstrap, OnApplicationShut
     const parsed = parseRequest(
       { ...incoming, header: (n) => (n === 'request' && messageId ? '' : incoming.header(n)) },
       requestId,
-      this.router.config.limits.bodyBytes,
+      this.router.bodyLimit(org),
     );
     if ('code' in parsed) return this.answer(message, requestId, parsed);
     if (parsed.body.stream)

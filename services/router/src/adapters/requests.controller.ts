@@ -42,7 +42,7 @@ export class RequestsController {
         span.setAttribute('meritorder.refusal', refusal.code);
         this.router.ports.caller.refuse(message.reply!, requestId, refusal);
       };
-      const parsed = parseRequest(incoming, requestId, this.router.config.limits.bodyBytes);
+      const parsed = parseRequest(incoming, requestId, this.router.bodyLimit(org));
       if ('code' in parsed) return refuse(parsed);
       const caller = this.router.resolve(org, incoming.header('key') || undefined, parsed.metadata);
       if ('code' in caller) return refuse(caller);

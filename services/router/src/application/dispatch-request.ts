@@ -14,7 +14,7 @@ import {
   type WorkRequest,
 } from '@meritorder/contracts';
 import { allEnforcedAt, type EnforcedWindow } from '@meritorder/budget-core';
-import type { AccountRate, ReserveGrant, ReserveRefusal } from '@meritorder/counters';
+import type { AccountRate, OrgRate, ReserveGrant, ReserveRefusal } from '@meritorder/counters';
 import { worthWaiting } from '@meritorder/fleet-core';
 import { nanosToUsd, newId, type Clock } from '@meritorder/kernel';
 import {
@@ -312,6 +312,7 @@ class Dispatch {
     const reply = await this.ports.admission.reserve({
       attemptId,
       leaseMs: this.limits.reservationLeaseMs,
+      orgRate: this.orgRate(decided.number),
       candidates: offers.map(({ candidate, windows, hold }) => ({
         backend: candidate.backend.id,
         maxTokens: hold.maxTokens,
@@ -476,6 +477,13 @@ class Dispatch {
     return (backend) => catalogue.pathOf(allEnforcedAt(budgetsOf(backend), nowMs));
   }
 
+  /** A request counts once, however many backends it tries. */
+  private orgRate(attempt: number): OrgRate | undefined {
+    const { id, quotas } = this.request.org;
+    if (attempt > 1 || quotas?.requestsPerMinute === undefined) return undefined;
+    return { org: id, requestsPerMinute: quotas.requestsPerMinute };
+  }
+
   /** Providers count what is expected of a request, not its bound. */
   private accountRateOf({ backend, estimate, maxTokens }: Able): AccountRate | undefined {
     const limits = this.ports.catalogue.accountLimits(backend.provider);
@@ -494,7 +502,7 @@ class Dispatch {
       reply.candidates.map((binding, i) => {
         const { candidate, windows } = offers[i]!;
         const backend = candidate.backend.id;
-        if (binding.kind === 'rate') return { backend, binding };
+        if (binding.kind === 'rate' || binding.kind === 'org-rate') return { backend, binding };
         return { backend, binding, at: windows.find((w) => w.budget.id === binding.budget)! };
       }),
       nowMs,

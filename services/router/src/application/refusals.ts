@@ -1,13 +1,14 @@
 import type { Kind, OrgConfig, Refusal } from '@meritorder/contracts';
 import type { EnforcedWindow } from '@meritorder/budget-core';
-import type { BindingAccount, BindingBudget } from '@meritorder/counters';
+import type { BindingAccount, BindingBudget, BindingOrg } from '@meritorder/counters';
 import { nanosToUsd } from '@meritorder/kernel';
 import type { Excluded } from '@meritorder/routing-core';
 import type { Catalogue } from './ports.js';
 
-/** Why one candidate was not admitted. `at` is the window that refuses; a provider account that is at its rate has none. */
+/** Why one candidate was not admitted. `at` is the window that refuses; a provider account or an org at its rate has none. */
 export type BoundCandidate =
-  { backend: string; binding: BindingBudget; at: EnforcedWindow } | { backend: string; binding: BindingAccount };
+  | { backend: string; binding: BindingBudget; at: EnforcedWindow }
+  | { backend: string; binding: BindingAccount | BindingOrg };
 type BoundByBudget = Extract<BoundCandidate, { binding: BindingBudget }>;
 
 /**
@@ -33,14 +34,14 @@ export function budgetRefusal(candidates: readonly BoundCandidate[], nowMs: numb
 }
 
 /** Undefined: it does not pass by itself. */
-function passesInMs(binding: BindingBudget | BindingAccount): number | undefined {
+function passesInMs(binding: BoundCandidate['binding']): number | undefined {
   if (binding.kind === 'held') return binding.earliestLeaseInMs ?? 1_000;
-  return binding.kind === 'throttled' || binding.kind === 'rate' ? binding.retryInMs : undefined;
+  return 'retryInMs' in binding ? binding.retryInMs : undefined;
 }
 
 function told(by: BoundCandidate, all: readonly BoundCandidate[]): Refusal {
   const backends = all.map((c) => c.backend);
-  if (!('at' in by)) return accountRefusal(by.binding, backends);
+  if (!('at' in by)) return by.binding.kind === 'rate' ? accountRefusal(by.binding, backends) : orgRefusal(by.binding);
   const { binding, at } = by;
   const budget = `The budget ${at.budget.name} (${binding.window})`;
   const numbers =
@@ -112,6 +113,14 @@ function accountRefusal(binding: BindingAccount, backends: string[]): Refusal {
     code: 'account_rate',
     message: `${limit}; ${when}.`,
     details: { account, short, limit_per_minute: limitPerMinute, asked, backends },
+  };
+}
+
+function orgRefusal({ org, limitPerMinute, retryInMs }: BindingOrg): Refusal {
+  return {
+    code: 'org_rate',
+    message: `The org ${org} is limited to ${limitPerMinute} requests a minute; one more fits in ${Math.max(1, Math.ceil(retryInMs / 1_000))} s.`,
+    details: { org, limit_per_minute: limitPerMinute },
   };
 }
 
