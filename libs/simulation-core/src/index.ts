@@ -2,6 +2,7 @@ export * from './workload/workload.js';
 export * from './workload/stretch.js';
 export * from './workload/from-csv.js';
 export * from './workload/from-records.js';
+export * from './fleet/station.js';
 export type { BindingKind, BudgetOutcome } from './money/simulated-budgets.js';
 export type { QualityTable } from './run/scenario.js';
 export type { Weighed } from './run/weigh.js';
