@@ -16,6 +16,7 @@ import {
   type EngineSpeed,
   type Latency,
   type LatencyPrior,
+  type ReplicaLoad,
 } from '@meritorder/fleet-core';
 import { configuredThroughput, decodeAtBatch } from '@meritorder/hardware-core';
 import { UNKNOWN_PRIOR } from '@meritorder/quality-core';
@@ -54,30 +55,38 @@ export class SimulatedBackend {
     if (this.local) this.shape();
   }
 
-  /** @param slotsLeftFree share of a replica's slots that is left to requests of a higher priority, 0..1 */
-  hasRoom(slotsLeftFree: number): boolean {
-    const { capacity, inFlight, waiting } = this.station;
+  /**
+   * @param slotsLeftFree share of a replica's slots that is left to requests of a higher priority, 0..1
+   * @param seen its load as who asks sees it
+   */
+  hasRoom(slotsLeftFree: number, seen: ReplicaLoad = this.station): boolean {
+    const { capacity } = this.station;
+    const { inFlight, waiting = 0 } = seen;
     if (!this.local) return inFlight < capacity;
     return inFlight + waiting < capacity - Math.floor(slotsLeftFree * capacity) + this.waitingPlaces;
   }
 
   /** Congestion and lateness as a router works them out. Seconds, USD. */
-  numbers(work: Work, wish: { targetSeconds: number; usdPerSecondLate: number }): LoadNumbers {
+  numbers(
+    work: Work,
+    wish: { targetSeconds: number; usdPerSecondLate: number },
+    seen: ReplicaLoad = this.station,
+  ): LoadNumbers {
     const mayBeLate = wish.usdPerSecondLate > 0 && wish.targetSeconds < Infinity;
     if (!this.local && !mayBeLate) return NOT_CONGESTED;
     const usdPerSecond = wish.usdPerSecondLate > 0 ? wish.usdPerSecondLate : USD_PER_SECOND_WAITED;
     const { congestion, speed } = this;
-    const latency = mayBeLate ? this.latency(work) : undefined;
+    const latency = mayBeLate ? this.latency(work, seen) : undefined;
     return {
       gpuSeconds: congestion ? (speed ? gpuSecondsOfWork(speed, work) : congestion.shape.gpuSecondsPerRequest) : 0,
-      usdPerGpuSecond: congestion ? congestion.usdPerGpuSecond(this.station, usdPerSecond) : 0,
+      usdPerGpuSecond: congestion ? congestion.usdPerGpuSecond(seen, usdPerSecond) : 0,
       lateSeconds: latency ? expectedLateSeconds(latency, wish.targetSeconds) : 0,
       ...(latency ? { latencySeconds: expectedSeconds(latency) } : {}),
     };
   }
 
-  expectedSeconds(work: Work): number {
-    return expectedSeconds(this.latency(work));
+  expectedSeconds(work: Work, seen: ReplicaLoad = this.station): number {
+    return expectedSeconds(this.latency(work, seen));
   }
 
   /** What an attempt that ended was: congestion is that of the mean one. */
@@ -87,14 +96,14 @@ export class SimulatedBackend {
     if (workHasMoved(this.shapeOf, this.mean)) this.shape();
   }
 
-  private latency(work: Work): Latency {
-    const { congestion, station } = this;
+  private latency(work: Work, seen: ReplicaLoad): Latency {
+    const { congestion } = this;
     return latencyOf(
       NO_LATENCY,
-      this.priorOf(work, station.inFlight + 1),
+      this.priorOf(work, seen.inFlight + 1),
       {
         outputTokens: Math.max(1, work.outputTokens),
-        ...(congestion ? { waitSeconds: congestion.waitSeconds(station) } : {}),
+        ...(congestion ? { waitSeconds: congestion.waitSeconds(seen) } : {}),
       },
       0,
     );
