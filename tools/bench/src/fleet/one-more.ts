@@ -31,16 +31,18 @@ export interface OneMoreSetting {
   /** Found by the one more. */
   inFlight: number;
   horizonSeconds: number;
+  /** Of its pairs, as a factor: what waits rarely is known later. */
+  effort: number;
 }
 
 /** @param pairs of runs, in batches of which the interval is made */
 export function oneMoreAgainstCore(setting: OneMoreSetting, pairs: number, seed: number): OneMoreAgainstCore {
-  const { name, shape, inFlight, horizonSeconds } = setting;
+  const { name, shape, inFlight, horizonSeconds, effort } = setting;
   const random = seededRandom(seed);
   const congestion = new Congestion(shape, horizonSeconds);
   const coreAllSeconds = allSecondsOf(shape, inFlight, horizonSeconds);
   const coreOthersSeconds = congestion.othersSeconds({ inFlight });
-  const seen = Array.from({ length: BATCHES }, () => meanOf(setting, Math.ceil(pairs / BATCHES), random));
+  const seen = Array.from({ length: BATCHES }, () => meanOf(setting, Math.ceil((effort * pairs) / BATCHES), random));
   return {
     name,
     servers: shape.capacity,
@@ -123,6 +125,7 @@ export function oneMoreSettings(): OneMoreSetting[] {
     shape: slotsShape(8, 1),
     inFlight,
     horizonSeconds: HORIZON_SECONDS,
+    effort: 3,
   }));
   const batch = [4, 12, 20].map((inFlight) => ({
     name: 'batching, 24',
@@ -130,6 +133,7 @@ export function oneMoreSettings(): OneMoreSetting[] {
     shape: batching(),
     inFlight,
     horizonSeconds: HORIZON_SECONDS,
+    effort: 0.5,
   }));
   return [...slots, ...batch];
 }

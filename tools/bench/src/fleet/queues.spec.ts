@@ -56,7 +56,7 @@ describe('what one more request costs', () => {
     ['slots that are full', 'slots', slotsShape(4, 1), 6],
     ['a replica that batches', 'shared', batching(), 8],
   ] as const)('is what the same minutes cost with it and without it: %s', (_name, station, shape, inFlight) => {
-    const setting = { name: '', station, shape, inFlight, horizonSeconds: 5 };
+    const setting = { name: '', station, shape, inFlight, horizonSeconds: 5, effort: 1 };
     const { allError } = oneMoreAgainstCore(setting, 8_000, 4);
     expect(allError.low).toBeLessThan(0.01);
     expect(allError.high).toBeGreaterThan(-0.01);
