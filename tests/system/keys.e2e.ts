@@ -47,11 +47,10 @@ beforeAll(async () => {
       OTEL_BSP_SCHEDULE_DELAY: '200',
     },
   });
-  const { user, pass: password } = product.stack.credentials('operator');
+  const password = product.stack.passwords!['operator']!;
   bus = await connectBus({
     url: product.stack.nats.url,
-    user,
-    password,
+    credentials: () => ({ user: 'operator', password }),
     name: 'keys-test',
     inboxPrefix: SERVICE_INBOX.operator,
   });
@@ -66,8 +65,8 @@ afterAll(async () => {
 
 /** `meritorder keys ...`, as an operator types it. */
 async function keys(...args: string[]): Promise<{ secret: string; table: string }> {
-  const { pass } = product.stack.credentials('operator');
-  const env = { ...process.env, NATS_URL: product.stack.nats.url, NATS_USER: 'operator', NATS_PASSWORD: pass! };
+  const NATS_PASSWORD = product.stack.passwords!['operator']!;
+  const env = { ...process.env, NATS_URL: product.stack.nats.url, NATS_USER: 'operator', NATS_PASSWORD };
   const command = join(WORKSPACE, 'tools', 'cli', 'bin', 'meritorder.mjs');
   const { stdout, stderr } = await run(process.execPath, [command, 'keys', ...args], { env });
   said.push(stderr);
