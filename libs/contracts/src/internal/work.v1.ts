@@ -181,6 +181,13 @@ export const TurnReply = z.discriminatedUnion('type', [
   z.object({ type: z.literal('yield') }),
 ]);
 export type TurnReply = z.infer<typeof TurnReply>;
+/** A router that hears nothing of an attempt for this long gives it up: its worker tells it once a second that it goes on. */
+export const WORKER_SILENT_MS = 4_000;
+/**
+ * A worker that has not told the router for this long says nothing to the caller any more: what it says must have arrived before the
+ * router gives up.
+ */
+export const WORKER_SPEAKS_MS = 3_000;
 
 export const RouterReply = z.discriminatedUnion('type', [
   ...TurnReply.options,

@@ -49,17 +49,18 @@ export interface World {
   upstream?: (
     request: UpstreamRequest,
     abort: AbortController,
+    world: { clock: ManualClock },
   ) => AsyncGenerator<string, void> | Promise<Record<string, unknown>>;
   /** Of `upstream`. Default: OpenAI's chat completions. */
   dialect?: Upstream['dialect'];
   /** A real wire in place of `upstream`. */
   wire?: Upstream;
   /** A promise: the reader is behind until then. */
-  onChunk?: (seq: number, abort: AbortController, json: string) => unknown;
+  onChunk?: (seq: number, abort: AbortController, json: string, world: { clock: ManualClock }) => unknown;
   onCall?: (abort: AbortController) => void;
   readerLeavesAt?: number;
   nowMs?: number;
-  clock?: Clock;
+  clock?: ManualClock;
   turn?: Turn;
   backend?: Partial<BackendConfig>;
   work?: Partial<WorkRequest>;
@@ -82,9 +83,10 @@ export async function attempt(world: World): Promise<{
   const sent: WorkEvent[] = [];
   const finished: any[] = [];
   const abort = new AbortController();
+  const clock = world.clock ?? new ManualClock(world.nowMs ?? Date.parse(terms.reservedAt));
   const call = (request: UpstreamRequest): any => {
     log.push('upstream');
-    return (world.upstream ?? (world.stream ? streams(3) : answers))(request, abort);
+    return (world.upstream ?? (world.stream ? streams(3) : answers))(request, abort, { clock });
   };
   const upstream: Upstream = world.wire ?? { dialect: world.dialect ?? 'openai-chat', complete: call, stream: call };
   const work: WorkRequest = {
@@ -103,7 +105,7 @@ export async function attempt(world: World): Promise<{
     work,
     { ...backend, ...world.backend },
     {
-      clock: world.clock ?? new ManualClock(world.nowMs ?? Date.parse(terms.reservedAt)),
+      clock,
       upstream,
       answer: answerDialect(work, world.translated ?? false),
       maxMessageBytes: world.maxMessageBytes ?? 1_048_576,
@@ -130,7 +132,7 @@ export async function attempt(world: World): Promise<{
       caller: {
         chunk: (seq, json) => {
           log.push(`chunk ${seq}`);
-          const read = world.onChunk?.(seq, abort, json);
+          const read = world.onChunk?.(seq, abort, json, { clock });
           if (seq === world.readerLeavesAt) return Promise.reject(new ReaderAway('nothing was acknowledged'));
           return read instanceof Promise ? read : undefined;
         },

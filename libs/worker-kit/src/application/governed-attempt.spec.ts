@@ -20,7 +20,10 @@ const governed = (world: World, hold: Partial<typeof HOLD> = {}) => {
     ...world.work,
     terms: { ...terms, bound: bound(40), governed: { ...HOLD, ...hold } },
   };
-  const onChunk: World['onChunk'] = (seq, abort, json) => (chunks.push(json), world.onChunk?.(seq, abort, json));
+  const onChunk: World['onChunk'] = (seq, abort, json, now) => (
+    chunks.push(json),
+    world.onChunk?.(seq, abort, json, now)
+  );
   return attempt({ stream: true, ...world, work, onChunk }).then((seen) => ({ ...seen, chunks }));
 };
 /** As it comes from a backend: what is read is what is passed on. */

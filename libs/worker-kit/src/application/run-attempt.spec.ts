@@ -1,12 +1,13 @@
 import { describe, expect, it } from 'vitest';
-import type { PriceVersion, UsageAttemptClosedV1 } from '@meritorder/contracts';
-import { attempt, block, fails, price, streams, terms, usage, type World } from './attempt-world.for-tests.js';
+import { WORKER_SPEAKS_MS, type PriceVersion, type UsageAttemptClosedV1 } from '@meritorder/contracts';
+import type { ManualClock } from '@meritorder/kernel';
+import { answers, attempt, block, fails, price, streams, terms, usage, type World } from './attempt-world.for-tests.js';
 import type { UpstreamRequest } from './ports.js';
 
 describe('an attempt', () => {
   it('is recorded, then opened, then sent, then closed, then answered', async () => {
     const { log, closed, finished } = await attempt({});
-    expect(log).toEqual(['recorded', 'opened', 'upstream', 'closed finished', 'answer ok', 'finished']);
+    expect(log).toEqual(['recorded', 'opened', 'upstream', 'heartbeat', 'closed finished', 'answer ok', 'finished']);
     expect(closed).toMatchObject([
       { outcome: 'finished', sent: true, usage, servedModel: 'm-2026', providerCallId: 'call-1' },
     ]);
@@ -19,6 +20,7 @@ describe('an attempt', () => {
       'recorded',
       'opened',
       'upstream',
+      'heartbeat',
       'chunk 0',
       'chunk 1',
       'chunk 2',
@@ -80,13 +82,33 @@ describe('an attempt', () => {
     [
       'that breaks after the first token ends with an error',
       { stream: true, upstream: streams(2, fails('cut')) },
-      ['recorded', 'opened', 'upstream', 'chunk 0', 'chunk 1', 'closed failed', 'error stream_cut', 'finished'],
+      [
+        'recorded',
+        'opened',
+        'upstream',
+        'heartbeat',
+        'chunk 0',
+        'chunk 1',
+        'closed failed',
+        'error stream_cut',
+        'finished',
+      ],
       { sent: true, code: 'cut' },
     ],
     [
       'whose reader stays away ends',
       { stream: true, readerLeavesAt: 1 },
-      ['recorded', 'opened', 'upstream', 'chunk 0', 'chunk 1', 'closed failed', 'error reader_away', 'finished'],
+      [
+        'recorded',
+        'opened',
+        'upstream',
+        'heartbeat',
+        'chunk 0',
+        'chunk 1',
+        'closed failed',
+        'error reader_away',
+        'finished',
+      ],
       { sent: true },
     ],
     [
@@ -98,7 +120,7 @@ describe('an attempt', () => {
           throw new Error('aborted');
         }),
       },
-      ['recorded', 'opened', 'upstream', 'chunk 0', 'closed cancelled', 'answer cancelled', 'finished'],
+      ['recorded', 'opened', 'upstream', 'heartbeat', 'chunk 0', 'closed cancelled', 'answer cancelled', 'finished'],
       { outcome: 'cancelled', sent: true },
     ],
     [
@@ -240,6 +262,41 @@ describe('pitfall 13: a client that leaves', () => {
     const { closed } = await attempt({ ...expected, stream: true, ...world });
     expect(closed[0]).toMatchObject({ sent: true, usageBasis: 'estimated', usage: { inputTokens: 11 } });
     expect(closed[0]!.usage!.outputTokens).toBeGreaterThan(0);
+  });
+});
+
+describe('an attempt that its router has given up says nothing to the caller, who may have the answer of another', () => {
+  const freeze = ({ clock }: { clock: ManualClock }): void => clock.advance(WORKER_SPEAKS_MS + 1);
+  it.each<[string, World, string[]]>([
+    [
+      'after a freeze before its first token',
+      { stream: true, upstream: (r, a, world) => (freeze(world), streams(2)(r, a)) },
+      ['recorded', 'opened', 'upstream', 'closed cancelled'],
+    ],
+    [
+      'after a freeze, with a whole answer',
+      { upstream: (r, _a, world) => (freeze(world), answers(r)) },
+      ['recorded', 'opened', 'upstream', 'closed cancelled'],
+    ],
+    [
+      'after a freeze, with a failure',
+      { upstream: (_r, _a, world) => (freeze(world), fails('cut')()) },
+      ['recorded', 'opened', 'upstream', 'closed cancelled'],
+    ],
+    [
+      'after a freeze in the middle of a stream',
+      { stream: true, onChunk: (_seq, _abort, _json, world) => freeze(world) },
+      ['recorded', 'opened', 'upstream', 'heartbeat', 'chunk 0', 'closed cancelled'],
+    ],
+    [
+      'when it was told to stop',
+      { stream: true, onChunk: (_seq, abort) => abort.abort('stopped') },
+      ['recorded', 'opened', 'upstream', 'heartbeat', 'chunk 0', 'closed cancelled'],
+    ],
+  ])('%s', async (_name, world, expected) => {
+    const { log, closed } = await attempt(world);
+    expect(log).toEqual(expected);
+    expect(closed).toMatchObject([{ sent: true, code: 'stopped' }]);
   });
 });
 

@@ -1,5 +1,6 @@
 import {
   HEDGE_LOST,
+  WORKER_SPEAKS_MS,
   type BackendConfig,
   type ErrorCode,
   type Receipt,
@@ -43,8 +44,6 @@ const TAKEN_TIMEOUT_MS = 2_000;
 /** A receipt waits this long for what ran beside the attempt. */
 const NOTED_TIMEOUT_MS = 500;
 const HEARTBEAT_MS = 1_000;
-/** A router takes a worker for lost after 4 s: one that was stopped for longer than this asks before it says anything. */
-const SUSPENDED_MS = 3_000;
 
 type Ending = Pick<UsageAttemptClosedV1, 'outcome' | 'sent' | 'refusedUpstream'> & { code?: string };
 
@@ -70,13 +69,15 @@ class Attempt {
   private closed: { atMs: number; facts: CallFacts; end: AttemptEnd } | undefined;
   private firstTokenMs: number | undefined;
   private seq = 0;
+  /** The caller has heard something of this attempt, and the router knows. */
+  private spoke = false;
+  /** When the router was last told that this attempt goes on. */
+  private beatAtMs: number;
   /** Why the spend governor ended the stream. */
   private endedBy: EndedBy | undefined;
   private begun = false;
   /** The router's answer to the first token, of an attempt that is not alone. */
   private noted: Promise<void> | undefined;
-  private beatMs: number;
-  private wasSuspended = false;
 
   constructor(
     /** Its hold may grow while it streams. */
@@ -86,7 +87,7 @@ class Attempt {
     private readonly abort: AbortController,
   ) {
     this.startedMs = ports.clock.nowMs();
-    this.beatMs = this.startedMs;
+    this.beatAtMs = this.startedMs;
     this.reader = usageReader(ports.upstream.dialect, { provider: backend.provider, countTokens: countGenerated });
   }
 
@@ -114,12 +115,13 @@ class Attempt {
       const code = isLost ? HEDGE_LOST : answer ? 'stopped' : 'no-router';
       await this.close({ outcome: 'not-sent', sent: false, refusedUpstream: false, code });
       if (answer?.type === 'go')
-        await this.giveUp(this.asUpstreamError(new UpstreamError('cancelled', 'ended before the call', NOT_SENT)));
+        await this.end(this.asUpstreamError(new UpstreamError('cancelled', 'ended before the call', NOT_SENT)));
       return;
     }
+    this.beatAtMs = ports.clock.nowMs();
     const stopHeartbeat = ports.every(HEARTBEAT_MS, () => {
-      this.noteGap();
-      ports.router.send({ type: 'heartbeat', attemptId, firstTokenSeen: this.seq > 0 });
+      if (this.isGivenUp()) this.abort.abort('stopped');
+      else this.beat();
     });
     try {
       await (work.stream ? this.streamed() : this.whole());
@@ -137,6 +139,7 @@ class Attempt {
     await this.begin();
     const facts = this.facts(FINISHED);
     const told = this.withinLimit(JSON.stringify(answer.whole(said, facts.usage)));
+    this.speak();
     // The record is on its way before the answer is, so that no crash in between loses what the backend said.
     const closed = this.close(FINISHED, facts);
     await this.noted;
@@ -164,6 +167,7 @@ class Attempt {
     const ending = this.endedBy ? { ...CUT, code: this.endedBy.cause } : FINISHED;
     const facts = this.facts(ending);
     await this.tell(answer.end(facts.usage));
+    this.speak();
     const closed = this.close(ending, facts);
     await this.noted;
     this.terminal('ok');
@@ -175,32 +179,54 @@ class Attempt {
   private async begin(): Promise<void> {
     const { turn, router } = this.ports;
     const { attemptId, hedgeOf } = this.work.terms;
+    // The router may have given the caller to another meanwhile.
+    if (this.isGivenUp()) throw this.givenUp();
     if (!(await turn.take())) throw lost();
     this.begun = true;
     this.alsoRan(turn.others());
     if (!this.work.mayBeHedged && hedgeOf === undefined) return;
-    this.noteGap();
-    const timeoutMs = this.wasSuspended ? TAKEN_TIMEOUT_MS : NOTED_TIMEOUT_MS;
-    const reply = router.request({ type: 'first-token', attemptId }, timeoutMs);
-    this.noted = reply.then((noted) => {
+    this.noted = router.request({ type: 'first-token', attemptId }, NOTED_TIMEOUT_MS).then((noted) => {
       if (noted?.type === 'noted' && hedgeOf === undefined) this.alsoRan(noted.others);
     });
-    // The router may have given the caller to the hedge meanwhile, as to the only one that lives.
-    if (this.wasSuspended && (await reply)?.type !== 'noted') throw lost();
   }
 
   private alsoRan(others: readonly Receipt['attempts'][number][]): void {
     this.work = { ...this.work, earlierAttempts: [...this.work.earlierAttempts, ...others] };
   }
 
-  private noteGap(): void {
-    const nowMs = this.ports.clock.nowMs();
-    if (nowMs - this.beatMs > SUSPENDED_MS) this.wasSuspended = true;
-    this.beatMs = nowMs;
+  private async tell(chunks: readonly string[]): Promise<void> {
+    for (const chunk of chunks) {
+      this.speak();
+      await this.ports.caller.chunk(this.seq++, chunk);
+    }
   }
 
-  private async tell(chunks: readonly string[]): Promise<void> {
-    for (const chunk of chunks) await this.ports.caller.chunk(this.seq++, chunk);
+  /**
+   * Before anything is said to the caller. The router hears of the first word before the caller does, on the same connection: should
+   * this worker die now, nobody is asked again for what the caller has. A worker that was frozen or cut off may be given up.
+   * @throws UpstreamError
+   */
+  private speak(): void {
+    if (this.isGivenUp()) throw this.givenUp();
+    if (this.spoke) return;
+    this.spoke = true;
+    this.beat();
+  }
+
+  private givenUp(): UpstreamError {
+    this.abort.abort('stopped');
+    return new UpstreamError('stopped', ENDS.stopped, { ...SENT, retryable: false });
+  }
+
+  private beat(): void {
+    const { clock, router } = this.ports;
+    this.beatAtMs = clock.nowMs();
+    router.send({ type: 'heartbeat', attemptId: this.work.terms.attemptId, firstTokenSeen: this.spoke });
+  }
+
+  /** The router said so, or was not told for so long that this goes on that somebody else may have answered the caller. */
+  private isGivenUp(): boolean {
+    return this.abort.signal.reason === 'stopped' || this.ports.clock.nowMs() - this.beatAtMs > WORKER_SPEAKS_MS;
   }
 
   /** Another backend's answer would be as large, so nobody is asked again. */
@@ -259,6 +285,7 @@ class Attempt {
   }
 
   private async failed(error: unknown): Promise<void> {
+    if (this.isGivenUp()) this.abort.abort('stopped');
     const upstream = this.asUpstreamError(error);
     const cancelled = ENDED_FROM_OUTSIDE.has(upstream.code);
     const closed = this.close({
@@ -267,8 +294,18 @@ class Attempt {
       refusedUpstream: upstream.details.refusedUpstream,
       code: upstream.cause instanceof ReaderAway ? READER_AWAY : upstream.code,
     });
-    await (this.seq === 0 ? this.giveUp(upstream) : this.breakOff(upstream));
+    await this.end(upstream);
     await closed;
+  }
+
+  private async end(error: UpstreamError): Promise<void> {
+    // Whoever stopped it has told the caller, or somebody else answers.
+    if (error.code === 'stopped') this.ports.turn.leave(this.failedLine(error));
+    else await (this.spoke ? this.breakOff(error) : this.giveUp(error));
+  }
+
+  private failedLine({ code }: UpstreamError): Receipt['attempts'][number] {
+    return { attempt_id: this.work.terms.attemptId, backend: this.backend.id, outcome: 'failed', code };
   }
 
   /** Nothing has reached the caller: the router goes on, or answers. */
@@ -294,12 +331,8 @@ class Attempt {
       },
       TAKEN_TIMEOUT_MS,
     );
-    if (reply) {
-      const { attemptId, backend } = this.work.terms;
-      return turn.leave({ attempt_id: attemptId, backend, outcome: 'failed', code: error.code });
-    }
-    // A router that says stop has gone on with another.
-    if (error.code !== 'stopped' && (await turn.lastWord()))
+    if (reply) return turn.leave(this.failedLine(error));
+    if (await turn.lastWord())
       caller.fail(CALLERS_FAULT[error.code] ?? 'backend_failed', `${this.backend.id}: ${error.message}`);
   }
 

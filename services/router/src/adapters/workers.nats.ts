@@ -1,12 +1,9 @@
 import type { Msg, Subscription } from '@nats-io/transport-node';
-import { subjects, WorkEvent, type RouterReply, type WorkRequest } from '@meritorder/contracts';
+import { subjects, WORKER_SILENT_MS, WorkEvent, type RouterReply, type WorkRequest } from '@meritorder/contracts';
 import { newId } from '@meritorder/kernel';
 import { injectTrace, SERVICE_INBOX, type Bus } from '@meritorder/messaging';
 import type { Context } from '@opentelemetry/api';
 import type { AttemptSignal, Workers, WorkSession } from '../application/ports.js';
-
-/** Before the worker answered at all, and between its heartbeats afterwards (they come once a second). */
-const SILENT_MS = 4_000;
 
 type Heard = { signal: AttemptSignal; reply(answer: RouterReply): void };
 
@@ -74,7 +71,7 @@ class Session implements WorkSession {
       this.timer = setTimeout(() => {
         this.waiting = undefined;
         resolve({ signal: { type: 'silent', firstTokenSeen: this.firstTokenSeen }, reply: () => {} });
-      }, SILENT_MS);
+      }, WORKER_SILENT_MS);
     });
   }
 
