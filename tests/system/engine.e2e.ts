@@ -41,7 +41,7 @@ beforeAll(async () => {
     },
   });
   operator = await product.stack.connectOperator();
-  operator.subscribe('worker.heartbeat.v1.*', { callback: (_error, m) => void beats.push(m.json()) });
+  operator.subscribe('worker.heartbeat.v1.>', { callback: (_error, m) => void beats.push(m.json()) });
   app = await product.app();
 });
 afterAll(() => product?.stop());

@@ -49,7 +49,7 @@ describe('contracts', () => {
 describe('subjects', () => {
   it('refuse what would widen them', () => {
     for (const token of ['*', '>', 'a.b', '', 'A', 'x'.repeat(65), 'a b'])
-      expect(() => subjects.work(token)).toThrow(/token/);
+      expect(() => subjects.work({ id: token })).toThrow(/token/);
   });
 
   it.each([

@@ -5,6 +5,15 @@ function token(text: string): string {
   return text;
 }
 
+export interface PlacedBackend {
+  id: string;
+  host?: string | undefined;
+}
+
+function placed({ id, host }: PlacedBackend): string {
+  return host === undefined ? token(id) : `${token(host)}.${token(id)}`;
+}
+
 /** Every subject of the system. Tokens are slugs; a bug that would widen a subject throws. */
 export const subjects = {
   inferenceRequest: (org: string) => `inference.request.v1.${token(org)}`,
@@ -34,9 +43,10 @@ export const subjects = {
   deliveryAck: (org: string, subscriber: string, id: string) =>
     `deliver-ack.v1.${token(org)}.${token(subscriber)}.${token(id)}`,
   /** Internal. */
-  work: (backend: string) => `work.v1.${token(backend)}`,
+  /** Of own hardware with its host, so that each host can be allowed its own alone. */
+  work: (backend: PlacedBackend) => `work.v1.${placed(backend)}`,
   jobAccepted: (org: string) => `job.accepted.v1.${token(org)}`,
-  workerHeartbeat: (backend: string) => `worker.heartbeat.v1.${token(backend)}`,
+  workerHeartbeat: (backend: PlacedBackend) => `worker.heartbeat.v1.${placed(backend)}`,
   hardwareMeasured: (host: string) => `hardware.measured.v1.${token(host)}`,
   attemptStop: (attempt: string) => `attempt.stop.v1.${token(attempt)}`,
   attemptTurn: (attempt: string) => `attempt.turn.v1.${token(attempt)}`,

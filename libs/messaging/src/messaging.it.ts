@@ -8,6 +8,7 @@ import {
   connectBus,
   contextOf,
   ensureTopology,
+  hostInboxPrefix,
   extractTrace,
   injectTrace,
   natsServerConfig,
@@ -29,7 +30,8 @@ const config = {
   ],
   backends: [
     { id: 'gpt', kind: 'cloud' },
-    { id: 'llama', kind: 'local' },
+    { id: 'llama', kind: 'local', host: 'gpu-1' },
+    { id: 'qwen', kind: 'local', host: 'gpu-2' },
   ],
 } as unknown as MeritorderConfig;
 const passwords = Object.fromEntries(natsUsers(config).map((u) => [u.user, `pw-${u.user}`]));
@@ -55,8 +57,13 @@ const as = (user: string): Promise<Bus> =>
     user,
     password: passwords[user],
     name: user,
-    inboxPrefix: SERVICE_INBOX[user as 'operator'] ?? `_INBOX_${user.replace('org-', '')}`,
+    inboxPrefix: inboxOf(user),
   });
+/** Of a service, a host or an org. */
+function inboxOf(user: string): string {
+  const host = /^local-worker-(.*)$/.exec(user)?.[1];
+  return host ? hostInboxPrefix(host) : (SERVICE_INBOX[user as 'operator'] ?? `_INBOX_${user.replace('org-', '')}`);
+}
 const rated = (id: string) => ({
   type: 'metering.usage-rated.v1' as const,
   subject: 'metering.usage-rated.v1.acme',
@@ -192,11 +199,25 @@ describe('permissions', () => {
       [
         'inference.request.v1.acme',
         'work.v1.gpt',
-        'worker.heartbeat.v1.llama',
+        'worker.heartbeat.v1.gpu-1.llama',
         'metering.usage-rated.v1.acme',
         'usage.attempt-extended.v1.acme',
         '$JS.API.STREAM.DELETE.USAGE',
         '$KV.PRICES.gpt',
+      ],
+    ],
+    [
+      'local-worker-gpu-1',
+      [
+        'worker.heartbeat.v1.gpu-2.qwen',
+        'worker.heartbeat.v1.gpt',
+        'hardware.measured.v1.gpu-2',
+        'work.v1.gpu-1.llama',
+        '_INBOX_local-worker_gpu-2.x',
+        'usage.attempt-extended.v1.acme',
+        'inference.request.v1.acme',
+        '$JS.API.STREAM.INFO.USAGE',
+        '$KV.EPOCH.current',
       ],
     ],
     [
@@ -220,7 +241,7 @@ describe('permissions', () => {
       servers: server.url,
       user,
       pass: passwords[user]!,
-      inboxPrefix: SERVICE_INBOX[user as 'router'] ?? '_INBOX_acme',
+      inboxPrefix: inboxOf(user),
     });
     const denied: string[] = [];
     void (async () => {
@@ -231,6 +252,43 @@ describe('permissions', () => {
     await waitFor(() => denied.length >= subjects.length, `${subjects.length} refusals, not ${denied.length}`);
     for (const subject of subjects) expect(denied.join('\n')).toContain(`"${subject}"`);
     await nats.close();
+  });
+
+  it('the worker of a host takes the work of its own backends alone, and is heard for no other', async () => {
+    const [one, router] = await Promise.all([as('local-worker-gpu-1'), as('router')]);
+    const denied: string[] = [];
+    const listen = (subject: string): void =>
+      void one.nats.subscribe(subject, {
+        callback: (error, m) => {
+          if (error) denied.push(subject);
+          else m.respond('taken');
+        },
+      });
+    const foreign = [
+      'work.v1.gpu-2.qwen',
+      'work.v1.gpt',
+      'work.v1.>',
+      'work.v1.*.*',
+      'worker.heartbeat.v1.>',
+      '_INBOX_local-worker_gpu-2.>',
+      '_INBOX_router.>',
+      '_INBOX_acme.>',
+      'usage.attempt-opened.v1.*',
+    ];
+    for (const subject of [...foreign, 'work.v1.gpu-1.llama']) listen(subject);
+    await one.nats.flush();
+    await waitFor(() => denied.length >= foreign.length, `${foreign.length} refusals, not ${denied.length}`);
+    expect(denied.toSorted()).toEqual(foreign.toSorted());
+    expect((await router.nats.request('work.v1.gpu-1.llama', '{}')).string()).toBe('taken');
+    await expect(router.nats.request('work.v1.gpu-2.qwen', '{}', { timeout: 500 })).rejects.toThrow();
+    const beats: string[] = [];
+    router.nats.subscribe('worker.heartbeat.v1.>', { callback: (_e, m) => void beats.push(m.subject) });
+    await router.nats.flush();
+    one.nats.publish('worker.heartbeat.v1.gpu-2.qwen', '{}');
+    one.nats.publish('worker.heartbeat.v1.gpu-1.llama', '{}');
+    await waitFor(() => beats.length > 0, 'its own heartbeat');
+    expect(beats).toEqual(['worker.heartbeat.v1.gpu-1.llama']);
+    await Promise.all([one.close(), router.close()]);
   });
 
   it('a server acknowledgement can purge a stream: what a captured subject would let an org do (ADR 4)', async () => {

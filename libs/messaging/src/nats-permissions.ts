@@ -37,20 +37,36 @@ export const SERVICE_INBOX = {
   gateway: '_INBOX_gateway',
   router: '_INBOX_router',
   'provider-worker': '_INBOX_provider-worker',
-  'local-worker': '_INBOX_local-worker',
   metering: '_INBOX_metering',
   'budget-policy': '_INBOX_budget-policy',
   operator: '_INBOX_operator',
 } as const;
 export type ServiceUser = keyof typeof SERVICE_INBOX;
 
+/** The NATS user of the worker on a GPU host: each host has its own. */
+export function hostUser(host: string): string {
+  return `local-worker-${host}`;
+}
+
+/** First inbox token of a host's worker; no org's, whose name has no underscore. */
+export function hostInboxPrefix(host: string): string {
+  return `_INBOX_local-worker_${host}`;
+}
+
+type Hosted = Pick<MeritorderConfig, 'orgs' | 'backends'>;
+
+/** Every host that a local backend names. */
+export function hostsOf(config: Pick<MeritorderConfig, 'backends'>): string[] {
+  return [...new Set(config.backends.flatMap((b) => (b.kind === 'local' && b.host ? [b.host] : [])))];
+}
+
 /** All users of a deployment, in a stable order. */
 export function natsUsers(config: Pick<MeritorderConfig, 'orgs' | 'backends'>): NatsUser[] {
   return [
     gateway(config),
     router(config),
-    worker('provider-worker', config, backendsOf(config, 'cloud')),
-    localWorker(config),
+    providerWorker(config),
+    ...hostsOf(config).map((host) => localWorker(config, host)),
     metering(config),
     budgetPolicy(config),
     { user: 'operator', publish: ['>'], subscribe: ['>'] },
@@ -84,10 +100,6 @@ export function natsUsers(config: Pick<MeritorderConfig, 'orgs' | 'backends'>): 
 /** The NATS user name of an org; service names cannot collide with it. */
 export function orgUser(org: string): string {
   return `org-${org}`;
-}
-
-function backendsOf(config: Pick<MeritorderConfig, 'backends'>, kind: 'cloud' | 'local'): string[] {
-  return config.backends.filter((b) => b.kind === kind).map((b) => b.id);
 }
 
 function orgInboxes(config: Pick<MeritorderConfig, 'orgs'>): string[] {
@@ -149,6 +161,7 @@ function router(config: Pick<MeritorderConfig, 'orgs' | 'backends'>): NatsUser {
     user: 'router',
     publish: [
       'work.v1.*',
+      'work.v1.*.*',
       'attempt.stop.v1.*',
       'job.accepted.v1.*',
       'usage.attempt-extended.v1.*',
@@ -157,9 +170,8 @@ function router(config: Pick<MeritorderConfig, 'orgs' | 'backends'>): NatsUser {
       'dead-letter.v1.*',
       `${SERVICE_INBOX.router}.>`,
       ...orgInboxes(config),
-      ...Object.values(SERVICE_INBOX)
-        .filter((p) => p.endsWith('worker'))
-        .map((p) => `${p}.>`),
+      `${SERVICE_INBOX['provider-worker']}.>`,
+      ...hostsOf(config).map((host) => `${hostInboxPrefix(host)}.>`),
       ...consuming(STREAMS.jobs.name, DURABLES.routerJobs),
       `$JS.API.STREAM.MSG.GET.${STREAMS.events.name}`,
       ...watching(BUCKETS.prices.name),
@@ -183,32 +195,27 @@ function router(config: Pick<MeritorderConfig, 'orgs' | 'backends'>): NatsUser {
       'inference.request.v1.*',
       'inference.job.v1.*',
       'inference.cancel.v1.*.*',
-      'worker.heartbeat.v1.*',
+      'worker.heartbeat.v1.>',
     ],
   };
 }
 
-function worker(
-  name: 'provider-worker' | 'local-worker',
-  config: Pick<MeritorderConfig, 'orgs'>,
-  backends: string[],
-): NatsUser {
+/** What every worker may do, beside the work and the heartbeats of its own backends. */
+function worker(config: Hosted, user: string, inbox: string): NatsUser {
   return {
-    user: name,
+    user,
     publish: [
       'usage.attempt-opened.v1.*',
       'usage.attempt-closed.v1.*',
-      ...backends.map((b) => `worker.heartbeat.v1.${b}`),
       `${SERVICE_INBOX.router}.>`,
       // A hedge asks the worker of the other attempt for the turn, which may be of either name.
       'attempt.turn.v1.*',
       `${SERVICE_INBOX['provider-worker']}.>`,
-      `${SERVICE_INBOX['local-worker']}.>`,
+      ...hostsOf(config).map((host) => `${hostInboxPrefix(host)}.>`),
       ...orgInboxes(config),
     ],
     subscribe: [
-      `${SERVICE_INBOX[name]}.>`,
-      ...backends.map((b) => `work.v1.${b}`),
+      `${inbox}.>`,
       'inference.ack.v1.*.*',
       'inference.cancel.v1.*.*',
       'attempt.stop.v1.*',
@@ -217,11 +224,24 @@ function worker(
   };
 }
 
-/** As provider-worker, and what the meters of the configured hosts say; a host is one that a local backend names. */
-function localWorker(config: Pick<MeritorderConfig, 'orgs' | 'backends'>): NatsUser {
-  const base = worker('local-worker', config, backendsOf(config, 'local'));
-  const hosts = new Set(config.backends.flatMap((b) => (b.kind === 'local' && b.host ? [b.host] : [])));
-  return { ...base, publish: [...base.publish, ...[...hosts].map((host) => `hardware.measured.v1.${host}`)] };
+function providerWorker(config: Hosted): NatsUser {
+  const base = worker(config, 'provider-worker', SERVICE_INBOX['provider-worker']);
+  const backends = config.backends.filter((b) => b.kind === 'cloud').map((b) => b.id);
+  return {
+    ...base,
+    publish: [...base.publish, ...backends.map((b) => `worker.heartbeat.v1.${b}`)],
+    subscribe: [...base.subscribe, ...backends.map((b) => `work.v1.${b}`)],
+  };
+}
+
+/** Work and heartbeats of its own host's backends, and what its own meters say. */
+function localWorker(config: Hosted, host: string): NatsUser {
+  const base = worker(config, hostUser(host), hostInboxPrefix(host));
+  return {
+    ...base,
+    publish: [...base.publish, `worker.heartbeat.v1.${host}.*`, `hardware.measured.v1.${host}`],
+    subscribe: [...base.subscribe, `work.v1.${host}.*`],
+  };
 }
 
 function metering(config: Pick<MeritorderConfig, 'orgs'>): NatsUser {

@@ -20,7 +20,9 @@ export interface ServiceContext {
 }
 
 export interface ServiceDefinition {
-  name: Exclude<ServiceUser, 'operator'>;
+  name: Exclude<ServiceUser, 'operator'> | 'local-worker';
+  /** Default: that of its name. */
+  inboxPrefix?(env: NodeJS.ProcessEnv): string;
   /** It answers `/health` and `/metrics` on a server of its own, so none is started for it. */
   servesHealth?: boolean;
   module(context: ServiceContext): DynamicModule | Promise<DynamicModule>;
@@ -43,7 +45,7 @@ export async function runService(definition: ServiceDefinition, env: NodeJS.Proc
       credentials: () => natsCredentials(env),
       tls: natsTls(env),
       name,
-      inboxPrefix: SERVICE_INBOX[name],
+      inboxPrefix: definition.inboxPrefix?.(env) ?? SERVICE_INBOX[name as ServiceUser],
     });
     const checks: (() => string | undefined)[] = [() => (bus.connected() ? undefined : 'not connected to NATS')];
     let listening = false;

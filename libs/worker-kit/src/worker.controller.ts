@@ -86,7 +86,7 @@ export class WorkerController implements OnApplicationBootstrap, OnApplicationSh
         }),
       );
     };
-    for (const backend of backends) listen(subjects.work(backend.id), (m) => this.take(backend, m), 'workers');
+    for (const backend of backends) listen(subjects.work(backend), (m) => this.take(backend, m), 'workers');
     const each = (m: Msg, run: (running: Running) => void): void => this.byRequest.get(requestKey(m))?.forEach(run);
     listen('inference.ack.v1.*.*', (m) => each(m, ({ caller }) => caller.acknowledge(ackedSeq(m))));
     listen('inference.cancel.v1.*.*', (m) => each(m, ({ abort }) => abort.abort('cancelled')));
@@ -269,7 +269,7 @@ export class WorkerController implements OnApplicationBootstrap, OnApplicationSh
         draining: this.draining || engine?.serves === false,
         ...(engine?.report ? { engine: engine.report } : {}),
       };
-      this.options.bus.nats.publish(subjects.workerHeartbeat(backend.id), JSON.stringify(beat));
+      this.options.bus.nats.publish(subjects.workerHeartbeat(backend), JSON.stringify(beat));
     }
   }
 }

@@ -1,3 +1,4 @@
+import { hostInboxPrefix } from '@meritorder/messaging';
 import { runService } from '@meritorder/service-kit';
 import { credentialsFromEnvironment, workerModule } from '@meritorder/worker-kit';
 import { ENGINES, EngineWatch, HttpEngines } from './adapters/engine-watch.js';
@@ -6,6 +7,7 @@ import { POWER_OPTIONS, PowerMetering, type PowerOptions } from './adapters/powe
 /** Runs on a GPU host, beside its engine: every backend of kind `local` whose host is MERITORDER_HOST. */
 await runService({
   name: 'local-worker',
+  inboxPrefix: (env) => hostInboxPrefix(env['MERITORDER_HOST'] ?? ''),
   module: (context) => {
     const host = context.env['MERITORDER_HOST'];
     const hosts = [...new Set(context.config.backends.flatMap((b) => b.host ?? []))];

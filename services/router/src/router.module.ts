@@ -38,9 +38,9 @@ export async function routerModule({ config, bus, env, readiness }: ServiceConte
   const following = new AbortController();
   await followEpoch(bus, (id) => counters.requireEpoch(id), following.signal);
   const fleet = new HeartbeatFleet(systemClock);
-  const heartbeats = hearHeartbeats(bus, fleet, warn);
-  const listeningSinceMs = Date.now();
   const catalogue = new NatsCatalogue(config, bus, warn);
+  const heartbeats = hearHeartbeats(bus, fleet, catalogue, warn);
+  const listeningSinceMs = Date.now();
   await catalogue.start();
   const estimator = new LearningEstimator(config, bus, systemClock, warn);
   await estimator.start();
@@ -117,12 +117,17 @@ export async function routerModule({ config, bus, env, readiness }: ServiceConte
   };
 }
 
-function hearHeartbeats(bus: Bus, fleet: HeartbeatFleet, warn: (message: string) => void): Subscription {
-  return bus.nats.subscribe('worker.heartbeat.v1.*', {
+function hearHeartbeats(
+  bus: Bus,
+  fleet: HeartbeatFleet,
+  catalogue: NatsCatalogue,
+  warn: (message: string) => void,
+): Subscription {
+  return bus.nats.subscribe('worker.heartbeat.v1.>', {
     callback: (error, message) => {
       try {
         if (error) throw error;
-        fleet.heard(message.data);
+        fleet.heard(message.data, message.subject, (id) => catalogue.backend(id));
       } catch (problem) {
         warn(`a heartbeat was ignored: ${(problem as Error).message}`);
       }

@@ -61,7 +61,7 @@ export function streamsPage(): string {
     (u) =>
       `### ${u.user}\n\npublish: ${u.publish.map((s) => `\`${s}\``).join(' ')}\n\nsubscribe: ${u.subscribe.map((s) => `\`${s}\``).join(' ')}\n`,
   );
-  return `${HEAD}# NATS: streams, buckets and permissions\n\n| stream | subjects | retention | age | purpose |\n| --- | --- | --- | --- | --- |\n${streams.join('\n')}\n\n| bucket | written by | purpose |\n| --- | --- | --- |\n${buckets.join('\n')}\n\n## Permissions\n\nAs generated for an org \`acme\`, a cloud backend \`gpt-4-1\` and a local one \`llama\`.\n\n${users.join('\n')}`;
+  return `${HEAD}# NATS: streams, buckets and permissions\n\n| stream | subjects | retention | age | purpose |\n| --- | --- | --- | --- | --- |\n${streams.join('\n')}\n\n| bucket | written by | purpose |\n| --- | --- | --- |\n${buckets.join('\n')}\n\n## Permissions\n\nAs generated for an org \`acme\`, a cloud backend \`gpt-4-1\` and a local one \`llama\` on the host \`gpu-1\`.\n\n${users.join('\n')}`;
 }
 
 export function redisPage(): string {

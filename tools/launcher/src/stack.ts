@@ -20,6 +20,7 @@ import {
   authenticatorOf,
   connectBus,
   ensureTopology,
+  hostUser,
   natsCredentials,
   natsServerConfig,
   natsTls,
@@ -220,6 +221,8 @@ export class Stack {
     const output = createWriteStream(logFile, { flags: 'a' });
     const needsDatabase = name === 'gateway' || name === 'metering' || name === 'budget-policy';
     const needsRedis = needsDatabase || name === 'router';
+    const host = extraEnv['MERITORDER_HOST'];
+    const user = name === 'local-worker' && host ? hostUser(host) : name;
     const child = spawn(
       process.execPath,
       ['--enable-source-maps', join(WORKSPACE, 'services', name, 'dist', 'main.js')],
@@ -235,7 +238,7 @@ export class Stack {
           MERITORDER_PARENT_PIPE: '1',
           ...(name === 'gateway' ? { GATEWAY_PORT: String(healthPort) } : { HEALTH_PORT: String(healthPort) }),
           NATS_URL: this.nats.url,
-          ...this.credentialsEnvironment(name),
+          ...this.credentialsEnvironment(user),
           ...(needsRedis ? { REDIS_URL: this.redis.url } : {}),
           ...(needsDatabase ? { DATABASE_URL: this.database.url } : {}),
         },

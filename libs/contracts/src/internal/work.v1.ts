@@ -79,7 +79,7 @@ export const AttemptTerms = z.object({
 });
 export type AttemptTerms = z.infer<typeof AttemptTerms>;
 
-/** `work.v1.<backend>`: the router asks one worker to run one attempt. */
+/** `work.v1.<backend>`, of own hardware `work.v1.<host>.<backend>`: the router asks one worker to run one attempt. */
 export const WorkRequest = z.object({
   terms: AttemptTerms,
   /** The request as it goes upstream, but for the model's name and options that the worker sets. */
@@ -228,7 +228,7 @@ export const EngineReport = z.object({
 });
 export type EngineReport = z.infer<typeof EngineReport>;
 
-/** `worker.heartbeat.v1.<backend>`, once a second by each worker for each backend it serves. */
+/** `worker.heartbeat.v1.<backend>`, of own hardware `worker.heartbeat.v1.<host>.<backend>`, once a second by each worker for each backend it serves. */
 export const WorkerHeartbeat = z.object({
   worker: Slug,
   backend: Slug,

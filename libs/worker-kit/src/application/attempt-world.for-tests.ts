@@ -9,7 +9,7 @@ import {
   type WorkEvent,
   type WorkRequest,
 } from '@meritorder/contracts';
-import { ManualClock, type Clock } from '@meritorder/kernel';
+import { ManualClock } from '@meritorder/kernel';
 import { answerDialect } from './answer-dialect.js';
 import { CredentialedUpstream } from './credentialed-upstream.js';
 import { CredentialPool } from './credential-pool.js';

@@ -264,7 +264,7 @@ it('an attempt that may be hedged says nothing after its worker was suspended fo
     stream: true,
     clock,
     work: { mayBeHedged: true },
-    onCall: () => clock.advance(WORKER_SPEAKS_MS + 1),
+    upstream: (request, ended) => (clock.advance(WORKER_SPEAKS_MS + 1), streams(3)(request, ended)),
     router: ({ type }) => (type === 'opened' ? { type: 'go' } : { type: 'noted', others: [] }),
   });
   expect(log).toEqual(['recorded', 'opened', 'upstream', 'closed cancelled']);

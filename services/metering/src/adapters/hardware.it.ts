@@ -19,6 +19,7 @@ import {
   connectBus,
   ensureTopology,
   natsServerConfig,
+  hostInboxPrefix,
   natsUsers,
   SERVICE_INBOX,
   type Bus,
@@ -85,13 +86,13 @@ const connections: Bus[] = [];
 let natsUrl: string;
 let db: DataSource;
 
-async function as(user: keyof typeof SERVICE_INBOX): Promise<Bus> {
+async function as(user: keyof typeof SERVICE_INBOX | 'local-worker-gpu-1'): Promise<Bus> {
   const bus = await connectBus({
     url: natsUrl,
     user,
     password: passwords[user],
     name: user,
-    inboxPrefix: SERVICE_INBOX[user],
+    inboxPrefix: user === 'local-worker-gpu-1' ? hostInboxPrefix('gpu-1') : SERVICE_INBOX[user],
   });
   connections.push(bus);
   return bus;
@@ -155,7 +156,7 @@ it('a host: its meters are heard, its prices derived, its engine learned from, i
   expect(configured).toMatchObject({ cash: { outputPicosPerToken: '0' }, source: expect.stringMatching(/configured/) });
 
   // What the meters of the host say, by the rights of its worker; another host's subject is not its own.
-  const worker = await as('local-worker');
+  const worker = await as('local-worker-gpu-1');
   const measured = (minute: number): HardwareMeasuredV1 => ({
     host: 'gpu-1',
     worker: 'w',

@@ -29,3 +29,32 @@ describe('the health of backends', () => {
     expect(fleet.allows('a')).toBe(true);
   });
 });
+
+describe('a heartbeat', () => {
+  const beat = (backend: string) =>
+    new TextEncoder().encode(JSON.stringify({ worker: 'w', backend, inFlight: 0, maxConcurrency: 1, draining: false }));
+  const places: Record<string, { id: string; host?: string }> = {
+    own: { id: 'own', host: 'gpu-1' },
+    cloud: { id: 'cloud' },
+  };
+  const heard = (backend: string, subject: string): number => {
+    const { fleet } = fleetAt(0);
+    fleet.heard(beat(backend), subject, (id) => places[id]);
+    return fleet.workersAlive(backend);
+  };
+
+  it('is believed where its subject is that of the backend, which a worker of another host may not publish', () => {
+    expect(heard('own', 'worker.heartbeat.v1.gpu-1.own')).toBe(1);
+    expect(heard('cloud', 'worker.heartbeat.v1.cloud')).toBe(1);
+    for (const subject of [
+      'worker.heartbeat.v1.gpu-2.own',
+      'worker.heartbeat.v1.own',
+      'worker.heartbeat.v1.gpu-1.cloud',
+    ])
+      expect(() => heard('own', subject), subject).toThrow(/may not speak for own/);
+  });
+
+  it('of a backend that nobody has heard of is no worker', () => {
+    expect(heard('new', 'worker.heartbeat.v1.gpu-1.new')).toBe(0);
+  });
+});

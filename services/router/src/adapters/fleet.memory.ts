@@ -1,4 +1,4 @@
-import { WorkerHeartbeat } from '@meritorder/contracts';
+import { subjects, WorkerHeartbeat, type PlacedBackend } from '@meritorder/contracts';
 import type { Clock } from '@meritorder/kernel';
 import { decodeJson } from '@meritorder/messaging';
 import { breakerAllows, CLOSED, nextBreaker, type BreakerEvent, type BreakerState } from '@meritorder/routing-core';
@@ -20,9 +20,16 @@ export class HeartbeatFleet implements Fleet {
     private readonly random: () => number = Math.random,
   ) {}
 
-  /** @throws PoisonMessage for what is not a heartbeat. */
-  heard(data: Uint8Array): void {
+  /**
+   * @param backendOf undefined: nobody would send it work. A worker is believed only where its subject, which NATS checks, is that
+   * of the backend.
+   * @throws PoisonMessage for what is not a heartbeat, Error for one of somebody else's backend.
+   */
+  heard(data: Uint8Array, subject: string, backendOf: (id: string) => PlacedBackend | undefined): void {
     const beat = decodeJson(WorkerHeartbeat, data);
+    const backend = backendOf(beat.backend);
+    if (!backend) return;
+    if (subject !== subjects.workerHeartbeat(backend)) throw new Error(`${subject} may not speak for ${beat.backend}`);
     const ofBackend = this.workers.get(beat.backend) ?? new Map();
     this.workers.set(beat.backend, ofBackend);
     this.since.delete(beat.backend);

@@ -1,5 +1,12 @@
 import type { Msg, Subscription } from '@nats-io/transport-node';
-import { subjects, WORKER_SILENT_MS, WorkEvent, type RouterReply, type WorkRequest } from '@meritorder/contracts';
+import {
+  subjects,
+  WORKER_SILENT_MS,
+  WorkEvent,
+  type BackendConfig,
+  type RouterReply,
+  type WorkRequest,
+} from '@meritorder/contracts';
 import { newId } from '@meritorder/kernel';
 import { injectTrace, SERVICE_INBOX, type Bus } from '@meritorder/messaging';
 import type { Context } from '@opentelemetry/api';
@@ -21,8 +28,8 @@ export class NatsWorkers implements Workers {
     });
   }
 
-  dispatch(work: WorkRequest, context: Context): WorkSession {
-    const { attemptId, backend } = work.terms;
+  dispatch(work: WorkRequest, backend: BackendConfig, context: Context): WorkSession {
+    const { attemptId } = work.terms;
     const session = new Session(
       (reason) => this.bus.nats.publish(subjects.attemptStop(attemptId), reason ?? ''),
       () => this.sessions.delete(attemptId),

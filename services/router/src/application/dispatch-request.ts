@@ -264,8 +264,7 @@ class Dispatch {
     const { again } = this;
     this.again = undefined;
     const untried = route.backends.filter(
-      (b) =>
-        b.id !== beside?.firstLeg.backend && (b.id === again || !this.tried.some((t) => t.backend === b.id)),
+      (b) => b.id !== beside?.firstLeg.backend && (b.id === again || !this.tried.some((t) => t.backend === b.id)),
     );
     const views = viewsOf(untried, this.ports.catalogue, this.ports.fleet, nowMs, policy.slotsLeftFree);
     const { able, excluded: unable } = ableCandidates(
@@ -561,7 +560,7 @@ class Dispatch {
     };
     ports.fleet.probing(chosen.backend.id);
     const growing = new GrowingHold(ports, work.terms, hold.bound, choices, request.context);
-    const session = ports.workers.dispatch(work, request.context);
+    const session = ports.workers.dispatch(work, chosen.backend, request.context);
     this.sent++;
     const leg: Leg = { attemptId, backend: chosen.backend.id, stop: (reason) => session.stop(reason) };
     race?.sent(leg);

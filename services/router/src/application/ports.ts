@@ -199,7 +199,8 @@ export interface WorkSession {
 }
 
 export interface Workers {
-  dispatch(work: WorkRequest, context: Context): WorkSession;
+  /** @param backend where it is to run */
+  dispatch(work: WorkRequest, backend: BackendConfig, context: Context): WorkSession;
 }
 
 export interface Caller {

@@ -1,5 +1,6 @@
 import {
   MeritorderConfig,
+  subjects,
   type Attribution,
   type BudgetDefinition,
   type ChatRequest,
@@ -113,7 +114,7 @@ export class World {
         maxConcurrency: backend.maxConcurrency,
         draining: false,
       };
-      this.fleet.heard(Buffer.from(JSON.stringify(beat)));
+      this.fleet.heard(Buffer.from(JSON.stringify(beat)), subjects.workerHeartbeat(backend), () => backend);
     }
   }
 
