@@ -94,6 +94,15 @@ describe('a chat is asked for in the words of its provider', () => {
   });
 });
 
+it('a stream may be as long as it likes, an event may not', async () => {
+  const many = Array.from({ length: 5_000 }, () => chunk('a'.repeat(1_000)));
+  const { closed, log } = await chat('provider: x', '', sse(...many, { ...chunk(''), choices: [], usage: USAGE }));
+  expect(closed).toMatchObject([{ outcome: 'finished', usageBasis: 'reported' }]);
+  expect(log.filter((entry) => entry.startsWith('chunk'))).toHaveLength(5_000);
+  const endless = await chat('provider: x', '', Buffer.from(`data: ${'a'.repeat(5_000_000)}`));
+  expect(endless.closed).toMatchObject([{ outcome: 'failed', code: 'protocol', sent: true }]);
+});
+
 describe('what Azure says of its content filters', () => {
   it('reaches the caller with the stream', async () => {
     const results = [{ prompt_index: 0, content_filter_results: { hate: { filtered: false, severity: 'safe' } } }];
