@@ -417,6 +417,20 @@ describe('a request', () => {
     expect(refusals.map((r) => r.code)).toEqual(code === undefined ? [] : [code]);
   });
 
+  it('that is too long for every backend is told so, and one that finds all out of quota when to come back', async () => {
+    const everywhere = (code: Parameters<typeof failed>[0]) => {
+      const signals = [opened, failed(code)];
+      return { workers: { a: signals, b: signals, c: signals } };
+    };
+    expect((await dispatch(everywhere('context-length'))).refusals).toMatchObject([{ code: 'no_able_backend' }]);
+    expect((await dispatch(everywhere('quota'))).refusals).toMatchObject([
+      { code: 'backend_failed', retryAfterSeconds: 3 },
+    ]);
+    const [broken] = (await dispatch(everywhere('server-error'))).refusals;
+    expect(broken).toMatchObject({ code: 'backend_failed' });
+    expect(broken).not.toHaveProperty('retryAfterSeconds');
+  });
+
   it('tells held from exhausted, with the numbers and when to retry (pitfall 36)', async () => {
     const held = (await dispatch({ reserve: refuseWith(binding('held')) })).refusals[0]!;
     expect(held).toMatchObject({

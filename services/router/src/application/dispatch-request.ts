@@ -704,7 +704,13 @@ class Dispatch {
       // What this model alone cannot be told, another may be.
       return signal.retryable ? this.next(attemptId, backend, 'failed', refusal, signal.code) : refused(refusal);
     }
-    const refusal: Refusal = { code: 'backend_failed', message: `${backend}: ${signal.message} (${signal.code})` };
+    const refusal: Refusal = {
+      code: signal.code === 'context-length' ? 'no_able_backend' : 'backend_failed',
+      message: `${backend}: ${signal.message} (${signal.code})`,
+      ...(signal.code === 'quota' && signal.retryAfterSeconds !== undefined
+        ? { retryAfterSeconds: Math.max(1, Math.ceil(signal.retryAfterSeconds)) }
+        : {}),
+    };
     if (!signal.retryable) return refused(refusal);
     return this.next(attemptId, backend, 'failed', refusal, signal.code);
   }
