@@ -104,6 +104,12 @@ export class HttpAnswer {
     this.patience.heard();
   }
 
+  /** Closes the connection, also under a read that is waiting. */
+  leave(): void {
+    this.patience.end();
+    this.response.body.on('error', () => {}).destroy();
+  }
+
   /** Bytes as they come. Whoever stops reading closes the connection. @throws UpstreamError */
   async *bytes(): AsyncGenerator<Uint8Array, void> {
     const { body } = this.response;
@@ -119,8 +125,7 @@ export class HttpAnswer {
     } catch (error) {
       throw transportError(error, true);
     } finally {
-      this.patience.end();
-      body.on('error', () => {}).destroy();
+      this.leave();
     }
   }
 

@@ -3,6 +3,7 @@ import { ChatCompletionStream } from 'openai/lib/ChatCompletionStream';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { BackendConfig } from '@meritorder/contracts';
 import type { SdkProtocol } from '@meritorder/dialect-core';
+import { seededRandom } from '@meritorder/kernel';
 import { recordedAnswers, type RecordedAnswer } from '@meritorder/testing';
 import { readUsage, usageReader } from '@meritorder/usage-core';
 import { attempt, credentialed, terms } from '../../application/attempt-world.for-tests.js';
@@ -136,6 +137,22 @@ describe.skipIf(!data)(`recorded answers${data ? '' : ' (MERITORDER_TEST_DATA is
     },
   );
 
+  it.each(PROTOCOLS)('%s: damaged bytes end in an answer or in a failure, and are booked once', async (protocol) => {
+    const random = seededRandom(41);
+    const outcomes = new Set<string>();
+    const of = byProtocol.filter(([, p, a]) => p === protocol && a.texts.join('').length < 20_000);
+    for (let i = 0; i < 150; i++) {
+      const [, , answer] = of[Math.floor(random() * of.length)]!;
+      const body = Buffer.from(bodyOf(protocol, answer));
+      for (let flips = 0; flips < 3; flips++) body[Math.floor(random() * body.length)] = Math.floor(random() * 256);
+      const { closed } = await play(protocol, answer.stream, { body });
+      outcomes.add(closed['outcome']);
+    }
+    expect(outcomes).toContain('failed');
+    outcomes.delete('finished');
+    expect(outcomes.size).toBe(1);
+  });
+
   it.each(streams)(
     '%s: cut at every event and at random bytes, the caller has a beginning and nothing is booked that was not counted',
     async (name, protocol, a) => {
@@ -143,8 +160,7 @@ describe.skipIf(!data)(`recorded answers${data ? '' : ' (MERITORDER_TEST_DATA is
       const body = Buffer.concat(frames);
       const boundaries = frames.slice(0, -1).map((_, i) => frames.slice(0, i + 1).reduce((n, f) => n + f.length, 0));
       const said = saidBy(protocol, a.events);
-      let state = [...name].reduce((n, c) => (n * 31 + c.charCodeAt(0)) >>> 0, 7);
-      const random = (): number => (state = (state * 1_664_525 + 1_013_904_223) >>> 0) / 2 ** 32;
+      const random = seededRandom([...name].reduce((n, c) => (n * 31 + c.charCodeAt(0)) >>> 0, 7));
       const bytes = Array.from({ length: 10 }, () => Math.floor(random() * body.length));
       for (const [place, cutAt] of [0, 0, ...boundaries, ...bytes].entries()) {
         const { chunks, closed, failed } = await play(protocol, true, { body, cutAt, politely: place % 2 === 1 });

@@ -2,6 +2,7 @@ import type { ServerResponse } from 'node:http';
 import { afterEach, describe, expect, it } from 'vitest';
 import type { BackendConfig } from '@meritorder/contracts';
 import type { SdkProtocol } from '@meritorder/dialect-core';
+import { usageReader } from '@meritorder/usage-core';
 import { attempt, credentialed, terms, type World } from '../../application/attempt-world.for-tests.js';
 import type { Credential } from '../../application/ports.js';
 import { framesOf, PROTOCOLS, startProvider, type PhysicalCall } from './recorded-providers.for-tests.js';
@@ -413,6 +414,32 @@ describe('a stream that is left', () => {
     await provider.calls[0]!.closed;
     expect(log).toContain('answer cancelled');
     expect(closed[0]).toMatchObject({ outcome: 'cancelled', usageBasis: 'estimated' });
+  });
+
+  it.each(PROTOCOLS)('%s: whoever has read enough closes the connection', async (protocol) => {
+    const provider = await provide((r) => void r.writeHead(200).write(streamed(protocol, FIRST[protocol])));
+    const wire = new SdkUpstream(protocol);
+    stops.push(() => wire.close());
+    const signal = new AbortController().signal;
+    const chunks = wire.stream({
+      backend: {
+        model: MODELS[protocol],
+        firstTokenTimeoutMs: 20_000,
+        betweenTokensTimeoutMs: 20_000,
+      } as BackendConfig,
+      credential: { id: 'main', baseUrl: provider.url, ...SECRETS[protocol] },
+      attemptId: 'attempt-1',
+      body: { messages: [{ role: 'user', content: 'Hi' }], max_tokens: 100 },
+      stream: true,
+      includeUsage: false,
+      deadlineMs: Date.now() + 30_000,
+      signal,
+      reader: usageReader(wire.dialect),
+      headers: {},
+    });
+    for await (const _chunk of chunks) break;
+    await provider.calls[0]!.closed;
+    expect(signal.aborted).toBe(false);
   });
 
   it.each(PROTOCOLS)('%s: one that says nothing more is given up', async (protocol) => {

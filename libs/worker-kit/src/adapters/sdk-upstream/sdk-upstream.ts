@@ -84,6 +84,9 @@ export class SdkUpstream implements ProviderUpstream {
       }
     } catch (error) {
       throw call.failed(error);
+    } finally {
+      // The SDK reads ahead, so that its stream would end with the next bytes alone.
+      call.leave();
     }
     if (!isWhole || chunks?.finishReason === undefined)
       throw new UpstreamError('cut', 'the stream ended before its last event', SENT_RETRYABLE);

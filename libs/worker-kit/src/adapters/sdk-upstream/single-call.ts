@@ -48,6 +48,11 @@ export class SingleCall {
     if (generated) this.answer?.heard();
   }
 
+  /** Nobody reads on. */
+  leave(): void {
+    this.answer?.leave();
+  }
+
   /** What it means that the SDK threw, or said, this. */
   failed(error: unknown): UpstreamError {
     if (this.failure) return this.failure;
