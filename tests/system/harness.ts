@@ -23,6 +23,8 @@ export interface Product {
   stop(): Promise<void>;
 }
 
+/** Where the simulator has a protocol. */
+const PATHS: Readonly<Record<string, string>> = { gemini: '/v1beta', bedrock: '' };
 const PRICE = { inputUsdPerMillionTokens: '1', outputUsdPerMillionTokens: '2' };
 
 /** The whole product with simulated backends: the tests touch its public surface alone. */
@@ -49,7 +51,7 @@ export async function startProduct(options: {
       provider: 'simco',
       ...(b.kind === 'local' ? { host: 'gpu-1' } : {}),
       model: b.id,
-      baseUrl: `${b.dead ? 'http://127.0.0.1:1' : simulator.url}/v1`,
+      baseUrl: `${b.dead ? 'http://127.0.0.1:1' : simulator.url}${PATHS[String(b.config?.['protocol'])] ?? '/v1'}`,
       contextTokens: 100_000,
       maxOutputTokens: 1_000,
       capabilities: ['streaming', 'choices'],
