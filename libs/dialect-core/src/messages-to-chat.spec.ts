@@ -4,7 +4,7 @@ import { chatOfMessages } from './index.js';
 
 type Any = Record<string, any>;
 const base = { model: 'auto', max_tokens: 100, messages: [{ role: 'user', content: 'Hi' }] };
-const read = (more: Any, purpose: 'reading' | 'wire' = 'wire') =>
+const read = (more: Any, purpose: Parameters<typeof chatOfMessages>[1] = 'wire') =>
   chatOfMessages(MessagesRequest.parse({ ...base, ...more }), purpose);
 const user = (...content: Any[]): Any => ({ messages: [{ role: 'user', content }] });
 const PNG = { type: 'base64', media_type: 'image/png', data: 'iVBORw0KGgo=' };
@@ -200,6 +200,8 @@ describe('for an estimate', () => {
     };
     expect(JSON.stringify(read(more, 'reading').chat).match(/"ttl":"1h"/g)).toHaveLength(5);
     expect(JSON.stringify(read(more, 'wire').chat)).not.toContain('cache_control');
+    expect(JSON.stringify(read(more, 'marked-wire').chat)).toContain('cache_control');
+    expect(read(more, 'marked-wire').chat).not.toHaveProperty('meritorder');
   });
 
   it('has at least the bytes of everything that a model reads', () => {

@@ -48,11 +48,12 @@ const BOUNDED_FIELDS: ReadonlySet<string> = new Set([
  * @param purpose `reading`: for estimates, with the marks of the prompt cache and with everything that costs tokens, also what
  *   OpenAI has no words for; `wire`: as an OpenAI backend is sent it, which is to be done only where nothing is `uncarried`.
  *   The marks are left out there: they change what a request costs and not what it means, and OpenAI's cache needs none.
+ *   `marked-wire`: the same with the marks, for a backend whose cache has some.
  */
-export function chatOfMessages(body: MessagesRequest, purpose: 'reading' | 'wire'): ChatReading {
+export function chatOfMessages(body: MessagesRequest, purpose: 'reading' | 'wire' | 'marked-wire'): ChatReading {
   const uncarried: Uncarried[] = [];
   const rendering: Rendering = {
-    marks: purpose === 'reading',
+    marks: purpose !== 'wire',
     cannotCarry: (path, what) => void (uncarried.length < MOST_REPORTED && uncarried.push({ path, what })),
   };
   const fields = stated(body);
@@ -70,7 +71,8 @@ export function chatOfMessages(body: MessagesRequest, purpose: 'reading' | 'wire
     response_format: formatOf(body, rendering),
     service_tier: body.service_tier === 'standard_only' ? 'default' : body.service_tier,
     user: body.metadata?.user_id,
-    ...(rendering.marks ? { cache_control: body.cache_control, metadata, meritorder: options } : {}),
+    ...(rendering.marks ? { cache_control: body.cache_control } : {}),
+    ...(purpose === 'reading' ? { metadata, meritorder: options } : {}),
   }) as ChatRequest;
   if ((body.stop_sequences?.length ?? 0) > MOST_STOPS)
     rendering.cannotCarry('stop_sequences', `more than ${MOST_STOPS} of them`);

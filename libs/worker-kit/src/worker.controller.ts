@@ -133,7 +133,7 @@ export class WorkerController implements OnApplicationBootstrap, OnApplicationSh
       return link.send({ type: 'refused', code: 'invalid', message: `no way to ask it for ${work.terms.kind}` });
     let answer: AnswerDialect;
     try {
-      answer = answerDialect(work, wiring.translated);
+      answer = answerDialect(work, wiring.translated, wiring.upstream.marks);
     } catch (error) {
       return link.send({ type: 'refused', code: 'invalid', message: (error as Error).message });
     }

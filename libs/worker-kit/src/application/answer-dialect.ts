@@ -27,12 +27,19 @@ export interface AnswerDialect {
   last(names: AnswerNames & { createdSeconds: number }, receipt: Receipt): Json;
 }
 
-/** @throws TranslationError where the request cannot be told to a backend that speaks chat completions. */
-export function answerDialect(work: Pick<WorkRequest, 'terms' | 'body'>, translated: boolean): AnswerDialect {
+/**
+ * @param marks whether a backend that is sent a chat completion takes the marks of the prompt cache with it
+ * @throws TranslationError where the request cannot be told to a backend that speaks chat completions.
+ */
+export function answerDialect(
+  work: Pick<WorkRequest, 'terms' | 'body'>,
+  translated: boolean,
+  marks = false,
+): AnswerDialect {
   const { terms, body } = work;
   if (terms.kind !== 'messages') return new AsItComes(body);
   return translated
-    ? new TranslatedMessages(body as MessagesRequest, { id: terms.attemptId, model: terms.model })
+    ? new TranslatedMessages(body as MessagesRequest, { id: terms.attemptId, model: terms.model }, marks)
     : new NativeMessages(body);
 }
 
@@ -75,8 +82,8 @@ class TranslatedMessages implements AnswerDialect {
   private readonly asked: AskedFor;
   private readonly events: EventsOfChunks;
 
-  constructor(request: MessagesRequest, names: AnswerNames) {
-    const { chat, uncarried } = chatOfMessages(request, 'wire');
+  constructor(request: MessagesRequest, names: AnswerNames, marks: boolean) {
+    const { chat, uncarried } = chatOfMessages(request, marks ? 'marked-wire' : 'wire');
     if (uncarried.length > 0)
       throw new TranslationError(`a chat completion cannot say ${uncarried[0]!.what} (${uncarried[0]!.path})`);
     this.body = chat;

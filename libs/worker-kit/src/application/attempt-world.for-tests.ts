@@ -107,7 +107,7 @@ export async function attempt(world: World): Promise<{
     {
       clock,
       upstream,
-      answer: answerDialect(work, world.translated ?? false),
+      answer: answerDialect(work, world.translated ?? false, upstream.marks),
       maxMessageBytes: world.maxMessageBytes ?? 1_048_576,
       usageLog: {
         opened: async () => {

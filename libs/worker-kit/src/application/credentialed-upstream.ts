@@ -19,12 +19,14 @@ export function credentialPools(
  */
 export class CredentialedUpstream implements Upstream {
   readonly dialect;
+  readonly marks: boolean;
 
   constructor(
     private readonly wire: ProviderUpstream,
     private readonly pools: CredentialPools,
   ) {
     this.dialect = wire.dialect;
+    this.marks = wire.marks ?? false;
   }
 
   async complete(request: UpstreamRequest): Promise<Record<string, unknown>> {

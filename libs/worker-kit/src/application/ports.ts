@@ -63,6 +63,8 @@ export interface ProviderRequest extends UpstreamRequest {
 export interface Upstream<Request extends UpstreamRequest = UpstreamRequest> {
   /** How it states usage. */
   readonly dialect: Dialect;
+  /** Whether it passes on the marks of a prompt cache that a chat completion may have. */
+  readonly marks?: boolean;
   /** The whole answer. @throws UpstreamError */
   complete(request: Request): Promise<Record<string, unknown>>;
   /** Chunks as JSON text, ready for the caller. Reading stops while the consumer does not ask. @throws UpstreamError */

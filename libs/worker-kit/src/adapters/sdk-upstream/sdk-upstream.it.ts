@@ -34,6 +34,7 @@ const MODELS: Readonly<Record<SdkProtocol, string>> = {
 };
 
 interface Asked {
+  kind?: 'chat' | 'messages';
   stream?: boolean;
   body?: Any;
   model?: string;
@@ -42,7 +43,11 @@ interface Asked {
   world?: World;
 }
 
-function ask(protocol: SdkProtocol, url: string, { stream = false, body, model, secrets, backend, world }: Asked = {}) {
+function ask(
+  protocol: SdkProtocol,
+  url: string,
+  { kind = 'chat', stream = false, body, model, secrets, backend, world }: Asked = {},
+) {
   const wire = new SdkUpstream(protocol);
   stops.push(() => wire.close());
   const credential = { id: 'main', baseUrl: url, ...(secrets ?? SECRETS[protocol]) } as Credential;
@@ -60,7 +65,7 @@ function ask(protocol: SdkProtocol, url: string, { stream = false, body, model, 
     } as Partial<BackendConfig>,
     ...world,
     work: {
-      terms: { ...terms, deadlineAt: new Date(Date.now() + 30_000).toISOString() },
+      terms: { ...terms, kind, deadlineAt: new Date(Date.now() + 30_000).toISOString() },
       body: { messages: [{ role: 'user', content: 'Hi' }], max_tokens: 100, ...body },
       inputTokensExpected: 10,
     },
@@ -218,6 +223,24 @@ describe('what a provider is sent', () => {
       serviceTier: { type: 'flex' },
     });
     expect(call!.body['messages'].map((m: Any) => m['role'])).toEqual(['user', 'assistant', 'user']);
+  });
+
+  it.each<[SdkProtocol, number]>([
+    ['bedrock', 2],
+    ['gemini', 0],
+  ])("%s, asked in Anthropic's messages: their marks go where its cache has some", async (protocol, marks) => {
+    const provider = await provide(json(HELLO[protocol]));
+    const cache_control = { type: 'ephemeral', ttl: '1h' };
+    const text = { type: 'text', text: 'Hi', cache_control };
+    const { finished } = await ask(protocol, provider.url, {
+      body: { max_tokens: 50, system: [{ ...text, text: 'Rules.' }], messages: [{ role: 'user', content: [text] }] },
+      world: { translated: true },
+      kind: 'messages',
+    });
+    const points =
+      JSON.stringify(provider.calls[0]!.body).split('"cachePoint":{"type":"default","ttl":"1h"}').length - 1;
+    expect(points).toBe(marks);
+    expect(finished[0]).toMatchObject({ type: 'message', content: [{ type: 'text', text: 'Hello' }] });
   });
 
   it('Bedrock with an API key: as a bearer', async () => {

@@ -42,10 +42,12 @@ const WIRES: Readonly<Record<SdkProtocol, Wire>> = {
  */
 export class SdkUpstream implements ProviderUpstream {
   readonly dialect: Dialect;
+  readonly marks: boolean;
   private readonly transport = new HttpTransport();
 
   constructor(private readonly protocol: SdkProtocol) {
     this.dialect = WIRES[protocol].dialect;
+    this.marks = protocol !== 'gemini';
   }
 
   async complete(request: ProviderRequest): Promise<Record<string, unknown>> {
