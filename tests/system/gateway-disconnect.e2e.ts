@@ -11,6 +11,10 @@ const WORDS = 100;
 /** What is generated from a client's leaving until the backend notices it: 100 ms are 4 tokens; the rest is a busy machine's. */
 const TOKENS_UNTIL_NOTICED = 20;
 
+const EVENTS_HEARD = 8;
+/** A stream may begin with some. */
+const EVENTS_WITHOUT_WORDS = 3;
+
 /** One for each wire protocol that callers speak. */
 const DIALECTS = [
   {
@@ -23,6 +27,17 @@ const DIALECTS = [
       stream,
     }),
     last: '"finish_reason":"stop"',
+  },
+  {
+    name: 'messages',
+    path: '/v1/messages',
+    body: (stream: boolean) => ({
+      model: 'slow',
+      messages: [{ role: 'user', content: `Write ${WORDS} words.` }],
+      max_tokens: WORDS,
+      stream,
+    }),
+    last: '"stop_reason":"end_turn"',
   },
 ];
 
@@ -78,12 +93,12 @@ describe.each(DIALECTS)('$name: a caller that leaves', ({ path, body, last }) =>
   it('in the middle of a stream stops it, and pays for what was generated', async () => {
     const before = lines().length;
     const { socket, heard } = await call(path, body(true));
-    await waitFor(() => heard().split('data: ').length > 5, 'some chunks');
+    await waitFor(() => heard().split('data: ').length > EVENTS_HEARD, 'some chunks');
     await leave(socket);
     expect(lines()).toHaveLength(before + 1);
     const line = lines().at(-1)!;
     expect(line.outcome).toBe('cancelled');
-    expect(line.outputTokens).toBeGreaterThanOrEqual(4);
+    expect(line.outputTokens).toBeGreaterThanOrEqual(EVENTS_HEARD - EVENTS_WITHOUT_WORDS);
     expect(line.outputTokens).toBeLessThan(heard().split('data: ').length + TOKENS_UNTIL_NOTICED);
   });
 

@@ -1,9 +1,10 @@
 import { createOpenAICompatible } from '@ai-sdk/openai-compatible';
+import Anthropic from '@anthropic-ai/sdk';
 import { HumanMessage } from '@langchain/core/messages';
 import { tool as langChainTool } from '@langchain/core/tools';
-import { ChatOpenAI } from '@langchain/openai';
+import { ChatOpenAI, OpenAIEmbeddings } from '@langchain/openai';
 import { waitFor } from '@meritorder/testing';
-import { generateText, jsonSchema, Output, stepCountIs, streamText, tool } from 'ai';
+import { embedMany, generateText, jsonSchema, Output, stepCountIs, streamText, tool } from 'ai';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
@@ -44,6 +45,11 @@ beforeAll(async () => {
       { id: 'failing', behaviour: { errorRate: 1 } },
       { id: 'picky', config: { contextTokens: 50 } },
       { id: 'capped' },
+      {
+        id: 'embedder',
+        behaviour: { kind: 'embedding', embeddingDimensions: 8 },
+        config: { kinds: ['embeddings'], maxOutputTokens: 1 },
+      },
     ],
     config: {
       routes: [{ id: 'auto', backends: ['quick'] }],
@@ -178,9 +184,19 @@ describe('the OpenAI SDK', () => {
     expect(refused).toMatchObject({ code: 'no_able_backend' });
   });
 
+  it('embeds, as floats and as the base64 that it asks for by itself', async () => {
+    const asked = { model: 'embedder', input: ['one', 'two words'] };
+    const { data, usage } = await openai.embeddings.create(asked);
+    expect(data.map((d) => d.embedding.length)).toEqual([8, 8]);
+    expect(usage.prompt_tokens).toBe(3);
+    const floats = await openai.embeddings.create({ ...asked, encoding_format: 'float' });
+    expect(floats.data[0]!.embedding[0]).toBeCloseTo(data[0]!.embedding[0]!, 5);
+    expect((floats as any).meritorder).toMatchObject({ backend: 'embedder', cost: { basis: 'confirmed' } });
+  });
+
   it('lists and finds models: the routes and backends of the org of the key', async () => {
     const ids = (await openai.models.list()).data.map((m) => m.id);
-    expect(ids).toEqual(['auto', 'quick', 'able', 'slow', 'cutting', 'failing', 'picky', 'capped']);
+    expect(ids).toEqual(['auto', 'quick', 'able', 'slow', 'cutting', 'failing', 'picky', 'capped', 'embedder']);
     expect(await openai.models.retrieve('able')).toMatchObject({ object: 'model', owned_by: 'simco' });
     const globex = new OpenAI({ baseURL: `${product.url}/v1`, apiKey: GLOBEX_KEY });
     expect((await globex.models.list()).data.map((m) => m.id)).toEqual(['quick']);
@@ -330,10 +346,101 @@ describe('the Vercel AI SDK', () => {
     expect(output).toEqual({ city: 'Paris', degrees: 21 });
   });
 
+  it('embeds', async () => {
+    const { embeddings, usage } = await embedMany({
+      model: createOpenAICompatible({
+        name: 'meritorder',
+        baseURL: `${product.url}/v1`,
+        apiKey: ACME_KEY,
+      }).embeddingModel('embedder'),
+      values: ['one', 'two words'],
+    });
+    expect(embeddings.map((v) => v.length)).toEqual([8, 8]);
+    expect(usage.tokens).toBe(3);
+  });
+
   it('raises errors with the status and does not ask again in vain', async () => {
     await expect(generateText({ model: model('capped'), prompt: 'x', maxOutputTokens: 50 })).rejects.toMatchObject({
       statusCode: 402,
     });
+  });
+});
+
+describe("Anthropic's SDK", () => {
+  let anthropic: Anthropic;
+  const ask = (words: number, more: object = {}) => ({
+    model: 'auto',
+    max_tokens: 50,
+    messages: say(`Write ${words} words.`),
+    ...more,
+  });
+  beforeAll(() => {
+    anthropic = new Anthropic({ baseURL: product.url, apiKey: ACME_KEY, maxRetries: 0 });
+  });
+
+  it('has its answer, with the receipt in the body and in headers', async () => {
+    const { data, response } = await anthropic.messages.create(ask(5)).withResponse();
+    const [block] = data.content as [Anthropic.TextBlock];
+    expect(block.text.split(' ')).toHaveLength(5);
+    expect(data).toMatchObject({ type: 'message', role: 'assistant', stop_reason: 'end_turn' });
+    expect(data.usage.output_tokens).toBe(5);
+    const receipt = (data as any).meritorder;
+    expect(receipt).toMatchObject({ backend: 'quick', usage: { outputTokens: 5 }, cost: { basis: 'confirmed' } });
+    expect(response.headers.get('x-meritorder-cost-usd')).toBe(receipt.cost.usd);
+    expect((data as any)._request_id).toBe(receipt.request_id);
+  });
+
+  it('streams, and the receipt is in the last event', async () => {
+    const seen: any[] = [];
+    const stream = anthropic.messages.stream(ask(20)).on('streamEvent', (event) => seen.push(event));
+    const done = await stream.finalMessage();
+    expect((done.content[0] as Anthropic.TextBlock).text.trim().split(/\s+/)).toHaveLength(20);
+    expect(done.usage.output_tokens).toBe(20);
+    expect(done.stop_reason).toBe('end_turn');
+    expect(seen.filter((e) => e.type === 'message_stop')).toHaveLength(1);
+    expect(seen.at(-1)).toMatchObject({ type: 'message_stop', meritorder: { backend: 'quick' } });
+  });
+
+  it.each([false, true])('calls tools (stream: %s), and the answer of a tool goes up', async (stream) => {
+    const asked = {
+      ...ask(1, { model: 'able' }),
+      tools: [{ name: 'weather', description: 'of a city', input_schema: WEATHER as never }],
+    };
+    const message = stream
+      ? await anthropic.messages.stream(asked).finalMessage()
+      : await anthropic.messages.create(asked);
+    expect(message.stop_reason).toBe('tool_use');
+    const call = message.content.find((b) => b.type === 'tool_use')!;
+    expect(call).toMatchObject({ name: 'weather', input: { city: 'Paris' } });
+    const second = await anthropic.messages.create({
+      ...asked,
+      messages: [
+        ...asked.messages,
+        { role: 'assistant', content: message.content },
+        { role: 'user', content: [{ type: 'tool_result', tool_use_id: call.id, content: 'sunny' }] },
+      ],
+    });
+    expect(second.content).toMatchObject([{ type: 'text', text: 'all is fine' }]);
+  });
+
+  it.each([
+    ['none', Anthropic.NotFoundError, 'not_found_error', 'route_unknown'],
+    ['capped', Anthropic.APIError, 'billing_error', 'budget_exhausted'],
+    ['failing', Anthropic.InternalServerError, 'api_error', 'backend_failed'],
+  ] as const)('raises its own error for %s', async (model, kind, type, code) => {
+    const error = await anthropic.messages.create(ask(5, { model })).catch((e: unknown) => e);
+    expect(error).toBeInstanceOf(kind);
+    expect((error as any).error).toMatchObject({ type: 'error', error: { type, code } });
+  });
+
+  it('aborts a stream, and the call upstream is stopped', async () => {
+    const cancelled = () => product.simulator.invoice().lines.filter((l) => l.model === 'slow');
+    const before = cancelled().length;
+    const stream = anthropic.messages.stream(ask(100, { model: 'slow', max_tokens: 100 }));
+    stream.on('text', () => stream.abort());
+    await expect(stream.finalMessage()).rejects.toBeInstanceOf(Anthropic.APIUserAbortError);
+    await waitFor(() => cancelled().length === before + 1, 'the call has ended');
+    expect(cancelled().at(-1)).toMatchObject({ outcome: 'cancelled' });
   });
 });
 
@@ -364,6 +471,15 @@ describe('LangChain.js', () => {
       method: 'jsonSchema',
     });
     expect(await structured.invoke('weather?')).toEqual({ city: 'Paris', degrees: 21 });
+  });
+
+  it('embeds', async () => {
+    const embeddings = new OpenAIEmbeddings({
+      model: 'embedder',
+      apiKey: ACME_KEY,
+      configuration: { baseURL: `${product.url}/v1` },
+    });
+    expect((await embeddings.embedDocuments(['one', 'two words'])).map((v) => v.length)).toEqual([8, 8]);
   });
 
   it('raises the error of the status', async () => {
