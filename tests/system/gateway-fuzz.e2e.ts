@@ -46,7 +46,7 @@ const REQUESTS: [string, object][] = [
       max_tokens: 4,
     },
   ],
-  ['/v1/embeddings', { model: 'quick', input: ['one', 'two'], encoding_format: 'float', dimensions: 8 }],
+  ['/v1/embeddings', { model: 'embedder', input: ['one', 'two'], encoding_format: 'float', dimensions: 8 }],
   [
     '/v1/messages',
     {
@@ -70,6 +70,7 @@ beforeAll(async () => {
         id: 'quick',
         config: { capabilities: ['streaming', 'choices', 'tools', 'json', 'vision'], maxTokensPerImage: 100 },
       },
+      { id: 'embedder', behaviour: { kind: 'embedding' }, config: { kinds: ['embeddings'], maxOutputTokens: 1 } },
     ],
     config: {
       routes: [{ id: 'auto', backends: ['quick'] }],
@@ -85,6 +86,7 @@ afterAll(async () => {
 
 it('10,000 mutations of valid requests: never a crash, never a 500, never a hold that stays', async () => {
   const random = seededRandom(20_261_125);
+  for (const [path, valid] of REQUESTS) expect((await post(product.url, valid, { path })).status).toBe(200);
   const processes = product.stack.services.map((s) => s.child.pid);
   const statuses: Record<string, number> = {};
   const wrong: string[] = [];

@@ -15,6 +15,7 @@ let env: NodeJS.ProcessEnv;
 
 beforeAll(async () => {
   const names = [
+    'MERITORDER_GATEWAY_PORT',
     'MERITORDER_NATS_PORT',
     'MERITORDER_REDIS_PORT',
     'MERITORDER_POSTGRES_PORT',
@@ -102,6 +103,13 @@ it('shows live traffic with everything on ports of its own choice, and Ctrl-C en
     meritorder: { cost: { usd: '0.00000006' } },
   });
   await nats.close();
+  const http = await fetch(`http://127.0.0.1:${env['MERITORDER_GATEWAY_PORT']}/v1/chat/completions`, {
+    method: 'POST',
+    headers: { authorization: 'Bearer demo-support-key' },
+    body: JSON.stringify(body),
+  });
+  expect(http.headers.get('x-meritorder-backend')).toBe('gpt-4-1-mini');
+  expect(await http.json()).toMatchObject({ usage: { completion_tokens: 3 } });
   expect(await stopped(running)).toMatch(/\] stopped\n/);
   for (const [name, value] of Object.entries(env).filter(([key]) => /^(MERITORDER|SIMULATOR)_\w+_PORT$/.test(key)))
     expect(await listens(value!), name).toBe(false);
@@ -126,6 +134,7 @@ it.each([
   ['MERITORDER_REDIS_PORT', 'Redis'],
   ['MERITORDER_POSTGRES_PORT', 'Postgres'],
   ['SIMULATOR_GPU_PORT', 'a simulated provider'],
+  ['MERITORDER_GATEWAY_PORT', 'the gateway'],
 ])('a port in use is one line that names what moves it: %s', async (setting, what) => {
   const port = env[setting]!;
   expect(await occupied(port, () => complaint([]))).toEqual([
