@@ -17,6 +17,7 @@ import {
 import type { Bus } from '@meritorder/messaging';
 import type { Context } from '@opentelemetry/api';
 import { ReaderAway, type CallerLink, type RouterLink, type UsageLog } from '../application/ports.js';
+import { outboxOf, type CallerOutbox } from './caller-outbox.js';
 
 const OPENED_TIMEOUT_MS = 5_000;
 const CLOSED_RETRY_MS = [100, 200, 500, 1_000, 2_000, 5_000];
@@ -111,15 +112,18 @@ export function askForTurn(bus: Bus, router: NatsRouterLink, attemptId: string, 
 
 /** The caller's inbox, with a bounded window of chunks that the reader has not acknowledged. */
 export class NatsCallerLink implements CallerLink {
+  private readonly outbox: CallerOutbox;
   private acknowledged = -1;
   private published = -1;
   private waiting: { resolve: () => void; reject: (error: Error) => void; timer: NodeJS.Timeout } | undefined;
 
   constructor(
-    private readonly bus: Bus,
+    bus: Bus,
     private readonly work: WorkRequest,
     private readonly limits: Pick<LimitsConfig, 'streamWindowChunks' | 'streamAckTimeoutMs'>,
-  ) {}
+  ) {
+    this.outbox = outboxOf(bus.nats);
+  }
 
   /** An acknowledgement: of everything published so far, since the reader gets messages in order. */
   acknowledge(upToSeq: number | undefined): void {
@@ -147,7 +151,7 @@ export class NatsCallerLink implements CallerLink {
     h.set(HEADERS.seq, String(seq));
     const { org } = this.work.terms.attribution;
     const asks = seq % ACK_EVERY_CHUNKS === ACK_EVERY_CHUNKS - 1;
-    this.bus.nats.publish(this.work.replyTo, json, {
+    this.outbox.publish(this.work.replyTo, json, {
       headers: h,
       ...(asks ? { reply: subjects.inferenceAck(org, this.work.terms.requestId) } : {}),
     });
@@ -166,7 +170,7 @@ export class NatsCallerLink implements CallerLink {
     const h = this.headers();
     if (stream) h.set(HEADERS.seq, String(this.published + 1));
     h.set(HEADERS.status, status);
-    this.bus.nats.publish(this.work.replyTo, body, { headers: h });
+    this.outbox.publish(this.work.replyTo, body, { headers: h });
   }
 
   fail(code: ErrorCode, message: string): void {
@@ -175,7 +179,7 @@ export class NatsCallerLink implements CallerLink {
     h.set(HEADERS.status, code === 'cancelled' ? 'cancelled' : 'error');
     h.set(HEADERS.serviceError, code);
     h.set(HEADERS.serviceErrorCode, String(ERRORS[code].status));
-    this.bus.nats.publish(this.work.replyTo, JSON.stringify(errorBody({ code, message }, this.work.terms.requestId)), {
+    this.outbox.publish(this.work.replyTo, JSON.stringify(errorBody({ code, message }, this.work.terms.requestId)), {
       headers: h,
     });
   }
