@@ -1,4 +1,4 @@
-import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Stack, writeConfig, type StackOptions } from '@meritorder/launcher';
@@ -34,6 +34,10 @@ export async function startProduct(options: {
   instances?: StackOptions['instances'];
   env?: Record<string, string>;
   supervise?: boolean;
+  /** Of the simulated provider. */
+  simulator?: Partial<SimulatorConfig>;
+  /** Seeds of NKeys by NATS user, whose public parts are in the configuration. */
+  seeds?: Record<string, string>;
 }): Promise<Product> {
   const root = mkdtempSync(join(tmpdir(), 'meritorder-e2e-'));
   // Postgres may run as another user, who must be able to enter.
@@ -41,7 +45,11 @@ export async function startProduct(options: {
   const models: SimulatorConfig['models'] = {};
   for (const b of options.backends)
     models[b.id] = { prices: { input: '1', output: '2' }, ...b.behaviour } as SimulatorConfig['models'][string];
-  const simulator = await startInProcess({ name: 'simco', models });
+  const simulator = await startInProcess({ name: 'simco', models, ...options.simulator });
+  for (const [user, seed] of Object.entries(options.seeds ?? {})) {
+    mkdirSync(join(root, 'data', 'nats', 'seeds'), { recursive: true });
+    writeFileSync(join(root, 'data', 'nats', 'seeds', user), seed, { mode: 0o600 });
+  }
   const configFile = writeConfig(root, {
     version: 1,
     orgs: [{ id: 'acme', departments: ['eng', 'support'] }, { id: 'globex' }],
