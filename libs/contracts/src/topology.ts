@@ -92,6 +92,7 @@ export const BUCKETS = {
     writer: 'budget-policy',
   },
   budgets: { name: 'BUDGETS', purpose: 'Budget definition in force by id.', writer: 'budget-policy' },
+  fleet: { name: 'FLEET', purpose: 'What workers of hosts found, by the id of its backend.', writer: 'metering' },
   epoch: {
     name: 'EPOCH',
     purpose: 'The newest epoch of the counters, under `newest`: no older one admits anything, whatever Redis says.',

@@ -7,3 +7,4 @@ export * from './nats-credentials.js';
 export * from './nats-permissions.js';
 export * from './nats-server-config.js';
 export * from './epoch.js';
+export * from './fleet.js';

@@ -212,6 +212,8 @@ describe('permissions', () => {
         'worker.heartbeat.v1.gpu-2.qwen',
         'worker.heartbeat.v1.gpt',
         'hardware.measured.v1.gpu-2',
+        'fleet.join.v1.gpu-2',
+        '$KV.FLEET.gpu-1-llama',
         'work.v1.gpu-1.llama',
         '_INBOX_local-worker_gpu-2.x',
         'usage.attempt-extended.v1.acme',

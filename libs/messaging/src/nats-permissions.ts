@@ -53,15 +53,16 @@ export function hostInboxPrefix(host: string): string {
   return `_INBOX_local-worker_${host}`;
 }
 
-type Hosted = Pick<MeritorderConfig, 'orgs' | 'backends'>;
+type Hosted = Pick<MeritorderConfig, 'orgs' | 'backends'> & Partial<Pick<MeritorderConfig, 'joins'>>;
 
-/** Every host that a local backend names. */
-export function hostsOf(config: Pick<MeritorderConfig, 'backends'>): string[] {
-  return [...new Set(config.backends.flatMap((b) => (b.kind === 'local' && b.host ? [b.host] : [])))];
+/** Every host that a local backend names or whose worker may join. */
+export function hostsOf({ backends, joins = [] }: Pick<Hosted, 'backends' | 'joins'>): string[] {
+  const named = backends.flatMap((b) => (b.kind === 'local' && b.host ? [b.host] : []));
+  return [...new Set([...named, ...joins.map((j) => j.host)])];
 }
 
 /** All users of a deployment, in a stable order. */
-export function natsUsers(config: Pick<MeritorderConfig, 'orgs' | 'backends'>): NatsUser[] {
+export function natsUsers(config: Hosted): NatsUser[] {
   return [
     gateway(config),
     router(config),
@@ -156,7 +157,7 @@ function gateway(config: Pick<MeritorderConfig, 'orgs'>): NatsUser {
   };
 }
 
-function router(config: Pick<MeritorderConfig, 'orgs' | 'backends'>): NatsUser {
+function router(config: Hosted): NatsUser {
   return {
     user: 'router',
     publish: [
@@ -185,6 +186,7 @@ function router(config: Pick<MeritorderConfig, 'orgs' | 'backends'>): NatsUser {
       ...watching(BUCKETS.idempotency.name),
       ...watching(BUCKETS.epoch.name),
       ...FOLLOWING_KEYS,
+      ...watching(BUCKETS.fleet.name),
     ],
     subscribe: [
       `${SERVICE_INBOX.router}.>`,
@@ -239,12 +241,17 @@ function localWorker(config: Hosted, host: string): NatsUser {
   const base = worker(config, hostUser(host), hostInboxPrefix(host));
   return {
     ...base,
-    publish: [...base.publish, `worker.heartbeat.v1.${host}.*`, `hardware.measured.v1.${host}`],
+    publish: [
+      ...base.publish,
+      `worker.heartbeat.v1.${host}.*`,
+      `hardware.measured.v1.${host}`,
+      `fleet.join.v1.${host}`,
+    ],
     subscribe: [...base.subscribe, `work.v1.${host}.*`],
   };
 }
 
-function metering(config: Pick<MeritorderConfig, 'orgs'>): NatsUser {
+function metering(config: Hosted): NatsUser {
   return {
     user: 'metering',
     publish: [
@@ -255,6 +262,9 @@ function metering(config: Pick<MeritorderConfig, 'orgs'>): NatsUser {
       'dead-letter.v1.*',
       `${SERVICE_INBOX.operator}.>`,
       ...orgInboxes(config),
+      ...hostsOf(config).map((host) => `${hostInboxPrefix(host)}.>`),
+      `$KV.${BUCKETS.fleet.name}.>`,
+      ...watching(BUCKETS.fleet.name),
       `$KV.${BUCKETS.prices.name}.>`,
       ...watching(BUCKETS.prices.name),
       ...watching(BUCKETS.epoch.name),
@@ -267,6 +277,7 @@ function metering(config: Pick<MeritorderConfig, 'orgs'>): NatsUser {
       'metering.reconcile.v1',
       'metering.prices.v1',
       'metering.hardware.v1',
+      'fleet.join.v1.*',
       'metering.decisions.v1',
       'metering.decision-export.v1',
       'metering.margin.v1',

@@ -21,6 +21,8 @@ export interface ServiceContext {
 
 export interface ServiceDefinition {
   name: Exclude<ServiceUser, 'operator'> | 'local-worker';
+  /** Where its configuration is from. Default: the file that MERITORDER_CONFIG names. */
+  config?(bus: Bus, env: NodeJS.ProcessEnv): Promise<MeritorderConfig>;
   /** Default: that of its name. */
   inboxPrefix?(env: NodeJS.ProcessEnv): string;
   /** It answers `/health` and `/metrics` on a server of its own, so none is started for it. */
@@ -38,7 +40,7 @@ export async function runService(definition: ServiceDefinition, env: NodeJS.Proc
   const { name } = definition;
   let app: INestMicroservice | undefined;
   try {
-    const config = loadConfig(env['MERITORDER_CONFIG'] ?? 'meritorder.yaml');
+    const file = definition.config ? undefined : loadConfig(env['MERITORDER_CONFIG'] ?? 'meritorder.yaml');
     const telemetry = await startTelemetry(name, env);
     const bus = await connectBus({
       url: env['NATS_URL'] ?? 'nats://127.0.0.1:4222',
@@ -47,6 +49,7 @@ export async function runService(definition: ServiceDefinition, env: NodeJS.Proc
       name,
       inboxPrefix: definition.inboxPrefix?.(env) ?? SERVICE_INBOX[name as ServiceUser],
     });
+    const config = file ?? (await definition.config!(bus, env));
     const checks: (() => string | undefined)[] = [() => (bus.connected() ? undefined : 'not connected to NATS')];
     let listening = false;
     const health: HealthChecks = {

@@ -1,3 +1,3 @@
 export * from './worker.module.js';
-export type { Engines } from './worker.controller.js';
+export { WorkerController, type Engines } from './worker.controller.js';
 export { credentialsFromEnvironment } from './adapters/credentials-from-environment.js';

@@ -64,7 +64,7 @@ export class WorkerController implements OnApplicationBootstrap, OnApplicationSh
   private readonly byRequest = new Map<string, Set<Running>>();
   private readonly turns = new Map<string, OwnTurn>();
   private readonly inFlight = new Map<string, number>();
-  private readonly subscriptions: Subscription[] = [];
+  private readonly served = new Map<string, { backend: BackendConfig; work: Subscription }>();
   private readonly attempts = meter().createCounter('meritorder_attempts', {
     description: 'Attempts by backend and how they ended',
   });
@@ -74,19 +74,7 @@ export class WorkerController implements OnApplicationBootstrap, OnApplicationSh
   constructor(@Inject(WORKER_OPTIONS) private readonly options: WorkerOptions) {}
 
   onApplicationBootstrap(): void {
-    const { bus, backends } = this.options;
-    const listen = (subject: string, handle: (message: Msg) => void, queue?: string): void => {
-      this.subscriptions.push(
-        bus.nats.subscribe(subject, {
-          ...(queue ? { queue } : {}),
-          callback: (error, message) => {
-            if (error) this.log.error(`${subject}: ${error.message}`);
-            else handle(message);
-          },
-        }),
-      );
-    };
-    for (const backend of backends) listen(subjects.work(backend), (m) => this.take(backend, m), 'workers');
+    const listen = (subject: string, handle: (message: Msg) => void): void => void this.listen(subject, handle);
     const each = (m: Msg, run: (running: Running) => void): void => this.byRequest.get(requestKey(m))?.forEach(run);
     listen('inference.ack.v1.*.*', (m) => each(m, ({ caller }) => caller.acknowledge(ackedSeq(m))));
     listen('inference.cancel.v1.*.*', (m) => each(m, ({ abort }) => abort.abort('cancelled')));
@@ -95,14 +83,45 @@ export class WorkerController implements OnApplicationBootstrap, OnApplicationSh
     );
     listen('attempt.turn.v1.*', (m) => this.askedForTurn(m));
     this.timer = setInterval(() => this.heartbeat(), HEARTBEAT_MS);
+    this.serve(this.options.backends);
+  }
+
+  /** Takes work for these and no others from now on; what it has in hand of others it ends. */
+  serve(backends: readonly BackendConfig[]): void {
+    if (this.draining) return;
+    for (const { backend, work } of this.served.values()) {
+      if (backends.some((b) => b.id === backend.id)) continue;
+      this.beat(backend, true);
+      work.unsubscribe();
+      this.served.delete(backend.id);
+    }
+    for (const backend of backends) {
+      const { id } = backend;
+      const take = (message: Msg): void => {
+        const now = this.served.get(id);
+        if (now) this.take(now.backend, message);
+      };
+      const work = this.served.get(id)?.work ?? this.listen(subjects.work(backend), take, 'workers');
+      this.served.set(id, { backend, work });
+    }
     this.heartbeat();
+  }
+
+  private listen(subject: string, handle: (message: Msg) => void, queue?: string): Subscription {
+    return this.options.bus.nats.subscribe(subject, {
+      ...(queue ? { queue } : {}),
+      callback: (error, message) => {
+        if (error) this.log.error(`${subject}: ${error.message}`);
+        else handle(message);
+      },
+    });
   }
 
   async onApplicationShutdown(): Promise<void> {
     this.draining = true;
     this.heartbeat();
     clearInterval(this.timer);
-    for (const s of this.subscriptions.slice(0, this.options.backends.length)) s.unsubscribe();
+    for (const { work } of this.served.values()) work.unsubscribe();
     const limit = new Promise((r) => setTimeout(r, DRAIN_LIMIT_MS).unref());
     await Promise.race([Promise.all([...this.byAttempt.values()].map((r) => r.done)), limit]);
     await this.options.close();
@@ -259,18 +278,20 @@ export class WorkerController implements OnApplicationBootstrap, OnApplicationSh
   }
 
   private heartbeat(): void {
-    for (const backend of this.options.backends) {
-      const engine = this.options.engines?.of(backend.id);
-      const beat: WorkerHeartbeat = {
-        worker: this.worker,
-        backend: backend.id,
-        inFlight: this.inFlight.get(backend.id) ?? 0,
-        maxConcurrency: this.maxConcurrency(backend),
-        draining: this.draining || engine?.serves === false,
-        ...(engine?.report ? { engine: engine.report } : {}),
-      };
-      this.options.bus.nats.publish(subjects.workerHeartbeat(backend), JSON.stringify(beat));
-    }
+    for (const { backend } of this.served.values()) this.beat(backend, this.draining);
+  }
+
+  private beat(backend: BackendConfig, draining: boolean): void {
+    const engine = this.options.engines?.of(backend.id);
+    const beat: WorkerHeartbeat = {
+      worker: this.worker,
+      backend: backend.id,
+      inFlight: this.inFlight.get(backend.id) ?? 0,
+      maxConcurrency: this.maxConcurrency(backend),
+      draining: draining || engine?.serves === false,
+      ...(engine?.report ? { engine: engine.report } : {}),
+    };
+    this.options.bus.nats.publish(subjects.workerHeartbeat(backend), JSON.stringify(beat));
   }
 }
 

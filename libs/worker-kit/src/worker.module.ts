@@ -4,7 +4,7 @@ import type { BackendConfig } from '@meritorder/contracts';
 import { systemClock } from '@meritorder/kernel';
 import { credentialsFromEnvironment } from './adapters/credentials-from-environment.js';
 import { providerWires } from './adapters/provider-wires.js';
-import { credentialPools } from './application/credentialed-upstream.js';
+import { CredentialPools } from './application/credentialed-upstream.js';
 import { WORKER_OPTIONS, WorkerController, type Engines, type WorkerOptions } from './worker.controller.js';
 
 /**
@@ -17,7 +17,7 @@ export function workerModule(
   backends: BackendConfig[],
   engines?: Engines,
 ): DynamicModule {
-  const pools = credentialPools(
+  const pools = new CredentialPools(
     backends,
     (backend) => credentialsFromEnvironment(backend, env),
     () => systemClock.nowMs(),

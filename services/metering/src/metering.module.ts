@@ -1,7 +1,7 @@
 import { Logger, type DynamicModule } from '@nestjs/common';
 import { Counters } from '@meritorder/counters';
 import { connectDatabase, registerHosts } from '@meritorder/ledger-store';
-import { followEpoch } from '@meritorder/messaging';
+import { followEpoch, followFleet } from '@meritorder/messaging';
 import type { ServiceContext } from '@meritorder/service-kit';
 import { DecisionExportController } from './adapters/decision-export.controller.js';
 import { DecisionsConsumer } from './adapters/decisions.consumer.js';
@@ -9,6 +9,7 @@ import { DecisionsController } from './adapters/decisions.controller.js';
 import { HardwareEnergyConsumer } from './adapters/hardware-energy.consumer.js';
 import { HardwareWork } from './adapters/hardware-work.js';
 import { HardwareController } from './adapters/hardware.controller.js';
+import { JoinController } from './adapters/join.controller.js';
 import { MarginController } from './adapters/margin.controller.js';
 import { OutcomesController } from './adapters/outcomes.controller.js';
 import { OutcomesWork, WaitingOutcomes } from './adapters/outcomes-work.js';
@@ -31,6 +32,15 @@ export async function meteringModule({ config, bus, env }: ServiceContext): Prom
   });
   const following = new AbortController();
   await followEpoch(bus, (id) => counters.requireEpoch(id), following.signal);
+  const runtimeOf: { current?: MeteringRuntime } = {};
+  const fleetLog = new Logger('Fleet');
+  await followFleet(
+    bus,
+    config,
+    () => runtimeOf.current?.pricesChanged(),
+    (message) => fleetLog.warn(message),
+    following.signal,
+  );
   const prices = new PostgresPriceBook(database, config, new Logger('Prices'));
   await prices.start();
   // Before anything is booked: what is booked of an unknown host is in none of its hours.
@@ -40,6 +50,7 @@ export async function meteringModule({ config, bus, env }: ServiceContext): Prom
     new Date(),
   );
   const runtime = new MeteringRuntime(config, bus, database, counters, prices);
+  runtimeOf.current = runtime;
   return {
     module: class MeteringModule {
       async onApplicationShutdown(): Promise<void> {
@@ -62,6 +73,7 @@ export async function meteringModule({ config, bus, env }: ServiceContext): Prom
       DecisionExportController,
       DecisionsController,
       HardwareController,
+      JoinController,
       MarginController,
       OutcomesController,
       PricesController,

@@ -44,7 +44,6 @@ export class MeteringRuntime {
 
 function postgresBooks(database: DataSource, config: MeritorderConfig): Books & CorrectionBooks {
   const known = new Map<string, PriceVersion>();
-  const backends = new Map(config.backends.map((b) => [b.id, b]));
   return {
     recordOpened: (events) => recordOpened(database, events).catch(refused),
     recordExtended: (events) =>
@@ -53,7 +52,7 @@ function postgresBooks(database: DataSource, config: MeritorderConfig): Books & 
         events.map((e) => ({ terms: e, worker: e.worker })),
       ).catch(refused),
     book: (bookings) => book(database, bookings).catch(refused),
-    backend: (id) => backends.get(id),
+    backend: (id) => config.backends.find((b) => b.id === id),
     async priceVersion(id) {
       if (!known.has(id)) for (const version of await priceVersions(database)) known.set(version.id, version);
       return known.get(id);

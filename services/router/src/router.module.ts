@@ -3,7 +3,7 @@ import type { DynamicModule } from '@nestjs/common';
 import { KeyRing } from '@meritorder/access/keys';
 import { Counters } from '@meritorder/counters';
 import { systemClock } from '@meritorder/kernel';
-import { followEpoch, secretFromEnvironment, type Bus } from '@meritorder/messaging';
+import { followEpoch, followFleet, secretFromEnvironment, type Bus } from '@meritorder/messaging';
 import type { ServiceContext } from '@meritorder/service-kit';
 import { meter } from '@meritorder/telemetry';
 import { RedisAdmission } from './adapters/admission.redis.js';
@@ -43,12 +43,17 @@ export async function routerModule({ config, bus, env, readiness }: ServiceConte
   const listeningSinceMs = Date.now();
   await catalogue.start();
   const estimator = new LearningEstimator(config, bus, systemClock, warn);
+  const fleetChanged = (): void => {
+    catalogue.fleetChanged();
+    void estimator.fleetChanged().catch((error: Error) => warn(`a vocabulary is not there: ${error.message}`));
+  };
+  await followFleet(bus, config, fleetChanged, warn, following.signal);
   await estimator.start();
   const qualities = new LearningQualities(config, bus, systemClock, warn);
   await qualities.start();
   const conversions = new LearningConversions(bus, systemClock, warn);
   await conversions.start();
-  const loads = new LearningLoads(new Map(config.backends.map((b) => [b.id, b])), fleet);
+  const loads = new LearningLoads({ get: (id) => catalogue.backend(id) }, fleet);
   const closed = hearClosed(bus, loads, warn);
   const workers = new NatsWorkers(bus);
   const ports = {

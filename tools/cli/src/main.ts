@@ -11,6 +11,7 @@ import { explainCommand } from './explain.js';
 import { hardwareCommand } from './hardware.js';
 import { keysCommand } from './keys.js';
 import { importInvoice, readInvoice } from './invoice.js';
+import { joinCommand } from './join.js';
 import { marginCommand } from './margin.js';
 import { retirePassword, rotatePassword, writeNatsConfig } from './nats-config.js';
 import { writeNKey } from './nats-nkey.js';
@@ -127,6 +128,7 @@ marginCommand(program, withOperator);
 explainCommand(program, withOperator);
 decisionsCommand(program, withOperator);
 simulateCommand(program);
+joinCommand(program);
 
 /** Tries again every half second until it works or the time is up. */
 async function patiently<T>(seconds: number, run: () => Promise<T>): Promise<T> {

@@ -109,10 +109,36 @@ const BackendFields = z.strictObject({
       'Whether it bills output that it does not stream, such as hidden reasoning: then nobody can watch it, and tolerant budgets hold the upper bound too.',
   }),
 });
-const BackendConfig = BackendFields.transform((backend, ctx) =>
+export const BackendConfig = BackendFields.transform((backend, ctx) =>
   withBaseUrl(backend, (path, message) => ctx.addIssue({ code: 'custom', path, message })),
 );
 export type BackendConfig = z.infer<typeof BackendConfig>;
+
+/** What an engine becomes that the worker of a host finds: all of a backend that the engine does not say itself. */
+const JoinConfig = BackendFields.omit({
+  id: true,
+  name: true,
+  kind: true,
+  host: true,
+  model: true,
+  baseUrl: true,
+  contextTokens: true,
+}).extend({
+  host: Slug.meta({ description: 'Its worker may join, as the NATS user local-worker-<host>.' }),
+  model: z
+    .string()
+    .min(1)
+    .max(128)
+    .optional()
+    .meta({ description: 'The model it is for. Default: any that no other entry of the host names.' }),
+  contextTokens: z.int().min(1).optional().meta({ description: 'The most; needed where the engine does not say.' }),
+  routes: z
+    .array(Slug)
+    .max(64)
+    .default([])
+    .meta({ description: 'Which it joins. Its id, <host>-<model>, is a route of its own.' }),
+});
+export type JoinConfig = z.infer<typeof JoinConfig>;
 
 const KeyConfig = z.strictObject({
   id: Slug,
@@ -166,11 +192,14 @@ export const MeritorderConfig = z
   .strictObject({
     version: z.literal(1),
     orgs: z.array(OrgConfig).min(1).max(10_000),
-    backends: z.array(BackendConfig).min(1).max(1_000),
+    backends: z.array(BackendConfig).max(1_000),
     routes: z.array(RouteConfig).default([]),
     tiers: z.array(TierConfig).max(1_000).default([]).meta({ description: 'Classes of customers.' }),
     budgets: z.array(BudgetConfig).max(100_000).default([]),
     hosts: z.array(HostConfig).max(10_000).default([]).meta({ description: 'Own hardware, and what it costs.' }),
+    joins: z.array(JoinConfig).max(1_000).default([]).meta({
+      description: 'Hosts whose workers may join while everything runs, and what the engines they find become.',
+    }),
     accounts: z.array(AccountConfig).max(1_000).default([]),
     exchangeRates: z.array(ExchangeRateConfig).max(10_000).default([]),
     nats: NatsConfig.prefault({}).meta({ description: 'Who may connect to NATS, beside users with passwords.' }),
@@ -247,6 +276,25 @@ export const MeritorderConfig = z
         if (price.currency && price.currency !== 'USD' && !currencies.has(price.currency))
           issue(['backends', i, 'prices', j, 'currency'], `"${price.currency}" has no rate in exchangeRates`);
       });
+    });
+    const joins = new Set<string>();
+    config.joins.forEach((join, i) => {
+      const host = config.hosts.find((h) => h.id === join.host);
+      if (!host) issue(['joins', i, 'host'], `"${join.host}" is not one of hosts`);
+      else if (join.throughput && join.throughput.gpus > host.gpus)
+        issue(['joins', i, 'throughput', 'gpus'], `the host "${host.id}" has ${host.gpus}`);
+      const key = JSON.stringify([join.host, join.model]);
+      if (joins.has(key)) issue(['joins', i, 'model'], `"${join.host}" has two entries for it`);
+      joins.add(key);
+      join.routes.forEach((id, j) => {
+        if (!routes.has(id)) issue(['joins', i, 'routes', j], `"${id}" is not a route`);
+      });
+    });
+    if (config.backends.length === 0 && config.joins.length === 0)
+      issue(['backends'], 'needs at least one, or an entry of joins');
+    config.routes.forEach((route, i) => {
+      if (route.backends.length === 0 && !config.joins.some((j) => j.routes.includes(route.id)))
+        issue(['routes', i, 'backends'], 'needs at least one, or an entry of joins that names the route');
     });
     checkBudgets(config, orgs, backends, issue);
     checkTiers(config, orgs, backends, issue);

@@ -75,7 +75,7 @@ export type HedgingConfig = z.infer<typeof HedgingConfig>;
 export const RouteConfig = z.strictObject({
   id: Slug,
   name: z.string().max(128).optional(),
-  backends: z.array(Slug).min(1).max(64),
+  backends: z.array(Slug).max(64),
   ...RoutingSettings,
 });
 export type RouteConfig = z.infer<typeof RouteConfig>;

@@ -18,7 +18,7 @@ afterEach(async () => {
 
 function wire(url: string, upstream = new OpenAiUpstream()): Upstream {
   stops.push(() => upstream.close());
-  return credentialed(upstream, 'm', [{ id: 'default', baseUrl: `${url}/v1` }]);
+  return credentialed(upstream, [{ id: 'default', baseUrl: `${url}/v1` }]);
 }
 
 type Model = Partial<SimulatorConfig['models'][string]>;

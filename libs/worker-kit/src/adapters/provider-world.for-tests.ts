@@ -1,7 +1,7 @@
 import { afterEach } from 'vitest';
 import { parseConfig, type BackendConfig, type Kind } from '@meritorder/contracts';
 import { attempt, terms, type World } from '../application/attempt-world.for-tests.js';
-import { credentialPools } from '../application/credentialed-upstream.js';
+import { CredentialPools } from '../application/credentialed-upstream.js';
 import { upstreamFor } from '../application/upstream-for.js';
 import { credentialsFromEnvironment } from './credentials-from-environment.js';
 import { providerWires } from './provider-wires.js';
@@ -40,7 +40,7 @@ export interface Call extends World {
 
 /** The attempts of one worker at a backend, over its real wires. */
 export function workerFor(backend: BackendConfig): (call?: Call) => ReturnType<typeof attempt> {
-  const pools = credentialPools(
+  const pools = new CredentialPools(
     [backend],
     (b) => credentialsFromEnvironment(b, SECRETS),
     () => Date.now(),

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { defaultBaseUrl, parseConfig, type BackendConfig } from '@meritorder/contracts';
-import { credentialPools } from '../application/credentialed-upstream.js';
+import { CredentialPools } from '../application/credentialed-upstream.js';
 import { credentialsFromEnvironment } from './credentials-from-environment.js';
 import { providerWires } from './provider-wires.js';
 
@@ -20,7 +20,7 @@ it.each(blocks.map((block) => [/id: (\S+)/.exec(block)?.[1], block]))(
     const names = [...block!.matchAll(/Env: (\w+)/g)].map((match) => match[1]!);
     expect(names.length).toBeGreaterThan(0);
     const secrets = Object.fromEntries(names.map((name) => [name, `secret of ${name}`]));
-    const pools = credentialPools(
+    const pools = new CredentialPools(
       backends,
       (b) => credentialsFromEnvironment(b, secrets),
       () => 0,

@@ -11,8 +11,7 @@ import {
 } from '@meritorder/contracts';
 import { ManualClock } from '@meritorder/kernel';
 import { answerDialect } from './answer-dialect.js';
-import { CredentialedUpstream } from './credentialed-upstream.js';
-import { CredentialPool } from './credential-pool.js';
+import { CredentialedUpstream, CredentialPools } from './credentialed-upstream.js';
 import {
   ReaderAway,
   UpstreamError,
@@ -153,8 +152,13 @@ export async function attempt(world: World): Promise<{
 }
 
 /** A provider's wire as a worker uses it for one backend. */
-export function credentialed(wire: ProviderUpstream, backendId: string, credentials: Credential[]): Upstream {
-  return new CredentialedUpstream(wire, new Map([[backendId, new CredentialPool(credentials, () => Date.now())]]));
+export function credentialed(wire: ProviderUpstream, credentials: Credential[]): Upstream {
+  const pools = new CredentialPools(
+    [],
+    () => credentials,
+    () => Date.now(),
+  );
+  return new CredentialedUpstream(wire, pools);
 }
 
 export const block = { prompt_tokens: 10, completion_tokens: 2, total_tokens: 12 };

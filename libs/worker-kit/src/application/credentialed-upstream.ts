@@ -3,14 +3,26 @@ import { CredentialPool } from './credential-pool.js';
 import { UpstreamError, type Credential, type ProviderUpstream, type Upstream, type UpstreamRequest } from './ports.js';
 
 /** The pools of a worker: one for each backend, whatever kinds it is asked for. */
-export type CredentialPools = ReadonlyMap<string, CredentialPool>;
+export class CredentialPools {
+  private readonly pools = new Map<string, { baseUrl: string; pool: CredentialPool }>();
 
-export function credentialPools(
-  backends: readonly BackendConfig[],
-  credentialsOf: (backend: BackendConfig) => readonly Credential[],
-  nowMs: () => number,
-): CredentialPools {
-  return new Map(backends.map((backend) => [backend.id, new CredentialPool(credentialsOf(backend), nowMs)]));
+  /** @throws whatever `credentialsOf` does, for backends that are there from the beginning */
+  constructor(
+    backends: readonly BackendConfig[],
+    private readonly credentialsOf: (backend: BackendConfig) => readonly Credential[],
+    private readonly nowMs: () => number,
+  ) {
+    for (const backend of backends) this.of(backend);
+  }
+
+  /** Of a backend that joined later, or has another address now, made when it is asked for. */
+  of(backend: BackendConfig): CredentialPool {
+    const known = this.pools.get(backend.id);
+    if (known?.baseUrl === backend.baseUrl) return known.pool;
+    const pool = new CredentialPool(this.credentialsOf(backend), this.nowMs);
+    this.pools.set(backend.id, { baseUrl: backend.baseUrl, pool });
+    return pool;
+  }
 }
 
 /**
@@ -30,7 +42,7 @@ export class CredentialedUpstream implements Upstream {
   }
 
   async complete(request: UpstreamRequest): Promise<Record<string, unknown>> {
-    const pool = this.poolOf(request);
+    const pool = this.pools.of(request.backend);
     const credential = taken(pool, request);
     try {
       const answer = await this.wire.complete({ ...request, credential });
@@ -42,7 +54,7 @@ export class CredentialedUpstream implements Upstream {
   }
 
   async *stream(request: UpstreamRequest): AsyncIterable<string> {
-    const pool = this.poolOf(request);
+    const pool = this.pools.of(request.backend);
     const credential = taken(pool, request);
     let isBack = false;
     try {
@@ -54,12 +66,6 @@ export class CredentialedUpstream implements Upstream {
       // Also when whoever reads has enough.
       if (!isBack) pool.giveBack(credential);
     }
-  }
-
-  private poolOf({ backend }: UpstreamRequest): CredentialPool {
-    const pool = this.pools.get(backend.id);
-    if (!pool) throw new Error(`no credentials of ${backend.id}`);
-    return pool;
   }
 }
 

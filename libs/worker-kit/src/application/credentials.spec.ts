@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import type { BackendConfig } from '@meritorder/contracts';
 import { ManualClock } from '@meritorder/kernel';
 import { usageReader } from '@meritorder/usage-core';
-import { CredentialedUpstream, credentialPools } from './credentialed-upstream.js';
+import { CredentialedUpstream, CredentialPools } from './credentialed-upstream.js';
 import { CredentialPool } from './credential-pool.js';
 import { UpstreamError, type Credential, type ProviderRequest, type ProviderUpstream } from './ports.js';
 
@@ -104,7 +104,7 @@ describe('a call with credentials', () => {
       close: async () => {},
     };
     const backend = { id: 'x' } as BackendConfig;
-    const pools = credentialPools(
+    const pools = new CredentialPools(
       [backend],
       () => credentials,
       () => clock.nowMs(),
@@ -121,7 +121,7 @@ describe('a call with credentials', () => {
       headers: {},
     };
     used.length = 0;
-    return { call: new CredentialedUpstream(wire, pools), request, pool: pools.get('x')! };
+    return { call: new CredentialedUpstream(wire, pools), request, pool: pools.of(backend) };
   }
   const failure = async (run: Promise<unknown>): Promise<UpstreamError> =>
     run.then(

@@ -12,47 +12,12 @@ const TIMEOUT_MS = 1_500;
 const NOT_READY = new Set([502, 503, 504]);
 const MAX_ANSWER_BYTES = 4_000_000;
 
-/** Asks the engines of this host once a second what they are and how busy they are. */
-export class HttpEngines implements Engines {
-  private readonly log = new Logger('Engines');
+/** Reads what engines say of themselves. */
+export class EngineReader {
   private readonly agent = new Agent({ connect: { timeout: TIMEOUT_MS }, maxResponseSize: MAX_ANSWER_BYTES });
-  private readonly watched = new Map<string, WatchedEngine>();
-  private timers: NodeJS.Timeout[] = [];
-  private stopped = false;
 
-  constructor(backends: BackendConfig[], keyOf: (backend: BackendConfig) => string | undefined) {
-    for (const backend of backends) {
-      const key = keyOf(backend);
-      const get = (path: EnginePath): Promise<string | undefined> => this.get(engineRoot(backend.baseUrl), path, key);
-      this.watched.set(backend.id, new WatchedEngine(backend, { get, nowMs: () => Date.now(), log: this.log }));
-    }
-  }
-
-  of(backend: string): ReturnType<Engines['of']> {
-    return this.watched.get(backend)?.state ?? { serves: true };
-  }
-
-  /** Returns when each was asked once. */
-  async start(): Promise<void> {
-    await Promise.all([...this.watched.values()].map((engine) => engine.ask().then(() => this.again(engine))));
-  }
-
-  async stop(): Promise<void> {
-    this.stopped = true;
-    for (const timer of this.timers) clearTimeout(timer);
-    await this.agent.destroy();
-  }
-
-  private again(engine: WatchedEngine): void {
-    if (this.stopped) return;
-    const timer = setTimeout(() => {
-      this.timers = this.timers.filter((t) => t !== timer);
-      void engine.ask().then(() => this.again(engine));
-    }, EVERY_MS);
-    this.timers.push(timer);
-  }
-
-  private async get(root: string, path: string, key: string | undefined): Promise<string | undefined> {
+  /** @throws Error when nothing answers, or what is no engine yet. */
+  async get(root: string, path: EnginePath, key: string | undefined): Promise<string | undefined> {
     const { origin, pathname } = new URL(root);
     const { statusCode, body } = await this.agent.request({
       origin,
@@ -66,6 +31,78 @@ export class HttpEngines implements Engines {
     // An engine that loads its model, or that stands behind a proxy without it, is no engine yet.
     if (NOT_READY.has(statusCode)) throw new Error(`${path} answers ${statusCode}`);
     return statusCode === 200 ? text : undefined;
+  }
+
+  async close(): Promise<void> {
+    await this.agent.destroy();
+  }
+}
+
+/** Asks the engines of this host once a second what they are and how busy they are. */
+export class HttpEngines implements Engines {
+  private readonly log = new Logger('Engines');
+  private readonly watched = new Map<string, { of: string; engine: WatchedEngine }>();
+  private readonly timers = new Map<WatchedEngine, NodeJS.Timeout>();
+  private started = false;
+  private stopped = false;
+
+  constructor(
+    backends: readonly BackendConfig[],
+    private readonly keyOf: (backend: BackendConfig) => string | undefined,
+    private readonly reader = new EngineReader(),
+  ) {
+    for (const backend of backends) this.add(backend);
+  }
+
+  of(backend: string): ReturnType<Engines['of']> {
+    return this.watched.get(backend)?.engine.state ?? { serves: true };
+  }
+
+  /** Returns when each was asked once. */
+  async start(): Promise<void> {
+    this.started = true;
+    await Promise.all([...this.watched.values()].map(({ engine }) => this.ask(engine)));
+  }
+
+  /** These and no others, from now on. Returns when each that is new was asked once. */
+  async watch(backends: readonly BackendConfig[]): Promise<void> {
+    for (const [id, { engine }] of this.watched) {
+      if (backends.some((b) => b.id === id)) continue;
+      clearTimeout(this.timers.get(engine));
+      this.timers.delete(engine);
+      this.watched.delete(id);
+    }
+    const changed = backends.filter((b) => this.watched.get(b.id)?.of !== JSON.stringify(b));
+    for (const backend of changed) {
+      const before = this.watched.get(backend.id)?.engine;
+      if (before) clearTimeout(this.timers.get(before));
+      this.add(backend);
+    }
+    if (this.started) await Promise.all(changed.map((b) => this.ask(this.watched.get(b.id)!.engine)));
+  }
+
+  async stop(): Promise<void> {
+    this.stopped = true;
+    for (const timer of this.timers.values()) clearTimeout(timer);
+    await this.reader.close();
+  }
+
+  private add(backend: BackendConfig): void {
+    const key = this.keyOf(backend);
+    const get = (path: EnginePath): Promise<string | undefined> =>
+      this.reader.get(engineRoot(backend.baseUrl), path, key);
+    const engine = new WatchedEngine(backend, { get, nowMs: () => Date.now(), log: this.log });
+    this.watched.set(backend.id, { of: JSON.stringify(backend), engine });
+  }
+
+  private async ask(engine: WatchedEngine): Promise<void> {
+    await engine.ask();
+    const isWatched = [...this.watched.values()].some((w) => w.engine === engine);
+    if (this.stopped || !isWatched) return;
+    this.timers.set(
+      engine,
+      setTimeout(() => void this.ask(engine), EVERY_MS),
+    );
   }
 }
 

@@ -1,5 +1,5 @@
 import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
-import { subjects, type HostConfig, type PowerMeter } from '@meritorder/contracts';
+import { subjects, type FleetJoinReply, type PowerMeter } from '@meritorder/contracts';
 import { newId } from '@meritorder/kernel';
 import type { Bus } from '@meritorder/messaging';
 import { PowerMeasurement } from '../application/measure-power.js';
@@ -8,17 +8,18 @@ import { nvidiaSmi } from './nvidia-smi.js';
 import { rapl } from './rapl.js';
 
 export const POWER_OPTIONS = Symbol('POWER_OPTIONS');
+export type MeteredHost = FleetJoinReply['host'];
 export interface PowerOptions {
   bus: Bus;
   /** Undefined: the configuration says nothing of what the host costs. */
-  host: HostConfig | undefined;
+  host: MeteredHost | undefined;
 }
 
 const EVERY_MS = 5_000;
 /** A tool that is not there now may be installed later. */
 const EVERY_WHILE_UNREADABLE_MS = 60_000;
 
-const METERS: Record<PowerMeter, (host: HostConfig) => Meter> = {
+const METERS: Record<PowerMeter, (host: MeteredHost) => Meter> = {
   'nvidia-smi': (host) => nvidiaSmi(host.gpus),
   rapl: () => rapl(),
 };
@@ -35,7 +36,7 @@ export class PowerMetering implements OnApplicationBootstrap, OnApplicationShutd
 
   onApplicationBootstrap(): void {
     const { bus, host } = this.options;
-    const meters = (host?.power?.meters ?? []).map((name) => METERS[name](host!));
+    const meters = (host?.meters ?? []).map((name) => METERS[name](host!));
     if (!host || meters.length === 0) return;
     const measurement = new PowerMeasurement({
       host: host.id,

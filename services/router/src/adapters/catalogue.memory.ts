@@ -33,8 +33,10 @@ const NO_PRICES: readonly PriceVersion[] = [];
 
 /** Backends, routes and tiers of the configuration, with the prices, policies and budgets that it is told of. A decision reads only this. */
 export class MemoryCatalogue implements Catalogue {
-  private readonly backends: Map<string, BackendConfig>;
-  private readonly routes: Map<string, { id: string; backends: BackendConfig[]; settings: RouteConfig }>;
+  private backends!: ReadonlyMap<string, BackendConfig>;
+  private routes!: ReadonlyMap<string, { id: string; backends: BackendConfig[]; settings: RouteConfig }>;
+  /** Of the configuration's file; others join and leave. */
+  private readonly configured: readonly string[];
   private readonly tiers = new Map<string, Map<string, TierConfig>>();
   private readonly policies = new Map<string, BudgetPolicy>();
   /** By lists that are the same for many requests; of the policies as they are now. */
@@ -47,19 +49,26 @@ export class MemoryCatalogue implements Catalogue {
   private expected: number | undefined;
   private complete = false;
 
-  constructor(config: MeritorderConfig) {
-    this.backends = new Map(config.backends.map((b) => [b.id, b]));
+  constructor(private readonly config: MeritorderConfig) {
+    this.configured = config.backends.map((b) => b.id);
     this.accounts = new Map(config.accounts.map((a) => [a.provider, a]));
-    this.routes = new Map(
-      config.routes.map((r) => [
-        r.id,
-        { id: r.id, backends: r.backends.map((b) => this.backends.get(b)!), settings: r },
-      ]),
-    );
+    this.fleetChanged();
     for (const tier of config.tiers)
       for (const org of tier.orgs ?? config.orgs.map((o) => o.id))
         this.tiers.set(org, (this.tiers.get(org) ?? new Map<string, TierConfig>()).set(tier.id, tier));
     for (const org of config.orgs) if (org.defaultTier) this.defaultTiers.set(org.id, org.defaultTier);
+  }
+
+  /** Backends have joined the configuration in force, or left it. */
+  fleetChanged(): void {
+    const { backends, routes } = this.config;
+    const byId = new Map(backends.map((b) => [b.id, b]));
+    this.backends = byId;
+    this.routes = new Map(
+      routes.map((r) => [r.id, { id: r.id, backends: r.backends.map((b) => byId.get(b)!), settings: r }]),
+    );
+    // Other models of a backend are looked up with its prices.
+    this.pricesInForce.clear();
   }
 
   setPrices(backend: string, versions: PriceVersion[] | undefined): void {
@@ -86,9 +95,9 @@ export class MemoryCatalogue implements Catalogue {
     this.lookWhetherComplete();
   }
 
-  /** Backends of which the price book has not said anything yet, not even that they have no price. */
+  /** Configured backends of which the price book has not said anything yet, not even that they have no price. */
   unheardOf(): string[] {
-    return [...this.backends.keys()].filter((id) => !this.prices.has(id));
+    return this.configured.filter((id) => !this.prices.has(id));
   }
 
   backend(id: string): BackendConfig | undefined {

@@ -52,14 +52,19 @@ export class LearningEstimator implements Estimator {
 
   /** Loads the vocabularies that the configured models need and what was learned before, so that no request waits for either. */
   async start(): Promise<void> {
-    const names = new Set(this.config.backends.map((b) => tokenizerOf(b.model)).filter((name) => name !== undefined));
-    for (const name of names) this.tokenizers.set(name, await loadTokenizer(name));
+    await this.fleetChanged();
     await this.restore();
     this.subscription = this.bus.nats.subscribe('metering.usage-rated.v1.*', {
       callback: (_error, message) => this.learn(message.data),
     });
     this.saving = setInterval(() => void this.save(), SAVE_EVERY_MS);
     this.saving.unref();
+  }
+
+  /** Loads the vocabularies that the backends there are now need; until one is there its tokens are estimated. */
+  async fleetChanged(): Promise<void> {
+    const names = new Set(this.config.backends.map((b) => tokenizerOf(b.model)).filter((name) => name !== undefined));
+    for (const name of names) if (!this.tokenizers.has(name)) this.tokenizers.set(name, await loadTokenizer(name));
   }
 
   async close(): Promise<void> {

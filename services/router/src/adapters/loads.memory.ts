@@ -49,7 +49,7 @@ export class LearningLoads implements Loads {
   private readonly known = new Map<string, BackendLoad>();
 
   constructor(
-    private readonly backends: ReadonlyMap<string, BackendConfig>,
+    private readonly backends: { get(id: string): BackendConfig | undefined },
     private readonly fleet: FleetLoad,
   ) {}
 

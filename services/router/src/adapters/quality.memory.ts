@@ -25,16 +25,15 @@ const MOST_CHARACTERS = 4_096;
 export class MemoryQualities implements Qualities {
   private readonly orgs = new Map<string, OrgQuality>();
   private pool: OrgQuality;
-  private readonly backends: ReadonlyMap<string, BackendConfig>;
-  private readonly answerers: ReadonlyMap<BackendConfig, Answerer>;
+  /** Remembered, since a decision asks for every backend. */
+  private readonly answerers = new WeakMap<BackendConfig, Answerer>();
   private readonly sharing: ReadonlySet<string>;
 
   constructor(
-    config: Pick<MeritorderConfig, 'orgs' | 'backends'>,
+    /** Backends may join it, and leave. */
+    private readonly config: Pick<MeritorderConfig, 'orgs' | 'backends'>,
     private readonly clock: Clock,
   ) {
-    this.backends = new Map(config.backends.map((b) => [b.id, b]));
-    this.answerers = new Map(config.backends.map((b) => [b, answererOf(b)]));
     this.sharing = new Set(config.orgs.filter((org) => org.shareLearning).map((org) => org.id));
     this.pool = emptyOrgQuality(clock.nowMs());
   }
@@ -69,7 +68,6 @@ export class MemoryQualities implements Qualities {
     const context = { tags, prompt };
     const state = this.orgs.get(org) ?? NOTHING_LEARNED;
     const pool = this.sharing.has(org) ? this.pool : undefined;
-    const { answerers } = this;
     return {
       tags,
       // For the record, which is made after the request is on its way.
@@ -77,7 +75,7 @@ export class MemoryQualities implements Qualities {
         return featuresText(prompt);
       },
       of: (backend) => {
-        const { model, prior } = answerers.get(backend) ?? answererOf(backend);
+        const { model, prior } = this.answererOf(backend);
         const { quality, variance, outcomes } = predictQuality(state, model, context, prior, pool);
         return { quality, qualityVariance: variance, priorQuality: prior.quality, outcomes };
       },
@@ -86,11 +84,11 @@ export class MemoryQualities implements Qualities {
 
   /** @returns undefined: it teaches nothing; else the shift that it completed, if any. */
   learn(event: OutcomeRecordedV1): { shift: QualityShift | undefined } | undefined {
-    const backend = this.backends.get(event.backend);
+    const backend = this.config.backends.find((b) => b.id === event.backend);
     const { org } = event.attribution;
     if (!event.quality || !backend) return undefined;
     const prompt = (event.promptFeatures && featuresOfText(event.promptFeatures)) || NO_PROMPT;
-    const { model, prior } = answererOf(backend);
+    const { model, prior } = this.answererOf(backend);
     const outcome = {
       model,
       context: { tags: event.tags, prompt },
@@ -102,6 +100,12 @@ export class MemoryQualities implements Qualities {
     const shift = learnOutcome(this.ofOrg(org), outcome, nowMs);
     if (this.sharing.has(org)) learnOutcome(this.pool, outcome, nowMs);
     return { shift };
+  }
+
+  private answererOf(backend: BackendConfig): Answerer {
+    let known = this.answerers.get(backend);
+    if (known === undefined) this.answerers.set(backend, (known = answererOf(backend)));
+    return known;
   }
 
   private ofOrg(org: string): OrgQuality {

@@ -166,6 +166,12 @@ class Dispatch {
     const route = catalogue.route(body.model);
     if (!route || (org.routes && !org.routes.includes(route.id)))
       return refused(routeUnknown(catalogue, org, body.model));
+    if (route.backends.length === 0)
+      return refused({
+        code: 'backend_unavailable',
+        message: `No backend has joined the route ${route.id} yet.`,
+        retryAfterSeconds: 5,
+      });
     if (!route.backends.some((b) => servesKind(b, kind))) return refused(kindUnsupported(route.id, kind));
     const tier = catalogue.tier(org.id, attribution.tier);
     if (tier === 'none') return refused(tierUnknown(catalogue, org, attribution.tier));

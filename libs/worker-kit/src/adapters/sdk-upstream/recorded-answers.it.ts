@@ -29,7 +29,7 @@ const wires = new Map(
     const wire = new SdkUpstream(protocol);
     const accessKey = { id: 'AKIAEXAMPLE', secret: 'secret' };
     const credential = { id: 'default', baseUrl: provider.url, region: 'eu-central-1', apiKey: undefined, accessKey };
-    return [protocol, { wire, upstream: credentialed(wire, 'm', [credential]) }] as const;
+    return [protocol, { wire, upstream: credentialed(wire, [credential]) }] as const;
   }),
 );
 afterAll(async () => {

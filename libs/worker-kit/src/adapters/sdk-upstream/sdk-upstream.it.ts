@@ -52,7 +52,7 @@ function ask(
   stops.push(() => wire.close());
   const credential = { id: 'main', baseUrl: url, ...(secrets ?? SECRETS[protocol]) } as Credential;
   return attempt({
-    wire: credentialed(wire, 'm', [credential]),
+    wire: credentialed(wire, [credential]),
     stream,
     nowMs: Date.now(),
     backend: {
