@@ -18,7 +18,7 @@ export class CredentialPools {
   /** Of a backend that joined later, or has another address now, made when it is asked for. */
   of(backend: BackendConfig): CredentialPool {
     const known = this.pools.get(backend.id);
-    if (known?.baseUrl === backend.baseUrl) return known.pool;
+    if (known !== undefined && known.baseUrl === backend.baseUrl) return known.pool;
     const pool = new CredentialPool(this.credentialsOf(backend), this.nowMs);
     this.pools.set(backend.id, { baseUrl: backend.baseUrl, pool });
     return pool;
