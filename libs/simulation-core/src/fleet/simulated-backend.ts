@@ -1,6 +1,7 @@
 import type { BackendConfig, CandidateNumbers } from '@meritorder/contracts';
 import {
   backendPrior,
+  chanceLate,
   engineSpeed,
   expectedLateSeconds,
   expectedSeconds,
@@ -74,12 +75,18 @@ export class SimulatedBackend {
   ): LoadNumbers {
     const mayBeLate = wish.usdPerSecondLate > 0 && wish.targetSeconds < Infinity;
     if (!this.local && !mayBeLate) return NOT_CONGESTED;
+    // A second more costs those that wait only where it makes them late, of which this request's own chance is the best guess.
     const usdPerSecond = wish.usdPerSecondLate > 0 ? wish.usdPerSecondLate : USD_PER_SECOND_WAITED;
     const { congestion, speed } = this;
     const latency = mayBeLate ? this.latency(work, seen) : undefined;
     return {
       gpuSeconds: congestion ? (speed ? gpuSecondsOfWork(speed, work) : congestion.shape.gpuSecondsPerRequest) : 0,
-      usdPerGpuSecond: congestion ? congestion.usdPerGpuSecond(seen, usdPerSecond) : 0,
+      usdPerGpuSecond: congestion
+        ? congestion.usdPerGpuSecond(
+            seen,
+            latency ? usdPerSecond * chanceLate(latency, wish.targetSeconds) : usdPerSecond,
+          )
+        : 0,
       lateSeconds: latency ? expectedLateSeconds(latency, wish.targetSeconds) : 0,
       ...(latency ? { latencySeconds: expectedSeconds(latency) } : {}),
     };

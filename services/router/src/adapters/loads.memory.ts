@@ -1,6 +1,7 @@
 import { HEDGE_LOST, UsageAttemptClosedV1, type BackendConfig } from '@meritorder/contracts';
 import {
   backendPrior,
+  chanceLate,
   engineSpeed,
   expectedLateSeconds,
   expectedSeconds,
@@ -71,11 +72,17 @@ export class LearningLoads implements Loads {
     const own = this.ofBackend(backend, load.capacity);
     const { congestion } = own;
     const work = workOf(backend, tokens);
+    // A second more costs those that wait only where it makes them late, of which this request's own chance is the best guess.
     const usdPerSecond = wish.usdPerSecondLate > 0 ? wish.usdPerSecondLate : USD_PER_SECOND_WAITED;
     const latency = mayBeLate ? this.latency(backend, own, load, work, nowMs) : undefined;
     return {
       gpuSeconds: congestion ? gpuSecondsOf(own, congestion, work) : 0,
-      usdPerGpuSecond: congestion ? congestion.usdPerGpuSecond(load, usdPerSecond) : 0,
+      usdPerGpuSecond: congestion
+        ? congestion.usdPerGpuSecond(
+            load,
+            latency ? usdPerSecond * chanceLate(latency, wish.targetSeconds) : usdPerSecond,
+          )
+        : 0,
       lateSeconds: latency ? expectedLateSeconds(latency, wish.targetSeconds) : 0,
       ...(latency ? { latencySeconds: expectedSeconds(latency) } : {}),
     };
