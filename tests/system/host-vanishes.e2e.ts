@@ -37,7 +37,10 @@ beforeAll(async () => {
       { id: 'own', kind: 'local', behaviour, config: { ...backend('1'), baseUrl: `${url}/v1` } },
       { id: 'other', behaviour: { prices: { input: '2', output: '2' } }, config: backend('2') },
     ],
-    config: { limits: { requestDeadlineMs: 20_000, unconfirmedGraceMs: 1_000 } },
+    config: {
+      routes: [{ id: 'auto', backends: ['own', 'other'], exploration: false }],
+      limits: { requestDeadlineMs: 20_000, unconfirmedGraceMs: 1_000 },
+    },
   });
   wire.target = product.simulator.port;
   app = await product.app();
