@@ -1,7 +1,8 @@
-import { spawn, type ChildProcess } from 'node:child_process';
+import { execFile, spawn, type ChildProcess } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { promisify } from 'node:util';
 import type { MeteringUsageRatedV1 } from '@meritorder/contracts';
 import { stopChild, WORKSPACE } from '@meritorder/launcher';
 import { startSimulator, type Simulator } from '@meritorder/provider-simulator';
@@ -34,8 +35,8 @@ beforeAll(async () => {
     config: {
       hosts: [{ id: 'gpu-2', gpus: 2, rented: { usdPerGpuHour: '2' } }],
       routes: [
-        { id: 'auto', backends: ['cloud'] },
-        { id: 'own', backends: [] },
+        { id: 'auto', backends: ['cloud'], exploration: false },
+        { id: 'own', backends: [], exploration: false },
       ],
       joins: [
         { ...template, model: 'llama-3.3-70b', throughput, routes: ['auto', 'own'] },
@@ -77,6 +78,26 @@ describe('a GPU host joins the fleet by one command', () => {
   it('a model without a price is not admitted, and one that no entry is for is no backend', async () => {
     expect(errorCode(await ask(app, chat('x', { model: 'gpu-2-unpriced' })))).toBe('price_missing');
     expect(errorCode(await ask(app, chat('x', { model: 'gpu-2-stranger' })))).toBe('route_unknown');
+  });
+
+  it('an operator sees it in the fleet, with its engine and what it lacks', async () => {
+    const { user, pass } = product.stack.credentials('operator');
+    const fleet = async (...more: string[]): Promise<string> => {
+      const cli = join(WORKSPACE, 'tools/cli/bin/meritorder.mjs');
+      const env = { PATH: process.env['PATH'], NATS_URL: product.stack.nats.url, NATS_USER: user, NATS_PASSWORD: pass };
+      return (await promisify(execFile)(process.execPath, [cli, 'fleet', ...more], { env })).stdout;
+    };
+    const rows = JSON.parse(await fleet('--json'));
+    expect(rows.map((r: any) => [r.id, r.host, r.workers.length, r.hasPrice])).toEqual([
+      ['gpu-2-llama-3-3-70b', 'gpu-2', 1, true],
+      ['gpu-2-unpriced', 'gpu-2', 1, false],
+      ['cloud', undefined, 1, true],
+    ]);
+    expect(rows[0].workers[0].engine.engine).toBe('vllm');
+    const text = await fleet();
+    console.log(text);
+    expect(text).toMatch(/gpu-2 +gpu-2-llama-3-3-70b +llama-3.3-70b +vllm.* ready\n/);
+    expect(text).toMatch(/gpu-2-unpriced .*no price\n/);
   });
 
   it('it and every service may be started again: ids and prices stay, and what it does is in the books', async () => {

@@ -12,6 +12,7 @@ export * from './internal/work.v1.js';
 export * from './internal/decisions.v1.js';
 export * from './internal/hardware.v1.js';
 export * from './internal/margin.v1.js';
+export * from './internal/fleet.v1.js';
 export * from './internal/fleet-join.v1.js';
 export * from './internal/job-accepted.v1.js';
 export * from './internal/keys.v1.js';

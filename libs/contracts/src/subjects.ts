@@ -47,6 +47,7 @@ export const subjects = {
   work: (backend: PlacedBackend) => `work.v1.${placed(backend)}`,
   jobAccepted: (org: string) => `job.accepted.v1.${token(org)}`,
   workerHeartbeat: (backend: PlacedBackend) => `worker.heartbeat.v1.${placed(backend)}`,
+  routerFleet: () => 'router.fleet.v1',
   fleetJoin: (host: string) => `fleet.join.v1.${token(host)}`,
   hardwareMeasured: (host: string) => `hardware.measured.v1.${token(host)}`,
   attemptStop: (attempt: string) => `attempt.stop.v1.${token(attempt)}`,

@@ -170,6 +170,7 @@ function router(config: Hosted): NatsUser {
       'inference.result.v1.*.*',
       'dead-letter.v1.*',
       `${SERVICE_INBOX.router}.>`,
+      `${SERVICE_INBOX.operator}.>`,
       ...orgInboxes(config),
       `${SERVICE_INBOX['provider-worker']}.>`,
       ...hostsOf(config).map((host) => `${hostInboxPrefix(host)}.>`),
@@ -198,6 +199,7 @@ function router(config: Hosted): NatsUser {
       'inference.job.v1.*',
       'inference.cancel.v1.*.*',
       'worker.heartbeat.v1.>',
+      'router.fleet.v1',
     ],
   };
 }

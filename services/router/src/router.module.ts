@@ -10,6 +10,7 @@ import { RedisAdmission } from './adapters/admission.redis.js';
 import { NatsCaller } from './adapters/caller.nats.js';
 import { NatsCatalogue } from './adapters/catalogue.nats.js';
 import { NatsDecisionLog } from './adapters/decision-log.nats.js';
+import { FleetController } from './adapters/fleet.controller.js';
 import { EstimatesController } from './adapters/estimates.controller.js';
 import { LearningConversions } from './adapters/conversions.nats.js';
 import { LearningLoads } from './adapters/loads.memory.js';
@@ -118,7 +119,7 @@ export async function routerModule({ config, bus, env, readiness }: ServiceConte
       }
     },
     providers: [{ provide: ROUTER, useValue: runtime }],
-    controllers: [RequestsController, EstimatesController, JobsController],
+    controllers: [RequestsController, EstimatesController, FleetController, JobsController],
   };
 }
 

@@ -5,6 +5,7 @@ import type { Context } from '@opentelemetry/api';
 import type { ComparePorts } from './application/compare-request.js';
 import { dispatchRequest, type DispatchOutcome, type DispatchPorts } from './application/dispatch-request.js';
 import type { SourceRequest } from './application/read-request.js';
+import type { FleetViews } from './application/ports.js';
 import { resolveCaller, type CallerDirectory } from './application/resolve-caller.js';
 
 export const ROUTER = Symbol('ROUTER');
@@ -31,7 +32,7 @@ export class RouterRuntime {
   constructor(
     readonly config: MeritorderConfig,
     readonly bus: Bus,
-    readonly ports: DispatchPorts & ComparePorts,
+    readonly ports: DispatchPorts & ComparePorts & { fleet: FleetViews },
     readonly directory: CallerDirectory,
   ) {}
 

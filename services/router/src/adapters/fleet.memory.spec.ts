@@ -54,6 +54,20 @@ describe('a heartbeat', () => {
       expect(() => heard('own', subject), subject).toThrow(/may not speak for own/);
   });
 
+  it('is in the view of the fleet, also when its worker is gone, with what holds the backend back', () => {
+    const { fleet, pass } = fleetAt(0.5);
+    expect(fleet.view('own')).toEqual({ workers: [], heardMsAgo: null, draining: false, breaker: 'closed' });
+    fleet.heard(beat('own'), 'worker.heartbeat.v1.gpu-1.own', (id) => places[id]);
+    expect(fleet.view('own')).toMatchObject({ workers: [{ worker: 'w', inFlight: 0 }], heardMsAgo: 0 });
+    for (let i = 0; i < 5; i++) fleet.failed('own', 'connect');
+    pass(4_000);
+    expect(fleet.view('own')).toMatchObject({ workers: [], heardMsAgo: 4_000, breaker: 'failures', coolingMs: 1_000 });
+    pass(1_000);
+    expect(fleet.view('own')).toMatchObject({ breaker: 'probing' });
+    fleet.quota('own', 2_000);
+    expect(fleet.view('own')).toMatchObject({ breaker: 'quota', coolingMs: 2_000 });
+  });
+
   it('of a backend that nobody has heard of is no worker', () => {
     expect(heard('new', 'worker.heartbeat.v1.gpu-1.new')).toBe(0);
   });

@@ -2,14 +2,15 @@ import { subjects, WorkerHeartbeat, type PlacedBackend } from '@meritorder/contr
 import type { Clock } from '@meritorder/kernel';
 import { decodeJson } from '@meritorder/messaging';
 import { breakerAllows, CLOSED, nextBreaker, type BreakerEvent, type BreakerState } from '@meritorder/routing-core';
-import type { Fleet } from '../application/ports.js';
+import type { Fleet, FleetView, FleetViews } from '../application/ports.js';
 
 /** A worker not heard of for this long is gone. */
 const ALIVE_MS = 3_500;
 
 /** Who is alive, by heartbeats, and which backends cool down, by this router's own experience. */
-export class HeartbeatFleet implements Fleet {
+export class HeartbeatFleet implements Fleet, FleetViews {
   private readonly workers = new Map<string, Map<string, WorkerHeartbeat & { heardAtMs: number }>>();
+  private readonly lastHeard = new Map<string, { atMs: number; draining: boolean }>();
   private readonly breakers = new Map<string, BreakerState>();
   /** Own calls begun and ended since the last heartbeat of a backend, which does not know of them. */
   private readonly since = new Map<string, number>();
@@ -33,6 +34,7 @@ export class HeartbeatFleet implements Fleet {
     const ofBackend = this.workers.get(beat.backend) ?? new Map();
     this.workers.set(beat.backend, ofBackend);
     this.since.delete(beat.backend);
+    this.lastHeard.set(beat.backend, { atMs: this.clock.nowMs(), draining: beat.draining });
     if (beat.draining) ofBackend.delete(beat.worker);
     else ofBackend.set(beat.worker, { ...beat, heardAtMs: this.clock.nowMs() });
   }
@@ -58,6 +60,29 @@ export class HeartbeatFleet implements Fleet {
       capacity += maxConcurrency;
     }
     return { inFlight: Math.max(0, inFlight), capacity };
+  }
+
+  view(backend: string): FleetView {
+    const nowMs = this.clock.nowMs();
+    const { trips, probing, openUntilMs, quotaUntilMs } = this.breakers.get(backend) ?? CLOSED;
+    const failuresMs = openUntilMs - nowMs;
+    const quotaMs = quotaUntilMs - nowMs;
+    const heard = this.lastHeard.get(backend);
+    return {
+      workers: [...(this.live(backend, nowMs)?.values() ?? [])].map(({ worker, inFlight, maxConcurrency, engine }) => ({
+        worker,
+        inFlight,
+        maxConcurrency,
+        ...(engine ? { engine } : {}),
+      })),
+      heardMsAgo: heard === undefined ? null : Math.max(0, nowMs - heard.atMs),
+      draining: heard?.draining ?? false,
+      ...(failuresMs > 0
+        ? { breaker: 'failures', coolingMs: Math.ceil(failuresMs) }
+        : quotaMs > 0
+          ? { breaker: 'quota', coolingMs: Math.ceil(quotaMs) }
+          : { breaker: trips > 0 || probing ? 'probing' : 'closed' }),
+    };
   }
 
   allows(backend: string, nowMs = this.clock.nowMs()): boolean {

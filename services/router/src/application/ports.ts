@@ -5,6 +5,7 @@ import type {
   CandidateNumbers,
   ChatRequest,
   EmbeddingsRequest,
+  FleetBackend,
   HEDGE_LOST,
   HedgingConfig,
   PriceVersion,
@@ -167,6 +168,14 @@ export interface Hedges {
   giveBack(scope: HedgeScope, expectedUsd: number): void;
   /** `won`: the caller has the hedge's answer. `lost`: it does not, whoever answered. */
   count(scope: HedgeScope, event: 'started' | 'won' | 'lost'): void;
+}
+
+/** What a router knows of a backend beside its configuration and its price. */
+export type FleetView = Pick<FleetBackend, 'workers' | 'heardMsAgo' | 'draining' | 'breaker' | 'coolingMs'>;
+
+/** For an operator. */
+export interface FleetViews {
+  view(backend: string): FleetView;
 }
 
 /** Live workers and the health of backends. */
