@@ -81,10 +81,10 @@ describe('a GPU host joins the fleet by one command', () => {
   });
 
   it('an operator sees it in the fleet, with its engine and what it lacks', async () => {
-    const { user, pass } = product.stack.credentials('operator');
+    const NATS_PASSWORD = product.stack.passwords!['operator']!;
     const fleet = async (...more: string[]): Promise<string> => {
       const cli = join(WORKSPACE, 'tools/cli/bin/meritorder.mjs');
-      const env = { PATH: process.env['PATH'], NATS_URL: product.stack.nats.url, NATS_USER: user, NATS_PASSWORD: pass };
+      const env = { PATH: process.env['PATH'], NATS_URL: product.stack.nats.url, NATS_USER: 'operator', NATS_PASSWORD };
       return (await promisify(execFile)(process.execPath, [cli, 'fleet', ...more], { env })).stdout;
     };
     const rows = JSON.parse(await fleet('--json'));
