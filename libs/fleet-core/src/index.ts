@@ -11,3 +11,5 @@ export * from './replicas/prefix-home.js';
 export * from './budgets/retry-budget.js';
 export * from './budgets/hedge-budget.js';
 export * from './deferral/worth-waiting.js';
+export * from './shares/slot-shares.js';
+export * from './shares/wanted-slots.js';

@@ -24,6 +24,8 @@ export interface BackendView {
   workersWithRoom: number;
   workersAlive: number;
   breakerClosed: boolean;
+  /** Of own hardware: the org that asks has its part of the slots, and others want theirs. */
+  overShare?: boolean;
 }
 
 /** What is expected of one backend for a request, in tokens. Expectations score, bounds reserve. */
@@ -122,6 +124,8 @@ function consider(
   if (view.workersAlive === 0) return { backend, code: 'unavailable', why: 'no live worker' };
   if (!view.breakerClosed) return { backend, code: 'unavailable', why: 'cooling down after failures' };
   if (view.workersWithRoom === 0) return { backend, code: 'busy', why: 'all workers are busy' };
+  if (view.overShare)
+    return { backend, code: 'busy', why: 'the org has its part of the slots, and others want theirs' };
 
   const asked = Math.min(requirements.maxTokens ?? backend.maxOutputTokens, backend.maxOutputTokens);
   // Embeddings have no output.

@@ -42,6 +42,8 @@ export interface Engines {
 }
 
 const HEARTBEAT_MS = 1_000;
+/** At most so often. */
+const FREE_SLOT_TOLD_WITHIN_MS = 20;
 const DRAIN_LIMIT_MS = 25_000;
 /** A hedge asks for the turn of an attempt that may be over; the oldest are forgotten. */
 const MOST_TURNS = 10_000;
@@ -65,6 +67,9 @@ export class WorkerController implements OnApplicationBootstrap, OnApplicationSh
   private readonly turns = new Map<string, OwnTurn>();
   private readonly inFlight = new Map<string, number>();
   private readonly served = new Map<string, { backend: BackendConfig; work: Subscription }>();
+  private readonly toldSoon = new Set<string>();
+  /** By backend and org; what is not in flight has no entry. */
+  private readonly inFlightOfOrg = new Map<string, Map<string, number>>();
   private readonly attempts = meter().createCounter('meritorder_attempts', {
     description: 'Attempts by backend and how they ended',
   });
@@ -216,6 +221,7 @@ export class WorkerController implements OnApplicationBootstrap, OnApplicationSh
     abort.signal.addEventListener('abort', () => caller.abandon());
     const concurrency = (this.inFlight.get(backend.id) ?? 0) + 1;
     this.inFlight.set(backend.id, concurrency);
+    this.countOrg(backend.id, terms.attribution.org, 1);
     const usageLog = new NatsUsageLog(bus, context, (error) =>
       this.log.warn(`attempt ${terms.attemptId}: ${error.message}`),
     );
@@ -264,6 +270,8 @@ export class WorkerController implements OnApplicationBootstrap, OnApplicationSh
         all.delete(running);
         if (all.size === 0) this.byRequest.delete(key);
         this.inFlight.set(backend.id, this.inFlight.get(backend.id)! - 1);
+        this.countOrg(backend.id, terms.attribution.org, -1);
+        if (this.inFlight.get(backend.id) === this.maxConcurrency(backend) - 1) this.beatSoon(backend);
       });
     const running = { abort, caller, done };
     this.byAttempt.set(terms.attemptId, running);
@@ -271,10 +279,29 @@ export class WorkerController implements OnApplicationBootstrap, OnApplicationSh
     this.byRequest.set(key, (this.byRequest.get(key) ?? new Set()).add(running));
   }
 
+  private countOrg(backend: string, org: string, change: 1 | -1): void {
+    const ofBackend = this.inFlightOfOrg.get(backend) ?? new Map<string, number>();
+    this.inFlightOfOrg.set(backend, ofBackend);
+    const count = (ofBackend.get(org) ?? 0) + change;
+    if (count > 0) ofBackend.set(org, count);
+    else ofBackend.delete(org);
+  }
+
   /** An engine takes more than its slots only into a queue of its own, where nobody can send it elsewhere. */
   private maxConcurrency(backend: BackendConfig): number {
     const slots = this.options.engines?.of(backend.id).report?.slots;
     return Math.min(backend.maxConcurrency, slots ?? Infinity);
+  }
+
+  /** Routers that saw it full send it nothing: a slot that is free again is told at once, or slots stay idle for a second. */
+  private beatSoon({ id }: BackendConfig): void {
+    if (this.toldSoon.has(id)) return;
+    this.toldSoon.add(id);
+    setTimeout(() => {
+      this.toldSoon.delete(id);
+      const served = this.served.get(id);
+      if (served) this.beat(served.backend, this.draining);
+    }, FREE_SLOT_TOLD_WITHIN_MS).unref();
   }
 
   private heartbeat(): void {
@@ -289,6 +316,7 @@ export class WorkerController implements OnApplicationBootstrap, OnApplicationSh
       inFlight: this.inFlight.get(backend.id) ?? 0,
       maxConcurrency: this.maxConcurrency(backend),
       draining: draining || engine?.serves === false,
+      orgs: Object.fromEntries(this.inFlightOfOrg.get(backend.id) ?? []),
       ...(engine?.report ? { engine: engine.report } : {}),
     };
     this.options.bus.nats.publish(subjects.workerHeartbeat(backend), JSON.stringify(beat));

@@ -38,7 +38,8 @@ export async function routerModule({ config, bus, env, readiness }: ServiceConte
   });
   const following = new AbortController();
   await followEpoch(bus, (id) => counters.requireEpoch(id), following.signal);
-  const fleet = new HeartbeatFleet(systemClock);
+  const weights = new Map(config.orgs.map((org) => [org.id, org.gpuWeight ?? 1]));
+  const fleet = new HeartbeatFleet(systemClock, Math.random, (org) => weights.get(org) ?? 1);
   const catalogue = new NatsCatalogue(config, bus, warn);
   const heartbeats = hearHeartbeats(bus, fleet, catalogue, warn);
   const listeningSinceMs = Date.now();

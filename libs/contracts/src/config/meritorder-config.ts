@@ -169,6 +169,10 @@ const OrgConfig = z.strictObject({
   defaultTier: AttributionValue.optional().meta({ description: 'Of requests that name none.' }),
   routes: z.array(Slug).optional().meta({ description: 'Routes and backends this org may use. Default: all.' }),
   quotas: QuotasConfig.optional().meta({ description: 'The most that the org may ask of everybody.' }),
+  gpuWeight: z.number().gt(0).max(1_000).optional().meta({
+    description:
+      'Its part of own hardware when orgs compete for the slots of a replica, relative to others. Default: 1. What others do not use it may have.',
+  }),
   shareLearning: z.boolean().default(false).meta({
     description:
       'Whether lengths of answers, token counts and quality are learned together with other orgs that say so.',

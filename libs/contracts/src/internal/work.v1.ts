@@ -236,5 +236,7 @@ export const WorkerHeartbeat = z.object({
   maxConcurrency: z.int().positive(),
   draining: z.boolean(),
   engine: EngineReport.optional(),
+  /** Of `inFlight`, by org. */
+  orgs: z.record(Slug, z.int().positive()).optional(),
 });
 export type WorkerHeartbeat = z.infer<typeof WorkerHeartbeat>;

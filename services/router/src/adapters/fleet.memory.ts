@@ -3,6 +3,7 @@ import type { Clock } from '@meritorder/kernel';
 import { decodeJson } from '@meritorder/messaging';
 import { breakerAllows, CLOSED, nextBreaker, type BreakerEvent, type BreakerState } from '@meritorder/routing-core';
 import type { Fleet, FleetView, FleetViews } from '../application/ports.js';
+import { SlotShares } from './slot-shares.memory.js';
 
 /** A worker not heard of for this long is gone. */
 const ALIVE_MS = 3_500;
@@ -14,12 +15,17 @@ export class HeartbeatFleet implements Fleet, FleetViews {
   private readonly breakers = new Map<string, BreakerState>();
   /** Own calls begun and ended since the last heartbeat of a backend, which does not know of them. */
   private readonly since = new Map<string, number>();
+  private readonly sinceOfOrg = new Map<string, Map<string, number>>();
+  private readonly shares: SlotShares;
 
-  /** @param random uniform in [0, 1): the jitter of breakers */
+  /** @param random uniform in [0, 1): the jitter of breakers @param weightOf of an org among those that want the same slots */
   constructor(
     private readonly clock: Clock,
     private readonly random: () => number = Math.random,
-  ) {}
+    weightOf: (org: string) => number = () => 1,
+  ) {
+    this.shares = new SlotShares(weightOf);
+  }
 
   /**
    * @param backendOf undefined: nobody would send it work. A worker is believed only where its subject, which NATS checks, is that
@@ -35,6 +41,7 @@ export class HeartbeatFleet implements Fleet, FleetViews {
     this.workers.set(beat.backend, ofBackend);
     this.since.delete(beat.backend);
     this.lastHeard.set(beat.backend, { atMs: this.clock.nowMs(), draining: beat.draining });
+    this.sinceOfOrg.delete(beat.backend);
     if (beat.draining) ofBackend.delete(beat.worker);
     else ofBackend.set(beat.worker, { ...beat, heardAtMs: this.clock.nowMs() });
   }
@@ -88,11 +95,14 @@ export class HeartbeatFleet implements Fleet, FleetViews {
   allows(backend: string, nowMs = this.clock.nowMs()): boolean {
     return breakerAllows(this.breakers.get(backend) ?? CLOSED, nowMs);
   }
-  began(backend: string): void {
-    this.since.set(backend, (this.since.get(backend) ?? 0) + 1);
+  mayTake(backend: string, org: string): boolean {
+    return this.shares.ask(backend, org, this.held(backend), this.load(backend), this.clock.nowMs());
   }
-  left(backend: string): void {
-    this.since.set(backend, (this.since.get(backend) ?? 0) - 1);
+  began(backend: string, org: string): void {
+    this.count(backend, org, 1);
+  }
+  left(backend: string, org: string): void {
+    this.count(backend, org, -1);
   }
   probing(backend: string): void {
     this.step(backend, { type: 'probe' });
@@ -109,6 +119,21 @@ export class HeartbeatFleet implements Fleet, FleetViews {
 
   ended(backend: string): void {
     this.step(backend, { type: 'neutral' });
+  }
+
+  private count(backend: string, org: string, change: 1 | -1): void {
+    this.since.set(backend, (this.since.get(backend) ?? 0) + change);
+    const ofBackend = this.sinceOfOrg.get(backend) ?? new Map<string, number>();
+    this.sinceOfOrg.set(backend, ofBackend.set(org, (ofBackend.get(org) ?? 0) + change));
+  }
+
+  /** Slots by org, of all live workers, with this router's own calls since they were last heard of. */
+  private held(backend: string): Map<string, number> {
+    const held = new Map(this.sinceOfOrg.get(backend));
+    for (const { orgs = {} } of this.live(backend, this.clock.nowMs())?.values() ?? [])
+      for (const [org, count] of Object.entries(orgs)) held.set(org, (held.get(org) ?? 0) + count);
+    for (const [org, count] of held) if (count <= 0) held.delete(org);
+    return held;
   }
 
   private step(backend: string, event: BreakerEvent): void {

@@ -173,6 +173,7 @@ async function dispatch(world: World) {
       workersAlive: () => 1,
       workersWithRoom: () => 1,
       allows: () => true,
+      mayTake: () => true,
       began: (b) => void (inFlight[b] = (inFlight[b] ?? 0) + 1),
       left: (b) => void (inFlight[b] = (inFlight[b] ?? 0) - 1),
       probing: () => {},

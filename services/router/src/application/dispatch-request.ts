@@ -272,7 +272,8 @@ class Dispatch {
     const untried = route.backends.filter(
       (b) => b.id !== beside?.firstLeg.backend && (b.id === again || !this.tried.some((t) => t.backend === b.id)),
     );
-    const views = viewsOf(untried, this.ports.catalogue, this.ports.fleet, nowMs, policy.slotsLeftFree);
+    const { catalogue, fleet } = this.ports;
+    const views = viewsOf(untried, catalogue, fleet, nowMs, policy.slotsLeftFree, this.request.org.id);
     const { able, excluded: unable } = ableCandidates(
       views,
       this.requirements,
@@ -297,7 +298,7 @@ class Dispatch {
     const offers = choice.order.slice(0, beside ? 1 : MOST_OFFERED).map((weighed) => this.offer(weighed));
     if (beside && !beside.spend(offers[0]!.candidate.expectedMarginalUsd)) return YIELDED;
     // Counted when it is decided: of many that come at once, each sees those before it.
-    const place = new Place(this.ports.fleet, offers[0]!.candidate.backend.id);
+    const place = new Place(fleet, this.request.org.id, offers[0]!.candidate.backend.id);
     try {
       return await this.admit(decided, offers, place, estimate, nowMs, beside);
     } finally {
@@ -384,7 +385,7 @@ class Dispatch {
     if (jobDeadlineMs === undefined) return undefined;
     const own = views
       .filter((v) => v.backend.kind === 'local' && v.workersAlive > 0)
-      .map((v) => ({ ...v, workersWithRoom: v.workersAlive }));
+      .map((v) => ({ ...v, workersWithRoom: v.workersAlive, overShare: false }));
     const { able } = ableCandidates(own, this.requirements, (b) => estimate.of(b), policy.maxCostNanos, nowMs);
     const decision = worthWaiting({
       scoreNowUsd: choice.decision.order[0]?.scoreUsd,
@@ -772,20 +773,21 @@ class Dispatch {
 class Place {
   constructor(
     private readonly fleet: Fleet,
+    private readonly org: string,
     private backend: string,
   ) {
-    fleet.began(backend);
+    fleet.began(backend, org);
   }
 
   moveTo(backend: string): void {
     if (backend === this.backend) return;
     this.leave();
     this.backend = backend;
-    this.fleet.began(backend);
+    this.fleet.began(backend, this.org);
   }
 
   leave(): void {
-    this.fleet.left(this.backend);
+    this.fleet.left(this.backend, this.org);
   }
 }
 

@@ -198,6 +198,7 @@ export class Played {
         workersAlive: () => 1,
         workersWithRoom: () => 1,
         allows: () => true,
+        mayTake: () => true,
         began: () => {},
         left: () => {},
         probing: () => {},

@@ -184,9 +184,11 @@ export interface Fleet {
   /** @param slotsLeftFree share of a worker's slots that does not count as room, 0..1 */
   workersWithRoom(backend: string, slotsLeftFree?: number, nowMs?: number): number;
   allows(backend: string, nowMs?: number): boolean;
+  /** Whether an org may have one more slot of own hardware, which others may want too. It is noted that it asked. */
+  mayTake(backend: string, org: string): boolean;
   /** A request was decided for a backend, and has left it again: its load, before any heartbeat knows. */
-  began(backend: string): void;
-  left(backend: string): void;
+  began(backend: string, org: string): void;
+  left(backend: string, org: string): void;
   probing(backend: string): void;
   succeeded(backend: string): void;
   /** `connect`: nothing listened, or nothing came back at all. */

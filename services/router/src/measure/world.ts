@@ -41,9 +41,9 @@ const ATTRIBUTION: Attribution = {
 class WatchedFleet extends HeartbeatFleet {
   onBegan: () => void = () => {};
 
-  override began(backend: string): void {
+  override began(backend: string, org: string): void {
     this.onBegan();
-    super.began(backend);
+    super.began(backend, org);
   }
 }
 
