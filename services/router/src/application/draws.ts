@@ -12,14 +12,19 @@ export function drawsOf(request: { requestId: string; attribution: Attribution }
   };
 }
 
-/** Of the prompt, what equal conversations share: the first messages. Of one org, for no other has it warm for it. */
+/**
+ * Of the prompt, what every turn of a conversation shares: what comes before its first message of a user, and that one. Of one org,
+ * for no other has it warm for it.
+ */
 export function promptPrefix(org: string, body: ChatRequest): string {
   let prefix = org;
-  for (const { role, content } of body.messages.slice(0, 2)) {
+  for (const { role, content } of body.messages.slice(0, PREFIX_MESSAGES)) {
     const text = typeof content === 'string' ? content : JSON.stringify(content ?? '');
     prefix += `\n${role} ${text.slice(0, PREFIX_CHARACTERS)}`;
+    if (role === 'user') break;
   }
   return prefix;
 }
 
+const PREFIX_MESSAGES = 4;
 const PREFIX_CHARACTERS = 512;
