@@ -72,3 +72,25 @@ describe('a heartbeat', () => {
     expect(heard('new', 'worker.heartbeat.v1.gpu-1.new')).toBe(0);
   });
 });
+
+it('how full a backend is follows from its workers, its own calls since, and what the fullest engine says', () => {
+  const { fleet } = fleetAt(0);
+  const beat = (worker: string, engine?: object) =>
+    fleet.heard(
+      new TextEncoder().encode(
+        JSON.stringify({
+          worker,
+          backend: 'a',
+          inFlight: 2,
+          maxConcurrency: 8,
+          draining: false,
+          ...(engine && { engine }),
+        }),
+      ),
+    );
+  beat('w1', { engine: 'vllm', running: 3, waiting: 5, kvCacheShare: 0.7 });
+  beat('w2', { engine: 'vllm', waiting: 1, kvCacheShare: 0.9 });
+  fleet.began('a', 'acme');
+  expect(fleet.load('a')).toEqual({ inFlight: 11, capacity: 16, waitingInEngine: 5, kvCacheShare: 0.9 });
+  expect(fleet.load('b')).toEqual({ inFlight: 0, capacity: 0, waitingInEngine: 0, kvCacheShare: 0 });
+});

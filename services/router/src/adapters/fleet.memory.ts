@@ -2,7 +2,7 @@ import { subjects, WorkerHeartbeat, type PlacedBackend } from '@meritorder/contr
 import type { Clock } from '@meritorder/kernel';
 import { decodeJson } from '@meritorder/messaging';
 import { breakerAllows, CLOSED, nextBreaker, type BreakerEvent, type BreakerState } from '@meritorder/routing-core';
-import type { Fleet, FleetView, FleetViews } from '../application/ports.js';
+import type { Fleet, FleetView, FleetViews, ReplicaLoad } from '../application/ports.js';
 import { SlotShares } from './slot-shares.memory.js';
 
 /** A worker not heard of for this long is gone. */
@@ -58,15 +58,17 @@ export class HeartbeatFleet implements Fleet, FleetViews {
     return withRoom;
   }
 
-  /** Of all its live workers, with this router's own calls since they were last heard of. */
-  load(backend: string): { inFlight: number; capacity: number } {
-    let [inFlight, capacity] = [this.since.get(backend) ?? 0, 0];
+  /** Of all its live workers, with this router's own calls since they were last heard of; of its engine what the fullest says. */
+  load(backend: string): ReplicaLoad {
+    let [inFlight, capacity, waitingInEngine, kvCacheShare] = [this.since.get(backend) ?? 0, 0, 0, 0];
     for (const { inFlight: ours, maxConcurrency, engine } of this.live(backend, this.clock.nowMs())?.values() ?? []) {
       // An engine may have work of others, too, and a queue.
       inFlight += Math.max(ours, (engine?.running ?? 0) + (engine?.waiting ?? 0));
       capacity += maxConcurrency;
+      waitingInEngine = Math.max(waitingInEngine, engine?.waiting ?? 0);
+      kvCacheShare = Math.max(kvCacheShare, engine?.kvCacheShare ?? 0);
     }
-    return { inFlight: Math.max(0, inFlight), capacity };
+    return { inFlight: Math.max(0, inFlight), capacity, waitingInEngine, kvCacheShare };
   }
 
   view(backend: string): FleetView {

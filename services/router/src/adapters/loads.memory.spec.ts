@@ -40,7 +40,9 @@ const closed: UsageAttemptClosedV1 = {
 };
 
 function loads() {
-  const learning = new LearningLoads(new Map([['a', backend!]]), { load: () => ({ inFlight: 0, capacity: 10 }) });
+  const learning = new LearningLoads(new Map([['a', backend!]]), {
+    load: () => ({ inFlight: 0, capacity: 10, waitingInEngine: 0, kvCacheShare: 0 }),
+  });
   return {
     heard: (event: Partial<UsageAttemptClosedV1>) =>
       learning.heardClosed(new TextEncoder().encode(JSON.stringify({ ...closed, ...event })), 0),

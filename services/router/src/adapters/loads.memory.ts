@@ -25,7 +25,7 @@ import {
 } from '@meritorder/fleet-core';
 import { configuredThroughput, decodeAtBatch, prefillTokens } from '@meritorder/hardware-core';
 import { decodeJson } from '@meritorder/messaging';
-import type { ExpectedTokens, Loads } from '../application/ports.js';
+import type { ExpectedTokens, Loads, ReplicaLoad } from '../application/ports.js';
 
 interface BackendLoad {
   speed: EngineSpeed | undefined;
@@ -39,7 +39,7 @@ interface BackendLoad {
 
 /** What the fleet says of a backend's load, over all its workers. */
 export interface FleetLoad {
-  load(backend: string): { inFlight: number; capacity: number };
+  load(backend: string): ReplicaLoad;
 }
 
 /**
@@ -54,9 +54,9 @@ export class LearningLoads implements Loads {
     private readonly fleet: FleetLoad,
   ) {}
 
-  load(backend: BackendConfig): { inFlight: number; capacity: number } {
-    const { inFlight, capacity } = this.fleet.load(backend.id);
-    return { inFlight, capacity: Math.max(1, capacity) };
+  load(backend: BackendConfig): ReplicaLoad {
+    const load = this.fleet.load(backend.id);
+    return { ...load, capacity: Math.max(1, load.capacity) };
   }
 
   numbers(

@@ -168,16 +168,20 @@ class AskedReplica implements Replica {
   readonly id: string;
   readonly inFlight: number;
   readonly capacity: number;
+  readonly waiting: number;
+  readonly kvCacheUse: number;
 
   constructor(
     private readonly weighed: Weighed,
     private readonly sources: ChoiceSources,
   ) {
     const { backend } = weighed.candidate;
-    const { inFlight, capacity } = sources.loads.load(backend, sources.nowMs);
+    const load = sources.loads.load(backend, sources.nowMs);
     this.id = backend.id;
-    this.inFlight = inFlight;
-    this.capacity = capacity;
+    this.inFlight = load.inFlight;
+    this.capacity = load.capacity;
+    this.waiting = load.waitingInEngine;
+    this.kvCacheUse = load.kvCacheShare;
   }
 
   /** Only asked for where nobody has the prompt warm. */

@@ -164,7 +164,7 @@ async function dispatch(world: World) {
       numbers: () => ({ gpuSeconds: 0, usdPerGpuSecond: 0, lateSeconds: 0, latencySeconds: 1 }),
       latencySeconds: () => 1,
       hedgeAfterSeconds: () => 1,
-      load: () => ({ inFlight: 0, capacity: 1 }),
+      load: () => ({ inFlight: 0, capacity: 1, waitingInEngine: 0, kvCacheShare: 0 }),
     },
     hedges: { earn: () => {}, spend: () => true, giveBack: () => {}, count: () => {} },
     retries: { earn: () => {}, spend: () => world.retries !== false },

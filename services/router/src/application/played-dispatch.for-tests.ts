@@ -184,7 +184,7 @@ export class Played {
         numbers: () => ({ gpuSeconds: 0, usdPerGpuSecond: 0, lateSeconds: 0 }),
         latencySeconds: () => 1,
         hedgeAfterSeconds: () => AFTER_MS / 1_000,
-        load: () => ({ inFlight: 0, capacity: 1 }),
+        load: () => ({ inFlight: 0, capacity: 1, waitingInEngine: 0, kvCacheShare: 0 }),
       },
       retries: { earn: () => {}, spend: () => retries-- > 0 },
       hedges: {

@@ -112,7 +112,17 @@ export interface Loads {
     of: { streams: boolean; outputDeviation: number; share: number },
     nowMs: number,
   ): number;
-  load(backend: BackendConfig, nowMs: number): { inFlight: number; capacity: number };
+  load(backend: BackendConfig, nowMs: number): ReplicaLoad;
+}
+
+/** How full a backend is. */
+export interface ReplicaLoad {
+  inFlight: number;
+  capacity: number;
+  /** Requests that its engine has not begun, whoever sent them; 0 where it does not say. */
+  waitingInEngine: number;
+  /** Of its engine's key-value cache, 0..1; 0 where it does not say. */
+  kvCacheShare: number;
 }
 
 /** A request as the quality learner reads it. */
