@@ -18,6 +18,7 @@ export * from './internal/job-accepted.v1.js';
 export * from './internal/keys.v1.js';
 export * from './internal/estimate.v1.js';
 export * from './internal/prices.v1.js';
+export * from './internal/prompt-sent.v1.js';
 export * from './internal/reconcile.v1.js';
 export * from './internal/budget-definition.v1.js';
 export * from './internal/budgets.v1.js';

@@ -50,6 +50,7 @@ export const subjects = {
   routerFleet: () => 'router.fleet.v1',
   fleetJoin: (host: string) => `fleet.join.v1.${token(host)}`,
   hardwareMeasured: (host: string) => `hardware.measured.v1.${token(host)}`,
+  promptSent: (backend: string) => `prompt.sent.v1.${token(backend)}`,
   attemptStop: (attempt: string) => `attempt.stop.v1.${token(attempt)}`,
   attemptTurn: (attempt: string) => `attempt.turn.v1.${token(attempt)}`,
   meteringReconcile: () => 'metering.reconcile.v1',

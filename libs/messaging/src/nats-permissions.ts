@@ -164,6 +164,7 @@ function router(config: Hosted): NatsUser {
       'work.v1.*',
       'work.v1.*.*',
       'attempt.stop.v1.*',
+      'prompt.sent.v1.*',
       'job.accepted.v1.*',
       'usage.attempt-extended.v1.*',
       'routing.decision-made.v1.*',
@@ -200,6 +201,7 @@ function router(config: Hosted): NatsUser {
       'inference.cancel.v1.*.*',
       'worker.heartbeat.v1.>',
       'router.fleet.v1',
+      'prompt.sent.v1.*',
     ],
   };
 }

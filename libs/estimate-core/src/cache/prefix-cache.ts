@@ -96,11 +96,38 @@ export function planCache(
   return { read: known === undefined ? 0 : atLeast(known.endUnits), marked5m: marked - marked1h, marked1h };
 }
 
-/** The backend was sent the request: from now on its cache knows the prefix. */
+/** Places that a provider's cache knows of a prompt that it was sent, and until when. */
+export interface SentPlaces {
+  readonly hashes: number[];
+  readonly keptUntilMs: number;
+}
+
+/** The backend was sent the request: what its cache knows of the prefix from now on; nothing where it keeps none. */
+export function placesSent(prefix: PromptPrefix, policy: CachePolicy, nowMs: number): SentPlaces[] {
+  const kept = (places: readonly { readonly hash: number }[], ttlMs: number): SentPlaces[] =>
+    places.length === 0 ? [] : [{ hashes: places.map(({ hash }) => hash), keptUntilMs: nowMs + ttlMs }];
+  if (policy.kind === 'none') return [];
+  if (policy.kind === 'automatic') return kept(prefix.blocks, policy.ttlMs);
+  return (['5m', '1h'] as const).flatMap((ttl) =>
+    kept(
+      prefix.marks.filter((mark) => mark.ttl === ttl),
+      MARK_TTL_MS[ttl],
+    ),
+  );
+}
+
+export function rememberSentPlaces(cache: PrefixCache, sent: readonly SentPlaces[]): void {
+  for (const { hashes, keptUntilMs } of sent)
+    rememberPlaces(
+      cache,
+      hashes.map((hash) => ({ hash })),
+      keptUntilMs,
+    );
+}
+
+/** Both at once. */
 export function rememberPrompt(cache: PrefixCache, prefix: PromptPrefix, policy: CachePolicy, nowMs: number): void {
-  if (policy.kind === 'automatic') rememberPlaces(cache, prefix.blocks, nowMs + policy.ttlMs);
-  if (policy.kind === 'marked')
-    for (const mark of prefix.marks) rememberPlaces(cache, [mark], nowMs + MARK_TTL_MS[mark.ttl]);
+  rememberSentPlaces(cache, placesSent(prefix, policy, nowMs));
 }
 
 function isKept(cache: PrefixCache, hash: number, nowMs: number): boolean {

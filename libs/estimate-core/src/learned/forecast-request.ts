@@ -1,14 +1,21 @@
 import type { AttemptExpectation, BackendConfig, ChatRequest, EmbeddingsRequest } from '@meritorder/contracts';
 import { splitInput, UNLEARNED_HITS, type InputSplit } from '../cache/cache-hits.js';
 import { cachePolicyOf, NO_CACHE, type CachePolicy } from '../cache/cache-policy.js';
-import { emptyPrefixCache, NO_PLAN, planCache, rememberPrompt, type CachePlan } from '../cache/prefix-cache.js';
+import {
+  emptyPrefixCache,
+  NO_PLAN,
+  planCache,
+  placesSent,
+  type CachePlan,
+  type SentPlaces,
+} from '../cache/prefix-cache.js';
 import { promptPrefixOf, type PromptPrefix } from '../cache/prompt-prefix.js';
 import { estimateInput, type InputEstimate } from '../input/estimate-input.js';
 import { inputCoverage } from '../input/input-learning.js';
 import { embeddingsPartsOf, inputPartsOf } from '../input/input-parts.js';
 import { readInput } from '../input/input-reading.js';
 import { estimateOutput, type OutputEstimate } from '../output/output-lengths.js';
-import { inputLearningOf, lengthsOf, prefixCacheOf, type Learned } from './learned.js';
+import { inputLearningOf, lengthsOf, rememberSent, type Learned } from './learned.js';
 
 /** What a forecast needs to know of a backend. */
 export type ForecastBackend = Pick<
@@ -54,8 +61,11 @@ export interface RequestForecast {
   of(backend: ForecastBackend): BackendForecast;
   /** For the record of an attempt, so that whoever hears of its usage can learn from it. */
   expectation(backend: ForecastBackend, maxTokens: number): Omit<AttemptExpectation, 'route' | 'maxTokens' | 'choices'>;
-  /** The backend was sent the request: its prompt cache may know the conversation from now on. */
-  sentTo(backend: ForecastBackend, nowMs: number): void;
+  /**
+   * The backend was sent the request: its prompt cache may know the conversation from now on.
+   * @returns what it may know, for others that forecast (`rememberSent`)
+   */
+  sentTo(backend: ForecastBackend, nowMs: number): readonly SentPlaces[];
 }
 
 const NOTHING_SENT = emptyPrefixCache(0);
@@ -130,7 +140,10 @@ export function forecastRequest(learned: Learned, request: ForecastRequest, nowM
     },
     sentTo(backend, sentAtMs) {
       const policy = policyOf(backend);
-      if (policy.kind !== 'none') rememberPrompt(prefixCacheOf(learned, org, backend.id), prefixOf(), policy, sentAtMs);
+      if (policy.kind === 'none') return [];
+      const sent = placesSent(prefixOf(), policy, sentAtMs);
+      rememberSent(learned, org, backend.id, sent);
+      return sent;
     },
   };
 }

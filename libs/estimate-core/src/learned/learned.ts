@@ -1,5 +1,5 @@
 import type { CacheHits } from '../cache/cache-hits.js';
-import { emptyPrefixCache, type PrefixCache } from '../cache/prefix-cache.js';
+import { emptyPrefixCache, rememberSentPlaces, type PrefixCache, type SentPlaces } from '../cache/prefix-cache.js';
 import type { ExactTokenizer } from '../input/density-bands.js';
 import type { InputLearning } from '../input/input-learning.js';
 import { unlearnedLengths, type OutputLengths } from '../output/output-lengths.js';
@@ -96,11 +96,13 @@ export function inputLearningOf(learned: Learned, org: string, model: string): I
   return learned.inputs.get(POOL, model) ?? own;
 }
 
-export function prefixCacheOf(learned: Learned, org: string, backend: string): PrefixCache {
+/** A backend was sent a prompt of an org, by whomever. */
+export function rememberSent(learned: Learned, org: string, backend: string, sent: readonly SentPlaces[]): void {
+  if (sent.length === 0) return;
   let cache = learned.caches.get(org, backend);
   if (cache === undefined) {
     cache = emptyPrefixCache();
     learned.caches.set(org, backend, cache);
   }
-  return cache;
+  rememberSentPlaces(cache, sent);
 }

@@ -1,10 +1,11 @@
-import { BUCKETS, MeteringUsageRatedV1, type MeritorderConfig } from '@meritorder/contracts';
+import { BUCKETS, MeteringUsageRatedV1, PromptSentV1, subjects, type MeritorderConfig } from '@meritorder/contracts';
 import {
   emptyLearned,
   forecastRequest,
   learnedOrgs,
   learnFromUsage,
   observationOf,
+  rememberSent,
   restoreLearned,
   snapshotOf,
   type ExactTokenizer,
@@ -24,14 +25,14 @@ const ORG_PREFIX = 'org.';
 const POOL_KEY = 'pool';
 
 /**
- * Estimates from memory: tokenizers of the configured models, and what rated usage taught. Every router hears of every attempt,
- * so all learn the same; what they know is left in a bucket for one that starts.
+ * Estimates from memory: tokenizers of the configured models, and what rated usage taught. Every router hears of every attempt
+ * and of every prompt that another sent, so all know the same, and a conversation may come to any of them; what they know is left in a bucket for one that starts.
  */
 export class LearningEstimator implements Estimator {
   private readonly tokenizers = new Map<string, ExactTokenizer>();
   private readonly learned: Learned;
   private readonly changed = new Set<string>();
-  private subscription: Subscription | undefined;
+  private subscriptions: Subscription[] = [];
   private saving: NodeJS.Timeout | undefined;
   private readonly lessons = meter().createCounter('meritorder_estimate_lessons', {
     description: 'Attempts that taught the estimates something',
@@ -54,9 +55,10 @@ export class LearningEstimator implements Estimator {
   async start(): Promise<void> {
     await this.fleetChanged();
     await this.restore();
-    this.subscription = this.bus.nats.subscribe('metering.usage-rated.v1.*', {
-      callback: (_error, message) => this.learn(message.data),
-    });
+    this.subscriptions = [
+      this.bus.nats.subscribe('metering.usage-rated.v1.*', { callback: (_error, message) => this.learn(message.data) }),
+      this.bus.nats.subscribe('prompt.sent.v1.*', { callback: (_error, message) => this.heardSent(message.data) }),
+    ];
     this.saving = setInterval(() => void this.save(), SAVE_EVERY_MS);
     this.saving.unref();
   }
@@ -69,14 +71,42 @@ export class LearningEstimator implements Estimator {
 
   async close(): Promise<void> {
     clearInterval(this.saving);
-    this.subscription?.unsubscribe();
+    for (const subscription of this.subscriptions) subscription.unsubscribe();
     await this.save();
   }
 
   estimate(request: Parameters<Estimator['estimate']>[0]): RequestForecast {
     const { body, embeddings, route, attribution } = request;
     const { org, task } = attribution;
-    return forecastRequest(this.learned, { body, embeddings, org, route, task }, this.clock.nowMs());
+    const forecast = forecastRequest(this.learned, { body, embeddings, org, route, task }, this.clock.nowMs());
+    return {
+      of: forecast.of,
+      expectation: forecast.expectation,
+      sentTo: (backend, nowMs) => {
+        const sent = forecast.sentTo(backend, nowMs);
+        // Others are told once the request is on its way.
+        if (sent.length > 0) setImmediate(() => this.tell({ org, backend: backend.id, sent: [...sent] }));
+        return sent;
+      },
+    };
+  }
+
+  private tell(sent: PromptSentV1): void {
+    try {
+      this.bus.nats.publish(subjects.promptSent(sent.backend), JSON.stringify(sent));
+    } catch (error) {
+      this.onError(`others were not told of a prompt: ${(error as Error).message}`);
+    }
+  }
+
+  /** Of this router's own it is known already, and the same. */
+  private heardSent(data: Uint8Array): void {
+    try {
+      const { org, backend, sent } = decodeJson(PromptSentV1, data);
+      rememberSent(this.learned, org, backend, sent);
+    } catch (error) {
+      this.onError(`a prompt that another router sent was ignored: ${(error as Error).message}`);
+    }
   }
 
   private learn(data: Uint8Array): void {
