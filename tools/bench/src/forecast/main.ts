@@ -3,18 +3,24 @@ import { evaluate, type Evaluation, type Period } from './evaluate.js';
 import { generatedFamilies, trueErrors } from './generated.js';
 import { readOrganisations, type HourlySeries } from './hourly-file.js';
 import { residualTable } from './residual-table.js';
+import { testData } from '../test-data.js';
 import { round, summarise, type Summary } from './summary.js';
 
 const WEEK_HOURS = 168;
 /** Less than two days of period after a week of history would be a forecast of hours. */
 const LEAST_PERIOD_HOURS = 48;
 const FOLDS = 4;
+const SETS = ['m-small', 'm-small-clients'];
 
 const program = new Command('npm run bench:forecast --')
   .description(
     'How wrong forecasts of a period’s total are, beside the run rate, seen at 30, 50 and 70 % of the period.',
   )
-  .option('--hourly <files...>', 'hour,requests,... or client,hour,requests,...; the whole file is the period')
+  .option(
+    '--hourly <files...>',
+    'hour,requests,... or client,hour,requests,...; the whole file is the period',
+    SETS.flatMap((name) => testData('traces', `servegen-${name}-hourly.csv`) ?? []),
+  )
   .option('--seed <number>', 'of the generated series', '7')
   .option('--folds', 'shipped residuals from three quarters of the clients for the fourth: coverage that chose nothing')
   .option('--residuals', 'print the residuals of these files, as the core ships them')

@@ -1,11 +1,16 @@
 import { Command } from 'commander';
+import { testData } from '../test-data.js';
 import { interval95 } from './interval.js';
 import { readRewards } from './rewards.js';
 import { runScenario, SCENARIOS, usdPerRequest, type Run } from './scenarios.js';
 
 const program = new Command('npm run bench:pacing --')
   .description('How close shadow prices come to the best fixed price in hindsight, over 30 simulated days.')
-  .requiredOption('--rewards <file>', 'JSON lines: prompt, source, arms: {model: {reward, cost in USD}}')
+  .option(
+    '--rewards <file>',
+    'JSON lines: prompt, source, arms: {model: {reward, cost in USD}}',
+    testData('routing', 'paretobandit-val.jsonl'),
+  )
   .option('--seeds <n>', 'independent runs of each scenario', '10')
   .option('--first-seed <n>', 'the seed of the first run', '1')
   .option('--requests-per-day <n>', 'forecast demand', '2000')
@@ -23,7 +28,9 @@ function number(name: string): number {
 }
 
 try {
-  const judged = readRewards(options['rewards']!);
+  const { rewards } = options;
+  if (rewards === undefined) throw new Error('name --rewards, or the folder of test data in MERITORDER_TEST_DATA');
+  const judged = readRewards(rewards);
   const setting = {
     requestsPerDay: number('requestsPerDay'),
     usdPerPoint: number('usdPerPoint'),

@@ -1,25 +1,17 @@
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { Command } from 'commander';
 import { benchArena } from './arena.js';
 import { benchDecision } from './decision-speed.js';
 import { accuracyOf, benchPairs } from './pairs.js';
 import { halves, trainThenTest, type BudgetResult } from './paretobandit.js';
+import { testData } from '../test-data.js';
 import { readArena, readPairs, readParetoBandit } from './routing-data.js';
-
-/** Where the options name no file: the sets in the folder that MERITORDER_TEST_DATA names. */
-const data = process.env['MERITORDER_TEST_DATA'];
-const known = (...path: string[]): string | undefined => {
-  const file = data === undefined ? undefined : join(data, 'routing', ...path);
-  return file !== undefined && existsSync(file) ? file : undefined;
-};
 
 const program = new Command('npm run bench:routing --')
   .description('What routing by learned quality makes of a budget, and how long a decision takes.')
   .option(
     '--train <file>',
     'ParetoBandit JSONL to learn from; alone it is split into halves',
-    known('paretobandit-val.jsonl'),
+    testData('routing', 'paretobandit-val.jsonl'),
   )
   .option('--test <file>', 'ParetoBandit JSONL to serve after learning from --train')
   .option('--budgets <usd>', 'USD per request, separated by commas', '8.3e-5,2.3e-4,1.9e-3')
@@ -27,14 +19,14 @@ const program = new Command('npm run bench:routing --')
   .option(
     '--pairs <file>',
     'RouteLLM CSV: prompt and right/wrong of two models',
-    known('routellm-gsm8k', 'gsm8k_responses.csv'),
+    testData('routing', 'routellm-gsm8k', 'gsm8k_responses.csv'),
   )
   .option(
     '--exclude <file>',
     'JSONL with the eval_prompt of pairs to leave out',
-    known('routellm-gsm8k', 'contaminated_prompts.jsonl'),
+    testData('routing', 'routellm-gsm8k', 'contaminated_prompts.jsonl'),
   )
-  .option('--arena <dir>', 'RouterArena: a JSONL file per model and cost.json', known('routerarena'))
+  .option('--arena <dir>', 'RouterArena: a JSONL file per model and cost.json', testData('routing', 'routerarena'))
   .showHelpAfterError();
 program.parse();
 interface Given {
