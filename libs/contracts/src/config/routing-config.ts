@@ -56,7 +56,7 @@ export const RoutingSettings = {
     .max(3_600_000)
     .optional()
     .meta({ description: 'From here on an answer is late; `deadline_ms` of the caller counts where it is shorter.' }),
-  usdPerSecondLate: Usd.optional().meta({ description: 'What a second beyond it costs.' }),
+  usdPerSecondLate: Usd.optional().meta({ description: 'What a second beyond it costs. Default: 0.0001.' }),
   exploration: z
     .union([z.literal(false), ExplorationConfig])
     .optional()

@@ -30,6 +30,9 @@ export interface RequestPolicy {
 /** Trunk reservation: what a request leaves free by its tier's priority (Kelly, Loss Networks, 1991: a few slots go a long way). */
 const SLOTS_LEFT_FREE = { low: 0.2, normal: 0.05, high: 0 } as const;
 
+/** Where a time is named and no price of lateness, so that it counts: what a second of waiting counts in congestion prices. */
+const USD_PER_SECOND_LATE = 0.0001;
+
 /**
  * Route, tier and wishes brought together: the tier's word counts before the route's, and a wish is heard within what the tier
  * allows, so that it never lowers a floor nor raises a cap.
@@ -50,7 +53,9 @@ export function policyFor({ route, tier, wishes }: PolicySources): RequestPolicy
       revenueUsd: Number(tier?.revenueUsd ?? route?.revenueUsd ?? 0),
       leastQuality: Math.max(tier?.minQuality ?? 0, route?.minQuality ?? 0, wishes?.min_quality ?? 0),
       maxCostUsd: maxCostNanos === undefined ? null : Number(maxCostNanos) / 1e9,
-      usdPerSecondLate: Number(tier?.usdPerSecondLate ?? route?.usdPerSecondLate ?? 0),
+      usdPerSecondLate: Number(
+        tier?.usdPerSecondLate ?? route?.usdPerSecondLate ?? (targetMs.length > 0 ? USD_PER_SECOND_LATE : 0),
+      ),
       leastMarginShare: tier?.minMargin ?? null,
       exploration:
         exploration === false || route === undefined

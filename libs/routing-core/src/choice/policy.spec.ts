@@ -1,0 +1,53 @@
+import { RouteConfig, TierConfig, type MeritorderOptions } from '@meritorder/contracts';
+import { describe, expect, it } from 'vitest';
+import { policyFor } from './policy.js';
+
+const route = (more: object = {}) => RouteConfig.parse({ id: 'auto', backends: ['a'], ...more });
+const tier = (more: object = {}) => TierConfig.parse({ id: 'gold', ...more });
+const of = (settings: { route?: object; tier?: object; wishes?: MeritorderOptions }) =>
+  policyFor({
+    route: route(settings.route),
+    tier: settings.tier && tier(settings.tier),
+    wishes: settings.wishes,
+  });
+
+describe('a wish', () => {
+  it('raises a floor and lowers a cap, and does neither the other way round', () => {
+    const bounds = { tier: { minQuality: 0.8, maxCostUsd: '0.001', maxValueUsd: '0.05' } };
+    expect(of({ ...bounds, wishes: { min_quality: 0.5, max_cost_usd: '1', value_usd: '9' } })).toMatchObject({
+      score: { leastQuality: 0.8, maxCostUsd: 0.001, usdPerQuality: 0.05 },
+      maxCostNanos: 1_000_000n,
+    });
+    expect(of({ ...bounds, wishes: { min_quality: 0.9, max_cost_usd: '0.0001', value_usd: '0.01' } })).toMatchObject({
+      score: { leastQuality: 0.9, maxCostUsd: 0.0001, usdPerQuality: 0.01 },
+      maxCostNanos: 100_000n,
+    });
+  });
+
+  it('of a value makes value the objective where nobody named one', () => {
+    expect(of({ wishes: { value_usd: '1' } }).score.objective).toBe('value');
+    expect(of({ tier: { objective: 'cheapest' }, wishes: { value_usd: '1' } }).score.objective).toBe('cheapest');
+  });
+
+  it('for another backend is heard unless the tier says no', () => {
+    expect(of({ tier: {}, wishes: { allow_substitution: true } }).substitution).toBe(true);
+    expect(of({ tier: { allowSubstitution: false }, wishes: { allow_substitution: true } }).substitution).toBe(false);
+  });
+});
+
+describe('lateness', () => {
+  it('counts from the shorter of the deadline and the target, at the price that is configured', () => {
+    const settings = { route: { targetLatencyMs: 5_000, usdPerSecondLate: '0.01' } };
+    expect(of(settings)).toMatchObject({ targetSeconds: 5, score: { usdPerSecondLate: 0.01 } });
+    expect(of({ ...settings, wishes: { deadline_ms: 2_000 } }).targetSeconds).toBe(2);
+    expect(of({ ...settings, wishes: { deadline_ms: 9_000 } }).targetSeconds).toBe(5);
+    expect(of({ ...settings, tier: { targetLatencyMs: 1_000 } }).targetSeconds).toBe(1);
+  });
+
+  it('has a price wherever somebody names a time, and none where nobody does or it is configured to cost nothing', () => {
+    expect(of({ tier: { targetLatencyMs: 1_000 } }).score.usdPerSecondLate).toBe(0.0001);
+    expect(of({ wishes: { deadline_ms: 2_000 } }).score.usdPerSecondLate).toBe(0.0001);
+    expect(of({}).score.usdPerSecondLate).toBe(0);
+    expect(of({ route: { usdPerSecondLate: '0' }, wishes: { deadline_ms: 2_000 } }).score.usdPerSecondLate).toBe(0);
+  });
+});
