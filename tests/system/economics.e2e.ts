@@ -35,7 +35,7 @@ beforeAll(async () => {
       {
         id: 'large',
         behaviour: { prices: { input: '0', output: '10' } },
-        config: { prices: perMillionOutput('10'), quality: prior(0.9) },
+        config: { prices: perMillionOutput('10'), quality: prior(0.9), region: 'eu' },
       },
       {
         id: 'own',
@@ -61,6 +61,7 @@ beforeAll(async () => {
           exploration: false,
         },
         { id: 'crowd', backends: ['small', 'own'] },
+        { id: 'european', backends: ['small', 'large'], regions: ['eu'] },
       ],
       tiers: [
         { id: 'plain' },
@@ -134,6 +135,11 @@ describe('tiers and wishes', () => {
     expect(await backendOf({ meritorder: { value_usd: '0.0001' } })).toBe('small');
     const capped = { metadata: { tier: 'capped' }, meritorder: { min_quality: 0.8, max_cost_usd: '1' } };
     expect(await refusalOf(capped)).toMatch(/cost_cap|below_floor/);
+  });
+
+  it('a route with regions is served there alone, however dear, and by nobody where there is none', async () => {
+    expect(await backendOf({ model: 'european' })).toBe('large');
+    expect(await refusalOf({ model: 'european', metadata: { tier: 'free' } })).toBe('no_able_backend');
   });
 
   it('a candidate below the margin floor of its tier is not taken', async () => {

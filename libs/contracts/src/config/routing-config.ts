@@ -50,6 +50,10 @@ export const RoutingSettings = {
   revenueUsd: Usd.optional().meta({
     description: 'Of margin: what a conversion brings, until revenues were reported.',
   }),
+  regions: z.array(Slug).min(1).max(64).optional().meta({
+    description:
+      'The only regions whose backends may serve it; one that names no region may not. Where a route and a tier both say some, both count. Default: any.',
+  }),
   targetLatencyMs: z
     .int()
     .min(1)

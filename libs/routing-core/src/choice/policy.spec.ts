@@ -1,6 +1,6 @@
 import { RouteConfig, TierConfig, type MeritorderOptions } from '@meritorder/contracts';
 import { describe, expect, it } from 'vitest';
-import { policyFor } from './policy.js';
+import { notAllowed, policyFor } from './policy.js';
 
 const route = (more: object = {}) => RouteConfig.parse({ id: 'auto', backends: ['a'], ...more });
 const tier = (more: object = {}) => TierConfig.parse({ id: 'gold', ...more });
@@ -49,5 +49,22 @@ describe('lateness', () => {
     expect(of({ wishes: { deadline_ms: 2_000 } }).score.usdPerSecondLate).toBe(0.0001);
     expect(of({}).score.usdPerSecondLate).toBe(0);
     expect(of({ route: { usdPerSecondLate: '0' }, wishes: { deadline_ms: 2_000 } }).score.usdPerSecondLate).toBe(0);
+  });
+});
+
+describe('who may serve', () => {
+  it('is in a region of the route and in one of the tier, where these name some', () => {
+    const policy = of({ route: { regions: ['eu', 'ch'] }, tier: { regions: ['eu', 'us'] } });
+    expect(notAllowed(policy, { id: 'a', region: 'eu' })).toBeUndefined();
+    expect(notAllowed(policy, { id: 'a', region: 'ch' })).toBe('is in the region ch, not in eu or us');
+    expect(notAllowed(policy, { id: 'a', region: 'us' })).toBe('is in the region us, not in eu or ch');
+    expect(notAllowed(policy, { id: 'a' })).toBe('is in no region that is named, not in eu or us');
+    expect(notAllowed(of({}), { id: 'a' })).toBeUndefined();
+  });
+
+  it('is of those that the tier names', () => {
+    const policy = of({ tier: { backends: ['a'] } });
+    expect(notAllowed(policy, { id: 'a' })).toBeUndefined();
+    expect(notAllowed(policy, { id: 'b' })).toBe('is not for the tier gold');
   });
 });

@@ -1,4 +1,11 @@
-import type { DecisionPolicy, HedgingConfig, MeritorderOptions, RouteConfig, TierConfig } from '@meritorder/contracts';
+import type {
+  BackendConfig,
+  DecisionPolicy,
+  HedgingConfig,
+  MeritorderOptions,
+  RouteConfig,
+  TierConfig,
+} from '@meritorder/contracts';
 import { usdToNanos, type Nanos } from '@meritorder/kernel';
 import { DEFAULT_EXPLORATION } from './explore.js';
 
@@ -19,6 +26,8 @@ export interface RequestPolicy {
   targetSeconds: number | undefined;
   /** Backends that may serve it; undefined: all. */
   backends: ReadonlySet<string> | undefined;
+  /** Of each list a backend must be in one; none: any region. */
+  regions: readonly (readonly string[])[];
   /** Whether another backend may answer in place of one that is named. */
   substitution: boolean;
   /** Share of a replica's slots that is left to requests of a higher priority. */
@@ -67,10 +76,24 @@ export function policyFor({ route, tier, wishes }: PolicySources): RequestPolicy
     maxCostNanos,
     targetSeconds: targetMs.length === 0 ? undefined : Math.min(...targetMs) / 1_000,
     backends: tier?.backends && new Set(tier.backends),
+    regions: [tier?.regions, route?.regions].filter((regions) => regions !== undefined),
     substitution: wishes?.allow_substitution === true && tier?.allowSubstitution !== false,
     slotsLeftFree: SLOTS_LEFT_FREE[tier?.priority ?? 'high'],
     hedging: hedging === false ? undefined : hedging,
   };
+}
+
+/** Why a policy does not let a backend serve a request, whatever it could; undefined: it does. */
+export function notAllowed(
+  { backends, regions, score }: RequestPolicy,
+  { id, region }: Pick<BackendConfig, 'id' | 'region'>,
+): string | undefined {
+  if (backends?.has(id) === false) return `is not for the tier ${score.tier ?? ''}`;
+  const outside = regions.find((list) => region === undefined || !list.includes(region));
+  return (
+    outside &&
+    `is in ${region === undefined ? 'no region that is named' : `the region ${region}`}, not in ${outside.join(' or ')}`
+  );
 }
 
 /** A caller that says what an answer is worth wants the best value, where nobody said otherwise. */

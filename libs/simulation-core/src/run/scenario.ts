@@ -4,6 +4,7 @@ import { unlearnedLengths, type OutputLengths } from '@meritorder/estimate-core'
 import { hashUnit } from '@meritorder/kernel';
 import type { CatalogueEntry } from '@meritorder/pricing-core';
 import {
+  notAllowed,
   policyFor,
   requirementsOf,
   type BackendView,
@@ -109,8 +110,9 @@ export class Scenario {
         ...(maxTokens === undefined ? {} : { max_tokens: maxTokens }),
       }),
       lanes: ids
-        .filter((id) => policy.backends?.has(id) ?? true)
-        .map((id) => this.lane(this.backends.get(id)!, attribution)),
+        .map((id) => this.backends.get(id)!)
+        .filter(({ config: backend }) => notAllowed(policy, backend) === undefined)
+        .map((backend) => this.lane(backend, attribution)),
       holdOut: holdOutOf(attribution),
       lengths: this.lengthsOf(routeId, attribution),
     };

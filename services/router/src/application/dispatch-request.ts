@@ -21,6 +21,7 @@ import {
   ableCandidates,
   explain,
   holdOf,
+  notAllowed,
   policyFor,
   requirementsOf,
   servesKind,
@@ -208,7 +209,7 @@ class Dispatch {
   }
 
   /**
-   * Who may serve it: those of the route that its tier allows; where a backend is named and substitution is allowed, also those
+   * Who may serve it: those of the route that its tier and its regions allow; where a backend is named and substitution is allowed, also those
    * of its routes that are expected to be as good.
    */
   private asked(backends: WorkBackend[], policy: RequestPolicy, estimate: RequestEstimate): AskedBackends {
@@ -216,7 +217,7 @@ class Dispatch {
     const { body, attribution, org } = this.request;
     const inputTokens = estimate.of(backends[0]!).inputTokensExpected;
     const quality = qualities.read({ body, attribution, inputTokens });
-    const allowed = (b: WorkBackend): boolean => policy.backends?.has(b.id) ?? true;
+    const allowed = (b: WorkBackend): boolean => notAllowed(policy, b) === undefined;
     const named = catalogue.route(body.model)?.settings === undefined ? backends[0]! : undefined;
     if (named === undefined || !policy.substitution)
       return { backends: backends.filter(allowed), all: backends, policy, quality };
@@ -285,7 +286,7 @@ class Dispatch {
     const choice = this.choose(able, policy, quality, draws, nowMs);
     const waiting = number === 1 ? this.waiting(choice, views, estimate, route, nowMs) : undefined;
     if (waiting) return refused(waiting);
-    const excluded = [...unable, ...choice.belowFloor, ...notOfTier(route, this.tier)];
+    const excluded = [...unable, ...choice.belowFloor, ...notServing(route)];
     const hedgeOf = beside?.firstLeg.attemptId;
     const decided = { route: route.id, number, hedgeOf, policy, quality, draws, choice, excluded };
     if (choice.order.length === 0) {
@@ -808,16 +809,17 @@ type AskedRoute = AskedBackends & { id: string };
 
 interface AskedBackends {
   backends: WorkBackend[];
-  /** With those that the tier does not allow. */
+  /** With those that the policy does not allow. */
   all: WorkBackend[];
   policy: RequestPolicy;
   quality: QualityReading;
 }
 
-function notOfTier({ backends, all }: AskedBackends, tier: TierConfig | undefined): Excluded[] {
-  return all
-    .filter((b) => !backends.includes(b))
-    .map((backend) => ({ backend, code: 'unable', why: `is not for the tier ${tier?.id ?? ''}` }));
+function notServing({ all, policy }: AskedBackends): Excluded[] {
+  return all.flatMap((backend) => {
+    const why = notAllowed(policy, backend);
+    return why === undefined ? [] : [{ backend, code: 'unable' as const, why }];
+  });
 }
 
 /** Between the last start of a job that waits and its deadline, beside its expected time: for what is not expected. */
