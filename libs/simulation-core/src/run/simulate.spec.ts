@@ -83,6 +83,39 @@ describe('a cap', () => {
     });
   });
 
+  const hybrid =
+    'routes: [{ id: any, backends: [dear, own], objective: value, usdPerQualityPoint: "1", exploration: false }]\n';
+
+  it('of cash that is spent sends traffic to own hardware and brings it back the next day, with no rule that says so', () => {
+    const answeredBy = (seconds: number[]) => run(withOwn(hybrid + day('0.05')), requestsAt(seconds)).answeredBy;
+    const [today, tomorrow] = [every(10, 9), every(10, 3).map((s) => 86_400 + s)];
+    expect(answeredBy(today)).toEqual({ dear: 3, own: 6 });
+    expect(answeredBy([...today, ...tomorrow])).toEqual({ dear: 6, own: 6 });
+  });
+
+  it('of cash that is paced shifts traffic to own hardware before it binds, all day long', () => {
+    // All by the dear one would cost about $40 a day.
+    const daily = withOwn(hybrid + day('20', 'pacing: always'));
+    const perDay = 2_880;
+    const workload = requestsAt(every(30, 3 * perDay));
+    const random = seededRandom(3);
+    workload.outputTokens.forEach((_, i) => (workload.outputTokens[i] = 1 + Math.floor(random() * 200)));
+    workload.inputTokens.forEach((_, i) => (workload.inputTokens[i] = 1 + Math.floor(random() * 2_000)));
+    /** Shares of the quarters of the days. */
+    const byOwn = Array.from({ length: 12 }, () => 0);
+    const outcome = run(daily, workload, {
+      ...ONE,
+      maxTokens: 200,
+      onDecision: (index, _candidates, _draws, { order }) => {
+        if (order[0]!.candidate.id === 'own') byOwn[Math.floor((4 * index) / perDay)]! += 1 / (perDay / 4);
+      },
+    });
+    expect(outcome).toMatchObject({ answered: 3 * perDay, rejected: {} });
+    expect(outcome.budgets[0]).toMatchObject({ firstBound: null, refusals: 0, windows: 3 });
+    expect(outcome.budgets[0]!.peakShare).toBeGreaterThan(0.95);
+    for (const share of byOwn) expect(share).toBeGreaterThan(0.1);
+  });
+
   it('is never overrun, whatever comes: budgets of every kind under bursts', () => {
     const random = seededRandom(7);
     for (let trial = 0; trial < 20; trial++) {
