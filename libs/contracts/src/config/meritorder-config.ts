@@ -24,9 +24,6 @@ const BackendFields = z.strictObject({
     description: 'Whose account pays, for example openai; for own hardware the owner of the host.',
   }),
   host: Slug.optional().meta({ description: 'The GPU host of a local backend.' }),
-  region: Slug.optional().meta({
-    description: 'Where it processes requests, for example eu; see `regions` of routes and tiers.',
-  }),
   model: z.string().min(1).max(128).meta({ description: 'The name the provider knows the model by.' }),
   protocol: z.enum(PROTOCOLS).default('openai'),
   ...providerFields,

@@ -37,7 +37,10 @@ export const providerFields = {
       description:
         'Of the protocol anthropic: features that are asked for with every request (the header anthropic-beta). A client cannot, because some change what a request may cost.',
     }),
-  region: Region.optional().meta({ description: 'Of the protocol bedrock, for example eu-central-1.' }),
+  region: Region.optional().meta({
+    description:
+      'Where it processes requests, for example eu, of the protocol bedrock as the provider names it (eu-central-1); see `regions` of routes and tiers.',
+  }),
   apiKeyEnv: named('API key'),
   credentials: z.array(CredentialConfig).min(1).max(64).optional().meta({
     description:

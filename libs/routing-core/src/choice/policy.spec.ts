@@ -60,6 +60,9 @@ describe('who may serve', () => {
     expect(notAllowed(policy, { id: 'a', region: 'us' })).toBe('is in the region us, not in eu or ch');
     expect(notAllowed(policy, { id: 'a' })).toBe('is in no region that is named, not in eu or us');
     expect(notAllowed(of({}), { id: 'a' })).toBeUndefined();
+    const either = { id: 'a', region: 'eu', credentials: [{ id: 'x' }, { id: 'y', region: 'us' }] };
+    expect(notAllowed(policy, either)).toBe('is in the region us, not in eu or ch');
+    expect(notAllowed(policy, { ...either, credentials: [{ id: 'x' }] })).toBeUndefined();
   });
 
   it('is of those that the tier names', () => {

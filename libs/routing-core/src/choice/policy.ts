@@ -86,14 +86,16 @@ export function policyFor({ route, tier, wishes }: PolicySources): RequestPolicy
 /** Why a policy does not let a backend serve a request, whatever it could; undefined: it does. */
 export function notAllowed(
   { backends, regions, score }: RequestPolicy,
-  { id, region }: Pick<BackendConfig, 'id' | 'region'>,
+  { id, region, credentials }: Pick<BackendConfig, 'id' | 'region' | 'credentials'>,
 ): string | undefined {
   if (backends?.has(id) === false) return `is not for the tier ${score.tier ?? ''}`;
-  const outside = regions.find((list) => region === undefined || !list.includes(region));
-  return (
-    outside &&
-    `is in ${region === undefined ? 'no region that is named' : `the region ${region}`}, not in ${outside.join(' or ')}`
-  );
+  // A call may go by any of its credentials.
+  const places = credentials?.map((c) => c.region ?? region) ?? [region];
+  for (const list of regions)
+    for (const place of places)
+      if (place === undefined || !list.includes(place))
+        return `is in ${place === undefined ? 'no region that is named' : `the region ${place}`}, not in ${list.join(' or ')}`;
+  return undefined;
 }
 
 /** A caller that says what an answer is worth wants the best value, where nobody said otherwise. */

@@ -87,6 +87,8 @@ it('how full a backend is follows from its workers, its own calls since, and wha
           ...(engine && { engine }),
         }),
       ),
+      'worker.heartbeat.v1.a',
+      () => ({ id: 'a' }),
     );
   beat('w1', { engine: 'vllm', running: 3, waiting: 5, kvCacheShare: 0.7 });
   beat('w2', { engine: 'vllm', waiting: 1, kvCacheShare: 0.9 });
