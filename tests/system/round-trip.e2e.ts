@@ -40,10 +40,11 @@ afterAll(async () => {
   for (const tap of taps) tap.close();
 });
 
-/** What a router says by its own clock, whether requests come or not: it lives, it waits for jobs, it looks whose Redis this is. */
+/** What a router says by its own clock, whether requests come or not: it lives, it waits for jobs, it looks whose Redis this is and whether it knows all keys. */
 function isBackground([verb, subject = '']: string[]): boolean {
   if (verb === 'PING' || verb === 'PONG') return true;
-  return subject.startsWith('$JS.API.CONSUMER.MSG.NEXT.') || `${verb} ${subject}` === 'info server' || verb === 'hmget';
+  if (subject.startsWith('$JS.API.CONSUMER.MSG.NEXT.') || subject === '$JS.API.STREAM.INFO.KV_KEYS') return true;
+  return `${verb} ${subject}` === 'info server' || verb === 'hmget';
 }
 
 it('from a request to the message for the worker there is one round trip to Redis, and nothing else leaves the router', async () => {

@@ -192,7 +192,7 @@ it('an existing NATS is used as it is and outlives the product; one without JetS
       expect.stringMatching(/^meritorder: cannot make streams at nats:.*JetStream/),
     ]);
     const running = start(['--no-demo'], { NATS_URL: existing.url });
-    await waitFor(() => running.said().includes('] ready'), 'the product to be ready', 120_000);
+    await waitFor(() => running.said().includes('Publish requests as an org'), 'the product to be ready', 120_000);
     expect(running.said()).toContain(`Publish requests as an org: NATS ${existing.url}, without a password`);
     await stopped(running);
     await (await connect({ servers: existing.url })).close();
