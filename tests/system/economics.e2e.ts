@@ -137,6 +137,18 @@ describe('tiers and wishes', () => {
     expect(await refusalOf(capped)).toMatch(/cost_cap|below_floor/);
   });
 
+  it('an estimate says who may not serve the tier or the region, as a request would find', async () => {
+    const states = async (model: string, tier?: string): Promise<Record<string, string>> => {
+      const body = { ...JSON.parse(chat('Say it.', { model })), ...(tier ? { metadata: { tier } } : {}) };
+      const reply = await app.request('inference.estimate.v1.acme', JSON.stringify({ body }), { timeout: 5_000 });
+      const { rows } = reply.json<{ rows: { backend: string; state: string; reason?: string }[] }>();
+      return Object.fromEntries(rows.map((r) => [r.backend, r.state === 'able' ? 'able' : r.reason!]));
+    };
+    expect(await states('auto')).toEqual({ small: 'able', large: 'able' });
+    expect(await states('auto', 'free')).toEqual({ small: 'able', large: 'is not for the tier free' });
+    expect(await states('european')).toEqual({ small: 'is in no region that is named, not in eu', large: 'able' });
+  });
+
   it('a route with regions is served there alone, however dear, and by nobody where there is none', async () => {
     expect(await backendOf({ model: 'european' })).toBe('large');
     expect(await refusalOf({ model: 'european', metadata: { tier: 'free' } })).toBe('no_able_backend');

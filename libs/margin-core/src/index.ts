@@ -9,5 +9,4 @@ export * from './conversion/revenue.js';
 export * from './conversion/ripening.js';
 export * from './conversion/segments.js';
 export * from './conversion/snapshot.js';
-export * from './decision/margin.js';
 export * from './decision/upgrade.js';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { expectedMargin, judgeFloor, upgradeVerdict, worthServing, type Arm, type Upgrade } from '../index.js';
+import { upgradeVerdict, type Arm, type Upgrade } from '../index.js';
 
 const arm = (backend: string, conversion: number, costUsd: number, trials: number): Arm => ({
   backend,
@@ -40,34 +40,5 @@ describe('the upgrade inequality', () => {
     expect(verdict.requestsNeeded).toBeGreaterThan(50_000);
     expect(verdict.requestsNeeded).toBeLessThan(55_000);
     expect(verdict.sentence).toMatch(/^Not enough data: .* takes 5\d,\d\d\d requests per arm/);
-  });
-});
-
-describe('margin', () => {
-  it('revenue that arrives whatever the answer changes whether to serve, never by whom', () => {
-    const offers = [
-      { backend: 'small', revenueUsd: 1, conversion: 0.01, chargeUsd: 0, fullCostUsd: 0.02 },
-      { backend: 'large', revenueUsd: 1, conversion: 0.02, chargeUsd: 0, fullCostUsd: 0.05 },
-    ];
-    expect(worthServing(offers, 0)).toMatchObject({ serve: false, backend: 'small' });
-    expect(worthServing(offers, 0.5)).toMatchObject({ serve: true, backend: 'small' });
-  });
-
-  it('has a floor as a share of the income, met to the cent', () => {
-    expect(judgeFloor(1, 0.8, 0.2).verdict).toBe('allowed');
-    expect(judgeFloor(1, 0.81, 0.2)).toMatchObject({ verdict: 'below-floor', highestCostUsd: 0.8 });
-    expect(judgeFloor(0, 0.01, 0.2).verdict).toBe('below-floor');
-  });
-
-  it('adds what arrives, what is charged and what is expected of a conversion', () => {
-    const margin = expectedMargin({
-      arrivingUsd: 0.1,
-      revenueUsd: 10,
-      conversion: 0.02,
-      chargeUsd: 0.05,
-      fullCostUsd: 0.15,
-    });
-    expect(margin.incomeUsd).toBeCloseTo(0.35, 9);
-    expect(margin.marginShare).toBeCloseTo(0.2 / 0.35, 9);
   });
 });

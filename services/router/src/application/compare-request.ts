@@ -7,9 +7,9 @@ import type {
   Refusal,
 } from '@meritorder/contracts';
 import { compareBackends, type RequestForecast } from '@meritorder/estimate-core';
-import { ableCandidates, requirementsOf } from '@meritorder/routing-core';
+import { ableCandidates, notAllowed, policyFor, requirementsOf } from '@meritorder/routing-core';
 import type { Catalogue, Estimator, Fleet } from './ports.js';
-import { routeUnknown } from './refusals.js';
+import { routeUnknown, tierUnknown } from './refusals.js';
 import { uncarriedBy } from './uncarried-by.js';
 import { viewsOf } from './views-of.js';
 
@@ -38,12 +38,19 @@ export function compareRequest(
   const unknown = backends?.find((id) => !catalogue.backend(id) || (org.routes && !org.routes.includes(id)));
   if (unknown !== undefined) return { ...routeUnknown(catalogue, org, unknown), param: 'backends' };
   const compared: BackendConfig[] = backends?.map((id) => catalogue.backend(id)!) ?? route.backends;
+  const tier = catalogue.tier(org.id, attribution.tier);
+  if (tier === 'none') return tierUnknown(catalogue, org, attribution.tier);
+  const policy = policyFor({ route: route.settings, tier, wishes: body.meritorder });
   const requirements = { ...requirementsOf(body), uncarriedBy: uncarriedBy(body) };
   const forecast = estimator.estimate({ body, attribution, route: route.id });
   const views = viewsOf(compared, catalogue, fleet, atMs);
   // The router's own filters say who is able, so that an estimate never promises what a request would not get.
   const { excluded } = ableCandidates(views, requirements, (backend) => forecast.of(backend), undefined, atMs);
   const unable = new Map(excluded.filter((e) => e.code !== 'unpriced').map((e) => [e.backend.id, e.why]));
+  for (const backend of compared) {
+    const why = notAllowed(policy, backend);
+    if (why !== undefined) unable.set(backend.id, why);
+  }
   return {
     route: route.id,
     estimatedAt: new Date(atMs).toISOString(),
