@@ -39,6 +39,8 @@ export interface WorkerOptions {
 export interface Engines {
   /** `serves`: it is there and serves the backend's model. */
   of(backend: string): { serves: boolean; report?: EngineReport };
+  /** Tells when one begins or ceases to serve. */
+  onChange?(tell: (backend: string) => void): void;
 }
 
 const HEARTBEAT_MS = 1_000;
@@ -88,6 +90,11 @@ export class WorkerController implements OnApplicationBootstrap, OnApplicationSh
     );
     listen('attempt.turn.v1.*', (m) => this.askedForTurn(m));
     this.timer = setInterval(() => this.heartbeat(), HEARTBEAT_MS);
+    // Routers hear of it at once, not a second later.
+    this.options.engines?.onChange?.((id) => {
+      const served = this.served.get(id);
+      if (served) this.beat(served.backend, this.draining);
+    });
     this.serve(this.options.backends);
   }
 

@@ -31,6 +31,8 @@ it('an engine that still loads its model is not there; then it is, with its key,
   const state = { status: 503, keys: [] as (string | undefined)[] };
   const backend = await engine(state);
   engines = new HttpEngines([backend], () => 'secret');
+  const told: string[] = [];
+  engines.onChange((id) => told.push(`${id} ${engines.of(id).serves}`));
   await engines.start();
   expect(engines.of('b')).toEqual({ serves: false });
   state.status = 200;
@@ -40,6 +42,7 @@ it('an engine that still loads its model is not there; then it is, with its key,
   server.closeAllConnections();
   server.close();
   await waitFor(() => !engines.of('b').serves, 'it to be gone');
+  expect(told).toEqual(['b true', 'b false']);
 });
 
 it('a backend that is not watched is taken to be there', async () => {

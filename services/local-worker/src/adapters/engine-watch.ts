@@ -43,6 +43,7 @@ export class HttpEngines implements Engines {
   private readonly log = new Logger('Engines');
   private readonly watched = new Map<string, { of: string; engine: WatchedEngine }>();
   private readonly timers = new Map<WatchedEngine, NodeJS.Timeout>();
+  private tell: (backend: string) => void = () => {};
   private started = false;
   private stopped = false;
 
@@ -56,6 +57,10 @@ export class HttpEngines implements Engines {
 
   of(backend: string): ReturnType<Engines['of']> {
     return this.watched.get(backend)?.engine.state ?? { serves: true };
+  }
+
+  onChange(tell: (backend: string) => void): void {
+    this.tell = tell;
   }
 
   /** Returns when each was asked once. */
@@ -96,9 +101,11 @@ export class HttpEngines implements Engines {
   }
 
   private async ask(engine: WatchedEngine): Promise<void> {
+    const { serves } = engine.state;
     await engine.ask();
-    const isWatched = [...this.watched.values()].some((w) => w.engine === engine);
-    if (this.stopped || !isWatched) return;
+    const [id] = [...this.watched].find(([, w]) => w.engine === engine) ?? [];
+    if (this.stopped || id === undefined) return;
+    if (engine.state.serves !== serves) this.tell(id);
     this.timers.set(
       engine,
       setTimeout(() => void this.ask(engine), EVERY_MS),
