@@ -29,7 +29,7 @@ beforeAll(async () => {
     instances: { router: 2 },
   });
   const operator = await product.stack.connectOperator();
-  operator.subscribe('worker.heartbeat.v1.gpu', {
+  operator.subscribe('worker.heartbeat.v1.>', {
     callback: (_error, m) =>
       void (slots = Object.fromEntries(Object.entries(m.json<{ orgs: Record<string, number> }>().orgs).toSorted())),
   });

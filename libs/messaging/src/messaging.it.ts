@@ -215,7 +215,7 @@ describe('permissions', () => {
         'fleet.join.v1.gpu-2',
         '$KV.FLEET.gpu-1-llama',
         'work.v1.gpu-1.llama',
-        '_INBOX_local-worker_gpu-2.x',
+        '_INBOX_metering.x',
         'usage.attempt-extended.v1.acme',
         'inference.request.v1.acme',
         '$JS.API.STREAM.INFO.USAGE',
