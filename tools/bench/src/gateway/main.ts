@@ -16,6 +16,7 @@ const program = new Command('npm run bench:gateway --')
   .option('--tokens-per-second <n>', 'of each stream', '100')
   .option('--seconds <n>', 'for each target', '15')
   .option('--rounds <n>', 'in so many turns', '3')
+  .option('--warm-up-seconds <n>', 'before each target', '10')
   .option('--provider-port <n>', 'of the simulated provider', '8123')
   .showHelpAfterError();
 program.parse();
@@ -32,6 +33,7 @@ try {
     seconds: positive('seconds'),
     rounds: positive('rounds'),
     providerPort: positive('providerPort'),
+    warmUpSeconds: positive('warmUpSeconds'),
     peer: options['peer']
       ? { name: 'peer', url: options['peer'], apiKey: options['peerKey']!, model: options['peerModel']! }
       : undefined,
