@@ -42,7 +42,7 @@ export function requirementsOf(
 ): Requirements {
   const needs = new Set<Capability>();
   if (body.stream) needs.add('streaming');
-  if (body.tools?.length || body['functions']) needs.add('tools');
+  if (body.tools?.length || body['functions'] || hasToolTurn(body)) needs.add('tools');
   if (body.response_format && body.response_format.type !== 'text') needs.add('json');
   if ((body.n ?? 1) > 1) needs.add('choices');
   if (body['logprobs']) needs.add('logprobs');
@@ -83,6 +83,16 @@ function unboundedField(body: ChatRequest): string | undefined {
     return 'modalities';
   if (present('best_of') && body['best_of'] !== 1) return 'best_of';
   return ['documents', 'chat_template'].find(present);
+}
+
+/** A conversation in which a tool was called: a backend without tools refuses it, or reads it as something else. */
+function hasToolTurn({ messages }: ChatRequest): boolean {
+  return messages.some((m) => {
+    const calls = m['tool_calls'];
+    return (
+      m.role === 'tool' || m.role === 'function' || (Array.isArray(calls) && calls.length > 0) || !!m['function_call']
+    );
+  });
 }
 
 function hasNonTextPart(body: ChatRequest): boolean {

@@ -32,6 +32,11 @@ const view = (id: string, more: Partial<BackendView> = {}, config: Partial<Backe
 });
 const body = (more: object = {}): ChatRequest =>
   ({ model: 'auto', messages: [{ role: 'user', content: 'hi' }], ...more }) as ChatRequest;
+const CALLED = {
+  role: 'assistant',
+  content: null,
+  tool_calls: [{ id: 'c', type: 'function', function: { name: 'f' } }],
+};
 const AT = Date.parse('2026-11-24T10:00:00Z');
 const estimate = () => ({
   inputTokensExpected: 100,
@@ -45,8 +50,15 @@ const estimate = () => ({
 });
 
 describe('what is able', () => {
+  it('takes a conversation in which no tool was called for one without tools', () => {
+    const plain = { role: 'assistant', content: 'a', tool_calls: [], function_call: null };
+    expect(requirementsOf(body({ messages: [plain] })).capabilities).toEqual([]);
+  });
   it.each<[string, BackendView, object, RegExp]>([
     ['tools', view('x'), { tools: [{ type: 'function' }] }, /lacks tools/],
+    ['a tool that was called', view('x'), { messages: [CALLED] }, /lacks tools/],
+    ['what a tool said', view('x'), { messages: [{ role: 'tool', tool_call_id: 'c', content: '1' }] }, /lacks tools/],
+    ['what a function said', view('x'), { messages: [{ role: 'function', name: 'f', content: '1' }] }, /lacks tools/],
     ['an image', view('x'), { messages: [{ role: 'user', content: [{ type: 'image_url' }] }] }, /lacks vision/],
     ['JSON', view('x'), { response_format: { type: 'json_schema' } }, /lacks json/],
     ['several choices', view('x'), { n: 2 }, /lacks choices/],
