@@ -25,3 +25,14 @@ it('every kind of request is there, and its answer, with its example', () => {
   for (const name of Object.keys({ ...channels.inferenceRequest.messages, ...channels.replyInbox.messages }))
     expect(components.messages[name]?.examples[0].payload, name).toBeDefined();
 });
+
+it('every subject that an org may publish to is a channel of the document', () => {
+  const { channels } = asyncApi('0.0.0') as { channels: Record<string, { address: string | null }> };
+  const addresses = Object.values(channels).map((c) => c.address);
+  const inference = ['request', 'job', 'cancel', 'ack', 'estimate'].map((name) => `inference.${name}`);
+  for (const subject of [...inference, 'outcome.reported', 'deliver-ack'])
+    expect(
+      addresses.some((address) => address?.startsWith(`${subject}.v1.{org}`)),
+      subject,
+    ).toBe(true);
+});

@@ -116,8 +116,16 @@ const requestHeaders = (kind: Json, required = false): Json => ({
 const STREAM_HEADERS: Json = {
   type: 'object',
   properties: {
-    'Meritorder-Seq': { type: 'string', pattern: '^\\d+$' },
-    'Meritorder-Status': { type: 'string', enum: ['ok', 'error', 'cancelled'] },
+    'Meritorder-Seq': {
+      type: 'string',
+      pattern: '^\\d+$',
+      description: 'Counts from 0 over all messages of one answer, the last included; a gap is a lost message.',
+    },
+    'Meritorder-Status': {
+      type: 'string',
+      enum: ['ok', 'error', 'cancelled'],
+      description: 'Of the last message alone: nothing comes after it.',
+    },
   },
 };
 
@@ -207,7 +215,7 @@ export function asyncApi(version: string): Json {
   );
   messages['inferenceChunk'] = message(
     'inference.chunk.v1',
-    'Streaming: OpenAI chunks, numbered from 0. A chunk with a reply subject asks for an acknowledgement: publish anything to it, or the stream ends with reader_away. The last message has Meritorder-Status and the receipt.',
+    'Streaming: OpenAI chunks, numbered from 0. A chunk with a reply subject asks for an acknowledgement: publish anything to it (inferenceAck). Without acknowledgements the stream pauses after `limits.streamWindowChunks` chunks and ends with reader_away after `limits.streamAckTimeoutMs` (docs/reference/config.md). The last message has Meritorder-Status and the receipt.',
     { type: 'object', properties: { object: { const: 'chat.completion.chunk' }, meritorder: schemas['receipt.v1'] } },
     {
       id: 'chatcmpl-1',
@@ -220,7 +228,7 @@ export function asyncApi(version: string): Json {
   );
   messages['inferenceError'] = message(
     'inference.error.v1',
-    "An error: NATS service-error headers and OpenAI's error body with a stable code (docs/reference/errors.md).",
+    "An error: NATS service-error headers and OpenAI's error body with a stable code (docs/reference/errors.md). In place of an answer, or the last message of a stream. No router at all is NATS' own `503`, without a body.",
     {
       type: 'object',
       properties: {
@@ -248,9 +256,10 @@ export function asyncApi(version: string): Json {
     {
       type: 'object',
       properties: {
-        'Nats-Service-Error': { type: 'string' },
-        'Nats-Service-Error-Code': { type: 'string' },
-        'Retry-After': { type: 'string' },
+        ...(STREAM_HEADERS['properties'] as Json),
+        'Nats-Service-Error': { type: 'string', description: 'The code, as in the body.' },
+        'Nats-Service-Error-Code': { type: 'string', description: 'The status, HTTP-like.' },
+        'Retry-After': { type: 'string', description: 'Seconds, where waiting helps.' },
       },
       required: ['Nats-Service-Error', 'Nats-Service-Error-Code'],
     },
@@ -332,9 +341,18 @@ export function asyncApi(version: string): Json {
         'Durable: kept before it is acknowledged, run at least once. `Nats-Msg-Id` makes a repetition harmless.',
       messages: refs('inferenceRequest', 'embeddingsRequest', 'messagesRequest'),
     },
+    inferenceAck: {
+      address: 'inference.ack.v1.{org}.{request}',
+      description:
+        'The reply subject of a chunk that asks for an acknowledgement, as some of every stream do. One acknowledges everything sent so far.',
+      parameters: { ...ORG, request: { description: 'Id of the request.' } },
+      messages: refs('acknowledgement'),
+    },
     inferenceCancel: {
       address: 'inference.cancel.v1.{org}.{request}',
-      parameters: { ...ORG, request: { description: 'Id of the request.' } },
+      description:
+        'Stops the request, also at the backend; what was generated is paid for. The answer ends with Meritorder-Status `cancelled`.',
+      parameters: { ...ORG, request: { description: 'Meritorder-Request of the request.' } },
       messages: refs('acknowledgement'),
     },
     replyInbox: {
@@ -397,6 +415,7 @@ export function asyncApi(version: string): Json {
       channel: { $ref: '#/channels/inferenceJob' },
       reply: reply('jobAccepted', 'inferenceError'),
     },
+    acknowledgeChunk: { action: 'receive', channel: { $ref: '#/channels/inferenceAck' } },
     cancelRequest: { action: 'receive', channel: { $ref: '#/channels/inferenceCancel' } },
     deliverEvents: {
       action: 'send',
@@ -424,7 +443,13 @@ export function asyncApi(version: string): Json {
     operations,
     components: {
       messages,
-      securitySchemes: { userPassword: { type: 'userPassword', description: 'One NATS user per org.' } },
+      securitySchemes: {
+        userPassword: {
+          type: 'userPassword',
+          description:
+            'One NATS user per org: `org-<org>`. `npm start` writes its password to `.data/nats/generated/passwords/org-<org>`.',
+        },
+      },
     },
   };
 }
