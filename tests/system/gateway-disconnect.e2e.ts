@@ -5,6 +5,7 @@ import { connectDatabase } from '@meritorder/ledger-store';
 import { waitFor } from '@meritorder/testing';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ACME_KEY, startGatewayProduct } from './gateway-product.js';
+import type { TestBackend } from './harness.js';
 
 /** Words of a whole answer, one token and one chunk each, 40 a second: it would take 2.5 s. */
 const WORDS = 100;
@@ -20,8 +21,8 @@ const DIALECTS = [
   {
     name: 'chat',
     path: '/v1/chat/completions',
-    body: (stream: boolean) => ({
-      model: 'slow',
+    body: (model: string, stream: boolean) => ({
+      model,
       messages: [{ role: 'user', content: `Write ${WORDS} words.` }],
       max_tokens: WORDS,
       stream,
@@ -31,8 +32,8 @@ const DIALECTS = [
   {
     name: 'messages',
     path: '/v1/messages',
-    body: (stream: boolean) => ({
-      model: 'slow',
+    body: (model: string, stream: boolean) => ({
+      model,
       messages: [{ role: 'user', content: `Write ${WORDS} words.` }],
       max_tokens: WORDS,
       stream,
@@ -41,12 +42,30 @@ const DIALECTS = [
   },
 ];
 
+/** One for each wire protocol of backends; an OpenAI-compatible one first. */
+const BACKENDS: readonly TestBackend[] = [
+  {},
+  { protocol: 'anthropic', apiKeyEnv: 'PROVIDER_KEY' },
+  { protocol: 'gemini', apiKeyEnv: 'PROVIDER_KEY' },
+  {
+    protocol: 'bedrock',
+    region: 'eu-central-1',
+    credentials: [{ id: 'main', accessKeyIdEnv: 'PROVIDER_KEY', secretAccessKeyEnv: 'PROVIDER_SECRET' }],
+  },
+].map((config) => ({
+  id: `slow-${config.protocol ?? 'openai'}`,
+  behaviour: { outputTokensPerSecond: 40, wordsPerChunk: 1 },
+  config,
+}));
+const CASES = BACKENDS.flatMap(({ id }) => DIALECTS.map((dialect) => ({ ...dialect, model: id })));
+
 let product: Awaited<ReturnType<typeof startGatewayProduct>>;
 let database: Awaited<ReturnType<typeof connectDatabase>>;
 
 beforeAll(async () => {
   product = await startGatewayProduct({
-    backends: [{ id: 'slow', behaviour: { outputTokensPerSecond: 40, wordsPerChunk: 1 } }],
+    backends: [...BACKENDS],
+    env: { PROVIDER_KEY: 'key-of-providers', PROVIDER_SECRET: 'secret-of-bedrock' },
   });
   database = await connectDatabase(product.stack.database.url, 'disconnect-test', 1);
 });
@@ -55,7 +74,7 @@ afterAll(async () => {
   await product?.stop();
 });
 
-const stats = () => product.simulator.control.stats().models['slow']!;
+const stats = (model: string) => product.simulator.control.stats().models[model]!;
 const lines = () => product.simulator.invoice().lines;
 
 /** A caller that has sent its request and hears what comes. */
@@ -73,28 +92,28 @@ async function call(path: string, body: object): Promise<{ socket: Socket; heard
 }
 
 /** Leaves, and waits until the backend has seen the call end. */
-async function leave(socket: Socket): Promise<void> {
+async function leave(socket: Socket, model: string): Promise<void> {
   socket.destroy();
-  await waitFor(() => stats().running === 0, 'the backend saw the end of the call');
+  await waitFor(() => stats(model).running === 0, 'the backend saw the end of the call');
 }
 
-describe.each(DIALECTS)('$name: a caller that leaves', ({ path, body, last }) => {
+describe.each(CASES)('$name of $model: a caller that leaves', ({ path, body, last, model }) => {
   it.each([true, false])('before the first byte stops a call that has cost nothing (stream: %s)', async (stream) => {
-    product.simulator.control.gate('slow', true);
+    product.simulator.control.gate(model, true);
     const before = lines().length;
-    const { socket, heard } = await call(path, body(stream));
-    await waitFor(() => stats().held === 1, 'the call is at the backend');
+    const { socket, heard } = await call(path, body(model, stream));
+    await waitFor(() => stats(model).held === 1, 'the call is at the backend');
     expect(heard()).toBe('');
-    await leave(socket);
-    product.simulator.control.gate('slow', false);
+    await leave(socket, model);
+    product.simulator.control.gate(model, false);
     expect(lines()).toHaveLength(before);
   });
 
   it('in the middle of a stream stops it, and pays for what was generated', async () => {
     const before = lines().length;
-    const { socket, heard } = await call(path, body(true));
+    const { socket, heard } = await call(path, body(model, true));
     await waitFor(() => heard().split('data: ').length > EVENTS_HEARD, 'some chunks');
-    await leave(socket);
+    await leave(socket, model);
     expect(lines()).toHaveLength(before + 1);
     const line = lines().at(-1)!;
     expect(line.outcome).toBe('cancelled');
@@ -104,9 +123,9 @@ describe.each(DIALECTS)('$name: a caller that leaves', ({ path, body, last }) =>
 
   it('while an answer that is not streamed is generated stops it, and pays for what was', async () => {
     const before = lines().length;
-    const { socket, heard } = await call(path, body(false));
-    await waitFor(() => stats().running === 1, 'the backend is at it');
-    await leave(socket);
+    const { socket, heard } = await call(path, body(model, false));
+    await waitFor(() => stats(model).running === 1, 'the backend is at it');
+    await leave(socket, model);
     expect(heard()).toBe('');
     expect(lines()).toHaveLength(before + 1);
     expect(lines().at(-1)).toMatchObject({ outcome: 'cancelled' });
@@ -115,9 +134,9 @@ describe.each(DIALECTS)('$name: a caller that leaves', ({ path, body, last }) =>
 
   it.each([true, false])('at the last chunk pays for all of it (stream: %s)', async (stream) => {
     const before = lines().length;
-    const { socket, heard } = await call(path, body(stream));
+    const { socket, heard } = await call(path, body(model, stream));
     await waitFor(() => heard().includes(last), 'the last chunk');
-    await leave(socket);
+    await leave(socket, model);
     expect(lines()).toHaveLength(before + 1);
     expect(lines().at(-1)).toMatchObject({ outcome: 'completed', outputTokens: WORDS });
   });
@@ -129,7 +148,7 @@ it('the books: what is confirmed equals the invoice, the rest has a bound above 
     state: string;
     cash_nanos: string;
   }
-  const calls = DIALECTS.length * 6;
+  const calls = CASES.length * 6;
   const read = async (): Promise<Row[]> => database.query(`select attempt_id, state, cash_nanos from attempt_settled`);
   const rows = await waitFor(
     async () => {
@@ -145,7 +164,7 @@ it('the books: what is confirmed equals the invoice, the rest has a bound above 
     if (state === 'confirmed') expect(BigInt(cash_nanos)).toBe(invoiced);
     else expect(BigInt(cash_nanos)).toBeGreaterThanOrEqual(invoiced);
   }
-  expect(rows.filter((r) => r.state === 'confirmed')).toHaveLength(DIALECTS.length * 2);
+  expect(rows.filter((r) => r.state === 'confirmed')).toHaveLength(CASES.length * 2);
   const operator = await product.stack.connectOperator();
   const now = new Date().toISOString();
   const report = await importInvoice(operator, 'simco', {

@@ -10,6 +10,7 @@ export async function startGatewayProduct(options: {
   backends: TestBackend[];
   config?: Record<string, unknown>;
   instances?: Parameters<typeof startProduct>[0]['instances'];
+  env?: Record<string, string>;
 }): Promise<Product & { url: string }> {
   const product = await startProduct({
     ...options,
