@@ -57,6 +57,11 @@ const BACKENDS: readonly TestBackend[] = [
   behaviour: { outputTokensPerSecond: 40, wordsPerChunk: 1 },
   config,
 }));
+const EMBEDDING: TestBackend = {
+  id: 'embedding',
+  behaviour: { kind: 'embedding' },
+  config: { kinds: ['embeddings'] },
+};
 const CASES = BACKENDS.flatMap(({ id }) => DIALECTS.map((dialect) => ({ ...dialect, model: id })));
 
 let product: Awaited<ReturnType<typeof startGatewayProduct>>;
@@ -64,7 +69,7 @@ let database: Awaited<ReturnType<typeof connectDatabase>>;
 
 beforeAll(async () => {
   product = await startGatewayProduct({
-    backends: [...BACKENDS],
+    backends: [...BACKENDS, EMBEDDING],
     env: { PROVIDER_KEY: 'key-of-providers', PROVIDER_SECRET: 'secret-of-bedrock' },
   });
   database = await connectDatabase(product.stack.database.url, 'disconnect-test', 1);
@@ -142,13 +147,37 @@ describe.each(CASES)('$name of $model: a caller that leaves', ({ path, body, las
   });
 });
 
+describe('embeddings: a caller that leaves', () => {
+  const body = { model: EMBEDDING.id, input: 'A merit order sorts plants by their marginal cost.' };
+
+  it('before the first byte stops a call that has cost nothing', async () => {
+    product.simulator.control.gate(EMBEDDING.id, true);
+    const before = lines().length;
+    const { socket, heard } = await call('/v1/embeddings', body);
+    await waitFor(() => stats(EMBEDDING.id).held === 1, 'the call is at the backend');
+    expect(heard()).toBe('');
+    await leave(socket, EMBEDDING.id);
+    product.simulator.control.gate(EMBEDDING.id, false);
+    expect(lines()).toHaveLength(before);
+  });
+
+  it('at the end pays for all of it', async () => {
+    const before = lines().length;
+    const { socket, heard } = await call('/v1/embeddings', body);
+    await waitFor(() => heard().includes('"meritorder"'), 'the end of the answer');
+    await leave(socket, EMBEDDING.id);
+    expect(lines()).toHaveLength(before + 1);
+    expect(lines().at(-1)).toMatchObject({ outcome: 'completed' });
+  });
+});
+
 it('the books: what is confirmed equals the invoice, the rest has a bound above it, and the invoice makes them equal (pitfall 13)', async () => {
   interface Row {
     attempt_id: string;
     state: string;
     cash_nanos: string;
   }
-  const calls = CASES.length * 6;
+  const calls = CASES.length * 6 + 2;
   const read = async (): Promise<Row[]> => database.query(`select attempt_id, state, cash_nanos from attempt_settled`);
   const rows = await waitFor(
     async () => {
@@ -164,7 +193,7 @@ it('the books: what is confirmed equals the invoice, the rest has a bound above 
     if (state === 'confirmed') expect(BigInt(cash_nanos)).toBe(invoiced);
     else expect(BigInt(cash_nanos)).toBeGreaterThanOrEqual(invoiced);
   }
-  expect(rows.filter((r) => r.state === 'confirmed')).toHaveLength(CASES.length * 2);
+  expect(rows.filter((r) => r.state === 'confirmed')).toHaveLength(CASES.length * 2 + 1);
   const operator = await product.stack.connectOperator();
   const now = new Date().toISOString();
   const report = await importInvoice(operator, 'simco', {
