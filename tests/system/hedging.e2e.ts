@@ -15,7 +15,7 @@ const backend = (id: string, usd: string, more: object = {}, config: object = {}
   config: { prices: price(usd), maxConcurrency: 64, ...config },
   ...more,
 });
-const eager = { requestShare: 0.5, usdPerHour: '1000', afterSeconds: 0.2 };
+const eager = { requestShare: 0.5, usdPerHour: '1000', afterSeconds: 0.5 };
 /** Of the run under load. */
 const SHARE = 0.1;
 

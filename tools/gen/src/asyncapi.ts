@@ -303,7 +303,12 @@ export function asyncApi(version: string): Json {
     schemas['outcome-reply.v1']!,
     EXAMPLES.outcome.reply,
   );
-  messages['acknowledgement'] = message('acknowledgement', 'Any payload, also none.', { type: 'string' }, '');
+  messages['acknowledgement'] = message(
+    'acknowledgement',
+    'Nothing: the chunk whose reply subject it is sent to. Or a number: all chunks up to this `Meritorder-Seq`.',
+    { type: 'string' },
+    '',
+  );
 
   const reply = (...names: string[]): Json => ({
     address: {

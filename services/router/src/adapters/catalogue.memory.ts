@@ -34,6 +34,8 @@ const NO_PRICES: readonly PriceVersion[] = [];
 /** Backends, routes and tiers of the configuration, with the prices, policies and budgets that it is told of. A decision reads only this. */
 export class MemoryCatalogue implements Catalogue {
   private backends!: ReadonlyMap<string, BackendConfig>;
+  /** By what their providers call them; `several` where that is no name of one backend. */
+  private byModel!: ReadonlyMap<string, BackendConfig | 'several'>;
   private routes!: ReadonlyMap<string, { id: string; backends: BackendConfig[]; settings: RouteConfig }>;
   /** Of the configuration's file; others join and leave. */
   private readonly configured: readonly string[];
@@ -64,6 +66,7 @@ export class MemoryCatalogue implements Catalogue {
     const { backends, routes } = this.config;
     const byId = new Map(backends.map((b) => [b.id, b]));
     this.backends = byId;
+    this.byModel = backendsByModel(backends);
     this.routes = new Map(
       routes.map((r) => [r.id, { id: r.id, backends: r.backends.map((b) => byId.get(b)!), settings: r }]),
     );
@@ -126,8 +129,10 @@ export class MemoryCatalogue implements Catalogue {
   }
 
   route(id: string): { id: string; backends: BackendConfig[]; settings?: RouteConfig } | undefined {
-    const backend = this.backends.get(id);
-    return this.routes.get(id) ?? (backend ? { id, backends: [backend] } : undefined);
+    const route = this.routes.get(id);
+    if (route !== undefined) return route;
+    const backend = this.backends.get(id) ?? this.byModel.get(id);
+    return backend === undefined || backend === 'several' ? undefined : { id: backend.id, backends: [backend] };
   }
 
   routeIds(): string[] {
@@ -181,4 +186,13 @@ export class MemoryCatalogue implements Catalogue {
   private lookWhetherComplete(): void {
     this.complete ||= this.expected !== undefined && this.budgets.byId.size >= this.expected;
   }
+}
+
+/** Under `gpt-4.1` and `openai/gpt-4.1`: applications that move over name the model as they did before. */
+function backendsByModel(backends: readonly BackendConfig[]): Map<string, BackendConfig | 'several'> {
+  const byModel = new Map<string, BackendConfig | 'several'>();
+  for (const backend of backends)
+    for (const name of new Set([backend.model, `${backend.provider}/${backend.model}`]))
+      byModel.set(name, byModel.has(name) ? 'several' : backend);
+  return byModel;
 }
