@@ -53,6 +53,7 @@ export const subjects = {
   promptSent: (backend: string) => `prompt.sent.v1.${token(backend)}`,
   attemptStop: (attempt: string) => `attempt.stop.v1.${token(attempt)}`,
   attemptTurn: (attempt: string) => `attempt.turn.v1.${token(attempt)}`,
+  attemptTurned: (question: string) => `attempt.turned.v1.${token(question)}`,
   meteringReconcile: () => 'metering.reconcile.v1',
   meteringPrices: () => 'metering.prices.v1',
   meteringHardware: () => 'metering.hardware.v1',

@@ -215,7 +215,8 @@ describe('permissions', () => {
         'fleet.join.v1.gpu-2',
         '$KV.FLEET.gpu-1-llama',
         'work.v1.gpu-1.llama',
-        '_INBOX_metering.x',
+        '_INBOX_local-worker_gpu-2.x',
+        '_INBOX_provider-worker.x',
         'usage.attempt-extended.v1.acme',
         'inference.request.v1.acme',
         '$JS.API.STREAM.INFO.USAGE',
@@ -291,6 +292,22 @@ describe('permissions', () => {
     await waitFor(() => beats.length > 0, 'its own heartbeat');
     expect(beats).toEqual(['worker.heartbeat.v1.gpu-1.llama']);
     await Promise.all([one.close(), router.close()]);
+  });
+
+  it('workers of any host answer one another about turns, and on no inbox', async () => {
+    const users = ['local-worker-gpu-1', 'local-worker-gpu-2', 'provider-worker'] as const;
+    const workers = await Promise.all(users.map((user) => as(user)));
+    for (const [i, { nats }] of workers.entries())
+      nats.subscribe('attempt.turn.v1.*', {
+        callback: (_e, m) => void (m.subject.endsWith(`of-${i}`) && m.respond(users[i]!)),
+      });
+    await Promise.all(workers.map(({ nats }) => nats.flush()));
+    for (const [from, { nats }] of workers.entries())
+      for (const to of users.keys()) {
+        const options = { timeout: 5_000, noMux: true, reply: `attempt.turned.v1.${from}-${to}` };
+        expect((await nats.request(`attempt.turn.v1.of-${to}`, '', options)).string()).toBe(users[to]);
+      }
+    await Promise.all(workers.map((bus) => bus.close()));
   });
 
   it('a server acknowledgement can purge a stream: what a captured subject would let an org do (ADR 4)', async () => {

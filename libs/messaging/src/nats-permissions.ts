@@ -216,8 +216,7 @@ function worker(config: Hosted, user: string, inbox: string): NatsUser {
       `${SERVICE_INBOX.router}.>`,
       // A hedge asks the worker of the other attempt for the turn, which may be of either name.
       'attempt.turn.v1.*',
-      `${SERVICE_INBOX['provider-worker']}.>`,
-      ...hostsOf(config).map((host) => `${hostInboxPrefix(host)}.>`),
+      'attempt.turned.v1.*',
       ...orgInboxes(config),
     ],
     subscribe: [
@@ -226,6 +225,7 @@ function worker(config: Hosted, user: string, inbox: string): NatsUser {
       'inference.cancel.v1.*.*',
       'attempt.stop.v1.*',
       'attempt.turn.v1.*',
+      'attempt.turned.v1.*',
     ],
   };
 }

@@ -163,7 +163,7 @@ export type WorkEvent = z.infer<typeof WorkEvent>;
 /**
  * `attempt.turn.v1.<attempt>`: a hedge asks the worker of the first attempt for the turn, before it writes to the caller. The turn
  * is the first attempt's own until then, which so pays no round trip; whoever has it may write, and nobody else. Given once, it
- * stays with who got it, so asking again is answered alike.
+ * stays with who got it, so asking again is answered alike. The answer comes on `attempt.turned.v1.<question>`.
  */
 export const TurnRequest = z.object({
   /** The hedge. */

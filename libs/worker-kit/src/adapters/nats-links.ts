@@ -14,6 +14,7 @@ import {
   type WorkEvent,
   type WorkRequest,
 } from '@meritorder/contracts';
+import { newId } from '@meritorder/kernel';
 import type { Bus } from '@meritorder/messaging';
 import type { Context } from '@opentelemetry/api';
 import { ReaderAway, type CallerLink, type RouterLink, type UsageLog } from '../application/ports.js';
@@ -98,7 +99,8 @@ export function askForTurn(bus: Bus, router: NatsRouterLink, attemptId: string, 
   return {
     async first(request: TurnRequest): Promise<TurnReply | undefined> {
       try {
-        const options = { timeout: TURN_TIMEOUT_MS };
+        // Not to its inbox: a worker of another host may not write there.
+        const options = { timeout: TURN_TIMEOUT_MS, noMux: true, reply: subjects.attemptTurned(newId()) };
         const reply = await bus.nats.request(subjects.attemptTurn(hedgeOf), JSON.stringify(request), options);
         const parsed = TurnReply.safeParse(reply.json());
         return parsed.success ? parsed.data : undefined;
