@@ -75,6 +75,10 @@ beforeAll(async () => {
   database = await connectDatabase(product.stack.database.url, 'disconnect-test', 1);
 });
 afterAll(async () => {
+  const sorted = noticedMs.toSorted((a, b) => a - b).map(Math.round);
+  console.log(
+    `backends stopped after ${sorted[sorted.length >> 1]} ms at the median, ${sorted.at(-1)} ms at most, of ${sorted.length}`,
+  );
   await database?.destroy();
   await product?.stop();
 });
@@ -96,10 +100,19 @@ async function call(path: string, body: object): Promise<{ socket: Socket; heard
   return { socket, heard: () => text };
 }
 
+/** From each leaving until the backend saw its call end, milliseconds; looked at every 2 ms. */
+const noticedMs: number[] = [];
+
 /** Leaves, and waits until the backend has seen the call end. */
 async function leave(socket: Socket, model: string): Promise<void> {
+  const leftMs = performance.now();
   socket.destroy();
-  await waitFor(() => stats(model).running === 0, 'the backend saw the end of the call');
+  await waitFor(() => stats(model).running === 0, {
+    message: 'the backend saw the end of the call',
+    timeoutMs: 15_000,
+    everyMs: 2,
+  });
+  noticedMs.push(performance.now() - leftMs);
 }
 
 describe.each(CASES)('$name of $model: a caller that leaves', ({ path, body, last, model }) => {

@@ -30,7 +30,13 @@ beforeAll(async () => {
     ...Object.fromEntries(names.map((name, i) => [name, String(ports[i])])),
   };
 });
-afterAll(() => rmSync(root, { recursive: true, force: true }));
+const children: ChildProcess[] = [];
+afterAll(async () => {
+  // A test that failed leaves what it started.
+  const left = children.filter((child) => child.exitCode === null && child.signalCode === null);
+  await Promise.all(left.map((child) => (child.kill('SIGINT'), once(child, 'exit'))));
+  rmSync(root, { recursive: true, force: true });
+});
 
 interface Start {
   child: ChildProcess;
@@ -41,6 +47,7 @@ interface Start {
 /** What `npm start` runs once everything is built. */
 function start(args: string[] = [], more: NodeJS.ProcessEnv = {}): Start {
   const child = spawn(process.execPath, ['tools/launcher/dist/main.js', ...args], { env: { ...env, ...more } });
+  children.push(child);
   let text = '';
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (data: Buffer) => (text += data.toString()));
   return { child, said: () => text, ended: once(child, 'close').then(([code]) => code as number | null) };
