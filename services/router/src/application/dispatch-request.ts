@@ -11,12 +11,11 @@ import {
   type OrgConfig,
   type Receipt,
   type Refusal,
-  type WorkRequest,
 } from '@meritorder/contracts';
-import { allEnforcedAt, type EnforcedWindow } from '@meritorder/budget-core';
+import { allEnforcedAt } from '@meritorder/budget-core';
 import type { AccountRate, OrgRate, ReserveGrant, ReserveRefusal } from '@meritorder/counters';
 import { worthWaiting } from '@meritorder/fleet-core';
-import { nanosToUsd, newId, type Clock } from '@meritorder/kernel';
+import { newId, type Clock } from '@meritorder/kernel';
 import {
   ableCandidates,
   explain,
@@ -28,7 +27,6 @@ import {
   type Able,
   type BackendView,
   type Excluded,
-  type Hold,
   type RequestPolicy,
 } from '@meritorder/routing-core';
 import type { Context } from '@opentelemetry/api';
@@ -40,6 +38,7 @@ import { GrowingHold } from './extend-hold.js';
 import { hedgeAfterSeconds } from './hedge-after.js';
 import { HedgeRace, type Leg } from './hedge-race.js';
 import { oncePerKey } from './once-per-key.js';
+import { Place } from './place.js';
 import type { SourceRequest } from './read-request.js';
 import { budgetRefusal, exclusionRefusal, kindUnsupported, routeUnknown, tierUnknown } from './refusals.js';
 import type {
@@ -63,8 +62,8 @@ import type {
   WorkSession,
 } from './ports.js';
 import { uncarriedBy } from './uncarried-by.js';
-import { upstreamBody } from './upstream-body.js';
 import { viewsOf } from './views-of.js';
+import { workMessage, type Offer } from './work-message.js';
 
 export interface DispatchPorts {
   clock: Clock;
@@ -127,13 +126,6 @@ export async function dispatchRequest(
   const outcome = await oncePerKey(ports.keys, request, () => new Dispatch(ports, limits, request).run());
   if (outcome.ended === 'refused') ports.caller.refuse(request.replyTo, request.requestId, outcome.refusal);
   return outcome;
-}
-
-/** A candidate with the windows that it would be charged to, and what would be held on them. */
-interface Offer {
-  candidate: Able;
-  windows: readonly EnforcedWindow[];
-  hold: Hold;
 }
 
 /** How an attempt ended. `yielded`: nothing was said to the caller, whom the other attempt of the request has. */
@@ -517,7 +509,7 @@ class Dispatch {
   }
 
   private async work(
-    { candidate: chosen, windows, hold }: Offer,
+    offer: Offer,
     grant: ReserveGrant,
     attemptId: string,
     { number, hedgeOf, policy }: Decided,
@@ -526,46 +518,23 @@ class Dispatch {
     reason: string,
   ): Promise<Step> {
     const { request, ports, race } = this;
+    const { candidate: chosen, hold } = offer;
     const { choices } = this.requirements;
-    const work: WorkRequest = {
-      terms: {
-        attemptId,
-        requestId: request.requestId,
-        attemptNumber: number,
-        attribution: request.attribution,
-        backend: chosen.backend.id,
-        provider: chosen.backend.provider,
-        model: chosen.backend.model,
-        kind: request.kind,
-        epoch: grant.epochId,
-        bound: { cashNanos: grant.cashNanos.toString(), fullNanos: grant.fullNanos.toString() },
-        ...(hold.governed ? { governed: { heldTokens: grant.maxTokens * choices, ...hold.governed } } : {}),
-        windows: windows.map((w) => w.charge),
-        priceVersion: chosen.price.id,
-        ...(chosen.otherPrices.length > 0 ? { otherPriceVersions: chosen.otherPrices.map((p) => p.id) } : {}),
-        reservedAt: new Date(reservedAtMs).toISOString(),
-        deadlineAt: new Date(request.deadlineMs).toISOString(),
-        ...(hedgeOf === undefined ? {} : { hedgeOf }),
-        ...(this.tier?.charge ? { charge: { ...this.tier.charge, claim: this.claim } } : {}),
-        expected,
-      },
-      body: upstreamBody(request, expected.maxTokens),
-      stream: request.body.stream ?? false,
-      includeUsage: request.body.stream_options?.include_usage ?? false,
-      replyTo: request.replyTo,
-      price: chosen.price,
-      ...(chosen.otherPrices.length > 0 ? { otherPrices: [...chosen.otherPrices] } : {}),
-      inputTokensExpected: expected.inputTokens,
-      ...(race && hedgeOf === undefined ? { mayBeHedged: true } : {}),
-      budgetsLeft: grant.left.map((l) => ({
-        budget: l.budget,
-        window: l.window,
-        basis: l.basis,
-        left_usd: nanosToUsd(l.leftNanos),
-      })),
+    const work = workMessage({
+      request,
+      offer,
+      grant,
+      attemptId,
+      attemptNumber: number,
+      hedgeOf,
+      mayBeHedged: race !== undefined && hedgeOf === undefined,
+      charge: this.tier?.charge && { ...this.tier.charge, claim: this.claim },
+      choices,
+      reservedAtMs,
+      expected,
       earlierAttempts: this.tried,
       reason,
-    };
+    });
     ports.fleet.probing(chosen.backend.id);
     const growing = new GrowingHold(ports, work.terms, hold.bound, choices, request.context);
     const session = ports.workers.dispatch(work, chosen.backend, request.context);
@@ -767,28 +736,6 @@ class Dispatch {
         }),
       request.context,
     );
-  }
-}
-
-/** The backend that a request is counted at while it is decided for it. */
-class Place {
-  constructor(
-    private readonly fleet: Fleet,
-    private readonly org: string,
-    private backend: string,
-  ) {
-    fleet.began(backend, org);
-  }
-
-  moveTo(backend: string): void {
-    if (backend === this.backend) return;
-    this.leave();
-    this.backend = backend;
-    this.fleet.began(backend, this.org);
-  }
-
-  leave(): void {
-    this.fleet.left(this.backend, this.org);
   }
 }
 
