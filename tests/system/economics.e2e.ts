@@ -40,7 +40,7 @@ beforeAll(async () => {
       {
         id: 'own',
         kind: 'local',
-        behaviour: { firstTokenMs: 150, outputTokensPerSecond: 400 },
+        behaviour: { firstTokenMs: 150, outputTokensPerSecond: 150 },
         config: {
           prices: perMillionOutput('0', '0.2'),
           quality: prior(0.85),
@@ -231,7 +231,7 @@ it('a job waits for idle own hardware as long as its deadline allows, and one th
     timeoutMs: 5_000,
   });
   const [patient, hurried] = [await job(60_000), await job(10_000)];
-  const resultOf = (id: string) => waitFor(() => results.get(id), { message: 'the job', timeoutMs: 20_000 });
+  const resultOf = (id: string) => waitFor(() => results.get(id), { message: 'the job', timeoutMs: 30_000 });
   expect(await resultOf(hurried)).toBe('small');
   expect(await resultOf(patient)).toBe('own');
   await Promise.all(busy);

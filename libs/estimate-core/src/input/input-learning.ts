@@ -117,6 +117,14 @@ export function learnInput(state: InputLearning, report: InputReport, prior: Inp
   };
 }
 
+/** What reports of other models say of one without any: how dense the texts are, not what it adds to them nor how far off that is. */
+export function lentInput(others: InputLearning, prior: InputPrior): InputLearning {
+  if (others.weights === null) return UNLEARNED_INPUT;
+  const [text, tools] = others.weights;
+  const [, , messages, images, preamble, start] = prior.weights;
+  return { ...UNLEARNED_INPUT, weights: [text, tools, messages, images, preamble, start] };
+}
+
 /** The share of later requests whose report was at most the stated upper, 0..1; undefined before the first. */
 export function inputCoverage(state: InputLearning): number | undefined {
   return state.judged > 0 ? state.covered / state.judged : undefined;

@@ -80,7 +80,7 @@ export function forecastRequest(learned: Learned, request: ForecastRequest, nowM
   const prefixOf = (): PromptPrefix => (prefix ??= promptPrefixOf(body));
 
   const forecast = (backend: ForecastBackend): BackendForecast => {
-    const learning = inputLearningOf(learned, org, backend.model);
+    const learning = inputLearningOf(learned, org, backend.model, backend.maxTokensPerImage);
     const input = estimateInput(reading, backend, learned.settings.tokenizerOf(backend.model), learning);
     const share = learning === undefined ? undefined : inputCoverage(learning);
     const policy = policyOf(backend);

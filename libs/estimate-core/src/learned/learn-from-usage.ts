@@ -3,7 +3,7 @@ import { totalInputTokens } from '@meritorder/pricing-core';
 import { learnCacheHits, UNLEARNED_HITS } from '../cache/cache-hits.js';
 import { inputPrior, learnInput, UNLEARNED_INPUT } from '../input/input-learning.js';
 import { learnOutput } from '../output/output-lengths.js';
-import { lengthsToLearn, POOL, type Learned } from './learned.js';
+import { ANY_MODEL, lengthsToLearn, POOL, type Learned } from './learned.js';
 
 /** One attempt as it was used, with what had been expected of it. */
 export interface Observation {
@@ -78,14 +78,18 @@ function learnLength(learned: Learned, observed: Observation): void {
 function learnInputOf(learned: Learned, observed: Observation): void {
   const { org, model, expected } = observed;
   if (expected.inputFeatures === undefined) return;
-  const prior = inputPrior(learned.settings.tokenizerOf(model) !== undefined, undefined);
+  const counted = learned.settings.tokenizerOf(model) !== undefined;
+  const prior = inputPrior(counted, undefined);
   const report = {
     features: expected.inputFeatures,
     reportedTokens: observed.inputTokens,
     upperTokens: expected.inputUpperTokens,
   };
-  for (const place of learned.settings.sharesLearning(org) ? [org, POOL] : [org]) {
-    const state = learned.inputs.get(place, model) ?? UNLEARNED_INPUT;
-    learned.inputs.set(place, model, learnInput(state, report, prior));
-  }
+  const learn = (place: string, key: string): void => {
+    const state = learned.inputs.get(place, key) ?? UNLEARNED_INPUT;
+    learned.inputs.set(place, key, learnInput(state, report, prior));
+  };
+  learn(org, model);
+  if (learned.settings.sharesLearning(org)) learn(POOL, model);
+  if (!counted) learn(org, ANY_MODEL);
 }

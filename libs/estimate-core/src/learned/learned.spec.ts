@@ -74,6 +74,21 @@ describe('what is learned', () => {
     expect(forecast(learned, { task: 'label' }).output.expected).toBeCloseTo(12, 0);
   });
 
+  it('lends how dense the texts of an org are to a model that reported nothing yet, so that the known one does not look cheaper', () => {
+    const learned = empty();
+    const other = { ...backend, id: 'claude', model: 'another-model' };
+    const unlearned = forecast(learned, { backend: other });
+    answer(learned, 5, 100, { inputTokens: Math.round(unlearned.input.expected / 2) });
+    const lent = forecast(learned, { backend: other });
+    expect(lent.input.expected / forecast(learned).input.expected).toBeCloseTo(1, 1);
+    // It is nothing of its own: no coverage, no margin, and gone with the first report.
+    expect(lent).toMatchObject({ input: { basis: 'classes' }, inputCoverage: undefined });
+    expect(lent.input.upper).toBe(unlearned.input.upper);
+    answer(learned, 1, 100, { backend: other, inputTokens: unlearned.input.expected });
+    expect(forecast(learned, { backend: other }).input.expected / unlearned.input.expected).toBeCloseTo(1, 1);
+    expect(forecast(learned, { org: 'beta', backend: other })).toEqual(unlearned);
+  });
+
   it('says how many answers it rests on, and how many of the later ones stayed within what was stated', () => {
     const learned = empty();
     expect(forecast(learned).output).toMatchObject({ basis: 'prior', seen: 0 });

@@ -1,7 +1,7 @@
 import type { CacheHits } from '../cache/cache-hits.js';
 import { emptyPrefixCache, rememberSentPlaces, type PrefixCache, type SentPlaces } from '../cache/prefix-cache.js';
 import type { ExactTokenizer } from '../input/density-bands.js';
-import type { InputLearning } from '../input/input-learning.js';
+import { inputPrior, lentInput, type InputLearning } from '../input/input-learning.js';
 import { unlearnedLengths, type OutputLengths } from '../output/output-lengths.js';
 import { boundedByOrg, type BoundedByOrg } from './bounded-by-org.js';
 
@@ -90,10 +90,26 @@ export function lengthsToLearn(learned: Learned, keys: LengthKeys): readonly Out
 /** Reports of its own after which an org no longer looks at the pool for a model. */
 const OWN_REPORTS = 24;
 
-export function inputLearningOf(learned: Learned, org: string, model: string): InputLearning | undefined {
+/** The place among the models for what all those without a public tokenizer showed; no model's name is empty. */
+export const ANY_MODEL = '';
+
+/**
+ * A model that reported nothing yet is read as the others of the org without a tokenizer: texts are alike more than tokenizers
+ * are apart, and of two models the one that is known must not look cheaper for being known.
+ */
+export function inputLearningOf(
+  learned: Learned,
+  org: string,
+  model: string,
+  maxTokensPerImage: number | undefined,
+): InputLearning | undefined {
   const own = learned.inputs.get(org, model);
-  if ((own?.weight ?? 0) >= OWN_REPORTS || !learned.settings.sharesLearning(org)) return own;
-  return learned.inputs.get(POOL, model) ?? own;
+  if ((own?.weight ?? 0) >= OWN_REPORTS) return own;
+  const shared = learned.settings.sharesLearning(org) ? learned.inputs.get(POOL, model) : undefined;
+  if (shared !== undefined || own !== undefined) return shared ?? own;
+  if (learned.settings.tokenizerOf(model) !== undefined) return undefined;
+  const others = learned.inputs.get(org, ANY_MODEL);
+  return others && lentInput(others, inputPrior(false, maxTokensPerImage));
 }
 
 /** A backend was sent a prompt of an org, by whomever. */
