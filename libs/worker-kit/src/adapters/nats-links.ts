@@ -153,10 +153,8 @@ export class NatsCallerLink implements CallerLink {
     h.set(HEADERS.seq, String(seq));
     const { org } = this.work.terms.attribution;
     const asks = seq % ACK_EVERY_CHUNKS === ACK_EVERY_CHUNKS - 1;
-    this.outbox.publish(this.work.replyTo, json, {
-      headers: h,
-      ...(asks ? { reply: subjects.inferenceAck(org, this.work.terms.requestId) } : {}),
-    });
+    const options = { headers: h, ...(asks ? { reply: subjects.inferenceAck(org, this.work.terms.requestId) } : {}) };
+    this.outbox.publish(this.work.replyTo, json, options, seq > 0);
     this.published = seq;
     if (!this.isBehind()) return undefined;
     return new Promise((resolve, reject) => {
