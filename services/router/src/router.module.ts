@@ -58,6 +58,7 @@ export async function routerModule({ config, bus, env, readiness }: ServiceConte
   const loads = new LearningLoads({ get: (id) => catalogue.backend(id) }, fleet);
   const closed = hearClosed(bus, loads, warn);
   const workers = new NatsWorkers(bus);
+  const decisions = new NatsDecisionLog(bus, warn);
   const ports = {
     clock: systemClock,
     admission: new RedisAdmission(counters),
@@ -72,7 +73,7 @@ export async function routerModule({ config, bus, env, readiness }: ServiceConte
     fleet,
     workers,
     caller: new NatsCaller(bus),
-    decisions: new NatsDecisionLog(bus, warn),
+    decisions,
     extensions: new NatsExtensionLog(bus),
     keys: await NatsKeyLog.open(bus),
     every: (ms: number, run: () => void) => {
@@ -110,6 +111,7 @@ export async function routerModule({ config, bus, env, readiness }: ServiceConte
         heartbeats.unsubscribe();
         closed.unsubscribe();
         workers.close();
+        await decisions.close();
         catalogue.close();
         keyRing.close();
         await estimator.close();
