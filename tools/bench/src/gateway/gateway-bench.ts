@@ -7,7 +7,7 @@ import { percentile } from '../replay/percentile.js';
 import { load, type LoadSettings, type LoadTarget, type Measured } from './load.js';
 import { cpuMsOf } from './process-cpu.js';
 
-export interface GatewayBenchSettings extends LoadSettings {
+export interface GatewayBenchSettings extends Omit<LoadSettings, 'spreadMs'> {
   /** Turns of every target, one after the other, so that what else the machine does meets all of them. */
   rounds: number;
   /** Of a stream: tokens, and chunks, a second. */
@@ -43,7 +43,7 @@ export interface GatewayFigures extends TargetFigures {
 const KEY = 'sk-bench';
 const MODEL = 'bench';
 /** Short answers to many at once, so that code is compiled before the first sample, as it is in a service that has run for a minute. */
-const WARM_UP = { concurrency: 16, words: 5 };
+const WARM_UP = { concurrency: 16, words: 5, spreadMs: 0 };
 /** Those that a chunk passes. */
 const ON_THE_PATH_OF_A_CHUNK = ['gateway', 'provider-worker', 'nats'];
 
@@ -91,10 +91,11 @@ export async function benchGateway(settings: GatewayBenchSettings): Promise<Gate
     };
     for (const run of Object.values(runs))
       await load(run.target, { ...settings, ...WARM_UP, seconds: settings.warmUpSeconds });
+    const spreadMs = settings.stream ? (settings.words / settings.tokensPerSecond) * 1_000 : 0;
     for (let round = 0; round < settings.rounds; round++)
       for (const run of Object.values(runs)) {
         log(`round ${round + 1}: ${run.target.name}`);
-        await measure(run, { ...settings, seconds: settings.seconds / settings.rounds });
+        await measure(run, { ...settings, spreadMs, seconds: settings.seconds / settings.rounds });
       }
     return figures(runs, settings.stream);
   } finally {

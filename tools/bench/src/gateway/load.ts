@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import { Pool } from 'undici';
 
 export interface LoadTarget {
@@ -14,6 +15,8 @@ export interface LoadSettings {
   stream: boolean;
   /** Words of an answer; of a stream, its chunks. */
   words: number;
+  /** The callers begin one after the other over so long: those that begin together would ask together for ever. */
+  spreadMs: number;
 }
 
 export interface Measured {
@@ -64,7 +67,8 @@ export async function load(target: LoadTarget, settings: LoadSettings): Promise<
     measured.latenciesMs.push(settings.stream ? (firstMs ?? 0) : performance.now() - began);
   };
   await Promise.all(
-    Array.from({ length: settings.concurrency }, async () => {
+    Array.from({ length: settings.concurrency }, async (_, caller) => {
+      await setTimeout((settings.spreadMs * caller) / settings.concurrency);
       while (performance.now() < until)
         await call().catch(() => {
           measured.failed++;
