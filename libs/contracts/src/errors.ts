@@ -65,6 +65,15 @@ export const ERRORS = {
     meaning: 'No able backend meets the floors of quality, cost and margin that the caller and its tier ask for.',
     wayOut: 'The message says by how much each misses; lower `min_quality` or raise `max_cost_usd`.',
   },
+  latency_ceiling: {
+    status: 503,
+    type: 'api_error',
+    retryable: true,
+    meaning:
+      'No able backend is expected to answer within the ceiling of latency that the caller, its route or its tier set.',
+    wayOut:
+      'Retry after `Retry-After`, when the fastest is measured anew or less busy; else ask for fewer tokens, or raise `max_latency_ms` or `maxLatencyMs`.',
+  },
   job_waiting: {
     status: 503,
     type: 'api_error',

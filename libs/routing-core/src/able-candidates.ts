@@ -67,11 +67,13 @@ export interface Able {
   expectedMarginalUsd: number;
 }
 
-export type ExclusionCode = 'unable' | 'unpriced' | 'unavailable' | 'busy' | 'above-cap' | 'below-floor';
+export type ExclusionCode = 'unable' | 'unpriced' | 'unavailable' | 'busy' | 'above-cap' | 'below-floor' | 'too-slow';
 export interface Excluded {
   backend: BackendConfig;
   code: ExclusionCode;
   why: string;
+  /** After which it may be another answer; undefined: nobody knows. */
+  retryAfterSeconds?: number;
 }
 
 /** Below this many output tokens an answer is of little use, so a hold is not clamped further. */

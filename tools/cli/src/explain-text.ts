@@ -62,6 +62,7 @@ function policyText(policy: DecisionPolicy): string {
     ...(policy.leastQuality > 0 ? [`quality at least ${policy.leastQuality}`] : []),
     ...(policy.maxCostUsd === null ? [] : [`at most $${policy.maxCostUsd} in cash`]),
     ...(policy.leastMarginShare === null ? [] : [`margin at least ${percent(policy.leastMarginShare)}`]),
+    ...(policy.maxLatencySeconds === undefined ? [] : [`an answer expected within ${policy.maxLatencySeconds} s`]),
     ...(policy.usdPerSecondLate > 0 ? [`a late second costs $${policy.usdPerSecondLate}`] : []),
     exploration === null
       ? 'no exploring'
@@ -161,7 +162,8 @@ function qualityText({ numbers }: Candidate): string {
 
 function remark(c: Candidate, { choice }: RoutingDecisionMadeV1, index: number): string {
   if (c.backend === choice) return index > 0 ? 'chosen, as those before it did not fit' : 'chosen';
-  if (c.excluded !== null) return `excluded: ${c.excluded}`;
+  if (c.excluded !== null)
+    return `excluded${c.exclusionCode === undefined ? '' : ` (${c.exclusionCode})`}: ${c.excluded}`;
   const room = c.numbers?.beyondRoom ? ', its bound is more than a budget can spare' : '';
   return index >= 0 ? `stands by${room}` : '';
 }

@@ -60,6 +60,10 @@ export const RoutingSettings = {
     .max(3_600_000)
     .optional()
     .meta({ description: 'From here on an answer is late; `deadline_ms` of the caller counts where it is shorter.' }),
+  maxLatencyMs: z.int().min(1).max(3_600_000).optional().meta({
+    description:
+      'Ceiling of the expected time to the whole answer: a backend above it is not asked. One that was not measured lately gets a few requests first. The least of route, tier and `max_latency_ms` of the caller counts.',
+  }),
   usdPerSecondLate: Usd.optional().meta({ description: 'What a second beyond it costs. Default: 0.0001.' }),
   exploration: z
     .union([z.literal(false), ExplorationConfig])

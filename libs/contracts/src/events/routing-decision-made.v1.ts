@@ -37,6 +37,8 @@ export const DecisionPolicy = z.object({
   usdPerSecondLate: z.number().min(0),
   /** Least (charged - full cost) / charged of a candidate; null: none. */
   leastMarginShare: z.number().max(1).nullable(),
+  /** Most that an answer may be expected to take, seconds; absent: no ceiling. */
+  maxLatencySeconds: z.number().positive().optional(),
   /** Null: the best is always taken. */
   exploration: ExplorationSettings.nullable(),
 });
@@ -80,6 +82,8 @@ export const CandidateNumbers = z.object({
   lateSeconds: z.number().min(0),
   /** Expected latency to the last token, seconds. */
   latencySeconds: z.number().min(0).optional(),
+  /** The same by what was measured lately, which a ceiling is held against; absent: too little was, or there is no ceiling. */
+  measuredSeconds: z.number().min(0).optional(),
   /** Replicas of one model have the same; absent: it is alone. */
   replicaOf: z.string().max(256).optional(),
   /** With which it is the replica that is asked, of those of its group. */
@@ -118,6 +122,8 @@ export const RoutingDecisionMadeV1 = z.object({
       boundCashNanos: NanosText.nullable(),
       boundFullNanos: NanosText.nullable(),
       excluded: z.string().nullable(),
+      /** Why in one word: `unable`, `unpriced`, `unavailable`, `busy`, `above-cap`, `below-floor`, `too-slow`. */
+      exclusionCode: z.string().max(64).optional(),
       numbers: CandidateNumbers.optional(),
       scoreUsd: z.number().optional(),
       valueUsd: z.number().optional(),

@@ -6,6 +6,9 @@ export const MeritorderOptions = z
   .strictObject({
     max_cost_usd: UsdText.refine((text) => !text.startsWith('-'), 'must not be negative').optional(),
     deadline_ms: z.int().min(1).max(3_600_000).optional(),
+    max_latency_ms: z.int().min(1).max(3_600_000).optional().meta({
+      description: 'Backends that are expected to take longer are not asked; never above what the tier allows.',
+    }),
     idempotency_key: z.string().min(1).max(255).optional(),
     min_quality: z.number().min(0).max(1).optional().meta({ description: 'Never below what the tier asks for.' }),
     value_usd: UsdText.refine((text) => !text.startsWith('-'), 'must not be negative')

@@ -9,7 +9,15 @@ import {
   hedgeAfterSeconds,
   latencyOf,
 } from './latency.js';
-import { learnedTime, NO_LATENCY, observeLatency, type LearnedLatency } from './learned-latency.js';
+import {
+  isMeasured,
+  learnedTime,
+  measuredTime,
+  measuresFadeInSeconds,
+  NO_LATENCY,
+  observeLatency,
+  type LearnedLatency,
+} from './learned-latency.js';
 import { chanceAbove, expectedExcess, meanOf, normalBelow, normalQuantile } from './normal.js';
 
 const PRIOR = { firstTokenSeconds: 0.5, secondsPerOutputToken: 0.02 };
@@ -173,5 +181,30 @@ describe('latency', () => {
     for (let i = 0; i < 20_000; i++) if (Math.exp(0.5 * gaussian(random)) > after) waited += 1 / 20_000;
     expect(waited).toBeGreaterThan(0.03);
     expect(waited).toBeLessThan(0.07);
+  });
+});
+
+describe('what was measured of a latency', () => {
+  it('counts from two answers on, seen or on their way, until they have faded', () => {
+    expect([0, 1, 2].map((inFlight) => isMeasured(NO_LATENCY, inFlight, 0))).toEqual([false, false, true]);
+    let learned = NO_LATENCY;
+    for (let i = 0; i < 16; i++) learned = observeLatency(learned, { prior: PRIOR, firstTokenSeconds: 1 }, 0);
+    expect(isMeasured(learned, 0, 0)).toBe(true);
+    // Three half-lives.
+    expect(measuresFadeInSeconds(learned, 0)).toBeCloseTo(1_800, 6);
+    expect(isMeasured(learned, 0, 1_799_000)).toBe(true);
+    expect(isMeasured(learned, 0, 1_801_000)).toBe(false);
+    expect(measuresFadeInSeconds(learned, 1_801_000)).toBe(0);
+  });
+
+  it('is what the answers took, however far off the prior is: two suffice', () => {
+    const { firstToken } = observeLatency(
+      observeLatency(NO_LATENCY, { prior: PRIOR, firstTokenSeconds: 0.05 }, 0),
+      { prior: PRIOR, firstTokenSeconds: 0.05 },
+      0,
+    );
+    expect(meanOf(measuredTime(firstToken, PRIOR.firstTokenSeconds, 0))).toBeCloseTo(0.05, 9);
+    expect(meanOf(learnedTime(firstToken, PRIOR.firstTokenSeconds, 0))).toBeGreaterThan(0.2);
+    expect(measuredTime(NO_LATENCY.firstToken, 0.5, 0)).toEqual(learnedTime(NO_LATENCY.firstToken, 0.5, 0));
   });
 });

@@ -26,6 +26,7 @@ export function enginePrior(speed: EngineSpeed, tokens: TokenWork, inFlight: num
 
 /**
  * @param outputTokens expected
+ * @param timeOf how much the prior counts: `measuredTime` leaves it out
  * @param outputDeviation of the logarithm of the output's length, about ln(p95 / median) / 1.645; 0: the length is known
  */
 export function latencyOf(
@@ -33,12 +34,13 @@ export function latencyOf(
   prior: LatencyPrior,
   request: { outputTokens: number; outputDeviation?: number; waitSeconds?: number },
   nowMs: number,
+  timeOf = learnedTime,
 ): Latency {
   const { outputTokens, outputDeviation = 0, waitSeconds = 0 } = request;
-  const firstToken = learnedTime(learned.firstToken, prior.firstTokenSeconds, nowMs);
+  const firstToken = timeOf(learned.firstToken, prior.firstTokenSeconds, nowMs);
   const more = outputTokens - 1;
   if (!(more > 0)) return { waitSeconds, firstToken, answer: firstToken };
-  const perToken = learnedTime(learned.perOutputToken, prior.secondsPerOutputToken, nowMs);
+  const perToken = timeOf(learned.perOutputToken, prior.secondsPerOutputToken, nowMs);
   // `outputTokens` is the mean length, so the logarithm's mean is lower by half its variance.
   const spread = outputDeviation ** 2;
   const rest: LogNormal = {

@@ -75,6 +75,29 @@ function faded({ weight, atMs }: LearnedRatio, nowMs: number): number {
   return weight * 2 ** (-Math.max(0, nowMs - atMs) / HALF_LIFE_MS);
 }
 
+/** From so many recent answers on what was measured counts alone. A policy: fewer may have met one stall. */
+const LEAST_MEASURED = 2;
+
+/**
+ * Whether that many were seen lately or are on their way: the latter count, so that a backend that is not known is tried by a few,
+ * and not by all that come before the first answers.
+ */
+export function isMeasured({ firstToken }: LearnedLatency, inFlight: number, nowMs: number): boolean {
+  return faded(firstToken, nowMs) + inFlight >= LEAST_MEASURED;
+}
+
+/** After how many seconds without another answer too few are left; 0: they are now. */
+export function measuresFadeInSeconds({ firstToken }: LearnedLatency, nowMs: number): number {
+  const weight = faded(firstToken, nowMs);
+  return weight <= LEAST_MEASURED ? 0 : (HALF_LIFE_MS * Math.log2(weight / LEAST_MEASURED)) / 1_000;
+}
+
+/** As `learnedTime`, not drawn towards the prior: a prior that is far off would outweigh the answers for long. */
+export function measuredTime(ratio: LearnedRatio, expected: number, nowMs: number): LogNormal {
+  if (faded(ratio, nowMs) < LEAST_MEASURED) return learnedTime(ratio, expected, nowMs);
+  return { meanLog: Math.log(expected) + ratio.meanLog, varianceLog: ratio.squares / ratio.weight };
+}
+
 /** The distribution of a time whose prior is `expected` seconds: the ratio as learned, drawn towards 1 while little is known. */
 export function learnedTime(ratio: LearnedRatio, expected: number, nowMs: number): LogNormal {
   const kept = faded(ratio, nowMs);

@@ -41,6 +41,23 @@ const wish = (objective: Objective, more: Partial<DecisionPolicy> = {}): Decisio
 const bestOf = (policy: DecisionPolicy, ...candidates: ScoreCandidate[]) =>
   scoreCandidates(policy, candidates).scored.map((s) => s.candidate.id);
 
+describe('a ceiling of latency', () => {
+  const slow = (measuredSeconds?: number) => candidate('slow', 0.9, 0.001, { measuredSeconds });
+  const fast = candidate('fast', 0.5, 0.01, { measuredSeconds: 1 });
+
+  it('keeps out who was measured to be above it, however good and cheap, and has a code of its own', () => {
+    const { scored, refused } = scoreCandidates(wish('value', { maxLatencySeconds: 5 }), [slow(8), fast]);
+    expect(scored.map((s) => s.candidate.id)).toEqual(['fast']);
+    expect(refused).toMatchObject([{ candidate: { id: 'slow' }, code: 'too-slow' }]);
+    expect(bestOf(wish('value', { maxLatencySeconds: 8 }), slow(8), fast)).toEqual(['slow', 'fast']);
+  });
+
+  it('leaves one that was not measured its chance, and keeps nobody out where there is none', () => {
+    expect(bestOf(wish('value', { maxLatencySeconds: 5 }), slow(), fast)).toEqual(['slow', 'fast']);
+    expect(bestOf(wish('value'), slow(8), fast)).toEqual(['slow', 'fast']);
+  });
+});
+
 describe('the score', () => {
   it('takes local in the worked example of economics section 1, and the cloud without a shadow price', () => {
     const at = (shadowPrice: number) =>

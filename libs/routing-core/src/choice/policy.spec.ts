@@ -24,6 +24,15 @@ describe('a wish', () => {
     });
   });
 
+  it('lowers the ceiling of latency of route and tier, and never raises it', () => {
+    const bounds = { route: { maxLatencyMs: 9_000 }, tier: { maxLatencyMs: 5_000 } };
+    expect(of({}).score.maxLatencySeconds).toBeUndefined();
+    expect(of(bounds).score.maxLatencySeconds).toBe(5);
+    expect(of({ ...bounds, tier: { maxLatencyMs: 12_000 } }).score.maxLatencySeconds).toBe(9);
+    expect(of({ ...bounds, wishes: { max_latency_ms: 2_500 } }).score.maxLatencySeconds).toBe(2.5);
+    expect(of({ ...bounds, wishes: { max_latency_ms: 60_000 } }).score.maxLatencySeconds).toBe(5);
+  });
+
   it('of a value makes value the objective where nobody named one', () => {
     expect(of({ wishes: { value_usd: '1' } }).score.objective).toBe('value');
     expect(of({ tier: { objective: 'cheapest' }, wishes: { value_usd: '1' } }).score.objective).toBe('cheapest');

@@ -52,6 +52,9 @@ export function policyFor({ route, tier, wishes }: PolicySources): RequestPolicy
   const targetMs = [tier?.targetLatencyMs ?? route?.targetLatencyMs, wishes?.deadline_ms].flatMap((ms) =>
     typeof ms === 'number' ? [ms] : [],
   );
+  const mostMs = Math.min(
+    ...[tier?.maxLatencyMs, route?.maxLatencyMs, wishes?.max_latency_ms].map((ms) => ms ?? Infinity),
+  );
   const hedging = tier?.hedging ?? route?.hedging;
   const exploration = tier?.exploration ?? route?.exploration;
   return {
@@ -66,6 +69,7 @@ export function policyFor({ route, tier, wishes }: PolicySources): RequestPolicy
         tier?.usdPerSecondLate ?? route?.usdPerSecondLate ?? (targetMs.length > 0 ? USD_PER_SECOND_LATE : 0),
       ),
       leastMarginShare: tier?.minMargin ?? null,
+      maxLatencySeconds: mostMs === Infinity ? undefined : mostMs / 1_000,
       exploration:
         exploration === false || route === undefined
           ? null

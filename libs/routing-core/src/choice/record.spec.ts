@@ -22,6 +22,7 @@ function somePolicy(random: Random): DecisionPolicy {
     maxCostUsd: random() < 0.7 ? null : amount(random),
     usdPerSecondLate: amount(random),
     leastMarginShare: random() < 0.7 ? null : random() - 0.2,
+    ...maybe(random, 'maxLatencySeconds', random() * 30 + 1),
     exploration:
       random() < 0.3
         ? null
@@ -47,6 +48,7 @@ function someCandidates(random: Random): ScoreCandidate[] {
     ...maybe(random, 'chargedUsd', amount(random)),
     ...maybe(random, 'beyondRoom', random() < 0.3),
     ...maybe(random, 'latencySeconds', random() * 30),
+    ...maybe(random, 'measuredSeconds', random() * 30),
     ...maybe(random, 'replicaOf', pick(random, ['llama', 'qwen'])),
     ...maybe(random, 'replicaChance', random()),
     marginalUsd: amount(random),
@@ -134,11 +136,15 @@ describe('a decision from its record', () => {
 
   it('is said to be another where a number was changed', () => {
     const random = seededRandom(7);
-    const { record } = decided({ ...somePolicy(random), leastQuality: 0, maxCostUsd: null }, someCandidates(random), {
-      holdOut: 0.9,
-      explore: 0.9,
-      replica: 0,
-    });
+    const { record } = decided(
+      { ...somePolicy(random), leastQuality: 0, maxCostUsd: null, maxLatencySeconds: undefined },
+      someCandidates(random),
+      {
+        holdOut: 0.9,
+        explore: 0.9,
+        replica: 0,
+      },
+    );
     const [first, ...rest] = record.candidates;
     const changed = {
       ...record,

@@ -26,7 +26,7 @@ export interface BelowFloor {
   readonly candidate: ScoreCandidate;
   /** In the list that was given. */
   readonly place: number;
-  readonly code: 'below-quality' | 'above-cost' | 'below-margin';
+  readonly code: 'below-quality' | 'above-cost' | 'below-margin' | 'too-slow';
 }
 
 /**
@@ -64,10 +64,19 @@ function bestFirst(a: Scored, b: Scored): number {
 function floorMissed(policy: DecisionPolicy, candidate: ScoreCandidate): BelowFloor['code'] | undefined {
   if (policy.maxCostUsd !== null && candidate.cashUsd > policy.maxCostUsd) return 'above-cost';
   if (candidate.quality < policy.leastQuality) return 'below-quality';
+  if (isTooSlow(policy, candidate)) return 'too-slow';
   const { chargedUsd, fullUsd } = candidate;
   if (policy.leastMarginShare !== null && chargedUsd !== undefined)
     return chargedUsd - fullUsd < policy.leastMarginShare * chargedUsd ? 'below-margin' : undefined;
   return undefined;
+}
+
+/** What was not measured lately is not too slow: nobody would ever learn that it is fast. */
+export function isTooSlow(
+  { maxLatencySeconds = Infinity }: DecisionPolicy,
+  { measuredSeconds = 0 }: Pick<CandidateNumbers, 'measuredSeconds'>,
+): boolean {
+  return measuredSeconds > maxLatencySeconds;
 }
 
 function scoreOf(policy: DecisionPolicy, candidate: ScoreCandidate, place: number): Scored {

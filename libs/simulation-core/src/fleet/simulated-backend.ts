@@ -24,7 +24,10 @@ import { UNKNOWN_PRIOR } from '@meritorder/quality-core';
 import type { PriceTimeline } from '../money/price-timeline.js';
 import { SharedReplica, Slots, type Station, type Work } from './station.js';
 
-export type LoadNumbers = Pick<CandidateNumbers, 'gpuSeconds' | 'usdPerGpuSecond' | 'lateSeconds' | 'latencySeconds'>;
+export type LoadNumbers = Pick<
+  CandidateNumbers,
+  'gpuSeconds' | 'usdPerGpuSecond' | 'lateSeconds' | 'latencySeconds' | 'measuredSeconds'
+>;
 const NOT_CONGESTED: LoadNumbers = { gpuSeconds: 0, usdPerGpuSecond: 0, lateSeconds: 0 };
 
 /** A backend on the virtual clock: one worker with the configured concurrency, never out of order. */
@@ -70,25 +73,28 @@ export class SimulatedBackend {
   /** Congestion and lateness as a router works them out. Seconds, USD. */
   numbers(
     work: Work,
-    wish: { targetSeconds: number; usdPerSecondLate: number },
+    wish: { targetSeconds: number; usdPerSecondLate: number; maxLatencySeconds?: number | undefined },
     seen: ReplicaLoad = this.station,
   ): LoadNumbers {
     const mayBeLate = wish.usdPerSecondLate > 0 && wish.targetSeconds < Infinity;
-    if (!this.local && !mayBeLate) return NOT_CONGESTED;
+    const hasCeiling = wish.maxLatencySeconds !== undefined;
+    if (!this.local && !mayBeLate && !hasCeiling) return NOT_CONGESTED;
     // A second more costs those that wait only where it makes them late, of which this request's own chance is the best guess.
     const usdPerSecond = wish.usdPerSecondLate > 0 ? wish.usdPerSecondLate : USD_PER_SECOND_WAITED;
     const { congestion, speed } = this;
-    const latency = mayBeLate ? this.latency(work, seen) : undefined;
+    const latency = mayBeLate || hasCeiling ? this.latency(work, seen) : undefined;
     return {
       gpuSeconds: congestion ? (speed ? gpuSecondsOfWork(speed, work) : congestion.shape.gpuSecondsPerRequest) : 0,
       usdPerGpuSecond: congestion
         ? congestion.usdPerGpuSecond(
             seen,
-            latency ? usdPerSecond * chanceLate(latency, wish.targetSeconds) : usdPerSecond,
+            latency && mayBeLate ? usdPerSecond * chanceLate(latency, wish.targetSeconds) : usdPerSecond,
           )
         : 0,
-      lateSeconds: latency ? expectedLateSeconds(latency, wish.targetSeconds) : 0,
+      lateSeconds: latency && mayBeLate ? expectedLateSeconds(latency, wish.targetSeconds) : 0,
       ...(latency ? { latencySeconds: expectedSeconds(latency) } : {}),
+      // What is configured is how it behaves here, so it need not be measured first.
+      ...(latency && hasCeiling ? { measuredSeconds: expectedSeconds(latency) } : {}),
     };
   }
 

@@ -5,6 +5,7 @@ import type { Refused } from '../money/simulated-budgets.js';
 export function exclusionRefusal(codes: readonly ExclusionCode[]): string {
   const has = (code: ExclusionCode): boolean => codes.includes(code);
   if (has('unavailable') || has('busy')) return 'backend_unavailable';
+  if (has('too-slow')) return 'latency_ceiling';
   if (has('above-cap')) return 'cost_cap';
   if (has('below-floor')) return 'below_floor';
   return has('unpriced') ? 'price_missing' : 'no_able_backend';

@@ -17,6 +17,23 @@ const day = (limit: string, more = 'pacing: off'): string =>
   `budgets: [{ id: day, selector: { org: acme }, window: day, limitUsd: "${limit}", ${more} }]\n`;
 const every = (seconds: number, count: number): number[] => Array.from({ length: count }, (_, i) => i * seconds);
 
+describe('a ceiling of latency', () => {
+  // Of 100 tokens: 0.6 s and 99 x 20 ms of a cloud backend, 100 x 20 ms and the prompt of own hardware that is idle.
+  const under = (maxLatencyMs: number) =>
+    withOwn(`routes: [{ id: any, backends: [own, dear], maxLatencyMs: ${maxLatencyMs}, exploration: false }]\n`);
+
+  it('sends requests past own hardware as far as crowding makes it too slow, and refuses what nobody answers in time', () => {
+    const crowd = requestsAt(Array.from({ length: 12 }, () => 0));
+    const all = run(under(60_000), crowd);
+    expect(all.answeredBy).toMatchObject({ own: 12 });
+    const some = run(under(3_000), crowd);
+    expect(some.answered).toBe(12);
+    expect(some.answeredBy['own']).toBeGreaterThan(0);
+    expect(some.answeredBy['dear']).toBeGreaterThan(0);
+    expect(run(under(1_000), crowd)).toMatchObject({ answered: 0, rejected: { latency_ceiling: 12 } });
+  });
+});
+
 describe('a cap', () => {
   // 1,000 x $10 + 100 x $40 per million is $0.014, which is also its bound: three fit into $0.05, a fourth does not.
   it('that binds is reported with the instant of the first request that it refused, as worked out by hand', () => {

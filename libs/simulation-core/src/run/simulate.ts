@@ -163,7 +163,7 @@ class Run {
     if (decision.order.length === 0) {
       const codes = [
         ...excluded.map((e) => e.code),
-        ...(decision.refused.length > 0 ? (['below-floor'] as const) : []),
+        ...decision.refused.map(({ code }) => (code === 'too-slow' ? code : 'below-floor')),
       ];
       return this.tally.refuse(exclusionRefusal(codes));
     }

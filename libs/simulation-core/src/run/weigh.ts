@@ -55,6 +55,7 @@ export function weigh(
       ...backend.numbers(work, {
         targetSeconds: Math.min(policy.targetSeconds ?? Infinity, deadlineSeconds),
         usdPerSecondLate: policy.score.usdPerSecondLate,
+        maxLatencySeconds: policy.score.maxLatencySeconds,
       }),
     },
   };

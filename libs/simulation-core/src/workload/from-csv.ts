@@ -5,12 +5,12 @@ const TIME = ['timestamp', 'time'];
 const INPUT = ['contexttokens', 'request tokens', 'input_tokens', 'inputtokens'];
 const OUTPUT = ['generatedtokens', 'response tokens', 'output_tokens', 'outputtokens'];
 const ROUTE = ['route', 'model'];
-const WISHES = ['max_cost_usd', 'min_quality', 'value_usd', 'deadline_ms'] as const;
+const WISHES = ['max_cost_usd', 'min_quality', 'value_usd', 'deadline_ms', 'max_latency_ms'] as const;
 
 /**
  * Requests of a trace in CSV: time, input and output tokens as Azure (`TIMESTAMP,ContextTokens,GeneratedTokens`) and BurstGPT name
  * them; beside these, columns named org, key, department, team, customer, feature, task, tier, user, route, and the wishes
- * max_cost_usd, min_quality, value_usd, deadline_ms. Cells are not quoted. Numbers as time are seconds since the epoch.
+ * max_cost_usd, min_quality, value_usd, deadline_ms, max_latency_ms. Cells are not quoted. Numbers as time are seconds since the epoch.
  * @throws WorkloadError naming the line
  */
 export function rowsOfCsv(text: string): WorkloadRow[] {

@@ -39,13 +39,16 @@ const closed: UsageAttemptClosedV1 = {
   },
 };
 
-function loads() {
+function loads(inFlight = 0) {
   const learning = new LearningLoads(new Map([['a', backend!]]), {
-    load: () => ({ inFlight: 0, capacity: 10, waitingInEngine: 0, kvCacheShare: 0 }),
+    load: () => ({ inFlight, capacity: 10, waitingInEngine: 0, kvCacheShare: 0 }),
   });
   return {
     heard: (event: Partial<UsageAttemptClosedV1>) =>
       learning.heardClosed(new TextEncoder().encode(JSON.stringify({ ...closed, ...event })), 0),
+    numbers: (maxLatencySeconds: number | undefined, nowMs = 0) =>
+      learning.numbers(backend!, TOKENS, { targetSeconds: Infinity, usdPerSecondLate: 0, maxLatencySeconds }, nowMs),
+    askAgain: (nowMs = 0) => learning.askAgainInSeconds(backend!, 1, nowMs),
     after: (streams: boolean, share = 0.95) =>
       learning.hedgeAfterSeconds(backend!, TOKENS, { streams, outputDeviation: 0, share }, 0),
   };
@@ -55,6 +58,33 @@ const streamed = (first: number, all: number) => ({
   streamed: true,
   firstTokenMs: first * 1_000,
   durationMs: all * 1_000,
+});
+
+describe('under a ceiling of latency', () => {
+  it('what is expected counts once two answers were measured, or are on their way', () => {
+    const { heard, numbers } = loads();
+    expect(numbers(5).measuredSeconds).toBeUndefined();
+    heard(streamed(8, 9));
+    expect(numbers(5).measuredSeconds).toBeUndefined();
+    heard(streamed(8, 9));
+    expect(numbers(5).measuredSeconds).toBeCloseTo(9, 6);
+    // 1 s and 100 tokens at 10 ms, and some doubt.
+    expect(loads(2).numbers(5).measuredSeconds).toBeGreaterThan(2);
+    expect(loads(1).numbers(5).measuredSeconds).toBeUndefined();
+  });
+
+  it('one that was slow is measured anew once its answers have faded, and says when that is', () => {
+    const { heard, numbers, askAgain } = loads();
+    expect(askAgain()).toBe(1);
+    for (let i = 0; i < 16; i++) heard(streamed(8, 9));
+    expect(askAgain()).toBe(1_800);
+    expect(numbers(5, 1_799_000).measuredSeconds).toBeGreaterThan(5);
+    expect(numbers(5, 1_801_000).measuredSeconds).toBeUndefined();
+  });
+
+  it('nothing is worked out of a cloud backend where there is none', () => {
+    expect(loads().numbers(undefined)).toEqual({ gpuSeconds: 0, usdPerGpuSecond: 0, lateSeconds: 0 });
+  });
 });
 
 describe('when an attempt gets a hedge', () => {

@@ -7,9 +7,13 @@ import {
   expectedSeconds,
   gpuSecondsOfWork,
   hedgeAfterSeconds,
+  isMeasured,
   latencyOf,
+  learnedTime,
   MEAN_WORK_AT_START,
   meanWork,
+  measuredTime,
+  measuresFadeInSeconds,
   NO_LATENCY,
   observeLatency,
   ownCongestion,
@@ -62,12 +66,13 @@ export class LearningLoads implements Loads {
   numbers(
     backend: BackendConfig,
     tokens: ExpectedTokens,
-    wish: { targetSeconds: number; usdPerSecondLate: number },
+    wish: Parameters<Loads['numbers']>[2],
     nowMs: number,
   ): ReturnType<Loads['numbers']> {
     const mayBeLate = wish.usdPerSecondLate > 0 && wish.targetSeconds < Infinity;
     // What is not counted is not worked out: of many backends that would be most of a decision's time.
-    if (backend.kind === 'cloud' && !mayBeLate) return NOT_CONGESTED;
+    const hasCeiling = wish.maxLatencySeconds !== undefined;
+    if (backend.kind === 'cloud' && !mayBeLate && !hasCeiling) return NOT_CONGESTED;
     const load = this.load(backend);
     const own = this.ofBackend(backend, load.capacity);
     const { congestion } = own;
@@ -85,7 +90,17 @@ export class LearningLoads implements Loads {
         : 0,
       lateSeconds: latency ? expectedLateSeconds(latency, wish.targetSeconds) : 0,
       ...(latency ? { latencySeconds: expectedSeconds(latency) } : {}),
+      ...(hasCeiling && isMeasured(own.latency, load.inFlight, nowMs)
+        ? { measuredSeconds: expectedSeconds(this.latency(backend, own, load, work, nowMs, 0, measuredTime)) }
+        : {}),
     };
+  }
+
+  askAgainInSeconds(backend: BackendConfig, excessSeconds: number, nowMs: number): number {
+    const load = this.load(backend);
+    const isQueue = backend.kind === 'local' && load.inFlight > 0;
+    const own = this.ofBackend(backend, load.capacity);
+    return Math.max(1, Math.ceil(isQueue ? excessSeconds : measuresFadeInSeconds(own.latency, nowMs)));
   }
 
   latencySeconds(backend: BackendConfig, tokens: ExpectedTokens, nowMs: number): number {
@@ -113,6 +128,7 @@ export class LearningLoads implements Loads {
     work: TokenWork,
     nowMs: number,
     outputDeviation = 0,
+    timeOf = learnedTime,
   ): Latency {
     return latencyOf(
       own.latency,
@@ -123,6 +139,7 @@ export class LearningLoads implements Loads {
         ...(own.congestion ? { waitSeconds: own.congestion.waitSeconds(load) } : {}),
       },
       nowMs,
+      timeOf,
     );
   }
 

@@ -40,6 +40,7 @@ function askedFirst(atHome: Partial<ReplicaLoad>, atOther: Partial<ReplicaLoad> 
       loads: {
         numbers: () => ({ gpuSeconds: 0, usdPerGpuSecond: 0, lateSeconds: 0 }),
         latencySeconds: (backend) => (backend.id === home ? 2 : 1),
+        askAgainInSeconds: () => 7,
         hedgeAfterSeconds: () => 1,
         load: (backend) => ({ ...idle, ...(backend.id === home ? atHome : atOther) }),
       },

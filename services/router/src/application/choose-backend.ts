@@ -62,8 +62,9 @@ export function chooseBackend(able: readonly Able[], sources: ChoiceSources, dra
     weighed,
     belowFloor: decision.refused.map(({ candidate, place, code }) => ({
       backend: weighed[place]!.candidate.backend,
-      code: 'below-floor',
-      why: whyBelow(candidate, code, sources),
+      ...(code === 'too-slow'
+        ? tooSlow(weighed[place]!.candidate.backend, candidate, sources)
+        : { code: 'below-floor', why: whyBelow(candidate, code, sources) }),
     })),
     decision,
   };
@@ -71,7 +72,12 @@ export function chooseBackend(able: readonly Able[], sources: ChoiceSources, dra
 
 /** The best score of own hardware as if it were idle, USD; undefined: none of these may take it. */
 export function scoreWhenIdle(able: readonly Able[], sources: ChoiceSources): number | undefined {
-  const idle = weighAll(able, sources).map(({ numbers }) => ({ ...numbers, usdPerGpuSecond: 0, lateSeconds: 0 }));
+  const idle = weighAll(able, sources).map(({ numbers }) => ({
+    ...numbers,
+    usdPerGpuSecond: 0,
+    lateSeconds: 0,
+    measuredSeconds: undefined,
+  }));
   return scoreCandidates(sources.policy.score, idle).scored[0]?.scoreUsd;
 }
 
@@ -80,6 +86,7 @@ function weighAll(able: readonly Able[], sources: ChoiceSources): Weighed[] {
   const wish = {
     targetSeconds: Math.min(policy.targetSeconds ?? Infinity, sources.deadlineSeconds),
     usdPerSecondLate: policy.score.usdPerSecondLate,
+    maxLatencySeconds: policy.score.maxLatencySeconds,
   };
   const charged = chargeOf(tier);
   return able.map((candidate) => {
@@ -108,6 +115,7 @@ function weighAll(able: readonly Able[], sources: ChoiceSources): Weighed[] {
       usdPerGpuSecond: load.usdPerGpuSecond,
       lateSeconds: load.lateSeconds,
       latencySeconds: load.latencySeconds,
+      measuredSeconds: load.measuredSeconds,
       beyondRoom: undefined,
       replicaOf: undefined,
       replicaChance: undefined,
@@ -116,7 +124,7 @@ function weighAll(able: readonly Able[], sources: ChoiceSources): Weighed[] {
   });
 }
 
-function tokensOf({ estimate, maxTokens }: Able, choices: number): ExpectedTokens {
+export function tokensOf({ estimate, maxTokens }: Able, choices: number): ExpectedTokens {
   return {
     inputTokens: estimate.inputTokensExpected,
     cacheReadTokens: estimate.cacheReadTokensExpected,
@@ -192,9 +200,23 @@ class AskedReplica implements Replica {
   }
 }
 
+/** Why it is above the ceiling of latency, and when to ask again. */
+export function tooSlow(
+  backend: BackendConfig,
+  { measuredSeconds = 0 }: Pick<ScoreCandidate, 'measuredSeconds'>,
+  { loads, policy, nowMs }: Pick<ChoiceSources, 'loads' | 'policy' | 'nowMs'>,
+): Pick<Excluded, 'why' | 'retryAfterSeconds'> & { code: 'too-slow' } {
+  const { maxLatencySeconds = Infinity } = policy.score;
+  return {
+    code: 'too-slow',
+    why: `is expected to answer in ${measuredSeconds.toPrecision(3)} s, above the ceiling of ${maxLatencySeconds} s`,
+    retryAfterSeconds: loads.askAgainInSeconds(backend, measuredSeconds - maxLatencySeconds, nowMs),
+  };
+}
+
 function whyBelow(
   candidate: ScoreCandidate,
-  code: Decision['refused'][number]['code'],
+  code: Exclude<Decision['refused'][number]['code'], 'too-slow'>,
   { policy: { score } }: ChoiceSources,
 ): string {
   switch (code) {

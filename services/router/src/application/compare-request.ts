@@ -7,8 +7,9 @@ import type {
   Refusal,
 } from '@meritorder/contracts';
 import { compareBackends, type RequestForecast } from '@meritorder/estimate-core';
-import { ableCandidates, notAllowed, policyFor, requirementsOf } from '@meritorder/routing-core';
-import type { Catalogue, Estimator, Fleet } from './ports.js';
+import { ableCandidates, isTooSlow, notAllowed, policyFor, requirementsOf } from '@meritorder/routing-core';
+import { tokensOf, tooSlow } from './choose-backend.js';
+import type { Catalogue, Estimator, Fleet, Loads } from './ports.js';
 import { routeUnknown, tierUnknown } from './refusals.js';
 import { uncarriedBy } from './uncarried-by.js';
 import { viewsOf } from './views-of.js';
@@ -16,6 +17,7 @@ import { viewsOf } from './views-of.js';
 export interface ComparePorts {
   catalogue: Catalogue;
   fleet: Fleet;
+  loads: Loads;
   estimator: { estimate(request: Parameters<Estimator['estimate']>[0]): RequestForecast };
 }
 
@@ -29,7 +31,7 @@ export interface CompareRequest extends EstimateRequest {
  * settles. Nothing is reserved and nothing is sent.
  */
 export function compareRequest(
-  { catalogue, fleet, estimator }: ComparePorts,
+  { catalogue, fleet, loads, estimator }: ComparePorts,
   { body, backends, attribution, org }: CompareRequest,
   atMs: number,
 ): Extract<EstimateReply, { rows: unknown }> | Refusal {
@@ -45,8 +47,16 @@ export function compareRequest(
   const forecast = estimator.estimate({ body, attribution, route: route.id });
   const views = viewsOf(compared, catalogue, fleet, atMs);
   // The router's own filters say who is able, so that an estimate never promises what a request would not get.
-  const { excluded } = ableCandidates(views, requirements, (backend) => forecast.of(backend), undefined, atMs);
+  const { able, excluded } = ableCandidates(views, requirements, (backend) => forecast.of(backend), undefined, atMs);
   const unable = new Map(excluded.filter((e) => e.code !== 'unpriced').map((e) => [e.backend.id, e.why]));
+  const { usdPerSecondLate, maxLatencySeconds } = policy.score;
+  const wish = { targetSeconds: Infinity, usdPerSecondLate, maxLatencySeconds };
+  for (const candidate of able) {
+    const { backend } = candidate;
+    const numbers = loads.numbers(backend, tokensOf(candidate, requirements.choices), wish, atMs);
+    if (isTooSlow(policy.score, numbers))
+      unable.set(backend.id, tooSlow(backend, numbers, { loads, policy, nowMs: atMs }).why);
+  }
   for (const backend of compared) {
     const why = notAllowed(policy, backend);
     if (why !== undefined) unable.set(backend.id, why);

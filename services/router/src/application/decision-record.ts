@@ -78,6 +78,7 @@ function candidate(
   const { id, cashUsd, fullUsd, ...rest } = numbers;
   const place = choice.decision.order.findIndex((s) => s.candidate.id === id);
   const scored = choice.decision.order[place];
+  const out = excluded.find((e) => e.backend.id === id);
   const mostExplored = choice.decision.guard?.most.get(id);
   return {
     backend: id,
@@ -89,7 +90,8 @@ function candidate(
     outputTokensExpected: able.estimate.outputTokensExpected,
     boundCashNanos: boundNanos(able.bound.cash, able.maxTokens).toString(),
     boundFullNanos: boundNanos(able.bound.full, able.maxTokens).toString(),
-    excluded: excluded.find((e) => e.backend.id === id)?.why ?? null,
+    excluded: out?.why ?? null,
+    ...(out ? { exclusionCode: out.code } : {}),
     numbers: rest,
     ...(scored
       ? { scoreUsd: scored.scoreUsd, valueUsd: scored.valueUsd, probability: choice.decision.probabilities[place]! }
@@ -113,5 +115,6 @@ function exclusion(e: Excluded): Candidate {
     boundCashNanos: null,
     boundFullNanos: null,
     excluded: e.why,
+    exclusionCode: e.code,
   };
 }

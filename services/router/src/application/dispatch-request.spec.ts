@@ -163,6 +163,7 @@ async function dispatch(world: World) {
     loads: {
       numbers: () => ({ gpuSeconds: 0, usdPerGpuSecond: 0, lateSeconds: 0, latencySeconds: 1 }),
       latencySeconds: () => 1,
+      askAgainInSeconds: () => 7,
       hedgeAfterSeconds: () => 1,
       load: () => ({ inFlight: 0, capacity: 1, waitingInEngine: 0, kvCacheShare: 0 }),
     },

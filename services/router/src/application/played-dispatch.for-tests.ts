@@ -183,6 +183,7 @@ export class Played {
       loads: {
         numbers: () => ({ gpuSeconds: 0, usdPerGpuSecond: 0, lateSeconds: 0 }),
         latencySeconds: () => 1,
+        askAgainInSeconds: () => 1,
         hedgeAfterSeconds: () => AFTER_MS / 1_000,
         load: () => ({ inFlight: 0, capacity: 1, waitingInEngine: 0, kvCacheShare: 0 }),
       },

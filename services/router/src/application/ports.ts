@@ -96,9 +96,14 @@ export interface Loads {
   numbers(
     backend: BackendConfig,
     tokens: ExpectedTokens,
-    wish: { targetSeconds: number; usdPerSecondLate: number },
+    wish: { targetSeconds: number; usdPerSecondLate: number; maxLatencySeconds?: number | undefined },
     nowMs: number,
-  ): Pick<CandidateNumbers, 'gpuSeconds' | 'usdPerGpuSecond' | 'lateSeconds' | 'latencySeconds'>;
+  ): Pick<CandidateNumbers, 'gpuSeconds' | 'usdPerGpuSecond' | 'lateSeconds' | 'latencySeconds' | 'measuredSeconds'>;
+  /**
+   * How soon one that is too slow may no longer be: when its queue is so much shorter, or what was measured has faded.
+   * @param excessSeconds by which it is too slow
+   */
+  askAgainInSeconds(backend: BackendConfig, excessSeconds: number, nowMs: number): number;
   /** Expected, to the last token. */
   latencySeconds(backend: BackendConfig, tokens: ExpectedTokens, nowMs: number): number;
   /**

@@ -144,6 +144,14 @@ export function exclusionRefusal(excluded: readonly Excluded[]): Refusal {
   const message = excluded.map((e) => `${e.backend.id}: ${e.why}`).join('; ');
   if (excluded.some((e) => e.code === 'unavailable' || e.code === 'busy'))
     return { code: 'backend_unavailable', message, retryAfterSeconds: 1 };
+  const slow = excluded.filter((e) => e.code === 'too-slow');
+  if (slow.length > 0)
+    return {
+      code: 'latency_ceiling',
+      message,
+      retryAfterSeconds: Math.min(...slow.map((e) => e.retryAfterSeconds ?? 1)),
+      details: { backends: slow.map((e) => e.backend.id) },
+    };
   if (excluded.some((e) => e.code === 'above-cap'))
     return { code: 'cost_cap', message, param: 'meritorder.max_cost_usd' };
   if (excluded.some((e) => e.code === 'below-floor')) return { code: 'below_floor', message };

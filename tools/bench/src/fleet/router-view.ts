@@ -118,6 +118,7 @@ export class RouterView {
         {
           targetSeconds: Math.min(this.policy.targetSeconds ?? Infinity, this.config.limits.requestDeadlineMs / 1_000),
           usdPerSecondLate: this.policy.score.usdPerSecondLate,
+          maxLatencySeconds: this.policy.score.maxLatencySeconds,
         },
         this.load(index),
       ),

@@ -1,0 +1,104 @@
+import { EstimateReply, RoutingDecisionMadeV1 } from '@meritorder/contracts';
+import { replay } from '@meritorder/routing-core';
+import { waitFor } from '@meritorder/testing';
+import type { Msg, NatsConnection } from '@nats-io/transport-node';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { ask, chat, errorCode, startProduct, type Product } from './harness.js';
+
+const output = (usd: string) => [
+  {
+    effectiveFrom: '2025-01-01T00:00:00Z',
+    cash: { inputUsdPerMillionTokens: '0', outputUsdPerMillionTokens: usd },
+  },
+];
+
+let product: Product;
+let app: NatsConnection;
+const decisions: RoutingDecisionMadeV1[] = [];
+
+beforeAll(async () => {
+  product = await startProduct({
+    backends: [
+      // The cheapest, and slower than its prior of 0.6 s says.
+      { id: 'slow', behaviour: { firstTokenMs: 1_500 }, config: { prices: output('1') } },
+      // Fast, though its operator expects a minute of it.
+      {
+        id: 'fast',
+        behaviour: { firstTokenMs: 1 },
+        config: { prices: output('10'), latency: { firstTokenSeconds: 60, secondsPerToken: 0.000_1 } },
+      },
+    ],
+    config: {
+      routes: [{ id: 'auto', backends: ['slow', 'fast'], exploration: false }],
+      tiers: [{ id: 'any' }, { id: 'quick', maxLatencyMs: 1_000 }],
+    },
+  });
+  app = await product.app();
+  app.subscribe('routing.decision-made.v1.acme', {
+    callback: (_error, message) => void decisions.push(RoutingDecisionMadeV1.parse(message.json())),
+  });
+  await app.flush();
+});
+afterAll(() => product?.stop());
+
+/** One token, so that the prior of a backend that nobody measured is its first token's. */
+const asked = (more: Record<string, unknown> = {}): Promise<Msg> =>
+  ask(app, chat('Say it.', { max_tokens: 1, metadata: { tier: 'quick' }, ...more }));
+const backendOf = (reply: Msg): string => {
+  expect(errorCode(reply)).toBe('');
+  return reply.json<{ meritorder: { backend: string } }>().meritorder.backend;
+};
+
+it('a tier leaves a cheap backend that turns out too slow, and tries one that is believed too slow and is not', async () => {
+  // Until two of its answers were measured, which is soon.
+  await waitFor(async () => backendOf(await asked()) === 'fast', {
+    message: 'the slow one to be left',
+    timeoutMs: 30_000,
+  });
+  const seen = decisions.filter((d) => d.choice === 'slow').length;
+  expect(seen).toBeGreaterThanOrEqual(2);
+  const others: Msg[] = [];
+  for (let i = 0; i < 4; i++) others.push(await asked());
+  others.push(...(await Promise.all(Array.from({ length: 20 }, () => asked()))));
+  expect(new Set(others.map(backendOf))).toEqual(new Set(['fast']));
+  // Who has no ceiling is served as before.
+  expect(backendOf(await asked({ metadata: { tier: 'any' } }))).toBe('slow');
+});
+
+it('the record says of which backend and by how much, and decides the same again', async () => {
+  const record = await waitFor(() => decisions.findLast((d) => d.policy?.maxLatencySeconds === 1), 'a record');
+  const slow = record.candidates.find((c) => c.backend === 'slow')!;
+  expect(slow).toMatchObject({
+    exclusionCode: 'too-slow',
+    excluded: expect.stringMatching(/^is expected to answer in 1\.\d+ s, above the ceiling of 1 s$/),
+    numbers: { measuredSeconds: expect.any(Number) },
+  });
+  for (const decision of decisions) expect(replay(decision)).toMatchObject({ same: true, differences: [] });
+  expect(replay({ ...record, policy: { ...record.policy!, maxLatencySeconds: undefined } })).toMatchObject({
+    same: false,
+  });
+});
+
+it('an estimate says so as a request would find', async () => {
+  const body = JSON.parse(chat('Say it.', { max_tokens: 1, metadata: { tier: 'quick' } })) as object;
+  const reply = await app.request('inference.estimate.v1.acme', JSON.stringify({ body }), { timeout: 5_000 });
+  const { rows } = EstimateReply.parse(reply.json()) as Extract<EstimateReply, { rows: unknown }>;
+  expect(Object.fromEntries(rows.map((r) => [r.backend, r.state === 'able' ? '' : r.reason]))).toEqual({
+    fast: '',
+    slow: expect.stringContaining('above the ceiling of 1 s'),
+  });
+});
+
+it('a caller can ask for less, not for more, and who nobody answers in time is told when to ask again', async () => {
+  const wish = (max_latency_ms: number, model = 'auto') => asked({ model, meritorder: { max_latency_ms } });
+  expect(errorCode(await wish(60_000, 'slow'))).toBe('latency_ceiling');
+  const refused = await wish(60_000, 'slow');
+  const { error } = refused.json<{ error: { message: string; details: Record<string, unknown> } }>();
+  expect(error.message).toContain('slow: is expected to answer in 1.');
+  expect(error.details).toMatchObject({ backends: ['slow'] });
+  expect(Number(refused.headers?.get('Retry-After'))).toBeGreaterThan(0);
+  await waitFor(async () => errorCode(await wish(1)) === 'latency_ceiling', {
+    message: 'a ceiling that nobody meets',
+    timeoutMs: 20_000,
+  });
+});
