@@ -8,6 +8,7 @@ import type { InferenceResultV1 } from './events/inference-result.v1.js';
 import type { MeteringUsageRatedV1 } from './events/metering-usage-rated.v1.js';
 import type { OutcomeRecordedV1 } from './events/outcome-recorded.v1.js';
 import type { PolicyShadowPriceChangedV1 } from './events/policy-shadow-price-changed.v1.js';
+import type { QualityModelShiftedV1 } from './events/quality-model-shifted.v1.js';
 import type { PolicyStageChangedV1 } from './events/policy-stage-changed.v1.js';
 import type { RoutingDecisionMadeV1 } from './events/routing-decision-made.v1.js';
 import type { UsageAttemptClosedV1 } from './events/usage-attempt-closed.v1.js';
@@ -443,6 +444,21 @@ export const EXAMPLES = {
       decidedAt: '2026-11-24T09:30:00.000Z',
       reportedAt: '2026-11-24T09:31:00.000Z',
     } satisfies OutcomeRecordedV1,
+    'quality.model-shifted.v1': {
+      org: 'acme',
+      provider: 'openai',
+      model: 'gpt-4.1-mini',
+      backends: ['gpt-4-1-mini'],
+      metric: 'quality',
+      direction: 'worse',
+      before: 0.86,
+      after: 0.58,
+      evidence: { outcomes: 34, deviations: 16.4, threshold: 16 },
+      since: '2026-11-24T07:12:04.118Z',
+      noticedAt: '2026-11-24T09:31:00.000Z',
+      reason:
+        'gpt-4.1-mini of openai answers worse than it did: 0.58 where 0.86 was expected of the same 34 outcomes, since 2026-11-24T07:12:04.118Z',
+    } satisfies QualityModelShiftedV1,
     'price.version-published.v1': {
       version: {
         id: terms.priceVersion,

@@ -28,6 +28,7 @@ export * from './events/usage-attempt-opened.v1.js';
 export * from './events/usage-attempt-extended.v1.js';
 export * from './events/usage-attempt-closed.v1.js';
 export * from './events/metering-usage-rated.v1.js';
+export * from './events/quality-model-shifted.v1.js';
 export * from './events/routing-decision-made.v1.js';
 export * from './events/budget-threshold-crossed.v1.js';
 export * from './events/hardware-measured.v1.js';

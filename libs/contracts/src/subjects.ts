@@ -24,6 +24,7 @@ export const subjects = {
   inferenceResult: (org: string, request: string) => `inference.result.v1.${token(org)}.${token(request)}`,
   outcomeReported: (org: string) => `outcome.reported.v1.${token(org)}`,
   outcomeRecorded: (org: string) => `outcome.recorded.v1.${token(org)}`,
+  qualityModelShifted: (org: string) => `quality.model-shifted.v1.${token(org)}`,
   routingDecisionMade: (org: string) => `routing.decision-made.v1.${token(org)}`,
   usageAttemptOpened: (org: string) => `usage.attempt-opened.v1.${token(org)}`,
   usageAttemptExtended: (org: string) => `usage.attempt-extended.v1.${token(org)}`,

@@ -40,6 +40,7 @@ export const STREAMS = {
       'routing.decision-made.v1.*',
       'inference.result.v1.*.*',
       'outcome.recorded.v1.*',
+      'quality.model-shifted.v1.*',
       'price.version-published.v1',
       'price.version-held.v1',
     ],
@@ -129,6 +130,7 @@ export const SUBSCRIBER_CONTEXTS = {
   inference: (org: string) => `inference.result.v1.${org}.*`,
   metering: (org: string) => `metering.usage-rated.v1.${org}`,
   outcome: (org: string) => `outcome.recorded.v1.${org}`,
+  quality: (org: string) => `quality.model-shifted.v1.${org}`,
   routing: (org: string) => `routing.decision-made.v1.${org}`,
 } as const;
 export type SubscriberContext = keyof typeof SUBSCRIBER_CONTEXTS;

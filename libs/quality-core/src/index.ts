@@ -2,6 +2,7 @@ export * from './prompt/prompt-features.js';
 export * from './learning/quality.js';
 export * from './learning/magnitude.js';
 export * from './learning/snapshot.js';
+export type { ShiftEvidence } from './learning/shift.js';
 export { calibrationErrorOf } from './learning/calibration.js';
 export * from './off-policy/estimate.js';
 export * from './prompt/request-tags.js';

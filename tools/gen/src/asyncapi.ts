@@ -80,6 +80,11 @@ const EVENT_CHANNELS: Record<
     parameters: ORG,
     what: 'What a request turned out to be worth, as recorded: once per outcome.',
   },
+  'quality.model-shifted.v1': {
+    address: 'quality.model-shifted.v1.{org}',
+    parameters: ORG,
+    what: 'Answers of a model have another quality for an org than they had: before, after, the evidence, since when. Once per shift.',
+  },
   'inference.result.v1': {
     address: 'inference.result.v1.{org}.{request}',
     parameters: { ...ORG, request: { description: 'Id of the job.' } },
@@ -137,6 +142,7 @@ const DELIVERED: EventType[] = [
   'policy.shadow-price-changed.v1',
   'policy.stage-changed.v1',
   'outcome.recorded.v1',
+  'quality.model-shifted.v1',
   'inference.result.v1',
   'metering.usage-rated.v1',
   'routing.decision-made.v1',

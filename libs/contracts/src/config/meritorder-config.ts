@@ -181,7 +181,7 @@ const OrgConfig = z.strictObject({
     .array(
       z.strictObject({
         name: Slug,
-        context: z.enum(['budget', 'policy', 'inference', 'metering', 'routing', 'outcome']),
+        context: z.enum(['budget', 'policy', 'inference', 'metering', 'routing', 'outcome', 'quality']),
       }),
     )
     .max(32)

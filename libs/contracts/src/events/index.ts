@@ -11,6 +11,7 @@ import { PolicyShadowPriceChangedV1 } from './policy-shadow-price-changed.v1.js'
 import { PolicyStageChangedV1 } from './policy-stage-changed.v1.js';
 import { PriceVersionHeldV1 } from './price-version-held.v1.js';
 import { PriceVersionPublishedV1 } from './price-version-published.v1.js';
+import { QualityModelShiftedV1 } from './quality-model-shifted.v1.js';
 import { RoutingDecisionMadeV1 } from './routing-decision-made.v1.js';
 import { UsageAttemptClosedV1 } from './usage-attempt-closed.v1.js';
 import { UsageAttemptExtendedV1 } from './usage-attempt-extended.v1.js';
@@ -31,6 +32,7 @@ export const EVENTS = {
   'policy.shadow-price-changed.v1': PolicyShadowPriceChangedV1,
   'inference.result.v1': InferenceResultV1,
   'outcome.recorded.v1': OutcomeRecordedV1,
+  'quality.model-shifted.v1': QualityModelShiftedV1,
   'price.version-published.v1': PriceVersionPublishedV1,
   'price.version-held.v1': PriceVersionHeldV1,
   'hardware.measured.v1': HardwareMeasuredV1,

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { NO_PROMPT, readPrompt } from '../prompt/prompt-features.js';
 import { calibrationErrorOf } from './calibration.js';
 import {
+  adoptShift,
   emptyOrgQuality,
   HALF_LIFE_MS,
   learnOutcome,
@@ -158,6 +159,54 @@ describe('a silent update of a model', () => {
     expect(shifts[0]).toMatchObject({ model: 'm', direction: 'worse' });
     expect(shifts[0]?.after).toBeLessThan(100);
     expect(predictQuality(state, 'm', tagged('a')).quality).toBeLessThan(0.7);
+  });
+
+  it('is told with since when, and with what was expected and what came of the same requests', () => {
+    const state = emptyOrgQuality(0);
+    const random = seededRandom(11);
+    let shift;
+    for (let i = 0; i < 1_200 && shift === undefined; i++) {
+      const quality = random() < (i < 1_000 ? 0.9 : 0.6) ? 1 : 0;
+      shift = learnOutcome(state, { model: 'm', context: tagged('a'), quality, atMs: i }, 5_000);
+    }
+    expect(shift).toMatchObject({ model: 'm', direction: 'worse', threshold: 16 });
+    expect(shift!.deviations).toBeGreaterThanOrEqual(16);
+    // It fell at 1,000.
+    expect(Math.abs(shift!.sinceMs - 1_000)).toBeLessThan(25);
+    expect(shift!.outcomes).toBe(shift!.noticedAtMs - shift!.sinceMs + 1);
+    expect(shift!.expected).toBeGreaterThan(0.75);
+    // Of some 50 outcomes at .6 the mean is within .14 of it in 95 of 100 cases.
+    expect(Math.abs(shift!.observed - 0.6)).toBeLessThan(0.14);
+  });
+
+  it('that another noticed first is taken over once, and not noticed again', () => {
+    const [first, second] = [emptyOrgQuality(0), emptyOrgQuality(0)];
+    const random = seededRandom(11);
+    const noticed: [string, number][] = [];
+    for (let i = 0; i < 1_400; i++) {
+      const quality = random() < (i < 1_000 ? 0.9 : 0.6) ? 1 : 0;
+      const outcome = { model: 'm', context: tagged('a'), quality, atMs: i };
+      const shift = learnOutcome(first, outcome, 0);
+      if (shift) {
+        noticed.push(['first', i]);
+        expect(adoptShift(second, shift)).toBe(true);
+        expect(adoptShift(second, shift)).toBe(false);
+        expect(adoptShift(first, shift)).toBe(false);
+      }
+      // It was away for a while and knows less.
+      if ((i < 300 || i > 500) && learnOutcome(second, outcome, 0)) noticed.push(['second', i]);
+    }
+    expect(noticed).toEqual([['first', expect.any(Number)]]);
+  });
+
+  it('is watched on by one that starts from what a version before kept', () => {
+    const state = emptyOrgQuality(0);
+    learnMany(state, tagged('a'), 0.9, 200, seededRandom(3));
+    const kept = JSON.parse(JSON.stringify(snapshotQuality(state))) as { models: [string, { shift: object }][] };
+    const { better, worse, outcomes } = kept.models[0]![1].shift as Record<string, number>;
+    kept.models[0]![1].shift = { better, worse, outcomes };
+    const again = restoreQuality(kept)!;
+    expect(learnMany(again, tagged('a'), 0.4, 200, seededRandom(4))[0]).toMatchObject({ direction: 'worse' });
   });
 
   it('is noticed when it is an improvement', () => {

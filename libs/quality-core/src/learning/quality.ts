@@ -1,7 +1,7 @@
 import { invariant } from '@meritorder/kernel';
 import type { PromptFeatures } from '../prompt/prompt-features.js';
 import { calibrated, decayCalibration, emptyCalibration, learnCalibration, type Calibration } from './calibration.js';
-import { noShift, watch, type ShiftDetector } from './shift.js';
+import { noShift, restart, watch, type ShiftDetector, type ShiftEvidence } from './shift.js';
 import {
   addOutcome,
   decayOutcomes,
@@ -164,14 +164,15 @@ export interface Outcome {
   /** How much it says, above 0 to 1: a judge's score 1, a weak hint less. */
   readonly weight?: number;
   readonly prior?: QualityPrior;
+  /** When it was reported, epoch ms; default: now. */
+  readonly atMs?: number;
 }
 
 /** A model answers otherwise than it did: its provider changed it, or its use did. */
-export interface QualityShift {
+export interface QualityShift extends ShiftEvidence {
   readonly model: string;
-  readonly direction: 'better' | 'worse';
-  /** The mean of what was known before, over all requests of the model. */
-  readonly qualityBefore: number;
+  /** When the outcome that completed it was reported. */
+  readonly noticedAtMs: number;
 }
 
 /**
@@ -181,22 +182,39 @@ export interface QualityShift {
  * @throws InvariantError unless quality is within 0..1 and the weight above 0 and at most 1
  */
 export function learnOutcome(state: OrgQuality, outcome: Outcome, nowMs: number): QualityShift | undefined {
-  const { model, context, quality, weight = 1, prior } = outcome;
+  const { model, context, quality, weight = 1, prior, atMs = nowMs } = outcome;
   invariant(quality >= 0 && quality <= 1, `quality ${quality} is not within 0..1`);
   invariant(weight > 0 && weight <= 1, `weight ${weight} is not above 0 and at most 1`);
   decayQuality(state, nowMs);
   const own = modelToLearn(state, model);
   const before = predictQuality(state, model, context, prior);
   const noise = noiseOf(own.all);
-  const qualityBefore = own.all.weight > 0 ? own.all.sum / own.all.weight : before.quality;
-  const shift = watch(own.shift, ((quality - before.quality) / Math.sqrt(noise + before.variance)) * Math.sqrt(weight));
+  const surprise = ((quality - before.quality) / Math.sqrt(noise + before.variance)) * Math.sqrt(weight);
+  const shift = watch(own.shift, { expected: before.quality, observed: quality, surprise, atMs });
   if (shift !== undefined) decayModel(own, KEPT_AFTER_SHIFT);
   learnCalibration(own.calibration, before.uncalibrated, quality, weight);
   const table = tableMean(own, context.tags, noise, startOf(prior ?? UNKNOWN_PRIOR, noise, undefined));
   learnText(own.text, context.prompt, quality - table.mean, weight);
   addOutcome(own.all, quality, weight);
   for (const tag of context.tags) addOutcome(tagToLearn(own, tag), quality, weight);
-  return shift === undefined ? undefined : { model, direction: shift, qualityBefore };
+  return shift === undefined ? undefined : { model, noticedAtMs: atMs, ...shift };
+}
+
+/**
+ * Takes a shift that somebody else noticed for one's own, unless it is known already: who heard of fewer outcomes would otherwise
+ * notice the same one later, as another.
+ *
+ * @returns whether it was not known
+ */
+export function adoptShift(
+  state: OrgQuality,
+  { model, sinceMs, noticedAtMs }: Pick<QualityShift, 'model' | 'sinceMs' | 'noticedAtMs'>,
+): boolean {
+  const own = state.models.get(model);
+  if (own === undefined || own.shift.shiftedAtMs >= sinceMs) return false;
+  decayModel(own, KEPT_AFTER_SHIFT);
+  restart(own.shift, noticedAtMs);
+  return true;
 }
 
 function modelToLearn(state: OrgQuality, model: string): ModelQuality {

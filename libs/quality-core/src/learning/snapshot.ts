@@ -3,6 +3,7 @@ import type { ModelQuality, OrgQuality } from './quality.js';
 import { MODELS_PER_ORG, TAGS_PER_MODEL, emptyModelQuality } from './quality.js';
 import { resolveRegression, setWord, UNLEARNED_WORD_VARIANCE, wordWeightOf } from './text-regression.js';
 import type { Outcomes } from './tag-table.js';
+import { noShift } from './shift.js';
 import { WordTable } from './word-table.js';
 
 /** Of one format; another is not read. */
@@ -64,7 +65,9 @@ export function restoreQuality(snapshot: unknown): OrgQuality | undefined {
 function readModel(value: unknown, table: WordTable): ModelQuality | undefined {
   if (!isRecord(value)) return undefined;
   const own = emptyModelQuality(table);
-  const { all, tags, products, moments, words, calibration, shift } = value;
+  const { all, tags, products, moments, words, calibration } = value;
+  // One of a version that kept less of it goes on from what it kept.
+  const shift = isRecord(value['shift']) ? { ...noShift(), ...value['shift'] } : undefined;
   if (!hasShape(all, own.all) || !hasShape(calibration, own.calibration) || !hasShape(shift, own.shift))
     return undefined;
   if (!Array.isArray(tags) || tags.length > TAGS_PER_MODEL) return undefined;
@@ -84,7 +87,7 @@ function readModel(value: unknown, table: WordTable): ModelQuality | undefined {
     if (!Number.isInteger(bucket) || bucket < 0 || bucket >= WORD_BUCKETS || !(variance > 0)) return undefined;
     setWord(text, bucket, weight, variance);
   }
-  return { ...own, all: { ...all }, calibration: structuredClone(calibration), shift: { ...shift } };
+  return { ...own, all: { ...all }, calibration: structuredClone(calibration), shift: structuredClone(shift) };
 }
 
 /** The same fields, numbers where the model has numbers, lists of the same length and shape. */

@@ -1,6 +1,13 @@
-import type { BackendConfig, ChatRequest, MeritorderConfig, OutcomeRecordedV1 } from '@meritorder/contracts';
+import type {
+  BackendConfig,
+  ChatRequest,
+  MeritorderConfig,
+  OutcomeRecordedV1,
+  QualityModelShiftedV1,
+} from '@meritorder/contracts';
 import type { Clock } from '@meritorder/kernel';
 import {
+  adoptShift,
   emptyOrgQuality,
   featuresOfText,
   featuresText,
@@ -31,7 +38,7 @@ export class MemoryQualities implements Qualities {
 
   constructor(
     /** Backends may join it, and leave. */
-    private readonly config: Pick<MeritorderConfig, 'orgs' | 'backends'>,
+    protected readonly config: Pick<MeritorderConfig, 'orgs' | 'backends'>,
     private readonly clock: Clock,
   ) {
     this.sharing = new Set(config.orgs.filter((org) => org.shareLearning).map((org) => org.id));
@@ -95,11 +102,19 @@ export class MemoryQualities implements Qualities {
       quality: event.quality.value,
       weight: event.quality.weight,
       prior,
+      atMs: Date.parse(event.reportedAt),
     };
     const nowMs = this.clock.nowMs();
     const shift = learnOutcome(this.ofOrg(org), outcome, nowMs);
     if (this.sharing.has(org)) learnOutcome(this.pool, outcome, nowMs);
     return { shift };
+  }
+
+  /** A shift that another router noticed. @returns whether this one had not */
+  adopt({ org, provider, model, since, noticedAt }: QualityModelShiftedV1): boolean {
+    const state = this.orgs.get(org);
+    const shift = { model: `${provider}/${model}`, sinceMs: Date.parse(since), noticedAtMs: Date.parse(noticedAt) };
+    return state !== undefined && adoptShift(state, shift);
   }
 
   private answererOf(backend: BackendConfig): Answerer {

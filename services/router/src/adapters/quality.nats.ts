@@ -1,7 +1,7 @@
-import { OutcomeRecordedV1, type MeritorderConfig } from '@meritorder/contracts';
+import { OutcomeRecordedV1, QualityModelShiftedV1, subjects, type MeritorderConfig } from '@meritorder/contracts';
 import type { Clock } from '@meritorder/kernel';
 import { decodeJson, type Bus } from '@meritorder/messaging';
-import { restoreQuality, snapshotQuality } from '@meritorder/quality-core';
+import { restoreQuality, snapshotQuality, type QualityShift } from '@meritorder/quality-core';
 import { meter } from '@meritorder/telemetry';
 import type { Subscription } from '@nats-io/transport-node';
 import { LearnedBucket, Remembered } from './learned-bucket.nats.js';
@@ -14,7 +14,7 @@ import { MemoryQualities, POOL } from './quality.memory.js';
 export class LearningQualities extends MemoryQualities {
   private readonly remembered = new Remembered();
   private readonly kept: LearnedBucket;
-  private subscription: Subscription | undefined;
+  private subscriptions: Subscription[] = [];
   private readonly lessons = meter().createCounter('meritorder_quality_lessons', {
     description: 'Outcomes that taught what answers are worth',
   });
@@ -46,13 +46,15 @@ export class LearningQualities extends MemoryQualities {
       if (state) this.restore(org, state);
       return state !== undefined;
     });
-    this.subscription = this.bus.nats.subscribe('outcome.recorded.v1.*', {
-      callback: (_error, message) => this.heard(message.data),
-    });
+    const { nats } = this.bus;
+    this.subscriptions = [
+      nats.subscribe('outcome.recorded.v1.*', { callback: (_error, message) => this.heard(message.data) }),
+      nats.subscribe('quality.model-shifted.v1.*', { callback: (_error, message) => this.heardShift(message.data) }),
+    ];
   }
 
   async close(): Promise<void> {
-    this.subscription?.unsubscribe();
+    for (const subscription of this.subscriptions) subscription.unsubscribe();
     await this.kept.close();
   }
 
@@ -72,12 +74,55 @@ export class LearningQualities extends MemoryQualities {
     this.kept.mark(org);
     if (this.shares(org)) this.kept.mark(POOL);
     this.lessons.add(1);
-    const { shift } = taught;
-    if (shift) {
-      this.shifts.add(1, { org, backend: event.backend, direction: shift.direction });
-      this.onError(
-        `${event.backend} answers ${shift.direction} than it did for ${org} (its mean was ${shift.qualityBefore.toFixed(2)}); what was known of it counts little from now on`,
-      );
+    if (taught.shift) void this.tell(event, taught.shift);
+  }
+
+  /** Every router that notices it says the same under the same identity, which the stream keeps once. */
+  private async tell({ attribution: { org }, backend: id }: OutcomeRecordedV1, shift: QualityShift): Promise<void> {
+    const { backends } = this.config;
+    const { provider, model } = backends.find((b) => b.id === id)!;
+    const replicas = backends.filter((b) => b.provider === provider && b.model === model).map((b) => b.id);
+    const event = shiftEvent(org, { provider, model, backends: replicas }, shift);
+    this.shifts.add(1, { org, backend: id, direction: shift.direction });
+    try {
+      await this.bus.publishEvent({
+        type: 'quality.model-shifted.v1',
+        subject: subjects.qualityModelShifted(org),
+        id: `${org}/${provider}/${model}/${shift.direction}/${event.since}`,
+        time: event.noticedAt,
+        data: event,
+      });
+    } catch (error) {
+      this.onError(`${event.reason}; nobody was told: ${(error as Error).message}`);
     }
   }
+
+  private heardShift(data: Uint8Array): void {
+    try {
+      const event = decodeJson(QualityModelShiftedV1, data);
+      if (this.adopt(event)) this.kept.mark(event.org);
+    } catch (error) {
+      this.onError(`a shift of quality was not understood: ${(error as Error).message}`);
+    }
+  }
+}
+
+function shiftEvent(
+  org: string,
+  of: Pick<QualityModelShiftedV1, 'provider' | 'model' | 'backends'>,
+  { direction, expected, observed, outcomes, deviations, threshold, sinceMs, noticedAtMs }: QualityShift,
+): QualityModelShiftedV1 {
+  const since = new Date(sinceMs).toISOString();
+  return {
+    org,
+    ...of,
+    metric: 'quality',
+    direction,
+    before: expected,
+    after: observed,
+    evidence: { outcomes, deviations, threshold },
+    since,
+    noticedAt: new Date(noticedAtMs).toISOString(),
+    reason: `${of.model} of ${of.provider} answers ${direction} than it did: ${observed.toFixed(2)} where ${expected.toFixed(2)} was expected of the same ${outcomes} outcomes, since ${since}`,
+  };
 }
