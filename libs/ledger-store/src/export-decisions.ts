@@ -1,10 +1,15 @@
 import type { RoutingDecisionMadeV1, Usage } from '@meritorder/contracts';
 import type { DataSource } from 'typeorm';
+import type { Outcome } from './outcomes.js';
 
 /** A request as it was first decided, with the usage of the attempt that answered it, as booked. */
 export interface ExportedRequest {
   record: RoutingDecisionMadeV1;
   usage: Usage | null;
+  /** All its attempts; null: none is booked. */
+  booked: { cashNanos: string; fullNanos: string } | null;
+  /** What was reported of it. */
+  outcomes: Pick<Outcome, 'kind' | 'value'>[];
   /** Where the next page goes on. */
   place: ExportPlace;
 }
@@ -29,17 +34,30 @@ export async function exportDecisions(
   const rows: {
     record: RoutingDecisionMadeV1;
     usage: Usage | null;
+    cash: string | null;
+    full_cost: string | null;
+    outcomes: Pick<Outcome, 'kind' | 'value'>[] | null;
     request_id: string;
     decision_id: string;
     at: Date;
   }[] = await source.query(
-    `select d.record, d.request_id, d.decision_id, d.decided_at as at, answered.usage
+    `select d.record, d.request_id, d.decision_id, d.decided_at as at, answered.usage, booked.cash, booked.full_cost, said.outcomes
        from decisions d left join lateral (
          select a.usage from decisions later join attempt a on a.attempt_id = later.attempt_id and a.org = later.org
          where later.request_id = d.request_id and later.org = d.org and a.usage is not null
            and later.decided_at >= d.decided_at and later.decided_at < d.decided_at + interval '2 hours'
          order by a.outcome = 'finished' desc, later.attempt_number limit 1
        ) answered on true
+       left join lateral (
+         select sum(s.cash_nanos)::text as cash, sum(s.full_nanos)::text as full_cost
+         from decisions later join attempt_settled s on s.attempt_id = later.attempt_id
+         where later.request_id = d.request_id and later.org = d.org
+           and later.decided_at >= d.decided_at and later.decided_at < d.decided_at + interval '2 hours'
+       ) booked on true
+       left join lateral (
+         select json_agg(json_build_object('kind', o.kind, 'value', o.value)) as outcomes
+         from outcomes o where o.request_id = d.request_id and o.org = d.org and o.attempt_number is not null
+       ) said on true
        where d.attempt_number = 1 and d.decided_at >= $1 and d.decided_at < $2 and ($3::text is null or d.org = $3)
          and ($4::timestamptz is null or (d.decided_at, d.request_id, d.decision_id) > ($4, $5, $6))
        order by d.decided_at, d.request_id, d.decision_id limit $7`,
@@ -56,6 +74,8 @@ export async function exportDecisions(
   return rows.map((r) => ({
     record: r.record,
     usage: r.usage,
+    booked: r.cash === null || r.full_cost === null ? null : { cashNanos: r.cash, fullNanos: r.full_cost },
+    outcomes: r.outcomes ?? [],
     place: { decidedAt: r.at.toISOString(), requestId: r.request_id, decisionId: r.decision_id },
   }));
 }

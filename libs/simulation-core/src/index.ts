@@ -12,3 +12,4 @@ export type { Weighed } from './run/weigh.js';
 export * from './run/simulate.js';
 export type { PolicyOutcome } from './run/tally.js';
 export * from './run/compare.js';
+export * from './off-policy/evaluate-policy.js';

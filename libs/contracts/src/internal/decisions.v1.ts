@@ -68,8 +68,16 @@ export const DecisionExportRequest = z.object({
 });
 export type DecisionExportRequest = z.infer<typeof DecisionExportRequest>;
 
-/** A request: its first decision, and the usage of the attempt that answered, where it is booked. */
-export const ExportedDecision = z.object({ record: RoutingDecisionMadeV1, usage: Usage.optional() });
+/** A request: its first decision, and what came of it, as far as that is known. */
+export const ExportedDecision = z.object({
+  record: RoutingDecisionMadeV1,
+  /** Of the attempt that answered. */
+  usage: Usage.optional(),
+  /** All its attempts. */
+  booked: z.object({ cashNanos: NanosText, fullNanos: NanosText }).optional(),
+  /** What was reported of it, 0..1: the mean of its outcomes by how much each says, and how much all say together. */
+  quality: z.object({ value: z.number().min(0).max(1), weight: z.number().gt(0) }).optional(),
+});
 export type ExportedDecision = z.infer<typeof ExportedDecision>;
 
 export const DecisionExportReply = z.union([

@@ -20,15 +20,23 @@ export interface OffPolicyEstimate {
   readonly high: number;
 }
 
+type Estimator = 'ips' | 'snips' | 'doublyRobust';
+
 export type OffPolicyResult =
-  | ({ readonly enough: true; readonly effectiveSample: number; readonly clippedShare: number } & Readonly<
-      Record<'ips' | 'snips' | 'doublyRobust', OffPolicyEstimate>
-    >)
+  | ({
+      readonly enough: true;
+      readonly effectiveSample: number;
+      readonly clippedShare: number;
+      /** What the logged decisions brought. */
+      readonly logged: OffPolicyEstimate;
+      /** Each estimate less that, with an interval of the difference: both are of the same decisions. */
+      readonly change: Readonly<Record<Estimator, OffPolicyEstimate>>;
+    } & Readonly<Record<Estimator, OffPolicyEstimate>>)
   | { readonly enough: false; readonly effectiveSample: number };
 
 /** Weights above this are cut: economics, section 3. A share of cut weights is a bias, and is told. */
 const LARGEST_WEIGHT = 50;
-const LEAST_EFFECTIVE_SAMPLE = 200;
+export const LEAST_EFFECTIVE_SAMPLE = 200;
 const NORMAL_95 = 1.959964;
 
 /**
@@ -54,29 +62,42 @@ export function estimateOffPolicy(log: readonly LoggedDecision[]): OffPolicyResu
   const effectiveSample = squares > 0 ? (sum * sum) / squares : 0;
   if (effectiveSample < LEAST_EFFECTIVE_SAMPLE) return { enough: false, effectiveSample };
   const meanWeight = sum / log.length;
-  const ips = meanOf(log.map((d, i) => (weights[i] as number) * d.outcome));
+  const logged = influenceOf(log.map((d) => d.outcome));
+  const ips = influenceOf(log.map((d, i) => (weights[i] as number) * d.outcome));
   const normalised = ips.value / meanWeight;
+  const snips = {
+    value: normalised,
+    influences: log.map((d, i) => ((weights[i] as number) * (d.outcome - normalised)) / meanWeight),
+  };
+  const doublyRobust = influenceOf(
+    log.map((d, i) => d.expectedOfPolicy + (weights[i] as number) * (d.outcome - d.expectedOfLogged)),
+  );
+  const less = ({ value, influences }: Influence): OffPolicyEstimate =>
+    around(
+      value - logged.value,
+      influences.map((influence, i) => influence - (logged.influences[i] as number)),
+    );
   return {
     enough: true,
     effectiveSample,
     clippedShare: clipped / log.length,
-    ips,
-    snips: around(
-      normalised,
-      log.map((d, i) => ((weights[i] as number) * (d.outcome - normalised)) / meanWeight),
-    ),
-    doublyRobust: meanOf(
-      log.map((d, i) => d.expectedOfPolicy + (weights[i] as number) * (d.outcome - d.expectedOfLogged)),
-    ),
+    logged: around(logged.value, logged.influences),
+    ips: around(ips.value, ips.influences),
+    snips: around(snips.value, snips.influences),
+    doublyRobust: around(doublyRobust.value, doublyRobust.influences),
+    change: { ips: less(ips), snips: less(snips), doublyRobust: less(doublyRobust) },
   };
 }
 
-function meanOf(values: readonly number[]): OffPolicyEstimate {
+/** An estimate with how much each decision moves it. */
+interface Influence {
+  readonly value: number;
+  readonly influences: readonly number[];
+}
+
+function influenceOf(values: readonly number[]): Influence {
   const mean = values.reduce((sum, value) => sum + value, 0) / values.length;
-  return around(
-    mean,
-    values.map((value) => value - mean),
-  );
+  return { value: mean, influences: values.map((value) => value - mean) };
 }
 
 function around(value: number, influences: readonly number[]): OffPolicyEstimate {

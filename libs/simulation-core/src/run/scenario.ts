@@ -86,19 +86,9 @@ export class Scenario {
 
   /** As a router reads a request: org, route, tier, policy, and who may serve it. */
   prepare(profile: RequestProfile): Prepared {
-    const { config } = this;
-    const org = profile.org === undefined ? config.orgs[0]! : config.orgs.find((o) => o.id === profile.org);
-    if (!org) return { refusal: 'org_unknown' };
-    const routeId = profile.route ?? this.settings.route ?? config.routes[0]?.id ?? config.backends[0]!.id;
-    const route = config.routes.find((r) => r.id === routeId);
-    const ids = route?.backends ?? (this.backends.has(routeId) ? [routeId] : undefined);
-    if (!ids || (org.routes && !org.routes.includes(routeId))) return { refusal: 'route_unknown' };
-    const tiers = config.tiers.filter((t) => t.orgs?.includes(org.id) ?? true);
-    const tierId = profile.attributes.tier ?? org.defaultTier;
-    const tier = tiers.find((t) => t.id === tierId);
-    if (tiers.length > 0 && tierId !== undefined && !tier) return { refusal: 'tier_unknown' };
-    const attribution: Attribution = { ...profile.attributes, org: org.id, ...(tierId ? { tier: tierId } : {}) };
-    const policy = policyFor({ route, tier, wishes: profile.wishes });
+    const asked = askedOf(this.config, profile, this.settings.route);
+    if (asked.refusal !== undefined) return asked;
+    const { routeId, tier, policy, attribution, backends } = asked;
     const { maxTokens } = this.settings;
     return {
       refusal: undefined,
@@ -109,10 +99,7 @@ export class Scenario {
         messages: [{ role: 'user', content: '' }],
         ...(maxTokens === undefined ? {} : { max_tokens: maxTokens }),
       }),
-      lanes: ids
-        .map((id) => this.backends.get(id)!)
-        .filter(({ config: backend }) => notAllowed(policy, backend) === undefined)
-        .map((backend) => this.lane(backend, attribution)),
+      lanes: backends.map((id) => this.lane(this.backends.get(id)!, attribution)),
       holdOut: holdOutOf(attribution),
       lengths: this.lengthsOf(routeId, attribution),
     };
@@ -147,6 +134,43 @@ export class Scenario {
       return known;
     });
   }
+}
+
+/** What a configuration makes of requests of a profile: route, tier, policy, and the backends that may serve them. */
+export function askedOf(
+  config: MeritorderConfig,
+  profile: RequestProfile,
+  otherwise?: string,
+):
+  | { refusal: string }
+  | {
+      refusal: undefined;
+      routeId: string;
+      tier: TierConfig | undefined;
+      policy: RequestPolicy;
+      attribution: Attribution;
+      backends: string[];
+    } {
+  const org = profile.org === undefined ? config.orgs[0]! : config.orgs.find((o) => o.id === profile.org);
+  if (!org) return { refusal: 'org_unknown' };
+  const routeId = profile.route ?? otherwise ?? config.routes[0]?.id ?? config.backends[0]!.id;
+  const route = config.routes.find((r) => r.id === routeId);
+  const backends = config.backends.filter((b) => (route ? route.backends.includes(b.id) : b.id === routeId));
+  if ((!route && backends.length === 0) || (org.routes && !org.routes.includes(routeId)))
+    return { refusal: 'route_unknown' };
+  const tiers = config.tiers.filter((t) => t.orgs?.includes(org.id) ?? true);
+  const tierId = profile.attributes.tier ?? org.defaultTier;
+  const tier = tiers.find((t) => t.id === tierId);
+  if (tiers.length > 0 && tierId !== undefined && !tier) return { refusal: 'tier_unknown' };
+  const attribution: Attribution = { ...profile.attributes, org: org.id, ...(tierId ? { tier: tierId } : {}) };
+  const policy = policyFor({ route, tier, wishes: profile.wishes });
+  const allowed = (id: string): boolean =>
+    notAllowed(
+      policy,
+      backends.find((b) => b.id === id)!,
+    ) === undefined;
+  const ids = route?.backends ?? [routeId];
+  return { refusal: undefined, routeId, tier, policy, attribution, backends: ids.filter(allowed) };
 }
 
 /** The same customers as in the routers. */

@@ -9,6 +9,7 @@ import {
 import { exportDecisions } from '@meritorder/ledger-store';
 import { decodeJson, PoisonMessage, SERVICE_INBOX } from '@meritorder/messaging';
 import { NatsContext } from '@meritorder/service-kit';
+import { qualityOfAll } from '../application/outcome-of.js';
 import { METERING, type MeteringRuntime } from '../metering.runtime.js';
 
 const PAGE_RECORDS = 250;
@@ -35,10 +36,16 @@ export class DecisionExportController {
       const rows = await exportDecisions(this.metering.database, span, PAGE_RECORDS);
       const decisions: ExportedDecision[] = [];
       let bytes = 0;
-      for (const { record, usage } of rows) {
+      for (const { record, usage, booked, outcomes } of rows) {
         if (bytes > PAGE_BYTES) break;
         bytes += JSON.stringify(record).length;
-        decisions.push({ record, ...(usage === null ? {} : { usage }) });
+        const quality = qualityOfAll(outcomes);
+        decisions.push({
+          record,
+          ...(usage === null ? {} : { usage }),
+          ...(booked === null ? {} : { booked }),
+          ...(quality === undefined ? {} : { quality }),
+        });
       }
       const isLast = decisions.length === rows.length && rows.length < PAGE_RECORDS;
       return { decisions, next: isLast ? null : rows[decisions.length - 1]!.place };

@@ -1,4 +1,4 @@
-import type { OutcomeRecordedV1, OutcomeReport, RoutingDecisionMadeV1 } from '@meritorder/contracts';
+import type { ExportedDecision, OutcomeRecordedV1, OutcomeReport, RoutingDecisionMadeV1 } from '@meritorder/contracts';
 import { usdToNanos } from '@meritorder/kernel';
 import type { Outcome } from '@meritorder/ledger-store';
 import { qualityOfOutcome } from '@meritorder/quality-core';
@@ -23,9 +23,8 @@ export function outcomeOf(org: string, report: OutcomeReport, receivedAt: string
 
 /** The fact to publish: what the outcome says, with what was decided for its request. */
 export function recordedOutcome(outcome: Outcome, decision: RoutingDecisionMadeV1): OutcomeRecordedV1 {
-  const { kind, value } = outcome;
-  const isTruth = kind === 'thumbs' || kind === 'schema' || kind === 'conversion';
-  const reading = qualityOfOutcome({ kind, value: value === null ? undefined : isTruth ? value === 1 : value });
+  const { kind } = outcome;
+  const reading = readingOf(outcome);
   return {
     outcomeId: outcome.outcomeId,
     requestId: outcome.requestId,
@@ -41,4 +40,21 @@ export function recordedOutcome(outcome: Outcome, decision: RoutingDecisionMadeV
     reportedAt: outcome.reportedAt,
     occurredAt: outcome.occurredAt,
   };
+}
+
+/** What outcomes of one request say of its quality together; undefined: nothing. */
+export function qualityOfAll(outcomes: readonly Pick<Outcome, 'kind' | 'value'>[]): ExportedDecision['quality'] {
+  let sum = 0;
+  let weight = 0;
+  for (const outcome of outcomes) {
+    const { quality } = readingOf(outcome) ?? {};
+    sum += quality ? quality.weight * quality.value : 0;
+    weight += quality?.weight ?? 0;
+  }
+  return weight > 0 ? { value: sum / weight, weight } : undefined;
+}
+
+function readingOf({ kind, value }: Pick<Outcome, 'kind' | 'value'>): ReturnType<typeof qualityOfOutcome> {
+  const isTruth = kind === 'thumbs' || kind === 'schema' || kind === 'conversion';
+  return qualityOfOutcome({ kind, value: value === null ? undefined : isTruth ? value === 1 : value });
 }

@@ -1,0 +1,150 @@
+import type { ExportedDecision, MeritorderConfig, RoutingDecisionMadeV1 } from '@meritorder/contracts';
+import {
+  estimateOffPolicy,
+  LEAST_EFFECTIVE_SAMPLE,
+  type LoggedDecision,
+  type OffPolicyResult,
+} from '@meritorder/quality-core';
+import { candidatesOf, chargedUsd, decide, type ScoreCandidate } from '@meritorder/routing-core';
+import { askedOf } from '../run/scenario.js';
+
+export const METRICS = ['quality', 'cashUsd', 'fullUsd'] as const;
+export type Metric = (typeof METRICS)[number];
+
+/** Why a request says nothing of the policy. */
+export type LeftOut = 'refused-then' | 'refused-now' | 'too-old' | 'nothing-came-of-it';
+
+export interface EvaluatedMetric {
+  metric: Metric;
+  /** Of which it is known. */
+  requests: number;
+  /** As many decisions of the policy's own would say as much (Kish). */
+  effectiveSample: number;
+  /** Null: refused. */
+  estimate: Omit<Extract<OffPolicyResult, { enough: true }>, 'enough' | 'effectiveSample'> | null;
+  /** Why, for people; null: there is an estimate. */
+  refusal: string | null;
+}
+
+export interface EvaluatedPolicy {
+  requests: number;
+  leftOut: Record<LeftOut, number>;
+  /** Of the policy's choices, the share that had no chance then, so that nothing is known of them; by backend. */
+  untriedShare: number;
+  untried: Record<string, number>;
+  metrics: EvaluatedMetric[];
+}
+
+/** Estimates do not see what was never tried: they are off by at most so much of their range. */
+const MOST_UNTRIED = 0.05;
+
+/**
+ * What a configuration would have made of logged requests, by inverse propensities: each decision is taken again by the policy of
+ * the configuration from the numbers of then, and what came of it counts by how much likelier that makes the choice of then. What
+ * came of a choice is what came of the whole request, also where a budget or a failure had another backend answer. What the
+ * decision expected of its candidates, before anything came of it, is the model of the doubly robust estimate. Wishes of callers
+ * are not on record, and do not count.
+ */
+export class PolicyEvaluation {
+  private requests = 0;
+  private judged = 0;
+  private readonly leftOut: Record<LeftOut, number> = {
+    'refused-then': 0,
+    'refused-now': 0,
+    'too-old': 0,
+    'nothing-came-of-it': 0,
+  };
+  private readonly untried = new Map<string, number>();
+  private readonly logs: Record<Metric, LoggedDecision[]> = { quality: [], cashUsd: [], fullUsd: [] };
+
+  constructor(private readonly config: MeritorderConfig) {}
+
+  take({ record, booked, quality }: ExportedDecision): void {
+    this.requests++;
+    const { draws, order } = record;
+    if (draws === undefined || order === undefined) return this.leaveOut('too-old');
+    const [first] = order;
+    if (first === undefined || !(record.probability > 0)) return this.leaveOut('refused-then');
+    if (booked === undefined && quality === undefined) return this.leaveOut('nothing-came-of-it');
+    const chances = this.chancesOf(record, draws);
+    if (chances.size === 0) return this.leaveOut('refused-now');
+    this.judged++;
+    this.noteUntried(record, chances);
+    const add = (metric: Metric, outcome: number, expected: (of: ScoreCandidate) => number): void => {
+      let expectedOfPolicy = 0;
+      let expectedOfLogged = 0;
+      let policyProbability = 0;
+      for (const candidate of candidatesOf(record)) {
+        const chance = chances.get(candidate.id) ?? 0;
+        expectedOfPolicy += chance * expected(candidate);
+        if (candidate.id === first) [expectedOfLogged, policyProbability] = [expected(candidate), chance];
+      }
+      const { probability } = record;
+      this.logs[metric].push({ probability, policyProbability, outcome, expectedOfLogged, expectedOfPolicy });
+    };
+    if (quality) add('quality', quality.value, (of) => of.quality);
+    if (!booked) return;
+    add('cashUsd', Number(booked.cashNanos) / 1e9, (of) => of.cashUsd);
+    add('fullUsd', Number(booked.fullNanos) / 1e9, (of) => of.fullUsd);
+  }
+
+  result(): EvaluatedPolicy {
+    const share = (mass: number): number => (this.judged > 0 ? mass / this.judged : 0);
+    const untried = Object.fromEntries([...this.untried].map(([id, mass]) => [id, share(mass)]));
+    const untriedShare = share([...this.untried.values()].reduce((sum, mass) => sum + mass, 0));
+    return {
+      requests: this.requests,
+      leftOut: { ...this.leftOut },
+      untriedShare,
+      untried,
+      metrics: METRICS.map((metric) => {
+        const log = this.logs[metric];
+        const { effectiveSample, ...result } = estimateOffPolicy(log);
+        const refusal = refusalOf(log.length, { effectiveSample, ...result }, untriedShare, untried);
+        if (refusal !== null || !('ips' in result))
+          return { metric, requests: log.length, effectiveSample, estimate: null, refusal };
+        const { enough: _enough, ...estimate } = result;
+        return { metric, requests: log.length, effectiveSample, estimate, refusal };
+      }),
+    };
+  }
+
+  private leaveOut(why: LeftOut): void {
+    this.leftOut[why]++;
+  }
+
+  /** With which the policy takes each candidate first; empty: it refuses the request. */
+  private chancesOf(record: RoutingDecisionMadeV1, draws: NonNullable<RoutingDecisionMadeV1['draws']>) {
+    const { org, ...attributes } = record.attribution;
+    const asked = askedOf(this.config, { org, route: record.route, attributes });
+    if (asked.refusal !== undefined) return new Map<string, number>();
+    const { tier, backends, policy } = asked;
+    // What conversions bring is learned, not configured, as soon as some were reported.
+    const learned = record.policy?.objective === 'margin' ? record.policy.revenueUsd : undefined;
+    const score = learned === undefined ? policy.score : { ...policy.score, revenueUsd: learned };
+    const candidates = candidatesOf(record)
+      .filter((of) => backends.includes(of.id))
+      .map((of): ScoreCandidate => ({ ...of, chargedUsd: chargedUsd(tier, of.fullUsd) }));
+    const { order, probabilities } = decide(score, candidates, draws);
+    return new Map(order.map((s, i) => [s.candidate.id, probabilities[i]!]));
+  }
+
+  private noteUntried(record: RoutingDecisionMadeV1, chances: ReadonlyMap<string, number>): void {
+    for (const { backend, probability = 0 } of record.candidates) {
+      const chance = chances.get(backend) ?? 0;
+      if (chance > 0 && probability === 0) this.untried.set(backend, (this.untried.get(backend) ?? 0) + chance);
+    }
+  }
+}
+
+function refusalOf(
+  requests: number,
+  { enough, effectiveSample }: Pick<OffPolicyResult, 'enough' | 'effectiveSample'>,
+  untriedShare: number,
+  untried: Readonly<Record<string, number>>,
+): string | null {
+  if (untriedShare > MOST_UNTRIED)
+    return `nothing is known of ${(100 * untriedShare).toFixed(1)} % of what it would choose: ${Object.keys(untried).join(', ')} had no chance for such requests; let them be explored first`;
+  if (enough) return null;
+  return `not enough data: ${requests} requests say as much of this policy as ${Math.floor(effectiveSample)} of its own, and ${LEAST_EFFECTIVE_SAMPLE} are needed; take a longer period, or explore more of what it would choose`;
+}
