@@ -1,0 +1,167 @@
+import { importInvoice, readInvoice } from '@meritorder/cli';
+import { Counters } from '@meritorder/counters';
+import { connectDatabase, trialBalance, unsettledAttempts, windowTotals } from '@meritorder/ledger-store';
+import { waitFor } from '@meritorder/testing';
+import { headers, type NatsConnection } from '@nats-io/transport-node';
+import type { DataSource } from 'typeorm';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { chat, startProduct, type Product } from './harness.js';
+
+const JOBS = 160;
+const IN_FLIGHT = 24;
+const STRIKES = 6;
+const prices = [
+  { effectiveFrom: '2025-01-01T00:00:00Z', cash: { inputUsdPerMillionTokens: '1', outputUsdPerMillionTokens: '2' } },
+];
+
+let product: Product;
+let app: NatsConnection;
+let operator: NatsConnection;
+let counters: Counters;
+let database: DataSource;
+/** Results by request, as the org's subscriber is delivered them. */
+const results = new Map<string, { status: string; body: any }[]>();
+
+beforeAll(async () => {
+  const slow = { outputTokensPerSecond: 60, latencyJitter: 0.5 };
+  product = await startProduct({
+    backends: [
+      { id: 'first', behaviour: { ...slow, errorRate: 0.05, cutAnswerRate: 0.05 }, config: { prices } },
+      { id: 'second', behaviour: slow, config: { prices } },
+    ],
+    config: {
+      orgs: [{ id: 'acme' }],
+      tiers: [{ id: 'gold', charge: { markup: '1.5', usdPerRequest: '0.0001' } }],
+      budgets: [{ id: 'org', selector: { org: 'acme' }, window: 'total', limitUsd: '100' }],
+      limits: { requestDeadlineMs: 6_000, unconfirmedGraceMs: 1_000, reservationLeaseMs: 2_000 },
+    },
+    instances: { router: 2, 'provider-worker': 2 },
+    supervise: true,
+  });
+  app = await product.app();
+  app.subscribe('deliver.v1.acme.results', {
+    callback: (_error, message) => {
+      const result = message.json<any>();
+      results.set(result.requestId, [...(results.get(result.requestId) ?? []), result]);
+      // Every fifth event is not acknowledged the first time, and comes again.
+      if (results.get(result.requestId)!.length > 1 || results.size % 5 !== 0) message.respond();
+    },
+  });
+  operator = await product.stack.connectOperator();
+  counters = await Counters.connect(product.stack.redis.url);
+  database = await connectDatabase(product.stack.database.url, 'jobs-test', 2);
+});
+afterAll(async () => {
+  await counters?.close();
+  await database?.destroy();
+  await operator?.close();
+  await product?.stop();
+});
+
+/** Publishes until a router says that it keeps the job; the same id is the same job. */
+async function publish(id: string): Promise<string> {
+  const h = headers();
+  h.set('Nats-Msg-Id', id);
+  const words = 5 + (Number(id.split('-')[1]) % 40);
+  const body = chat(`Write ${words} words.`, { metadata: { tier: 'gold', customer: 'initech' } });
+  return waitFor(
+    async () => {
+      const answer = await app.request('inference.job.v1.acme', body, { timeout: 2_000, headers: h });
+      return answer.json<any>().request_id as string | undefined;
+    },
+    { message: `the job ${id} to be kept`, timeoutMs: 30_000 },
+  );
+}
+
+it('every job has its result, once, whatever is killed; books equal the invoice, and each is charged at most once', async () => {
+  const ids: string[] = [];
+  const published = (async () => {
+    let next = 0;
+    const one = async (): Promise<void> => {
+      for (let i = next++; i < JOBS; i = next++) {
+        await waitFor(() => ids.length - results.size < IN_FLIGHT, { message: 'room', timeoutMs: 60_000 });
+        const id = await publish(`job-${i}`);
+        // Sent again, it is still one job.
+        if (i % 7 === 0) expect(await publish(`job-${i}`)).toBe(id);
+        ids.push(id);
+      }
+    };
+    await Promise.all(Array.from({ length: 8 }, one));
+  })();
+
+  let killed = 0;
+  for (let strike = 1; strike <= STRIKES; strike++) {
+    const from = (JOBS * strike) / (STRIKES + 2);
+    await waitFor(() => results.size >= from, { message: `${from} results`, timeoutMs: 90_000 });
+    const name = (['router', 'provider-worker', 'metering'] as const)[strike % 3]!;
+    // One of several, or the only one.
+    const victim = await waitFor(() => product.stack.of(name)[strike % 2] ?? product.stack.of(name)[0], name);
+    victim.child.kill('SIGKILL');
+    await victim.ended;
+    killed++;
+  }
+  await published;
+  const started = new Set(ids);
+  expect(started.size).toBe(JOBS);
+  await waitFor(() => ids.every((id) => results.has(id)), { message: 'all results', timeoutMs: 120_000 });
+
+  // What was delivered more than once is the same event again.
+  const statuses: Record<string, number> = {};
+  for (const [id, all] of results) {
+    expect(started).toContain(id);
+    for (const again of all) expect(again).toEqual(all[0]);
+    statuses[all[0]!.status] = (statuses[all[0]!.status] ?? 0) + 1;
+  }
+  expect(statuses).toEqual({ ok: JOBS });
+
+  await waitFor(async () => (await unsettledAttempts(database)).every((a) => a.state !== 'opened'), {
+    message: 'all attempts to be closed',
+    timeoutMs: 30_000,
+  });
+  const invoice = await readInvoice(`${product.simulator.url}/invoice`);
+  const unconfirmed = (await unsettledAttempts(database)).length;
+  const imported = await importInvoice(operator, 'simco', {
+    ...invoice,
+    from: '2000-01-01T00:00:00.000Z',
+    to: new Date(Date.now() + 1_000).toISOString(),
+  });
+  expect(imported).toMatchObject({
+    differences: [],
+    unmatchedLines: [],
+    aboveBound: [],
+    confirmedDifferenceNanos: '0',
+    totals: { ledgerNanos: invoice.lines.reduce((sum, l) => sum + BigInt(l.nanoUsd), 0n).toString(), unconfirmed: 0 },
+  });
+  expect(imported.totals!.ledgerNanos).toBe(imported.totals!.invoiceNanos);
+
+  const charged: { request: string; times: number }[] = await database.query(
+    `select a.request_id as request, count(*) filter (where s.charged_nanos > 0)::int as times
+     from attempt a join attempt_settled s using (attempt_id) group by a.request_id`,
+  );
+  const [counted] = await database.query(
+    `select sum(attempts)::int as attempts, count(*) filter (where answers > 1)::int as "answeredTwice" from
+     (select count(*) as attempts, count(*) filter (where outcome = 'finished') as answers from attempt group by request_id) r`,
+  );
+  console.log(
+    `jobs: ${JSON.stringify({ jobs: JOBS, killed, calls: invoice.lines.length, ...counted, unconfirmed, charged: charged.filter((c) => c.times === 1).length })}`,
+  );
+  expect(charged.filter(({ times }) => times > 1)).toEqual([]);
+  expect(charged.filter(({ times }) => times === 1).length).toBeLessThanOrEqual(JOBS);
+  expect(charged.filter(({ times }) => times === 1).length).toBeGreaterThan(JOBS * 0.9);
+  // More calls than jobs: some were made again, and each of them is in the books.
+  expect(invoice.lines.length).toBeGreaterThan(JOBS);
+
+  expect((await trialBalance(database)).reduce((sum, a) => sum + a.balanceNanos, 0n)).toBe(0n);
+  const books = new Map((await windowTotals(database)).map((t) => [t.budget, t]));
+  await waitFor(async () => {
+    const windows = await counters.inspectWindows();
+    return windows.every((w) => {
+      const total = books.get(w.budget);
+      return (
+        w.reservedNanos === 0n &&
+        w.unconfirmedNanos === (total?.unconfirmedNanos ?? 0n) &&
+        w.settledNanos === (total?.settledNanos ?? 0n)
+      );
+    });
+  }, 'the counters to equal the books, with nothing held any more');
+});
