@@ -9,7 +9,9 @@ export interface ScarceBudget {
 }
 
 /**
- * One sentence for people: why the choice, and what the next better one would have cost.
+ * One sentence for people: why the choice, and what the next better one would have cost. Its costs have the same decimals, so that
+ * they compare: three significant digits of the largest. Quality, what it is worth, and shadow prices have two significant digits:
+ * they are not known better.
  *
  * @param chosen where the counters took a later one than the first of the order, that one
  * @param tried backends that failed or refused before
@@ -45,15 +47,17 @@ function passedOver({ order }: Decision, chosen: Scored, tried: readonly string[
 function cheapest({ order }: Decision, chosen: Scored, tried: readonly string[]): string {
   const next = order.find((s) => s !== chosen && !tried.includes(s.candidate.id));
   const able = order.length === 1 ? 'the only able backend' : `the cheapest of ${order.length} able backends`;
+  const busyUsd = crowdingUsd(chosen, next);
+  const usd = usdOf(costOf(chosen), next ? costOf(next) : 0, busyUsd);
   const then = next ? `; next ${next.candidate.id} at ${usd(costOf(next))}` : '';
-  return `${able} at ${usd(costOf(chosen))} expected${then}${crowding(chosen, next)}`;
+  const crowding = busyUsd > 0 ? ` and ${usd(busyUsd)} for the others it would keep waiting` : '';
+  return `${able} at ${usd(costOf(chosen))} expected${then}${crowding}`;
 }
 
-/** Says so where it is crowding, not cost, that put the dearer one first. */
-function crowding(chosen: Scored, next: Scored | undefined): string {
-  if (next === undefined || costOf(next) >= costOf(chosen)) return '';
-  const busyUsd = next.candidate.usdPerGpuSecond * next.candidate.gpuSeconds;
-  return busyUsd > 0 ? ` and ${usd(busyUsd)} for the others it would keep waiting` : '';
+/** Above 0 where it is crowding, not cost, that put the dearer one first. */
+function crowdingUsd(chosen: Scored, next: Scored | undefined): number {
+  if (next === undefined || costOf(next) >= costOf(chosen)) return 0;
+  return next.candidate.usdPerGpuSecond * next.candidate.gpuSeconds;
 }
 
 function compared(
@@ -66,15 +70,17 @@ function compared(
   const worth = ({ candidate }: Scored): number =>
     margin ? (candidate.conversion ?? candidate.quality) : candidate.quality;
   const noun = margin ? 'expected conversion' : 'expected quality';
-  const self = `${decimal(worth(chosen))} ${noun} at ${usd(costOf(chosen))}`;
+  const self = (usd: (value: number) => string): string =>
+    `${decimal(worth(chosen))} ${noun} at ${usd(costOf(chosen))}`;
   // The one that would add most for its money among the better ones; where none is better, the next.
   const better = order.filter((s) => s !== chosen && worth(s) > worth(chosen));
   const other = better[0] ?? order.find((s) => s !== chosen);
-  if (other === undefined) return `${self}, the only able backend`;
+  if (other === undefined) return `${self(usdOf(costOf(chosen)))}, the only able backend`;
   const gain = worth(other) - worth(chosen);
   const gainUsd = other.valueUsd - chosen.valueUsd;
   const moreUsd = costOf(other) - costOf(chosen);
   const countsUsd = -(other.scoreUsd - other.valueUsd) + (chosen.scoreUsd - chosen.valueUsd);
+  const usd = usdOf(costOf(chosen), moreUsd, countsUsd);
   const scarcest = scarce(other.candidate.id);
   const at =
     scarcest && scarcest.shadowPrice > 0
@@ -85,7 +91,7 @@ function compared(
     gain > 0 ? `would add ${decimal(gain)}` : gain < 0 ? `would lose ${decimal(-gain)}` : 'would add nothing';
   const money = moreUsd >= 0 ? `for ${usd(moreUsd)} more` : `and save ${usd(-moreUsd)}`;
   const unknown = margin ? notKnown(chosen, other) : '';
-  return `${self}; ${other.candidate.id} ${verb}, worth ${usd(gainUsd)} here, ${money}${counts}${unknown}`;
+  return `${self(usd)}; ${other.candidate.id} ${verb}, worth ${worthUsd(gainUsd)} here, ${money}${counts}${unknown}`;
 }
 
 /** Where requests of its own do not say yet how often a backend converts. */
@@ -105,12 +111,27 @@ function decimal(value: number): string {
   return text.replace(/^0\./, '.');
 }
 
-/** Never in exponents; four significant digits of small amounts. */
-function usd(value: number): string {
-  const sign = value < 0 ? '-' : '';
-  const amount = Math.abs(value);
-  if (amount === 0) return '$0';
-  const digits = Math.min(9, Math.max(2, 3 - Math.floor(Math.log10(amount))));
-  const text = amount.toFixed(digits);
-  return `${sign}$${text.replace(/(\.\d\d\d*?)0+$/, '$1')}`;
+/** Tells the costs of a sentence. One too small for their common decimals is told by two significant digits of its own. */
+function usdOf(...costs: readonly number[]): (value: number) => string {
+  const common = decimalsFor(Math.max(...costs.map(Math.abs)), 3);
+  return (value) => {
+    const amount = Math.abs(value);
+    return amountOf(value, amount < 0.5 / 10 ** common ? decimalsFor(amount, 2) : common);
+  };
+}
+
+function worthUsd(value: number): string {
+  return amountOf(value, decimalsFor(Math.abs(value), 2));
+}
+
+/** As many as show so many significant digits: two at least, as money has, and nine at most, which are nano-dollars. */
+function decimalsFor(amount: number, significant: number): number {
+  return amount > 0 ? Math.min(9, Math.max(2, significant - 1 - Math.floor(Math.log10(amount)))) : 2;
+}
+
+/** Never in exponents. */
+function amountOf(value: number, decimals: number): string {
+  const text = Math.abs(value).toFixed(decimals);
+  if (Number(text) === 0) return '$0';
+  return `${value < 0 ? '-' : ''}$${text}`;
 }
