@@ -120,6 +120,21 @@ describe('the explanation of a decision', () => {
     );
   });
 
+  it('says the ceiling of latency, and of who is above it by how much, with the code of the exclusion', () => {
+    const record = recordOf();
+    const text = explanationText(
+      decided({
+        ...record,
+        policy: { ...record.policy!, maxLatencySeconds: 5 },
+        candidates: record.candidates.map((c) =>
+          c.backend === 'small' ? { ...c, excluded: 'is expected to answer in 8.20 s', exclusionCode: 'too-slow' } : c,
+        ),
+      }),
+    );
+    expect(text).toContain('; an answer expected within 5 s; ');
+    expect(rowOf(text, 'small')).toMatch(/excluded \(too-slow\): is expected to answer in 8\.20 s$/);
+  });
+
   it.each<Objective>(['value', 'quality', 'cheapest'])('has lines that add up to the score, under %s', (objective) => {
     const text = explanationText(decided(recordOf(objective)));
     const [names, rule, ...rows] = text.split('\n').slice(text.split('\n').findIndex((l) => l.startsWith('#')));
