@@ -32,7 +32,7 @@ const NAMES: Record<Metric, string> = {
 const HEAD = ['', 'then', 'IPS', 'SNIPS', 'doubly robust', 'change', 'requests', 'effective'];
 
 function row({ metric, requests, effectiveSample, estimate }: EvaluatedMetric): string[] {
-  const sizes = [String(requests), effectiveSample.toFixed(0)];
+  const sizes = [String(requests), String(Math.floor(effectiveSample))];
   if (estimate === null) return [NAMES[metric], '', '', '', '', '', ...sizes];
   const { logged, ips, snips, doublyRobust, change } = estimate;
   const digits = metric === 'quality' ? 3 : digitsFor(Math.abs(logged.value));
