@@ -1,6 +1,8 @@
 import { invariant } from '@meritorder/kernel';
+import type { Dearness } from './dearness.js';
 import { newDemand, type Demand } from './demand.js';
 import { COLD_BOUNDS, type PriceBounds } from './price-bounds.js';
+import type { SpendingCurve } from './spending-curve.js';
 
 /** The window of a budget, as instants in ms since the epoch; a total has neither beginning nor end. */
 export interface PacedWindow {
@@ -37,6 +39,10 @@ export interface ShadowPrice {
   beforeExhaustion: number | null;
   open: OpenTick;
   demand: Demand;
+  /** What is known of how spending follows the price; absent: nothing. */
+  curve?: SpendingCurve | undefined;
+  /** Absent: nothing was counted yet. */
+  dearness?: Dearness | undefined;
   trail: Trail;
 }
 
@@ -49,6 +55,7 @@ export interface Beginning {
   /** Of a warm start; absent: nothing is known. */
   lambda?: number | undefined;
   bounds?: PriceBounds | undefined;
+  curve?: SpendingCurve | undefined;
 }
 
 /** A price for a budget that had none. @throws InvariantError when the price or its bounds are not finite and in order. */
@@ -68,6 +75,7 @@ export function beginShadowPrice(beginning: Beginning, nowMs: number): ShadowPri
     beforeExhaustion: null,
     open: { requests: 0, expectedUsd: 0, correctionUsd: 0 },
     demand: newDemand(nowMs),
+    ...(beginning.curve ? { curve: beginning.curve } : {}),
     trail: newTrail(),
   };
 }

@@ -23,6 +23,15 @@ const reading = (over: Partial<BudgetReading> = {}): BudgetReading => ({
   ...over,
 });
 const AFFORDABLE = (100 * (1 - BUFFER)) / 10_000;
+/** The cheapest cost a quarter of what is affordable, and from a price of 1,000 nothing else is bought. */
+const CURVE = {
+  min: 1,
+  max: 4_000,
+  usdPerRequest: Array.from(
+    { length: 49 },
+    (_, i) => (AFFORDABLE / 4) * (1 + 9 * Math.sqrt(Math.max(0, 1 - 4_000 ** (i / 48) / 1_000))),
+  ),
+};
 
 describe('a tick', () => {
   it('moves the price by exp(0.3 x min(1, n/50) x ln((s/n) / rho))', () => {
@@ -103,6 +112,29 @@ describe('a tick', () => {
     const surged = tick(priced(10, 5_000, AFFORDABLE), reading({ forecastRequests: 2_500 }), 0);
     expect(surged.change!.level).toBeGreaterThan(1.8);
     expect(surged.price.lambda).toBeGreaterThan(10);
+  });
+
+  it('aims ahead of what is affordable where its curve says so, and says that it does', () => {
+    const aimed = tick({ ...priced(10, 50, AFFORDABLE / 4), curve: CURVE }, reading(), 0).change!;
+    expect(aimed.affordableUsdPerRequest).toBeGreaterThan(AFFORDABLE * 1.05);
+    const unknown = tick(priced(10, 50, AFFORDABLE / 4), reading(), 0).change!;
+    expect(unknown.affordableUsdPerRequest).toBeCloseTo(AFFORDABLE, 12);
+  });
+
+  it('reads its curve by what the cheapest answers cost now, and by what attempts come to', () => {
+    const spent = 5_000 * (AFFORDABLE / 16);
+    const aim = (over: Partial<BudgetReading>, beyondUsd = 0): number => {
+      const price = countSettlement(priced(10, 5_000, AFFORDABLE / 16), {
+        expectedUsd: spent,
+        actualUsd: spent + beyondUsd,
+      });
+      return tick({ ...price, curve: CURVE }, reading({ forecastRequests: 5_000, ...over }), 0).change!
+        .affordableUsdPerRequest;
+    };
+    expect(aim({ cheapestUsdPerRequest: AFFORDABLE / 4 })).toBe(aim({}));
+    // Where the cheapest need twice as much a surge could not be answered, so that it is saved for.
+    expect(aim({ cheapestUsdPerRequest: AFFORDABLE / 2 })).toBeLessThan(AFFORDABLE);
+    expect(aim({}, 3 * spent)).toBeLessThan(AFFORDABLE);
   });
 
   it('does not change what it is given', () => {

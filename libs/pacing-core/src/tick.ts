@@ -1,5 +1,7 @@
 import { invariant, type Nanos } from '@meritorder/kernel';
 import { countDemand, demandLevel } from './demand.js';
+import { countDearness, dearness } from './dearness.js';
+import { foresight } from './foresight.js';
 import { partOf, within, type ShadowPrice, type Trail } from './shadow-price.js';
 
 /** What is known of a budget's window when its price is ticked. */
@@ -13,6 +15,8 @@ export interface BudgetReading {
   forecastRequests: number;
   /** Requests that are forecast from now until the window ends. */
   forecastRequestsToEnd: number;
+  /** Mean E[cost] of the cheapest candidate of a request that matches the budget, USD; absent: as was logged. */
+  cheapestUsdPerRequest?: number | undefined;
 }
 
 /** A changed price that routers are to be told, with the numbers that say why. */
@@ -43,6 +47,9 @@ const EPSILON_USD = 1e-12;
 const GREATEST_ERROR = 1.5;
 const GAIN = 0.3;
 const FULL_GAIN_REQUESTS = 50;
+/** By what factor the cheapest candidates may differ from the logged ones until they are thought to be of something else. */
+const OTHER_STREAM = 2;
+const DAY_MS = 86_400_000;
 /** Routers are told when what a dollar counts, 1 + lambda, has moved by this factor since they were: few choices turn on less. */
 export const PUBLISHED_FACTOR = 1.1;
 
@@ -51,10 +58,10 @@ export const PUBLISHED_FACTOR = 1.1;
  * highest price at once, and off it when there is room again.
  *
  *     s = sum E[cost] + sum (actual - E[cost]);  R = max(0, limit x (1 - buffer) - spent - E[in flight])
- *     rho = R / max(1, level x forecast requests to the end);  e = clip(ln((s/n) / rho), -1.5, 1.5)
+ *     rho = R / max(1, level x forecast requests to the end) x foresight;  e = clip(ln((s/n) / rho), -1.5, 1.5)
  *     lambda <- clip(lambda x exp(0.3 x min(1, n/50) x e), min, max)
  *
- * Source: economics, section 2. @throws InvariantError when a reading is not a number.
+ * Source: economics, section 2; foresight is 1 where no curve is known. @throws InvariantError when a reading is not a number.
  */
 export function tick(price: ShadowPrice, reading: BudgetReading, nowMs: number): Tick {
   const { open } = price;
@@ -88,13 +95,30 @@ export function tick(price: ShadowPrice, reading: BudgetReading, nowMs: number):
     return published(price, next, 'room-again', numbers, true);
   }
   if (!enough) return { price: next, change: null };
-  const error = errorOf(spent, affordable);
+  next.dearness = countDearness(price.dearness, open);
+  const aimedUsd = aimUsd(next, affordable, reading, nowMs);
+  const error = errorOf(spent, aimedUsd);
   next.lambda = within(
     price.bounds,
     price.lambda * Math.exp(GAIN * Math.min(1, open.requests / FULL_GAIN_REQUESTS) * error),
   );
   next.trail = left(price, next.lambda, nowMs);
-  return published(price, next, error > 0 ? 'spends-more-than-lasts' : 'spends-less-than-lasts', numbers, false);
+  const reason = error > 0 ? 'spends-more-than-lasts' : 'spends-less-than-lasts';
+  return published(price, next, reason, { ...numbers, affordableUsdPerRequest: aimedUsd }, false);
+}
+
+/**
+ * What a request should cost on average, USD: what is affordable, ahead of or behind demand as its uncertainty asks. The curve is
+ * brought from what was logged to what comes by what both know of, the cheapest candidates, and by what attempts really cost.
+ */
+function aimUsd(price: ShadowPrice, affordableUsd: number, reading: BudgetReading, nowMs: number): number {
+  const { curve, window } = price;
+  if (!curve || window.endMs === null) return affordableUsd;
+  const loggedUsd = curve.usdPerRequest.at(-1)!;
+  const cheapestUsd = reading.cheapestUsdPerRequest ?? loggedUsd;
+  const stream = loggedUsd > 0 ? Math.min(OTHER_STREAM, Math.max(1 / OTHER_STREAM, cheapestUsd / loggedUsd)) : 1;
+  const scale = stream * dearness(price.dearness);
+  return affordableUsd * foresight(curve, affordableUsd / scale, (window.endMs - nowMs) / DAY_MS);
 }
 
 /** USD that may still be spent: less than is left by the buffer, and by what is expected of requests in flight. */
@@ -104,8 +128,8 @@ function remaining({ limitNanos, spentNanos, inFlightUsd }: BudgetReading): numb
 }
 
 /** Clipped as a whole, after the tick's costs are summed: clipped one by one, one dear request would count as two cheap ones. */
-function errorOf(spentUsd: number, affordableUsd: number): number {
-  const ratio = Math.max(EPSILON_USD, spentUsd) / Math.max(EPSILON_USD, affordableUsd);
+function errorOf(spentUsd: number, aimedUsd: number): number {
+  const ratio = Math.max(EPSILON_USD, spentUsd) / Math.max(EPSILON_USD, aimedUsd);
   return Math.min(GREATEST_ERROR, Math.max(-GREATEST_ERROR, Math.log(ratio)));
 }
 
