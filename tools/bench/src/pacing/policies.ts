@@ -7,8 +7,11 @@ import {
   pathPrice,
   priceBounds,
   spareRoomNanos,
+  spendingCurve,
   tick,
+  WARM_START_REQUESTS,
   warmStart,
+  type LoggedCandidate,
   type LoggedRequest,
   type ShadowPrice,
 } from '@meritorder/pacing-core';
@@ -82,9 +85,10 @@ export function shadowPrices(
   for (const [budget, lambda] of startPrices(start)) {
     const matching = log.filter((r) => r.budgets.includes(budget));
     const bounds = priceBounds(lambda, matching);
-    prices[Number(budget)] = beginShadowPrice({ window: windowOf(0), lambda, bounds }, 0);
+    const curve = spendingCurve(matching, bounds);
+    prices[Number(budget)] = beginShadowPrice({ window: windowOf(0), lambda, bounds, curve }, 0);
   }
-  const cheapest = budgets.limitsNanos.map((_, budget) => cheapestUsd(log, String(budget)));
+  const cheapest = budgets.limitsNanos.map((_, budget) => meanCheapest(log, String(budget)));
   const seen: BudgetView[] = [];
   const roomNanos = (budget: number, atMs: number): number => {
     const view = seen[budget];
@@ -96,7 +100,7 @@ export function shadowPrices(
       spentNanos: BigInt(view.held.settledNanos),
       reservedNanos: BigInt(view.held.reservedNanos),
       forecastRequestsToEnd: forecast(budget, atMs, Math.min(END_MS, endMs)),
-      cheapestUsdPerRequest: cheapest[budget]!,
+      cheapestUsdPerRequest: cheapest[budget]!.usd,
     };
     return Number(spareRoomNanos(price, reading));
   };
@@ -117,6 +121,7 @@ export function shadowPrices(
           inFlightUsd: ignoresInFlight ? 0 : view.inFlightUsd,
           forecastRequests: forecast(budget, price.demand.atMs, atMs),
           forecastRequestsToEnd: forecast(budget, atMs, Math.min(END_MS, window.endMs!)),
+          cheapestUsdPerRequest: cheapest[budget]!.usd,
         },
         atMs,
       );
@@ -133,9 +138,10 @@ export function shadowPrices(
       const room = Math.min(...paths[request.team]!.map((budget) => roomNanos(budget, request.atMs)));
       return behindWithoutRoom(ranked, room, boundsNanos);
     },
-    asked: (path, chosen, atMs, views) =>
+    asked: (path, chosen, atMs, views, { candidates }) =>
       path.forEach((budget, index) => {
         seen[budget] = views[index]!;
+        cheapest[budget] = withOne(cheapest[budget]!, cheapestUsd(candidates));
         prices[budget] = countRequest(prices[budget]!, chosen?.expectedUsd ?? 0);
         update(budget, views[index]!, atMs);
       }),
@@ -183,10 +189,25 @@ export function dualDescent(start: Start): Policy {
   };
 }
 
-function cheapestUsd(log: readonly LoggedRequest[], budget: string): number {
-  const matching = log.filter((r) => r.budgets.includes(budget));
-  const sum = matching.reduce((total, r) => total + Math.min(...r.candidates.map((c) => c.expectedUsd)), 0);
-  return sum / Math.max(1, matching.length);
+/** Of the log at first, then more and more of what came: a mean over as many as a warm start reads. */
+function meanCheapest(log: readonly LoggedRequest[], budget: string): Mean {
+  return log
+    .filter((r) => r.budgets.includes(budget))
+    .reduce((mean, { candidates }) => withOne(mean, cheapestUsd(candidates)), { usd: 0, requests: 0 });
+}
+
+interface Mean {
+  usd: number;
+  requests: number;
+}
+
+function withOne({ usd, requests }: Mean, next: number): Mean {
+  const counted = Math.min(WARM_START_REQUESTS, requests + 1);
+  return { usd: usd + (next - usd) / counted, requests: counted };
+}
+
+function cheapestUsd(candidates: readonly LoggedCandidate[]): number {
+  return Math.min(...candidates.map((c) => c.expectedUsd));
 }
 
 function behindWithoutRoom(ranked: Candidate[], roomNanos: number, boundsNanos: readonly number[]): Candidate[] {

@@ -65,7 +65,7 @@ export function usdPerRequest({ models, prompts }: JudgedPrompts): number {
 }
 
 /** One scenario with one seed: half of the prompts are what estimates and the log are of, the other half is what comes. */
-export function runScenario(scenario: Scenario, judged: JudgedPrompts, setting: Setting, seed: number): Run {
+export function prepare(scenario: Scenario, judged: JudgedPrompts, setting: Setting, seed: number): Start {
   const random = seededRandom(seed);
   const [known, coming] = halves(judged.prompts, random);
   const estimate = estimator(known, judged.models.length, setting.usdPerPoint);
@@ -79,16 +79,23 @@ export function runScenario(scenario: Scenario, judged: JudgedPrompts, setting: 
   const traffic = makeTraffic(plan, withEstimates(coming), random);
   const log = makeLog(makeTraffic({ ...plan, demand: () => 1 }, withEstimates(known), random), scenario);
   const boundsNanos = judged.models.map((_, m) => Math.max(...judged.prompts.map((p) => p.costsNanos[m]!)));
-  const start: Start = { traffic, budgets: budgetsOf(scenario, judged, setting), log, boundsNanos };
-  const run = (policy: Parameters<typeof simulate>[3]): Outcome =>
-    simulate(traffic, start.budgets, boundsNanos, policy);
+  return { traffic, budgets: budgetsOf(scenario, judged, setting), log, boundsNanos };
+}
 
+export function hindsightOf({ traffic, budgets, boundsNanos, log }: Start): ReturnType<typeof bestFixedPrices> {
+  return bestFixedPrices(traffic, budgets, boundsNanos, [0.01, priceBounds(0, log).max * 2]);
+}
+
+export function runScenario(scenario: Scenario, judged: JudgedPrompts, setting: Setting, seed: number): Run {
+  const start = prepare(scenario, judged, setting, seed);
+  const run = (policy: Parameters<typeof simulate>[3]): Outcome =>
+    simulate(start.traffic, start.budgets, start.boundsNanos, policy);
   const controller = shadowPrices(start);
   const paced = run(controller);
   return {
     paced,
     changesPerDay: controller.changes() / DAYS,
-    hindsight: bestFixedPrices(traffic, start.budgets, boundsNanos, [0.01, priceBounds(0, log).max * 2]),
+    hindsight: hindsightOf(start),
     bestModel: run(bestModel()),
     dualDescent: run(dualDescent(start)),
     keepsNoRoom: run(shadowPrices(start, { keepsRoom: false })),

@@ -20,7 +20,13 @@ export interface BudgetView {
 /** How requests are dispatched: the order of candidates, of which the first that fits in all budgets is taken. */
 export interface Policy {
   rank(request: Request): readonly Candidate[];
-  asked?(path: readonly number[], chosen: Candidate | null, atMs: number, views: readonly BudgetView[]): void;
+  asked?(
+    path: readonly number[],
+    chosen: Candidate | null,
+    atMs: number,
+    views: readonly BudgetView[],
+    request: Request,
+  ): void;
   settled?(path: readonly number[], candidate: Candidate, atMs: number): void;
 }
 
@@ -86,7 +92,7 @@ export function simulate(
       for (const view of own) view.inFlightUsd += chosen.expectedUsd;
       flights.add({ atMs: request.atMs + request.settlesAfterMs, path, views: own, candidate: chosen });
     } else rejected += 1;
-    policy.asked?.(path, chosen, request.atMs, own);
+    policy.asked?.(path, chosen, request.atMs, own, request);
   }
   land(Infinity);
   const orgs = all.filter((_, index) => index % budgets.limitsNanos.length === 0);
