@@ -1,5 +1,12 @@
 import type { Basis } from '@meritorder/contracts';
-import { priceBounds, warmStart, type LoggedRequest, type PriceBounds } from '@meritorder/pacing-core';
+import {
+  priceBounds,
+  spendingCurve,
+  warmStart,
+  type LoggedRequest,
+  type PriceBounds,
+  type SpendingCurve,
+} from '@meritorder/pacing-core';
 import type { LoggedDecision } from './traffic-facts.js';
 
 /**
@@ -10,13 +17,14 @@ export function firstPrice(
   log: readonly LoggedDecision[],
   { budget, basis }: { budget: string; basis: Basis },
   affordableUsdPerRequest: number,
-): { lambda: number; bounds: PriceBounds } | undefined {
+): { lambda: number; bounds: PriceBounds; curve: SpendingCurve | undefined } | undefined {
   const requests = log.flatMap((decision) => requestOf(decision, budget, basis) ?? []);
   if (requests.length === 0) return undefined;
   const sought = warmStart(requests, [{ budget, affordableUsdPerRequest }]).get(budget)!;
   // Where not even the cheapest would last: the price at which the cheapest is taken, for a higher one changes nothing.
   const lambda = Math.min(sought, priceBounds(0, requests).max);
-  return { lambda, bounds: priceBounds(lambda, requests) };
+  const bounds = priceBounds(lambda, requests);
+  return { lambda, bounds, curve: spendingCurve(requests, bounds) };
 }
 
 /** Value less everything that is not this budget's: what is left is value - (1 + lambda) x its cost, as the core compares it. */

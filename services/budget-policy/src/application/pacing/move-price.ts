@@ -64,6 +64,7 @@ export function movePrice(
       inFlightUsd: state.inFlightUsd,
       forecastRequests: expected(facts.requestRate, price.demand.atMs, nowMs),
       forecastRequestsToEnd: toEnd(price, facts.requestRate, nowMs),
+      cheapestUsdPerRequest: state.cheapestUsd,
     },
     nowMs,
   );
