@@ -11,6 +11,7 @@ export async function startGatewayProduct(options: {
   config?: Record<string, unknown>;
   instances?: Parameters<typeof startProduct>[0]['instances'];
   env?: Record<string, string>;
+  seeds?: Record<string, string>;
 }): Promise<Product & { url: string }> {
   const product = await startProduct({
     ...options,

@@ -3,6 +3,7 @@ import { newId } from '@meritorder/kernel';
 import {
   connect,
   createInbox,
+  errors,
   headers,
   nkeyAuthenticator,
   type ConnectionOptions,
@@ -55,6 +56,14 @@ function byNKey(seed: ConnectOptions['nkeySeed']): ConnectionOptions {
   return { authenticator: nkeyAuthenticator(() => bytes(seed())), ignoreAuthErrorAbort: true };
 }
 
+/** With TLS 1.3 a client whose certificate is not taken hears of it after its side of the handshake, and the NATS client is silent. */
+function explain(cause: Error): never {
+  if (!(cause instanceof errors.TimeoutError)) throw cause;
+  throw new Error('NATS does not answer, or takes no certificate of this client (`tls: { certFile, keyFile }`)', {
+    cause,
+  });
+}
+
 const DEFAULT_TIMEOUT_MS = 120_000;
 const REPORT_TIMEOUT_MS = 10_000;
 
@@ -67,9 +76,12 @@ export class Meritorder {
     private readonly owned: boolean,
   ) {}
 
-  /** Connects with the options of NATS; `user` and `pass`, or `nkeySeed`, are those of the org. */
+  /**
+   * Connects with the options of NATS; `user` and `pass`, or `nkeySeed`, are those of the org.
+   * @throws Error of the NATS client; one that says more where a certificate may be why there was no answer.
+   */
   static async connect({ org, key, nkeySeed, ...options }: ConnectOptions): Promise<Meritorder> {
-    const nats = await connect({ ...options, ...byNKey(nkeySeed), inboxPrefix: orgInboxPrefix(org) });
+    const nats = await connect({ ...options, ...byNKey(nkeySeed), inboxPrefix: orgInboxPrefix(org) }).catch(explain);
     return new Meritorder(nats, org, key, true);
   }
 

@@ -2,6 +2,7 @@ import { jetstream, jetstreamManager, type JetStreamClient, type JetStreamManage
 import { connect, type NatsConnection, type TlsOptions } from '@nats-io/transport-node';
 import type { EventType } from '@meritorder/contracts';
 import { encodeEvent, type OutgoingEvent } from './cloud-events.js';
+import { isRefusal, remedyOf, whoOf } from './connection-refusal.js';
 import { authenticatorOf, type NatsCredentials } from './nats-credentials.js';
 
 export interface BusOptions {
@@ -26,6 +27,8 @@ export interface Bus {
   readonly source: string;
   /** False from a disconnect to the next reconnect. */
   connected(): boolean;
+  /** The server refused its credentials since it was connected last, and why. */
+  refusal(): string | undefined;
   manager(): Promise<JetStreamManager>;
   /** Publishes one fact durably and waits for the server's acknowledgement. Repeating it with the same id is harmless. */
   publishEvent<T extends EventType>(
@@ -58,10 +61,9 @@ export async function connectBus(options: BusOptions): Promise<Bus> {
       ignoreAuthErrorAbort: true,
     });
   } catch (error) {
-    const { user, nkeySeed } = credentials();
-    const as = nkeySeed ? ' with an NKey' : user ? ` as ${user}` : '';
+    const { message } = error as Error;
     throw new Error(
-      `cannot use NATS at ${options.url.replace(/:[^:@/]*@/g, ':***@')}${as}: ${(error as Error).message}; check NATS_URL, and NATS_USER and NATS_PASSWORD or NATS_NKEY_SEED`,
+      `cannot use NATS at ${options.url.replace(/:[^:@/]*@/g, ':***@')} ${whoOf(credentials())}: ${message}; ${remedyOf(error as Error)}`,
     );
   }
   return busOn(nats, options.name);
@@ -73,10 +75,13 @@ export function busOn(nats: NatsConnection, name: string): Bus {
   const source = `/meritorder/${name}`;
   let manager: Promise<JetStreamManager> | undefined;
   let connected = !nats.isClosed();
+  let refusal: string | undefined;
   void (async () => {
-    for await (const { type } of nats.status()) {
+    for await (const status of nats.status()) {
+      const { type } = status;
       if (type === 'disconnect' || type === 'close') connected = false;
-      else if (type === 'reconnect') connected = true;
+      else if (type === 'reconnect') [connected, refusal] = [true, undefined];
+      else if (type === 'error' && isRefusal(status.error)) refusal = status.error.message;
     }
   })();
   return {
@@ -84,6 +89,7 @@ export function busOn(nats: NatsConnection, name: string): Bus {
     jetstream: js,
     source,
     connected: () => connected,
+    refusal: () => refusal,
     manager: () => (manager ??= jetstreamManager(nats, { checkAPI: false })),
     async publishEvent(event, publishOptions) {
       const { headers, payload } = encodeEvent(event, source);

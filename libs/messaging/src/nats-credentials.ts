@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs';
-import { nkeyAuthenticator, type Authenticator, type TlsOptions } from '@nats-io/transport-node';
+import { nkeyAuthenticator, nkeys, type Authenticator, type TlsOptions } from '@nats-io/transport-node';
 
 /** Who connects to NATS: an NKey's seed, or user and password; neither for a server that asks nobody. */
 export interface NatsCredentials {
@@ -48,6 +48,11 @@ function usable({ user, password, nkeySeed }: NatsCredentials): Authenticator {
     throw new Error('NATS_NKEY_SEED is no seed of an NKey');
   }
   return authenticator;
+}
+
+/** The public part of a seed. @throws Error when it is none. */
+export function publicNKeyOf(seed: string): string {
+  return nkeys.fromSeed(new TextEncoder().encode(seed)).getPublicKey();
 }
 
 /**

@@ -50,7 +50,7 @@ export async function runService(definition: ServiceDefinition, env: NodeJS.Proc
       inboxPrefix: definition.inboxPrefix?.(env) ?? SERVICE_INBOX[name as ServiceUser],
     });
     const config = file ?? (await definition.config!(bus, env));
-    const checks: (() => string | undefined)[] = [() => (bus.connected() ? undefined : 'not connected to NATS')];
+    const checks: (() => string | undefined)[] = [() => disconnection(bus)];
     let listening = false;
     const health: HealthChecks = {
       notReady: () => [...(listening ? [] : ['starting']), ...checks.map((c) => c()).filter((m) => m !== undefined)],
@@ -86,6 +86,13 @@ export async function runService(definition: ServiceDefinition, env: NodeJS.Proc
     if (env['MERITORDER_DEBUG']) console.error((error as Error).stack);
     process.exit(1);
   }
+}
+
+/** In words, for whoever looks why a service is not ready. */
+function disconnection(bus: Bus): string | undefined {
+  if (bus.connected()) return undefined;
+  const refusal = bus.refusal();
+  return `not connected to NATS${refusal ? `, which refuses its credentials: ${refusal}` : ''}`;
 }
 
 /** The launcher holds our standard input: when it is gone, however it went, so are we. */

@@ -1,2 +1,3 @@
 export * from './invoice.js';
 export * from './nats-config.js';
+export * from './nats-nkey.js';

@@ -15,7 +15,7 @@ import { importInvoice, readInvoice } from './invoice.js';
 import { joinCommand } from './join.js';
 import { marginCommand } from './margin.js';
 import { retirePassword, rotatePassword, writeNatsConfig } from './nats-config.js';
-import { writeNKey } from './nats-nkey.js';
+import { writeNKey, writeNKeys } from './nats-nkey.js';
 import { policyCommand } from './policy.js';
 import { pricesCommand } from './prices.js';
 import { simulateCommand } from './simulate/command.js';
@@ -67,7 +67,15 @@ program
   .command('nats-nkey')
   .description('make an NKey: its seed goes to a file, its public part is shown, for nats.nkeys of the configuration')
   .requiredOption('--out <file>', 'where the seed goes; must not exist')
-  .action((o: { out: string }) => console.log(writeNKey(o.out)));
+  .option(
+    '--all-of <config>',
+    'of every NATS user of a configuration: --out is a folder, and seeds that are in it stay',
+  )
+  .action((o: { out: string; allOf?: string }) => {
+    if (o.allOf === undefined) return console.log(writeNKey(o.out));
+    const keys = Object.entries(writeNKeys(loadConfig(o.allOf), o.out));
+    console.log(['nats:', '  nkeys:', ...keys.map(([user, [key]]) => `    ${user}: [${key}]`)].join('\n'));
+  });
 
 program
   .command('provision')

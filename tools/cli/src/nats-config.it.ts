@@ -1,12 +1,12 @@
-import { copyFileSync, mkdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { connect, nkeyAuthenticator, type NatsConnection } from '@nats-io/transport-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { MeritorderConfig } from '@meritorder/contracts';
-import { connectBus, natsCredentials, SERVICE_INBOX, type Bus } from '@meritorder/messaging';
+import { connectBus, natsCredentials, natsUsers, SERVICE_INBOX, type Bus } from '@meritorder/messaging';
 import { testServers, waitFor, type RunningServer } from '@meritorder/testing';
 import { retirePassword, rotatePassword, writeNatsConfig } from './nats-config.js';
-import { writeNKey } from './nats-nkey.js';
+import { writeNKey, writeNKeys } from './nats-nkey.js';
 
 const servers = testServers();
 const out = servers.folder('generated');
@@ -188,6 +188,20 @@ describe('NKeys', () => {
     expect(await ask(app)).toEqual({ choices: [] });
     await app.close();
     await service.close();
+  });
+
+  it('of every user are made at once, and made once: a configuration with them needs no password', () => {
+    const folder = servers.folder('seeds');
+    const made = writeNKeys(config, folder);
+    expect(Object.keys(made)).toEqual(natsUsers(config).map((u) => u.user));
+    expect(writeNKeys(config, folder)).toEqual(made);
+    expect(statSync(join(folder, 'operator')).mode & 0o777).toBe(0o600);
+    const own = join(folder, 'conf');
+    const settings = { listen: '127.0.0.1:0', storeDir: own };
+    writeNatsConfig({ ...config, nats: { nkeys: made } }, own, join(own, 'secrets.json'), settings);
+    expect(readFileSync(join(own, 'nats.conf'), 'utf8')).not.toContain('password');
+    writeFileSync(join(folder, 'operator'), 'SUNONE');
+    expect(() => writeNKeys(config, folder)).toThrow(`${join(folder, 'operator')} holds no seed of an NKey`);
   });
 
   it('what is no seed, no public key or no user is said by name before anybody is locked out', async () => {

@@ -79,9 +79,10 @@ try {
   say('starting metering, budget-policy, router, gateway and workers');
   await stack.startServices();
   const user = orgUser(stack.config.orgs[0]!.id);
-  const secret = external.natsSecrets ?? join(dataDir, 'nats', 'generated', 'passwords', user);
+  const { NATS_NKEY_SEED_FILE: seed } = stack.credentialsEnvironment(user);
+  const secret = seed ?? external.natsSecrets ?? join(dataDir, 'nats', 'generated', 'passwords', user);
   const as = stack.passwords
-    ? `, user ${user}, password in ${relative(process.cwd(), secret)}`
+    ? `, user ${user}, ${seed ? 'seed of its NKey' : 'password'} in ${relative(process.cwd(), secret)}`
     : ', without a password';
   const operatorFile = writeOperatorFile(dataDir, stack);
   say('ready');

@@ -22,9 +22,7 @@ import {
   ensureTopology,
   hostUser,
   natsCredentials,
-  natsServerConfig,
   natsTls,
-  natsUsers,
   orgUser,
   SERVICE_ACCOUNT,
   SERVICE_INBOX,
@@ -117,11 +115,15 @@ export class Stack {
     chmodSync(dataDir, 0o755);
     const common = { cacheDir, log };
     adoptStreams(join(dataDir, 'nats', 'jetstream', 'jetstream'));
-    this.passwords = external?.nats
-      ? external.natsSecrets
-        ? natsPasswords(this.config, external.natsSecrets)
-        : undefined
-      : natsPasswords(this.config, join(dataDir, 'nats', 'secrets.json'));
+    const secrets = external?.nats ? external.natsSecrets : join(dataDir, 'nats', 'secrets.json');
+    this.passwords = secrets === undefined ? undefined : natsPasswords(this.config, secrets);
+    const generated = join(dataDir, 'nats', 'generated');
+    // The server runs on what `meritorder nats-config` writes again, so that a rotation is that command and a reload.
+    if (!external?.nats)
+      writeNatsConfig(this.config, generated, secrets!, {
+        listen: `127.0.0.1:${ports?.nats ?? 0}`,
+        storeDir: join(dataDir, 'nats', 'jetstream'),
+      });
     const started = await Promise.allSettled([
       external?.nats
         ? undefined
@@ -129,13 +131,7 @@ export class Stack {
             ...common,
             dataDir: join(dataDir, 'nats'),
             port: ports?.nats,
-            config: (port, storeDir) =>
-              natsServerConfig(natsUsers(this.config), this.passwords!, {
-                listen: `127.0.0.1:${port}`,
-                storeDir,
-                nkeys: this.config.nats.nkeys,
-                tls: this.config.nats.tls,
-              }),
+            configFile: join(generated, 'nats.conf'),
           }),
       external?.redis
         ? undefined
@@ -161,12 +157,6 @@ export class Stack {
     this.database = { url: external?.database ?? postgres?.url ?? '', ...(postgres ? { server: postgres } : {}) };
     const failed = started.find((s) => s.status === 'rejected');
     if (failed) throw failed.reason;
-    if (!external?.nats) {
-      writeNatsConfig(this.config, join(dataDir, 'nats', 'generated'), join(dataDir, 'nats', 'secrets.json'), {
-        listen: this.nats.url.slice(7),
-        storeDir: join(dataDir, 'nats', 'jetstream'),
-      });
-    }
   }
 
   /** Schema, streams, buckets and consumers. @throws Error with one line that names the server that cannot be used. */
@@ -309,7 +299,7 @@ export class Stack {
   }
 
   /** The same for a process; files where there are some, which it reads again when it is refused. */
-  private credentialsEnvironment(user: string): Record<string, string> {
+  credentialsEnvironment(user: string): Record<string, string> {
     if (!this.passwords) return {};
     const newest = newestPassword(this.passwords, user);
     if (!newest) return { NATS_NKEY_SEED_FILE: this.seedFile(user) };
