@@ -32,6 +32,8 @@ export const behaviourSchema = z.strictObject({
   stallStreamRate: rate.default(0),
   /** `always`: the answer carries no usage, as with some engines. It is on the invoice all the same. */
   omitUsage: z.enum(['never', 'always']).default('never'),
+  /** Share of a batch's lines that are not processed in time: they expire and are not charged. */
+  batchExpireRate: rate.default(0),
   /** Calls processed at once; 0 = no limit. */
   maxConcurrency: z.number().int().min(0).default(0),
   /** What happens to a call above `maxConcurrency`: 429 at once, or wait in line. */
@@ -74,6 +76,8 @@ const modelSchema = z
     ...behaviourSchema.shape,
     kind: z.enum(['chat', 'embedding']).default('chat'),
     prices: pricesSchema,
+    /** Of what comes in a batch. Default: half of `prices`. */
+    batchPrices: pricesSchema.optional(),
     /** Prompt and output together; absent = no limit. */
     contextTokens: z.number().int().positive().optional(),
     /** false: output is clipped to the window instead of refusing prompt + max_tokens above it. */
@@ -103,8 +107,22 @@ const modelSchema = z
       context.addIssue({ code: 'custom', path: ['prices', 'output'], message: 'a chat model needs an output price' });
       return z.NEVER;
     }
-    return { ...model, prices: { ...model.prices, output } satisfies Prices };
+    const prices: Prices = { ...model.prices, output };
+    const inBatches = model.batchPrices ?? half(prices);
+    return { ...model, prices, batchPrices: { ...inBatches, output: inBatches.output ?? 0n } satisfies Prices };
   });
+
+/** What providers charge for what may wait a day. */
+function half(prices: Prices): Prices {
+  const { input, cachedInput, cacheWrite, output, perRequest } = prices;
+  return {
+    input: input / 2n,
+    cachedInput: cachedInput / 2n,
+    cacheWrite: cacheWrite / 2n,
+    output: output / 2n,
+    perRequest: perRequest / 2n,
+  };
+}
 
 export const configSchema = z.strictObject({
   /** Who sends the invoice; part of every call id. */

@@ -4,6 +4,7 @@ import { invoiceDocument, type InvoiceDocument } from './billing/invoice-documen
 import { Invoice, type Period } from './billing/invoice.js';
 import { resolveConfig, type SimulatorConfig } from './config.js';
 import { Model } from './engine/model.js';
+import { Batches } from './serving/batches.js';
 import { Calls } from './serving/calls.js';
 import { Control } from './serving/control.js';
 import { route } from './serving/routes.js';
@@ -30,7 +31,8 @@ export async function startSimulator(given: SimulatorConfig): Promise<Simulator>
   );
   const calls = new Calls(config, models, invoice);
   const control = new Control(models, calls.refused, invoice);
-  const site = { config, models, invoice, calls, control };
+  const batches = new Batches(config, models, invoice);
+  const site = { config, models, invoice, calls, batches, control };
   const server = createServer({ keepAliveTimeout: KEEP_ALIVE_MS }, (request, response) =>
     route(site, request, response),
   );
@@ -42,7 +44,7 @@ export async function startSimulator(given: SimulatorConfig): Promise<Simulator>
     port,
     control,
     invoice: (period) => invoiceDocument(config.name, invoice, period),
-    stop: () => (stopped ??= stop(server, calls, invoice)),
+    stop: () => (stopped ??= stop(server, calls, batches, invoice)),
   };
 }
 
@@ -56,8 +58,9 @@ function listen(server: Server, port: number, host: string): Promise<void> {
   });
 }
 
-async function stop(server: Server, calls: Calls, invoice: Invoice): Promise<void> {
+async function stop(server: Server, calls: Calls, batches: Batches, invoice: Invoice): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+  batches.stop();
   await calls.stop();
   server.closeAllConnections();
   await closed;

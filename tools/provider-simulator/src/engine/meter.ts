@@ -1,5 +1,5 @@
 import type { Invoice, Outcome } from '../billing/invoice.js';
-import { chargeNanos, type Usage } from '../billing/prices.js';
+import { chargeNanos, type Prices, type Usage } from '../billing/prices.js';
 import type { Model } from './model.js';
 
 /** Counts what one call really uses and books it once, when the call is over. */
@@ -8,13 +8,16 @@ export class Meter {
   #running = false;
   readonly #model: Model;
   readonly #invoice: Invoice;
+  readonly #prices: Prices;
   readonly #call: { callId: string; clientRequestId: string | null; startedAtMs: number };
 
   constructor(
     model: Model,
     invoice: Invoice,
     call: { callId: string; clientRequestId: string | null; startedAtMs: number },
+    prices: Prices = model.config.prices,
   ) {
+    this.#prices = prices;
     this.#model = model;
     this.#invoice = invoice;
     this.#call = call;
@@ -49,7 +52,7 @@ export class Meter {
       ...this.usage,
       model: this.#model.name,
       endedAtMs: Date.now(),
-      nanoUsd: chargeNanos(this.usage, this.#model.config.prices),
+      nanoUsd: chargeNanos(this.usage, this.#prices),
       outcome,
     });
     this.#model.counts[outcome]++;

@@ -24,6 +24,8 @@ export interface Counts {
 export interface Luck {
   errorStatus: number | undefined;
   hang: boolean;
+  /** Of a line of a batch. */
+  expires: boolean;
   cutAnswer: boolean;
   interruption: 'cut' | 'stall' | undefined;
   /** Where in the reply the interruption comes, in [0, 1). */
@@ -114,6 +116,7 @@ export class Model {
     const random = this.#random;
     const { errorRate, errorStatuses, hangRate, cutAnswerRate, cutStreamRate, stallStreamRate, latencyJitter } =
       this.behaviour;
+    const { batchExpireRate } = this.behaviour;
     const fails = random.next() < errorRate;
     const status = errorStatuses[random.below(errorStatuses.length)]!;
     const hang = random.next() < hangRate;
@@ -122,9 +125,11 @@ export class Model {
     const stall = random.next() < stallStreamRate;
     const position = random.next();
     const deviation = random.normal() * latencyJitter;
+    const expires = batchExpireRate > 0 && random.next() < batchExpireRate;
     return {
       errorStatus: fails ? status : undefined,
       hang,
+      expires,
       cutAnswer,
       interruption: cut ? 'cut' : stall ? 'stall' : undefined,
       position,

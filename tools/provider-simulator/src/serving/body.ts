@@ -11,7 +11,8 @@ export async function readJson(request: IncomingMessage, maxBytes: number): Prom
   }
 }
 
-function readBytes(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
+/** @throws Refusal 413 */
+export function readBytes(request: IncomingMessage, maxBytes: number): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const pieces: Buffer[] = [];
     let size = 0;

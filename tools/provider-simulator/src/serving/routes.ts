@@ -15,6 +15,8 @@ import { openAiError } from '../wire/openai-errors.js';
 import type { Wire } from '../wire/wire.js';
 import { sendJson, sendText } from './answering.js';
 import { readJson } from './body.js';
+import type { Batches } from './batches.js';
+import { routeBatches } from './batch-routes.js';
 import type { Calls } from './calls.js';
 import type { Control } from './control.js';
 import { writeMetrics } from './metrics.js';
@@ -26,6 +28,7 @@ export interface Site {
   models: ReadonlyMap<string, Model>;
   invoice: Invoice;
   calls: Calls;
+  batches: Batches;
   control: Control;
 }
 
@@ -76,6 +79,7 @@ async function routeRest(site: Site, request: IncomingMessage, response: ServerR
     case 'POST /control/faults':
       return sendJson(response, site.control.postFaults(await readJson(request, site.config.maxBodyBytes)));
   }
+  if (await routeBatches(site, request, response, path)) return;
   if (request.method === 'GET' && (path === '/v1/models' || path.startsWith('/v1/models/'))) {
     return sendModels(site, request, response, path);
   }

@@ -64,7 +64,7 @@ async function takePlace(model: Model, presence: Presence): Promise<boolean> {
   return placed && !presence.gone;
 }
 
-function injected(status: number): Refusal {
+export function injected(status: number): Refusal {
   if (status === 500) return new Refusal(500, 'failed', 'The server had an error while processing your request.');
   return new Refusal(status, 'overloaded', 'The engine is currently overloaded, please try again later.');
 }
@@ -77,7 +77,10 @@ async function hang(model: Model, presence: Presence): Promise<false> {
 }
 
 /** What of the prompt is new, what is known, and what will be known afterwards. */
-function readInput(call: Call, promptTokens: number): { input: Omit<Usage, 'outputTokens'>; blocks: Block[] } {
+export function readInput(
+  call: Pick<Call, 'model' | 'request' | 'wire'>,
+  promptTokens: number,
+): { input: Omit<Usage, 'outputTokens'>; blocks: Block[] } {
   const { blocks, cachedTokens, cacheableTokens } = call.model.readPrompt(call.request.prompt.texts, performance.now());
   const cacheWriteTokens = call.wire.reportsCacheWrites ? cacheableTokens - cachedTokens : 0;
   return {
@@ -90,7 +93,12 @@ function readInput(call: Call, promptTokens: number): { input: Omit<Usage, 'outp
   };
 }
 
-function answerOf(call: Call, meter: Meter, maxTokens: number, seed: number): Answer {
+export function answerOf(
+  call: Pick<Call, 'model' | 'request' | 'callId' | 'startedAtMs'>,
+  meter: Meter,
+  maxTokens: number,
+  seed: number,
+): Answer {
   const { request, model } = call;
   return {
     callId: call.callId,

@@ -1,0 +1,196 @@
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { invalid } from '../engine/refusal.js';
+import { anthropicMessages } from '../wire/anthropic-messages.js';
+import { asArray, asObject, asText } from '../wire/fields.js';
+import { openAiChat } from '../wire/openai-chat.js';
+import { openAiEmbeddings } from '../wire/openai-embeddings.js';
+import type { Wire } from '../wire/wire.js';
+import { sendJson, sendText } from './answering.js';
+import type { Batch, BatchLine, LineEnd } from './batches.js';
+import { readBytes, readJson } from './body.js';
+import type { Site } from './routes.js';
+
+const OPENAI: Readonly<Record<string, Wire>> = {
+  '/v1/chat/completions': openAiChat,
+  '/v1/embeddings': openAiEmbeddings,
+};
+const FILE = /^\/v1\/files\/([^/]+)\/content$/;
+const BATCH = /^\/v1\/batches\/([^/]+)$/;
+const MESSAGES_BATCH = /^\/v1\/messages\/batches\/([^/]+?)(\/results)?$/;
+const DAY_MS = 86_400_000;
+
+/** The batch APIs of OpenAI (files, batches) and Anthropic (message batches). @returns false: it is none of their paths */
+export async function routeBatches(
+  site: Site,
+  request: IncomingMessage,
+  response: ServerResponse,
+  path: string,
+): Promise<boolean> {
+  const { batches, config, calls } = site;
+  if (!/^\/v1\/(files|batches|messages\/batches)(\/|$)/.test(path)) return false;
+  calls.authorise(request);
+  const [, file] = FILE.exec(path) ?? [];
+  const [, batch] = BATCH.exec(path) ?? [];
+  const [, messages, results] = MESSAGES_BATCH.exec(path) ?? [];
+  const get = request.method === 'GET';
+  const post = request.method === 'POST';
+  if (post && path === '/v1/files') {
+    const text = await uploaded(request, config.maxBodyBytes);
+    sendJson(response, { id: batches.addFile(text), object: 'file', bytes: Buffer.byteLength(text), purpose: 'batch' });
+  } else if (get && file !== undefined)
+    sendText(response, 200, batches.file(file), { 'content-type': 'application/octet-stream' });
+  else if (post && path === '/v1/batches')
+    sendJson(response, openAiBatch(site, createOpenAi(site, await readJson(request, config.maxBodyBytes))));
+  else if (get && path === '/v1/batches')
+    sendJson(response, {
+      object: 'list',
+      data: batches
+        .all()
+        .filter(isOpenAi)
+        .slice(0, 100)
+        .map((b) => openAiBatch(site, b)),
+      has_more: false,
+    });
+  else if (get && batch !== undefined) sendJson(response, openAiBatch(site, batches.batch(batch)));
+  else if (post && path === '/v1/messages/batches')
+    sendJson(response, messageBatch(createMessages(site, await readJson(request, config.maxBodyBytes))));
+  else if (get && messages !== undefined && results === undefined)
+    sendJson(response, messageBatch(batches.batch(messages)));
+  else if (get && messages !== undefined) sendText(response, 200, messageResults(batches.batch(messages)));
+  else return false;
+  return true;
+}
+
+const isOpenAi = (batch: Batch): boolean => batch.endpoint !== undefined;
+
+async function uploaded(request: IncomingMessage, maxBytes: number): Promise<string> {
+  const bytes = await readBytes(request, maxBytes);
+  const form = await new Response(new Uint8Array(bytes), {
+    headers: { 'content-type': request.headers['content-type'] ?? '' },
+  })
+    .formData()
+    .catch(() => {
+      throw invalid('The file must come as multipart/form-data.', 'file');
+    });
+  const file = form.get('file');
+  if (form.get('purpose') !== 'batch') throw invalid("'purpose' must be batch.", 'purpose');
+  if (file === null || typeof file === 'string') throw invalid("'file' is required.", 'file');
+  return file.text();
+}
+
+function createOpenAi({ batches }: Site, value: unknown): Batch {
+  const body = asObject(value);
+  const endpoint = asText(body['endpoint'], 'endpoint');
+  const wire = OPENAI[endpoint];
+  if (!wire) throw invalid(`'${endpoint}' cannot be asked in batches.`, 'endpoint');
+  if (body['completion_window'] !== '24h') throw invalid("'completion_window' must be 24h.", 'completion_window');
+  const inputFileId = asText(body['input_file_id'], 'input_file_id');
+  const lines = batches
+    .file(inputFileId)
+    .split('\n')
+    .filter((text) => text !== '')
+    .map((text): BatchLine => {
+      const line = asObject(JSON.parse(text));
+      if (line['method'] !== 'POST' || line['url'] !== endpoint)
+        throw invalid(`Every line must be a POST to ${endpoint}.`, 'url');
+      return { customId: asText(line['custom_id'], 'custom_id'), wire, body: line['body'] };
+    });
+  return batches.create('batch_', lines, { metadata: body['metadata'] ?? null, inputFileId, endpoint });
+}
+
+const outputs = new WeakMap<Batch, { output: string | null; errors: string | null }>();
+
+function openAiBatch({ batches }: Site, batch: Batch): unknown {
+  const { ends } = batch;
+  let files = outputs.get(batch);
+  if (ends && !files) {
+    const fileOf = (some: LineEnd[]): string | null =>
+      some.length === 0 ? null : batches.addFile(some.map((e) => `${JSON.stringify(openAiLine(e))}\n`).join(''));
+    files = {
+      output: fileOf(ends.filter((e) => e.kind === 'answered')),
+      errors: fileOf(ends.filter((e) => e.kind !== 'answered')),
+    };
+    outputs.set(batch, files);
+  }
+  const expired = ends?.some((e) => e.kind === 'expired') ?? false;
+  return {
+    id: batch.id,
+    object: 'batch',
+    endpoint: batch.endpoint,
+    input_file_id: batch.inputFileId,
+    completion_window: '24h',
+    status: !ends ? 'in_progress' : expired ? 'expired' : 'completed',
+    output_file_id: files?.output ?? null,
+    error_file_id: files?.errors ?? null,
+    errors: null,
+    created_at: Math.floor(batch.createdAtMs / 1_000),
+    metadata: batch.metadata,
+    request_counts: {
+      total: batch.total,
+      completed: ends?.filter((e) => e.kind === 'answered').length ?? 0,
+      failed: ends?.filter((e) => e.kind !== 'answered').length ?? 0,
+    },
+  };
+}
+
+function openAiLine(end: LineEnd): unknown {
+  const line = { id: `batch_req_${end.callId}`, custom_id: end.customId };
+  if (end.kind === 'expired')
+    return {
+      ...line,
+      response: null,
+      error: {
+        code: 'batch_expired',
+        message: 'This request could not be executed before the completion window expired.',
+      },
+    };
+  const [status, body] = end.kind === 'answered' ? [200, end.body] : [end.status, end.error];
+  return { ...line, response: { status_code: status, request_id: end.callId, body }, error: null };
+}
+
+function createMessages({ batches }: Site, value: unknown): Batch {
+  const requests = asArray(asObject(value)['requests'], 'requests');
+  const lines = requests.map((item, index): BatchLine => {
+    const line = asObject(item, `requests[${index}]`);
+    return { customId: asText(line['custom_id'], 'custom_id'), wire: anthropicMessages, body: line['params'] };
+  });
+  return batches.create('msgbatch_', lines, { metadata: null });
+}
+
+function messageBatch(batch: Batch): unknown {
+  const { ends } = batch;
+  const count = (kind: LineEnd['kind']): number => ends?.filter((e) => e.kind === kind).length ?? 0;
+  return {
+    id: batch.id,
+    type: 'message_batch',
+    processing_status: ends ? 'ended' : 'in_progress',
+    request_counts: {
+      processing: ends ? 0 : batch.total,
+      succeeded: count('answered'),
+      errored: count('refused'),
+      canceled: 0,
+      expired: count('expired'),
+    },
+    created_at: new Date(batch.createdAtMs).toISOString(),
+    expires_at: new Date(batch.createdAtMs + DAY_MS).toISOString(),
+    results_url: ends ? `/v1/messages/batches/${batch.id}/results` : null,
+  };
+}
+
+function messageResults({ ends }: Batch): string {
+  if (!ends) throw invalid('The batch has not ended.');
+  return ends.map((end) => `${JSON.stringify({ custom_id: end.customId, result: messageResult(end) })}\n`).join('');
+}
+
+function messageResult(end: LineEnd): unknown {
+  switch (end.kind) {
+    case 'answered': {
+      const message = end.body as { usage?: object };
+      return { type: 'succeeded', message: { ...message, usage: { ...message.usage, service_tier: 'batch' } } };
+    }
+    case 'refused':
+      return { type: 'errored', error: end.error };
+    case 'expired':
+      return { type: 'expired' };
+  }
+}

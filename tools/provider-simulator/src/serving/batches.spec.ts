@@ -1,0 +1,92 @@
+import Anthropic from '@anthropic-ai/sdk';
+import OpenAI, { toFile } from 'openai';
+import { describe, expect, it, vi } from 'vitest';
+import { CHAT, chat, post, simulate } from '../for-tests.js';
+
+type Simulator = Awaited<ReturnType<typeof simulate>>;
+const openAi = ({ url }: Simulator) => new OpenAI({ baseURL: `${url}/v1`, apiKey: 'any', maxRetries: 0 });
+const PRICES = { input: '1', output: '2' };
+
+async function submit(client: OpenAI, texts: string[]) {
+  const lines = texts.map((text, i) =>
+    JSON.stringify({ custom_id: `line-${i}`, method: 'POST', url: '/v1/chat/completions', body: chat(text) }),
+  );
+  const file = await client.files.create({
+    purpose: 'batch',
+    file: await toFile(Buffer.from(lines.join('\n')), 'in.jsonl'),
+  });
+  return client.batches.create({
+    endpoint: '/v1/chat/completions',
+    completion_window: '24h',
+    input_file_id: file.id,
+    metadata: { name: 'mine' },
+  });
+}
+const linesOf = async (client: OpenAI, file: string | null | undefined): Promise<any[]> =>
+  file
+    ? (await (await client.files.content(file)).text())
+        .trim()
+        .split('\n')
+        .map((l) => JSON.parse(l))
+    : [];
+
+describe("OpenAI's official client", () => {
+  it('has its batch answered when the gate opens, charged at half the price under its own ids', async () => {
+    const simulator = await simulate({ prices: PRICES });
+    const client = openAi(simulator);
+    simulator.control.gate('m', true);
+    const { id, status } = await submit(client, ['Write 3 words.', 'Write 5 words.']);
+    expect(status).toBe('in_progress');
+    expect((await client.batches.list()).data).toMatchObject([{ id, metadata: { name: 'mine' } }]);
+    expect(simulator.invoice().lines).toEqual([]);
+    simulator.control.gate('m', false);
+    await vi.waitFor(async () => expect((await client.batches.retrieve(id)).status).toBe('completed'));
+    const batch = await client.batches.retrieve(id);
+    const lines = await linesOf(client, batch.output_file_id);
+    expect(lines.map((l) => [l.custom_id, l.response.status_code, l.response.body.usage.completion_tokens])).toEqual([
+      ['line-0', 200, 3],
+      ['line-1', 200, 5],
+    ]);
+    await post(simulator, CHAT, chat('Write 3 words.')).then((answer) => answer.text());
+    await post(simulator, CHAT, chat('Write 3 words.')).then((answer) => answer.text());
+    expect(new Set(simulator.invoice().lines.map((l) => l.callId)).size).toBe(4);
+    const [first] = simulator.invoice().lines;
+    expect(first).toMatchObject({ clientRequestId: 'line-0', callId: lines[0].response.body.id });
+    expect(Number(first!.nanoUsd)).toBe((first!.inputTokens * 1_000 + 3 * 2_000) / 2);
+  });
+
+  it('finds what failed and what expired in the error file, and neither on the invoice', async () => {
+    const failing = await simulate({ prices: PRICES, errorRate: 1, errorStatuses: [500] });
+    const client = openAi(failing);
+    const { id } = await submit(client, ['Write 3 words.']);
+    await vi.waitFor(async () => expect((await client.batches.retrieve(id)).status).toBe('completed'));
+    const [failed] = await linesOf(client, (await client.batches.retrieve(id)).error_file_id);
+    expect(failed.response.status_code).toBe(500);
+    const late = await simulate({ prices: PRICES, batchExpireRate: 1 });
+    const other = openAi(late);
+    const expiring = await submit(other, ['Write 3 words.']);
+    await vi.waitFor(async () => expect((await other.batches.retrieve(expiring.id)).status).toBe('expired'));
+    const [expired] = await linesOf(other, (await other.batches.retrieve(expiring.id)).error_file_id);
+    expect(expired).toMatchObject({ custom_id: 'line-0', response: null, error: { code: 'batch_expired' } });
+    expect([...failing.invoice().lines, ...late.invoice().lines]).toEqual([]);
+  });
+});
+
+it("Anthropic's official client has its batch answered, charged at the prices of batches", async () => {
+  const simulator = await simulate({ prices: PRICES, batchPrices: { input: '0.25', output: '1' } });
+  const client = new Anthropic({ baseURL: simulator.url, apiKey: 'any', maxRetries: 0 });
+  const params = { model: 'm', max_tokens: 50, messages: [{ role: 'user' as const, content: 'Write 4 words.' }] };
+  const { id } = await client.messages.batches.create({ requests: [{ custom_id: 'one', params }] });
+  await vi.waitFor(async () => expect((await client.messages.batches.retrieve(id)).processing_status).toBe('ended'));
+  const response = await fetch(`${simulator.url}/v1/messages/batches/${id}/results`);
+  const [line] = (await response.text())
+    .trim()
+    .split('\n')
+    .map((l) => JSON.parse(l));
+  expect(line).toMatchObject({
+    custom_id: 'one',
+    result: { type: 'succeeded', message: { usage: { output_tokens: 4, service_tier: 'batch' } } },
+  });
+  const [charged] = simulator.invoice().lines;
+  expect(Number(charged!.nanoUsd)).toBe(charged!.inputTokens * 250 + 4 * 1_000);
+});

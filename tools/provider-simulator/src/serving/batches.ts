@@ -1,0 +1,183 @@
+import type { Invoice } from '../billing/invoice.js';
+import type { ResolvedConfig } from '../config.js';
+import { Meter } from '../engine/meter.js';
+import type { Model } from '../engine/model.js';
+import { invalid, Refusal } from '../engine/refusal.js';
+import { countPromptTokens } from '../text/prompt.js';
+import type { CallRequest, Wire } from '../wire/wire.js';
+import { answerOf, injected, readInput } from './serve-call.js';
+
+/** One request of a batch, as its file or its list has it. */
+export interface BatchLine {
+  customId: string;
+  wire: Wire;
+  body: unknown;
+}
+
+/** What became of a line. `error` is of its dialect. */
+export type LineEnd =
+  | { customId: string; callId: string; kind: 'answered'; body: unknown }
+  | { customId: string; callId: string; kind: 'refused'; status: number; error: unknown }
+  | { customId: string; callId: string; kind: 'expired' };
+
+export interface Batch {
+  id: string;
+  createdAtMs: number;
+  metadata: unknown;
+  /** Of OpenAI: the file that it came in, and for which path. */
+  inputFileId?: string;
+  endpoint?: string;
+  total: number;
+  /** Undefined: not yet. */
+  ends: LineEnd[] | undefined;
+}
+
+/** Requests that come together, are answered later, and are charged at the prices of batches. Kept in memory. */
+export class Batches {
+  readonly #config: ResolvedConfig;
+  readonly #models: ReadonlyMap<string, Model>;
+  readonly #invoice: Invoice;
+  readonly #batches = new Map<string, Batch>();
+  readonly #files = new Map<string, string>();
+  readonly #waits = new Set<() => void>();
+  /** Of none of the calls that come alone: those have no `b`. */
+  readonly #run = `b${Date.now().toString(36)}`;
+  #number = 0;
+  #stopping = false;
+
+  constructor(config: ResolvedConfig, models: ReadonlyMap<string, Model>, invoice: Invoice) {
+    this.#config = config;
+    this.#models = models;
+    this.#invoice = invoice;
+  }
+
+  newId(prefix: string): string {
+    return `${prefix}${this.#config.name}-${this.#run}-${(this.#number++).toString(36)}`;
+  }
+
+  addFile(text: string): string {
+    const id = this.newId('file-');
+    this.#files.set(id, text);
+    return id;
+  }
+
+  /** @throws Refusal 404 */
+  file(id: string): string {
+    const text = this.#files.get(id);
+    if (text === undefined) throw new Refusal(404, 'not-found', `No such File object: ${id}`, { field: 'id' });
+    return text;
+  }
+
+  /** @throws Refusal 404 */
+  batch(id: string): Batch {
+    const batch = this.#batches.get(id);
+    if (!batch) throw new Refusal(404, 'not-found', `No such batch: ${id}`, { field: 'id' });
+    return batch;
+  }
+
+  /** The newest first. */
+  all(): Batch[] {
+    return [...this.#batches.values()].toReversed();
+  }
+
+  /** Ends when every model of it lets it pass. @throws Refusal where two lines have one id */
+  create(
+    prefix: string,
+    lines: readonly BatchLine[],
+    about: Pick<Batch, 'metadata' | 'inputFileId' | 'endpoint'>,
+  ): Batch {
+    if (lines.length === 0) throw invalid('A batch has at least one request.', 'requests');
+    if (new Set(lines.map((l) => l.customId)).size < lines.length)
+      throw invalid('Each custom_id must be there once.', 'custom_id');
+    const batch: Batch = {
+      ...about,
+      id: this.newId(prefix),
+      createdAtMs: Date.now(),
+      total: lines.length,
+      ends: undefined,
+    };
+    this.#batches.set(batch.id, batch);
+    void this.#process(batch, lines);
+    return batch;
+  }
+
+  stop(): void {
+    this.#stopping = true;
+    for (const go of this.#waits) go();
+  }
+
+  async #process(batch: Batch, lines: readonly BatchLine[]): Promise<void> {
+    const ends: LineEnd[] = [];
+    for (const line of lines) {
+      const end = await this.#answer(line, batch.createdAtMs);
+      if (this.#stopping) return;
+      ends.push(end);
+    }
+    batch.ends = ends;
+  }
+
+  async #answer({ customId, wire, body }: BatchLine, startedAtMs: number): Promise<LineEnd> {
+    const callId = this.newId(wire.idPrefix);
+    try {
+      const request = wire.parse(body);
+      if (request.stream) throw invalid('A request of a batch cannot stream.', 'stream');
+      const model = this.#models.get(request.model);
+      if (!model || model.config.kind !== wire.kind)
+        throw new Refusal(404, 'not-found', `The model \`${request.model}\` does not exist.`, { field: 'model' });
+      model.counts.received++;
+      while (model.gate.closed && !this.#stopping) await this.#opened(model);
+      return this.#generate({ customId, callId, clientRequestId: customId, startedAtMs, model, wire, request });
+    } catch (error) {
+      const refusal = error instanceof Refusal ? error : new Refusal(500, 'failed', 'The simulator failed.');
+      return { customId, callId, kind: 'refused', status: refusal.status, error: wire.error(refusal, callId) };
+    }
+  }
+
+  async #opened(model: Model): Promise<void> {
+    await new Promise<void>((resolve) => {
+      const go = (): void => {
+        leave();
+        this.#waits.delete(go);
+        resolve();
+      };
+      const leave = model.gate.wait(go);
+      this.#waits.add(go);
+    });
+  }
+
+  #generate(call: {
+    customId: string;
+    callId: string;
+    clientRequestId: string;
+    startedAtMs: number;
+    model: Model;
+    wire: Wire;
+    request: CallRequest;
+  }): LineEnd {
+    const { model, request, wire, customId, callId, clientRequestId, startedAtMs } = call;
+    const promptTokens = countPromptTokens(request.prompt, model.config.tokensPerImage);
+    const maxTokens = model.outputLimit(promptTokens, request.maxTokens);
+    const luck = model.draw();
+    if (luck.expires) {
+      model.counts.abandoned++;
+      return { customId, callId, kind: 'expired' };
+    }
+    try {
+      if (luck.errorStatus !== undefined) throw injected(luck.errorStatus);
+      if (this.#invoice.isFull) throw new Refusal(503, 'overloaded', 'The invoice is full (maxInvoiceLines).');
+    } catch (error) {
+      const { status } = error as Refusal;
+      model.counts.refused[status] = (model.counts.refused[status] ?? 0) + 1;
+      throw error;
+    }
+    const meter = new Meter(model, this.#invoice, { callId, clientRequestId, startedAtMs }, model.config.batchPrices);
+    const { input, blocks } = readInput(call, promptTokens);
+    model.rememberPrompt(blocks, performance.now());
+    meter.begin(input);
+    const answer = answerOf(call, meter, maxTokens, this.#config.seed);
+    meter.generated(answer.replies.reduce((sum, reply) => sum + reply.tokens, 0));
+    const body: unknown = JSON.parse(wire.writer(answer).whole());
+    meter.end('completed');
+    return { customId, callId, kind: 'answered', body };
+  }
+}
