@@ -98,6 +98,10 @@ export class RouterRuntime {
     this.inFlight.get(`${org}.${request}`)?.abort();
   }
 
+  isInFlight(org: string, request: string): boolean {
+    return this.inFlight.has(`${org}.${request}`);
+  }
+
   requestsInFlight(): number {
     return this.inFlight.size;
   }

@@ -138,6 +138,8 @@ export class JobsController implements OnApplicationBootstrap, OnApplicationShut
   private async run(delivery: Delivery): Promise<void> {
     const { data: job } = delivery.decode(['job.accepted.v1']);
     if (await this.hasResult(job)) return;
+    // A queue may deliver what somebody has in hand: that is no reason to refuse it.
+    if (this.router.isInFlight(job.org, job.requestId)) return delivery.retry(RETRY_MS);
     const org = this.router.directory.orgs.get(job.org);
     const acceptedMs = Date.parse(job.acceptedAt);
     const read = readRequest(job.kind, job.body);
