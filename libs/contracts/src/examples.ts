@@ -17,6 +17,7 @@ import type { EmbeddingsRequest } from './requests/embeddings-request.v1.js';
 import type { MessagesRequest } from './requests/messages-request.v1.js';
 import type { OutcomeReply, OutcomeReport } from './requests/outcome-report.v1.js';
 import type { AttemptTerms } from './internal/work.v1.js';
+import type { BatchCollectedV1 } from './internal/batch.v1.js';
 import type { Rates, Usage } from './primitives.js';
 import type { Receipt } from './receipt.js';
 
@@ -506,5 +507,46 @@ export const EXAMPLES = {
       body: { model: 'auto', messages: [{ role: 'user', content: 'Summarise the month.' }] },
       acceptedAt: '2026-11-24T09:29:59.000Z',
     },
+    'batch.collected.v1': {
+      batch: '01932f9c-7d5e-7000-8000-0000000000d1',
+      backend: terms.backend,
+      collectedAt: '2026-11-24T09:30:30.000Z',
+      lines: [
+        {
+          work: {
+            terms,
+            body: { messages: [{ role: 'user', content: 'Summarise the month.' }], max_tokens: 500 },
+            stream: false,
+            includeUsage: false,
+            replyTo: '_INBOX_router.job.01932f9c-7d5e-7000-8000-0000000000e1',
+            price: {
+              id: terms.priceVersion,
+              backend: terms.backend,
+              effectiveFrom: '2026-11-01T00:00:00.000Z',
+              cash: rates,
+              full: rates,
+              source: 'meritorder.yaml',
+            },
+            budgetsLeft: receipt.budgets_left,
+            earlierAttempts: [],
+            reason: receipt.reason,
+          },
+          job: {
+            requestId: terms.requestId,
+            org: 'acme',
+            kind: 'chat',
+            attribution,
+            body: { model: 'auto', messages: [{ role: 'user', content: 'Summarise the month.' }] },
+            acceptedAt: '2026-11-24T09:29:59.000Z',
+          },
+          worker: '01932f9c-7d5e-7000-8000-0000000000c1',
+          openedAt: '2026-11-24T09:30:30.000Z',
+          call: {
+            path: '/chat/completions',
+            body: { model: 'gpt-4.1-mini', messages: [{ role: 'user', content: 'Summarise the month.' }] },
+          },
+        },
+      ],
+    } satisfies BatchCollectedV1,
   } satisfies Record<EventType, object>,
 };

@@ -15,6 +15,7 @@ export * from './internal/margin.v1.js';
 export * from './internal/fleet.v1.js';
 export * from './internal/fleet-join.v1.js';
 export * from './internal/job-accepted.v1.js';
+export * from './internal/batch.v1.js';
 export * from './internal/keys.v1.js';
 export * from './internal/estimate.v1.js';
 export * from './internal/prices.v1.js';

@@ -47,6 +47,7 @@ export const subjects = {
   /** Of own hardware with its host, so that each host can be allowed its own alone. */
   work: (backend: PlacedBackend) => `work.v1.${placed(backend)}`,
   jobAccepted: (org: string) => `job.accepted.v1.${token(org)}`,
+  batchCollected: (backend: string) => `batch.collected.v1.${token(backend)}`,
   workerHeartbeat: (backend: PlacedBackend) => `worker.heartbeat.v1.${placed(backend)}`,
   routerFleet: () => 'router.fleet.v1',
   fleetJoin: (host: string) => `fleet.join.v1.${token(host)}`,

@@ -31,6 +31,14 @@ export const STREAMS = {
     duplicateWindowSeconds: 600,
     purpose: 'Durable jobs that a router accepted and nobody has finished.',
   },
+  batches: {
+    name: 'BATCHES',
+    subjects: ['batch.collected.v1.*'],
+    retention: 'workqueue',
+    maxAgeHours: 24 * 7,
+    duplicateWindowSeconds: 600,
+    purpose: 'Batches of jobs, from before they are sent to a provider until each of their jobs has gone on.',
+  },
   events: {
     name: 'EVENTS',
     subjects: [
@@ -104,6 +112,12 @@ export const BUCKETS = {
     purpose: 'Keys that were made while everything runs, without their secrets, under the hex SHA-256 of each secret.',
     writer: 'gateway',
   },
+  batches: {
+    name: 'BATCHES',
+    purpose: 'How far each batch is: which attempts go, whether it was sent, and what the provider calls it.',
+    writer: 'provider-worker',
+    maxAgeHours: 24 * 7,
+  },
   idempotency: {
     name: 'IDEMPOTENCY',
     purpose: 'The first request of each idempotency key of an org, under `<org>.<hash of the key>`.',
@@ -116,6 +130,7 @@ export const BUCKETS = {
 export const DURABLES = {
   metering: 'metering',
   routerJobs: 'router',
+  workerBatches: 'provider-worker',
   budgetPolicy: 'budget-policy',
   pacing: 'pacing',
 } as const;

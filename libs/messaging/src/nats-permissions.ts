@@ -233,12 +233,26 @@ function worker(config: Hosted, user: string, inbox: string): NatsUser {
   };
 }
 
+const BATCHING = [
+  'job.accepted.v1.*',
+  'dead-letter.v1.*',
+  `$KV.${BUCKETS.batches.name}.>`,
+  ...watching(BUCKETS.batches.name),
+  ...consuming(STREAMS.batches.name, DURABLES.workerBatches),
+];
+
 function providerWorker(config: Hosted): NatsUser {
   const base = worker(config, 'provider-worker', SERVICE_INBOX['provider-worker']);
   const backends = config.backends.filter((b) => b.kind === 'cloud').map((b) => b.id);
   return {
     ...base,
-    publish: [...base.publish, ...backends.map((b) => `worker.heartbeat.v1.${b}`)],
+    publish: [
+      ...base.publish,
+      ...backends.map((b) => `worker.heartbeat.v1.${b}`),
+      ...config.backends.flatMap((b) => (b.batch ? [subjects.batchCollected(b.id)] : [])),
+      // Jobs that were in a batch go on by these.
+      ...(config.backends.some((b) => b.batch) ? BATCHING : []),
+    ],
     subscribe: [...base.subscribe, ...backends.map((b) => `work.v1.${b}`)],
   };
 }

@@ -53,6 +53,13 @@ export async function ensureTopology(bus: Bus, config: Pick<MeritorderConfig, 'o
     ack_wait: 30 * SECOND_NS,
     max_ack_pending: 10_000,
   });
+  await ensureConsumer(manager, STREAMS.batches.name, {
+    durable_name: DURABLES.workerBatches,
+    // Short: what a worker that was killed had in hand waits for it.
+    ack_wait: 10 * SECOND_NS,
+    // A batch that has not ended is one of them all day.
+    max_ack_pending: 10_000,
+  });
   await ensureConsumer(manager, STREAMS.events.name, {
     durable_name: DURABLES.budgetPolicy,
     filter_subject: 'metering.usage-rated.v1.*',

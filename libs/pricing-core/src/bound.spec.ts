@@ -61,6 +61,16 @@ describe('the largest cost that a request allows', () => {
       0,
       '2',
     ],
+    [
+      'nor in a batch, where its own tier is billed',
+      {
+        inputUsdPerMillionTokens: '2',
+        serviceTiers: { batch: { percentOfStandard: '50' }, priority: { inputUsdPerMillionTokens: '3.50' } },
+      },
+      { inputTokensBound: 1_000_000, choices: 1, batchTierOnly: true },
+      0,
+      '1',
+    ],
     ['a request has its fee', { requestUsd: '0.005' }, { inputTokensBound: 0, choices: 1 }, 0, '0.005'],
     [
       'searches and sound at their most',
@@ -158,6 +168,7 @@ it('no usage that a request allows costs more than its bound: any price, tier, t
       choices: 1 + upTo(3),
       units: { webSearches: upTo(5), audioMilliseconds: upTo(600_000) },
       standardTierOnly: random() < 0.3,
+      batchTierOnly: random() < 0.2,
       ...(sound ? { inputModalities: ['audio'], outputModalities: ['audio'] } : {}),
     };
     const maxTokens = 1 + upTo(5_000);
@@ -185,7 +196,7 @@ it('no usage that a request allows costs more than its bound: any price, tier, t
         audioMilliseconds: upTo(allows.units!.audioMilliseconds!),
       },
     });
-    const tier = allows.standardTierOnly ? TIERS[upTo(1)] : TIERS[upTo(4)];
+    const tier = allows.batchTierOnly ? 'batch' : allows.standardTierOnly ? TIERS[upTo(1)] : TIERS[upTo(4)];
     const rated = rate(of, used, { tier, atMs: NOON + upTo(86_400_000) });
     const most = boundOf(of, allows);
     const cash = boundNanos(most.cash, maxTokens);

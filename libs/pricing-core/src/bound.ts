@@ -22,6 +22,8 @@ export interface Allowed {
   units?: Partial<Record<UsageUnit, number>>;
   /** True where the caller named the standard tier, so that no other can be billed. */
   standardTierOnly?: boolean;
+  /** True where it is asked in a batch: that tier is billed and no other, where the price has it. */
+  batchTierOnly?: boolean;
   /** Whether audio, images or video may be in the answer: their tokens are output tokens at their own rate. */
   outputModalities?: readonly ('audio' | 'image' | 'video')[];
   /** Whether they may be in the input. */
@@ -111,7 +113,8 @@ function dearestOf(price: Priced, basis: Basis, allows: Allowed): Dearest {
   let shape = allows.standardTierOnly ? 1 : 0;
   if (allows.inputModalities) for (const m of allows.inputModalities) shape |= MODALITY_BIT[m] << 1;
   if (allows.outputModalities) for (const m of allows.outputModalities) shape |= MODALITY_BIT[m] << 4;
-  for (const over of own.thresholds) if (allows.inputTokensBound > over) shape += 1 << 7;
+  if (allows.batchTierOnly) shape |= 1 << 7;
+  for (const over of own.thresholds) if (allows.inputTokensBound > over) shape += 1 << 8;
   if (own.last !== undefined && own.lastShape === shape) return own.last;
   let dearest = own.byShape.get(shape);
   if (dearest === undefined) own.byShape.set(shape, (dearest = findDearest(price, price[basis], allows)));
@@ -128,6 +131,7 @@ function findDearest(price: Priced, card: RateCard, allows: Allowed): Dearest {
   const reachable = reachableRates(card, {
     inputTokensBound: allows.inputTokensBound,
     standardTierOnly: allows.standardTierOnly ?? false,
+    batchTierOnly: allows.batchTierOnly ?? false,
   });
   const input = highest(reachable, (r) => [
     r.input,

@@ -199,14 +199,18 @@ function unpricedIn(price: Priced, usage: Usage, served: Served): string[] {
 /** All tables that an attempt may be priced by, for bounds: of every tier and every time of day, unless the tier is certain. */
 export function reachableRates(
   card: RateCard,
-  may: { inputTokensBound: number; standardTierOnly: boolean },
+  may: { inputTokensBound: number; standardTierOnly: boolean; batchTierOnly?: boolean },
 ): CompiledRates[] {
   const compiled = compileCard(card);
-  const tables = [
-    compiled.standard,
-    ...compiled.bands.map((band) => band.table),
-    ...(may.standardTierOnly ? [] : Object.values(compiled.serviceTiers)),
-  ];
+  const { batch } = compiled.serviceTiers;
+  const tables =
+    may.batchTierOnly && batch
+      ? [batch]
+      : [
+          compiled.standard,
+          ...compiled.bands.map((band) => band.table),
+          ...(may.standardTierOnly ? [] : Object.values(compiled.serviceTiers)),
+        ];
   return tables.flatMap((table) => [
     table.base,
     ...table.tiers.filter((tier) => may.inputTokensBound > tier.overInputTokens).map((tier) => tier.rates),

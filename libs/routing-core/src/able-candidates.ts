@@ -90,8 +90,9 @@ export function ableCandidates(
   const able: Able[] = [];
   const excluded: Excluded[] = [];
   const served = { atMs };
+  const inBatch = { atMs, tier: 'batch' } as const;
   for (const view of views) {
-    const outcome = consider(view, requirements, estimateOf, served);
+    const outcome = consider(view, requirements, estimateOf, view.backend.batch ? inBatch : served);
     const capped = outcome instanceof Candidate && maxCostNanos !== undefined ? cap(outcome, maxCostNanos) : outcome;
     if (capped instanceof Candidate) able.push(capped);
     else excluded.push(capped);
@@ -115,13 +116,15 @@ function consider(
   const lacking = missingOf(requirements.capabilities, backend.capabilities);
   if (lacking) return { backend, code: 'unable', why: `lacks ${lacking.join(', ')}` };
   if (requirements.unbounded) return { backend, code: 'unable', why: `${requirements.unbounded} has no cost bound` };
+  const unbatched = backend.batch && unbatchedOf(backend.batch, requirements);
+  if (unbatched) return { backend, code: 'unable', why: unbatched };
   const estimate = estimateOf(backend);
   const contextLeft = Math.floor(backend.contextTokens - estimate.inputTokensExpected);
   const toolInputTokens = requirements.units.length === 0 ? 0 : backend.maxToolInputTokens;
   const unable = contextLeft < 1 ? tooLong(backend, estimate) : unboundedOf(backend, estimate, requirements);
   if (unable !== undefined) return { backend, code: 'unable', why: unable };
   if (!price) return { backend, code: 'unpriced', why: 'has no price in force' };
-  const unpriced = unpricedOf(price, requirements);
+  const unpriced = unpricedOf(price, backend.batch ? { ...requirements, tier: 'batch' } : requirements);
   if (unpriced) return { backend, code: 'unpriced', why: unpriced };
   if (view.workersAlive === 0) return { backend, code: 'unavailable', why: 'no live worker' };
   if (!view.breakerClosed) return { backend, code: 'unavailable', why: 'cooling down after failures' };
@@ -208,7 +211,8 @@ class Candidate implements Able {
     const { choices, standardTierOnly, inputModalities, outputModalities } = this.requirements;
     const units = this.backend.unitBounds ?? {};
     const inputTokensBound = inputTokens + this.toolInputTokens;
-    return { inputTokensBound, choices, units, standardTierOnly, inputModalities, outputModalities };
+    const batchTierOnly = this.backend.batch !== undefined;
+    return { inputTokensBound, choices, units, standardTierOnly, batchTierOnly, inputModalities, outputModalities };
   }
 }
 
@@ -217,6 +221,19 @@ function missingOf(needed: readonly Capability[], given: readonly Capability[]):
   let missing: Capability[] | undefined;
   for (const capability of needed) if (!given.includes(capability)) (missing ??= []).push(capability);
   return missing;
+}
+
+/** Why a request cannot be in a batch; undefined: it can. */
+function unbatchedOf(
+  { completionSeconds }: NonNullable<BackendConfig['batch']>,
+  { batchWithinMs, tier, standardTierOnly }: Requirements,
+): string | undefined {
+  if (batchWithinMs === undefined) return 'is asked in batches, which is for jobs that were in none yet';
+  if (batchWithinMs < completionSeconds * 1_000)
+    return `is asked in batches, which take up to ${completionSeconds} s; the deadline of the job is in ${Math.floor(batchWithinMs / 1_000)} s`;
+  if (standardTierOnly || (tier !== undefined && tier !== 'batch'))
+    return 'is asked in batches; the request names another service tier';
+  return undefined;
 }
 
 function tooLong(backend: BackendConfig, estimate: BackendEstimate): string {

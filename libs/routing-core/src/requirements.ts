@@ -9,6 +9,8 @@ export interface Requirements {
   uncarriedBy?: ((protocol: string) => string | undefined) | undefined;
   /** Output tokens of one choice below which no backend takes the request. */
   leastTokens: number;
+  /** Of a job: how long it may take, milliseconds; undefined: it cannot be in a batch. */
+  batchWithinMs?: number | undefined;
   capabilities: Capability[];
   /** Most output tokens of one choice that the caller accepts; undefined: as many as the backend gives. */
   maxTokens: number | undefined;

@@ -101,6 +101,40 @@ describe('what is able', () => {
     expect(rank(priceOfAll).able).toHaveLength(1);
   });
 
+  const DAY_MS = 86_400_000;
+  const inBatches = (more: Partial<BackendView> = {}): BackendView =>
+    view('x', more, { batch: { completionSeconds: 86_400, collectSeconds: 30, maxBytes: 1_000, pollSeconds: 30 } });
+  const halved = ((): PriceVersion => {
+    const plain = priced(1_000_000, 2_000_000);
+    return { ...plain, cash: { ...plain.cash, serviceTiers: { batch: priced(500_000, 1_000_000).cash } } };
+  })();
+
+  it.each<[string, number | undefined, object, PriceVersion, RegExp]>([
+    ['what is no job', undefined, {}, halved, /asked in batches, which is for jobs/],
+    [
+      'a job with less than its time',
+      DAY_MS - 1,
+      {},
+      halved,
+      /take up to 86400 s; the deadline of the job is in 86399 s/,
+    ],
+    ['a job that names another tier', DAY_MS, { service_tier: 'default' }, halved, /names another service tier/],
+    ['a price without the tier', DAY_MS, {}, priced(1, 1), /no price for the service tier batch/],
+  ])('a backend that is asked in batches does not take %s', (_name, batchWithinMs, more, price, why) => {
+    const requirements = { ...requirementsOf(body(more)), batchWithinMs };
+    const { excluded } = ableCandidates([inBatches({ price })], requirements, estimate, undefined, AT);
+    expect(excluded[0]!.why).toMatch(why);
+  });
+
+  it('and what it takes is expected and bounded at the tier of batches', () => {
+    const requirements = { ...requirementsOf(body({ max_tokens: 100 })), batchWithinMs: DAY_MS };
+    const views = [inBatches({ price: halved }), view('y', { price: halved })];
+    const { able } = ableCandidates(views, requirements, estimate, undefined, AT);
+    // 100 input and 50 output tokens; at most 400 and 100.
+    expect(able.map((a) => Math.round(a.expectedCashUsd * 1e9))).toEqual([100_000, 200_000]);
+    expect(able.map((a) => boundNanos(a.bound.cash, a.maxTokens))).toEqual([300_000n, 600_000n]);
+  });
+
   it('takes what changes nothing of the cost', () => {
     const more = { service_tier: 'auto', best_of: 1, modalities: ['text'], audio: null, tools: [{ type: 'function' }] };
     const able = view('x', {}, { capabilities: ['tools'] });

@@ -15,6 +15,7 @@ import { newId, systemClock } from '@meritorder/kernel';
 import { decodeJson, extractTrace, injectTrace, SERVICE_INBOX, type Bus } from '@meritorder/messaging';
 import { meter, tracer } from '@meritorder/telemetry';
 import { context as otelContext, SpanKind, SpanStatusCode, trace, type Context } from '@opentelemetry/api';
+import type { BatchOptions, Batches } from './adapters/batch/batches.js';
 import { askForTurn, NatsCallerLink, NatsRouterLink, NatsUsageLog } from './adapters/nats-links.js';
 import { answerDialect, type AnswerDialect } from './application/answer-dialect.js';
 import type { Upstream } from './application/ports.js';
@@ -31,6 +32,8 @@ export interface WorkerOptions {
   wires: Wires;
   /** Closes the wires. */
   close(): Promise<void>;
+  /** Where some of the backends are asked in batches. */
+  batches?: (of: Pick<BatchOptions, 'worker' | 'maxMessageBytes' | 'warn'>) => Batches;
   /** Of own hardware: what is known of the engines there. */
   engines?: Engines;
 }
@@ -75,6 +78,7 @@ export class WorkerController implements OnApplicationBootstrap, OnApplicationSh
   private readonly attempts = meter().createCounter('meritorder_attempts', {
     description: 'Attempts by backend and how they ended',
   });
+  private batches: Batches | undefined;
   private draining = false;
   private timer: NodeJS.Timeout | undefined;
 
@@ -90,6 +94,11 @@ export class WorkerController implements OnApplicationBootstrap, OnApplicationSh
     );
     listen('attempt.turn.v1.*', (m) => this.askedForTurn(m));
     this.timer = setInterval(() => this.heartbeat(), HEARTBEAT_MS);
+    this.batches = this.options.batches?.({
+      worker: this.worker,
+      maxMessageBytes: this.maxMessageBytes,
+      warn: (message) => this.log.warn(message),
+    });
     // Routers hear of it at once, not a second later.
     this.options.engines?.onChange?.((id) => {
       const served = this.served.get(id);
@@ -135,7 +144,8 @@ export class WorkerController implements OnApplicationBootstrap, OnApplicationSh
     clearInterval(this.timer);
     for (const { work } of this.served.values()) work.unsubscribe();
     const limit = new Promise((r) => setTimeout(r, DRAIN_LIMIT_MS).unref());
-    await Promise.race([Promise.all([...this.byAttempt.values()].map((r) => r.done)), limit]);
+    const inHand = [...this.byAttempt.values()].map((r) => r.done);
+    await Promise.race([Promise.all([...inHand, this.batches?.drain()]), limit]);
     await this.options.close();
   }
 
@@ -159,6 +169,7 @@ export class WorkerController implements OnApplicationBootstrap, OnApplicationSh
     if (busy >= this.maxConcurrency(backend)) {
       return link.send({ type: 'refused', code: 'busy', message: `${busy} calls in flight, the most it may have` });
     }
+    if (backend.batch) return this.collect(backend, work, link, extractTrace(message.headers));
     const wiring = upstreamFor(this.options.wires, backend, work.terms.kind);
     if (!wiring)
       return link.send({ type: 'refused', code: 'invalid', message: `no way to ask it for ${work.terms.kind}` });
@@ -169,6 +180,15 @@ export class WorkerController implements OnApplicationBootstrap, OnApplicationSh
       return link.send({ type: 'refused', code: 'invalid', message: (error as Error).message });
     }
     this.start(backend, work, { upstream: wiring.upstream, answer }, link, extractTrace(message.headers));
+  }
+
+  private collect(backend: BackendConfig, work: WorkRequest, router: NatsRouterLink, context: Context): void {
+    const { attemptId, attribution } = work.terms;
+    const warn = (error: Error): void => this.log.warn(`attempt ${attemptId}: ${error.message}`);
+    this.count(backend, attribution.org, 1);
+    const over = (): void => void this.count(backend, attribution.org, -1);
+    const usageLog = new NatsUsageLog(this.options.bus, context, warn);
+    void this.batches!.take(backend, { work, router, usageLog, over });
   }
 
   /** Workers that do not have the attempt are silent. */
@@ -226,9 +246,7 @@ export class WorkerController implements OnApplicationBootstrap, OnApplicationSh
     const abort = new AbortController();
     const caller = new NatsCallerLink(bus, work, config.limits);
     abort.signal.addEventListener('abort', () => caller.abandon());
-    const concurrency = (this.inFlight.get(backend.id) ?? 0) + 1;
-    this.inFlight.set(backend.id, concurrency);
-    this.countOrg(backend.id, terms.attribution.org, 1);
+    const concurrency = this.count(backend, terms.attribution.org, 1);
     const usageLog = new NatsUsageLog(bus, context, (error) =>
       this.log.warn(`attempt ${terms.attemptId}: ${error.message}`),
     );
@@ -240,7 +258,7 @@ export class WorkerController implements OnApplicationBootstrap, OnApplicationSh
           {
             clock: systemClock,
             ...call,
-            maxMessageBytes: bus.nats.info?.max_payload ?? LEAST_MAX_PAYLOAD,
+            maxMessageBytes: this.maxMessageBytes,
             usageLog: {
               opened: (event) => usageLog.opened(event),
               closed: (event) => {
@@ -276,14 +294,21 @@ export class WorkerController implements OnApplicationBootstrap, OnApplicationSh
         const all = this.byRequest.get(key)!;
         all.delete(running);
         if (all.size === 0) this.byRequest.delete(key);
-        this.inFlight.set(backend.id, this.inFlight.get(backend.id)! - 1);
-        this.countOrg(backend.id, terms.attribution.org, -1);
-        if (this.inFlight.get(backend.id) === this.maxConcurrency(backend) - 1) this.beatSoon(backend);
+        this.count(backend, terms.attribution.org, -1);
       });
     const running = { abort, caller, done };
     this.byAttempt.set(terms.attemptId, running);
     const key = `${terms.attribution.org}.${terms.requestId}`;
     this.byRequest.set(key, (this.byRequest.get(key) ?? new Set()).add(running));
+  }
+
+  /** @returns how many are in flight now */
+  private count(backend: BackendConfig, org: string, change: 1 | -1): number {
+    const count = (this.inFlight.get(backend.id) ?? 0) + change;
+    this.inFlight.set(backend.id, count);
+    this.countOrg(backend.id, org, change);
+    if (change < 0 && count === this.maxConcurrency(backend) - 1) this.beatSoon(backend);
+    return count;
   }
 
   private countOrg(backend: string, org: string, change: 1 | -1): void {
@@ -292,6 +317,10 @@ export class WorkerController implements OnApplicationBootstrap, OnApplicationSh
     const count = (ofBackend.get(org) ?? 0) + change;
     if (count > 0) ofBackend.set(org, count);
     else ofBackend.delete(org);
+  }
+
+  private get maxMessageBytes(): number {
+    return this.options.bus.nats.info?.max_payload ?? LEAST_MAX_PAYLOAD;
   }
 
   /** An engine takes more than its slots only into a queue of its own, where nobody can send it elsewhere. */

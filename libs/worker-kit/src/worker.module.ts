@@ -2,6 +2,7 @@ import type { DynamicModule } from '@nestjs/common';
 import type { ServiceContext } from '@meritorder/service-kit';
 import type { BackendConfig } from '@meritorder/contracts';
 import { systemClock } from '@meritorder/kernel';
+import { Batches } from './adapters/batch/batches.js';
 import { credentialsFromEnvironment } from './adapters/credentials-from-environment.js';
 import { providerWires } from './adapters/provider-wires.js';
 import { CredentialPools } from './application/credentialed-upstream.js';
@@ -17,13 +18,22 @@ export function workerModule(
   backends: BackendConfig[],
   engines?: Engines,
 ): DynamicModule {
-  const pools = new CredentialPools(
+  const credentialsOf = (backend: BackendConfig) => credentialsFromEnvironment(backend, env);
+  const pools = new CredentialPools(backends, credentialsOf, () => systemClock.nowMs());
+  const { wires, uncredentialed, close } = providerWires(backends, pools);
+  const batches: WorkerOptions['batches'] = backends.some((b) => b.batch)
+    ? (of) => new Batches({ ...of, bus, backends, wires: uncredentialed, pools, credentialsOf })
+    : undefined;
+  const options: WorkerOptions = {
+    name,
+    bus,
+    config,
     backends,
-    (backend) => credentialsFromEnvironment(backend, env),
-    () => systemClock.nowMs(),
-  );
-  const { wires, close } = providerWires(backends, pools);
-  const options: WorkerOptions = { name, bus, config, backends, wires, close, ...(engines ? { engines } : {}) };
+    wires,
+    close,
+    ...(batches ? { batches } : {}),
+    ...(engines ? { engines } : {}),
+  };
   return {
     module: class WorkerModule {},
     providers: [{ provide: WORKER_OPTIONS, useValue: options }, WorkerController],

@@ -1,4 +1,12 @@
-import type { Attribution, ChatRequest, Kind, MeritorderConfig, OrgConfig, Refusal } from '@meritorder/contracts';
+import type {
+  Attribution,
+  ChatRequest,
+  JobAcceptedV1,
+  Kind,
+  MeritorderConfig,
+  OrgConfig,
+  Refusal,
+} from '@meritorder/contracts';
 import { systemClock } from '@meritorder/kernel';
 import type { Bus } from '@meritorder/messaging';
 import type { Context } from '@opentelemetry/api';
@@ -14,6 +22,7 @@ export interface RouterRequest {
   requestId: string;
   isJob?: boolean;
   jobDeadlineMs?: number;
+  job?: JobAcceptedV1;
   kind: Kind;
   body: ChatRequest;
   source?: SourceRequest | undefined;

@@ -31,6 +31,7 @@ const EVENT_CHANNELS: Record<
     | 'usage.attempt-extended.v1'
     | 'usage.attempt-closed.v1'
     | 'job.accepted.v1'
+    | 'batch.collected.v1'
     | 'hardware.measured.v1'
   >,
   { address: string; parameters?: Json; what: string }

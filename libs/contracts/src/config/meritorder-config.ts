@@ -7,7 +7,7 @@ import { KEY_TERMS } from './key-terms.js';
 import { NatsConfig, QuotasConfig } from './nats-config.js';
 import { checkTiers, RouteConfig, TierConfig } from './routing-config.js';
 import { AccountConfig, ExchangeRateConfig, OtherModelConfig, PriceConfig } from './prices-config.js';
-import { PROTOCOLS, providerFields, withBaseUrl } from './providers-config.js';
+import { BatchConfig, PROTOCOLS, providerFields, withBaseUrl } from './providers-config.js';
 
 const Milliseconds = z.int().min(1).max(3_600_000);
 
@@ -44,6 +44,10 @@ const BackendFields = z.strictObject({
     .max(10_000)
     .default(16)
     .meta({ description: 'Upper bound of what the chat template adds to each message.' }),
+  batch: BatchConfig.optional().meta({
+    description:
+      "It is asked in batches, over the provider's batch API (protocol openai or anthropic), and charges its service tier `batch`: it takes jobs alone, those whose deadline leaves `completionSeconds`. `maxConcurrency` is how many are in one batch at most.",
+  }),
   connectTimeoutMs: Milliseconds.default(5_000),
   firstTokenTimeoutMs: Milliseconds.default(60_000),
   betweenTokensTimeoutMs: Milliseconds.default(30_000),
@@ -109,9 +113,13 @@ const BackendFields = z.strictObject({
       'Whether it bills output that it does not stream, such as hidden reasoning: then nobody can watch it, and tolerant budgets hold the upper bound too.',
   }),
 });
-export const BackendConfig = BackendFields.transform((backend, ctx) =>
-  withBaseUrl(backend, (path, message) => ctx.addIssue({ code: 'custom', path, message })),
-);
+export const BackendConfig = BackendFields.transform((backend, ctx) => {
+  const issue = (path: (string | number)[], message: string): void => ctx.addIssue({ code: 'custom', path, message });
+  const { batch, kind, protocol } = backend;
+  if (batch && (kind !== 'cloud' || (protocol !== 'openai' && protocol !== 'anthropic')))
+    issue(['batch'], 'batches are sent to cloud backends of the protocols openai and anthropic');
+  return withBaseUrl(backend, issue);
+});
 export type BackendConfig = z.infer<typeof BackendConfig>;
 
 /** What an engine becomes that the worker of a host finds: all of a backend that the engine does not say itself. */
@@ -123,6 +131,7 @@ const JoinConfig = BackendFields.omit({
   model: true,
   baseUrl: true,
   contextTokens: true,
+  batch: true,
 }).extend({
   host: Slug.meta({ description: 'Its worker may join, as the NATS user local-worker-<host>.' }),
   model: z

@@ -17,6 +17,21 @@ const message = (fields: string): string => {
   }
 };
 
+it.each([
+  ['kind: cloud, provider: google, protocol: gemini', /batches are sent to cloud backends of the protocols/],
+  ['kind: local, provider: own, host: h, baseUrl: "http://h/v1"', /batches are sent to cloud backends/],
+  ['kind: cloud, provider: openai', /accepted/],
+])('batches, asked of %s', (fields, said) => {
+  const text = backend(`batch: {}, ${fields}`).replace('kind: cloud, model', 'model');
+  let heard = 'accepted';
+  try {
+    parseConfig(text, 'my.yaml', {});
+  } catch (error) {
+    heard = (error as Error).message;
+  }
+  expect(heard).toMatch(said);
+});
+
 describe('where a backend is called', () => {
   it.each([
     ['provider: openai', 'https://api.openai.com/v1'],

@@ -1,3 +1,4 @@
+import { BatchCollectedV1 } from '../internal/batch.v1.js';
 import { JobAcceptedV1 } from '../internal/job-accepted.v1.js';
 import { BudgetExhaustedV1 } from './budget-exhausted.v1.js';
 import { BudgetForecastChangedV1 } from './budget-forecast-changed.v1.js';
@@ -37,5 +38,6 @@ export const EVENTS = {
   'price.version-held.v1': PriceVersionHeldV1,
   'hardware.measured.v1': HardwareMeasuredV1,
   'job.accepted.v1': JobAcceptedV1,
+  'batch.collected.v1': BatchCollectedV1,
 } as const;
 export type EventType = keyof typeof EVENTS;

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { Amounts, Attribution, Instant, Kind, PriceVersion, Slug, UsdText, WindowCharge } from '../primitives.js';
 import { Receipt } from '../receipt.js';
+import { JobAcceptedV1 } from './job-accepted.v1.js';
 
 /** What was expected of an attempt, so that whoever hears of its usage can learn from it. Tokens. */
 export const AttemptExpectation = z.object({
@@ -95,6 +96,8 @@ export const WorkRequest = z.object({
   inputTokensExpected: z.number().nonnegative().optional(),
   /** A second attempt may be sent while this one shows no token: it tells the router of its first, and may be asked for its turn. */
   mayBeHedged: z.boolean().optional(),
+  /** For a backend that is asked in batches: the job, which the worker sends on when its line has ended. */
+  job: JobAcceptedV1.optional(),
   budgetsLeft: Receipt.shape.budgets_left,
   earlierAttempts: Receipt.shape.attempts,
   reason: z.string(),
@@ -117,6 +120,8 @@ export const WorkEvent = z.discriminatedUnion('type', [
     message: z.string(),
   }),
   z.object({ type: z.literal('opened'), attemptId: Slug }),
+  /** In a batch that is kept: from here on the worker has the job. */
+  z.object({ type: z.literal('batched'), attemptId: Slug }),
   z.object({ type: z.literal('heartbeat'), attemptId: Slug, firstTokenSeen: z.boolean() }),
   z.object({
     type: z.literal('extend'),

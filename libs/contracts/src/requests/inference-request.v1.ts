@@ -5,7 +5,9 @@ import { ATTRIBUTION_KEYS, AttributionValue, UsdText } from '../primitives.js';
 export const MeritorderOptions = z
   .strictObject({
     max_cost_usd: UsdText.refine((text) => !text.startsWith('-'), 'must not be negative').optional(),
-    deadline_ms: z.int().min(1).max(3_600_000).optional(),
+    deadline_ms: z.int().min(1).max(518_400_000).optional().meta({
+      description: 'Of a job at most six days; of anything else the deadline of requests counts where it is shorter.',
+    }),
     max_latency_ms: z.int().min(1).max(3_600_000).optional().meta({
       description: 'Backends that are expected to take longer are not asked; never above what the tier allows.',
     }),

@@ -6,7 +6,7 @@ import { HttpTransport, SENT_RETRYABLE, type HttpAnswer } from './transport.js';
 import { urlAt } from './url-at.js';
 
 /** The version of the protocol that this is written for. */
-const ANTHROPIC_VERSION = '2023-06-01';
+export const ANTHROPIC_VERSION = '2023-06-01';
 
 /**
  * Anthropic's messages as they came, cache marks and all, over undici with every retry off. Pings go nowhere, and the stream's

@@ -1,7 +1,7 @@
 import type { BackendConfig, Kind, Protocol } from '@meritorder/contracts';
 import { CredentialedUpstream, type CredentialPools } from '../application/credentialed-upstream.js';
 import type { ProviderUpstream } from '../application/ports.js';
-import { upstreamFor, type Wires } from '../application/upstream-for.js';
+import { upstreamFor, type ProviderWires, type Wires } from '../application/upstream-for.js';
 import { AnthropicUpstream } from './anthropic-upstream.js';
 import { OPENAI_EMBEDDINGS, OpenAiUpstream } from './openai-upstream.js';
 import { SdkUpstream } from './sdk-upstream/sdk-upstream.js';
@@ -27,8 +27,9 @@ const DEFAULT_KINDS: Kind[] = ['chat', 'messages'];
 export function providerWires(
   backends: readonly BackendConfig[],
   pools: CredentialPools,
-): { wires: Wires; close(): Promise<void> } {
-  const made = Object.entries(upstreams());
+): { wires: Wires; uncredentialed: ProviderWires; close(): Promise<void> } {
+  const uncredentialed = upstreams();
+  const made = Object.entries(uncredentialed);
   const wires: Wires = Object.fromEntries(
     made.map(([protocol, byKind]) => [
       protocol,
@@ -45,5 +46,5 @@ export function providerWires(
   const close = async (): Promise<void> => {
     await Promise.all(made.flatMap(([, byKind]) => Object.values(byKind).map((wire) => wire.close())));
   };
-  return { wires, close };
+  return { wires, uncredentialed, close };
 }

@@ -1,6 +1,7 @@
+import { Readable } from 'node:stream';
 import { Pool, type Dispatcher } from 'undici';
 import type { BackendConfig } from '@meritorder/contracts';
-import { UpstreamError, type ProviderRequest } from '../application/ports.js';
+import { UpstreamError, type ProviderRequest, type WireCall, type WireReply } from '../application/ports.js';
 import { refusalOf } from './refusal.js';
 
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
@@ -8,12 +9,6 @@ const MAX_ERROR_BYTES = 64 * 1024;
 
 export const SENT_RETRYABLE = { retryable: true, sent: true, refusedUpstream: false };
 export const SENT_FINAL = { retryable: false, sent: true, refusedUpstream: false };
-
-export interface HttpCall {
-  url: string;
-  headers: Record<string, string>;
-  body: string;
-}
 
 /** HTTP/1.1 for every protocol: no retry, no redirect, all four timeouts of a backend, bounded answers. */
 export class HttpTransport {
@@ -23,26 +18,13 @@ export class HttpTransport {
    * One physical call. It has the answer's head when this resolves; a status of 400 or above is thrown as what it means.
    * @throws UpstreamError
    */
-  async post(request: ProviderRequest, { url, headers, body }: HttpCall): Promise<HttpAnswer> {
-    const target = new URL(url);
+  async post(request: ProviderRequest, call: WireCall): Promise<HttpAnswer> {
     const patience = new Patience(request);
     let response: Dispatcher.ResponseData;
     try {
-      response = await this.pool(request.backend, target.origin).request({
-        method: 'POST',
-        path: target.pathname + target.search,
-        headers: {
-          'content-type': 'application/json',
-          accept: request.stream ? 'text/event-stream' : 'application/json',
-          'x-client-request-id': request.attemptId,
-          ...headers,
-          ...request.headers,
-        },
-        body,
-        signal: patience.signal,
-        headersTimeout: 0,
-        bodyTimeout: 0,
-      });
+      response = request.carry
+        ? responseOf(await request.carry(call))
+        : await this.send(request, call, patience.signal);
     } catch (error) {
       patience.end();
       throw transportError(error, false);
@@ -66,6 +48,29 @@ export class HttpTransport {
     });
   }
 
+  private send(
+    request: ProviderRequest,
+    { url, headers, body }: WireCall,
+    signal: AbortSignal,
+  ): Promise<Dispatcher.ResponseData> {
+    const target = new URL(url);
+    return this.pool(request.backend, target.origin).request({
+      method: 'POST',
+      path: target.pathname + target.search,
+      headers: {
+        'content-type': 'application/json',
+        accept: request.stream ? 'text/event-stream' : 'application/json',
+        'x-client-request-id': request.attemptId,
+        ...headers,
+        ...request.headers,
+      },
+      body,
+      signal,
+      headersTimeout: 0,
+      bodyTimeout: 0,
+    });
+  }
+
   private pool(backend: BackendConfig, origin: string): Pool {
     const name = `${origin} ${backend.connectTimeoutMs}`;
     let pool = this.pools.get(name);
@@ -86,6 +91,15 @@ export class HttpTransport {
   async close(): Promise<void> {
     await Promise.all([...this.pools.values()].map((p) => p.destroy()));
   }
+}
+
+/** As undici would have it. */
+function responseOf({ status, body }: WireReply): Dispatcher.ResponseData {
+  return {
+    statusCode: status,
+    headers: { 'content-type': 'application/json' },
+    body: Readable.from([Buffer.from(body)]),
+  } as unknown as Dispatcher.ResponseData;
 }
 
 /** An answer whose body is still to be read. */

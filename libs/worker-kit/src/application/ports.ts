@@ -55,8 +55,23 @@ export interface Credential {
   readonly accessKey?: { id: string; secret: string; sessionToken?: string | undefined } | undefined;
 }
 
+/** A physical call as a wire writes it. */
+export interface WireCall {
+  url: string;
+  headers: Record<string, string>;
+  body: string;
+}
+
+/** What a provider said to one, whichever way it came. */
+export interface WireReply {
+  status: number;
+  body: string;
+}
+
 export interface ProviderRequest extends UpstreamRequest {
   credential: Credential;
+  /** Takes the call in place of the network, where it goes another way. */
+  carry?: (call: WireCall) => Promise<WireReply>;
 }
 
 /** A backend's wire. No retries of its own: every physical call is an attempt. */

@@ -37,7 +37,8 @@ const JOB_NAMESPACE = 'b1f1f2a4-6f5e-5c0e-9d68-0d1d3a1f7c55';
 
 /**
  * Durable jobs: `inference.job` is checked here and kept in the stream JOBS before the publisher hears of it; then any router
- * runs it and its end is an `inference.result` event. At least once: a router that dies in between leaves the job to the next.
+ * runs it and its end is an `inference.result` event. At least once: a router that dies in between leaves the job to the next. A
+ * job that went into a batch comes back from the worker, with its answer or to be run again.
  */
 @Controller()
 export class JobsController implements OnApplicationBootstrap, OnApplicationShutdown {
@@ -138,6 +139,8 @@ export class JobsController implements OnApplicationBootstrap, OnApplicationShut
   private async run(delivery: Delivery): Promise<void> {
     const { data: job } = delivery.decode(['job.accepted.v1']);
     if (await this.hasResult(job)) return;
+    const { answer } = job.afterBatch ?? {};
+    if (answer) return this.publishResult(job, 'ok', answer, delivery);
     // A queue may deliver what somebody has in hand: that is no reason to refuse it.
     if (this.router.isInFlight(job.org, job.requestId)) return delivery.retry(RETRY_MS);
     const org = this.router.directory.orgs.get(job.org);
@@ -155,6 +158,7 @@ export class JobsController implements OnApplicationBootstrap, OnApplicationShut
             requestId: job.requestId,
             isJob: true,
             jobDeadlineMs: deadlineMs,
+            ...(job.afterBatch ? {} : { job }),
             kind: job.kind,
             body: request,
             source,
@@ -168,6 +172,7 @@ export class JobsController implements OnApplicationBootstrap, OnApplicationShut
             ended: 'refused',
             refusal: { code: 'org_unknown', message: `The org "${job.org}" is not configured any more.` },
           } satisfies DispatchOutcome as DispatchOutcome);
+      if (outcome.ended === 'batched') return;
       if (outcome.ended === 'refused' && ERRORS[outcome.refusal.code].retryable && Date.now() + RETRY_MS < deadlineMs) {
         return delivery.retry((outcome.refusal.retryAfterSeconds ?? 0) * 1_000 || RETRY_MS);
       }

@@ -5,6 +5,7 @@ import {
   type Attribution,
   type ChatRequest,
   type DecisionDraws,
+  type JobAcceptedV1,
   type Kind,
   type LimitsConfig,
   type TierConfig,
@@ -91,8 +92,10 @@ export interface DispatchRequest {
   requestId: string;
   /** Of a durable job, which may be delivered again. */
   isJob?: boolean;
-  /** Until when the answer of a job is of use; it may wait for idle own hardware until shortly before. */
+  /** Until when the answer of a job is of use; it may wait for idle own hardware, or be in a batch, until shortly before. */
   jobDeadlineMs?: number;
+  /** Absent: it cannot be in a batch. */
+  job?: JobAcceptedV1;
   kind: Kind;
   body: ChatRequest;
   source?: SourceRequest | undefined;
@@ -106,8 +109,11 @@ export interface DispatchRequest {
   cancelled: AbortSignal;
 }
 
-/** How a request ended. `answered`: a worker has answered or is the one that told the caller. */
-export type DispatchOutcome = { ended: 'answered' } | { ended: 'refused'; refusal: Refusal };
+/**
+ * How a request ended. `answered`: a worker has answered or is the one that told the caller. `batched`: a worker has the job, and
+ * sends it on when its batch has ended.
+ */
+export type DispatchOutcome = { ended: 'answered' } | { ended: 'batched' } | { ended: 'refused'; refusal: Refusal };
 
 /** Physical calls that one request may cause. */
 const MAX_ATTEMPTS = 4;
@@ -149,7 +155,13 @@ class Dispatch {
     private readonly limits: LimitsConfig,
     private readonly request: DispatchRequest,
   ) {
-    this.requirements = { ...requirementsOf(request.body, request.source), uncarriedBy: uncarriedBy(request.body) };
+    this.requirements = {
+      ...requirementsOf(request.body, request.source),
+      uncarriedBy: uncarriedBy(request.body),
+      ...(request.job && request.jobDeadlineMs !== undefined
+        ? { batchWithinMs: request.jobDeadlineMs - ports.clock.nowMs() }
+        : {}),
+    };
     this.claim = request.isJob ? `job-${request.requestId}` : newId();
   }
 
@@ -419,7 +431,7 @@ class Dispatch {
 
   private sources(policy: RequestPolicy, quality: QualityReading, nowMs: number): ChoiceSources {
     const { loads } = this.ports;
-    const { attribution, body, deadlineMs } = this.request;
+    const { attribution, body, deadlineMs, jobDeadlineMs = deadlineMs } = this.request;
     return {
       pathOf: this.paths(nowMs),
       loads,
@@ -430,7 +442,7 @@ class Dispatch {
       get prefix() {
         return promptPrefix(attribution.org, body);
       },
-      deadlineSeconds: (deadlineMs - nowMs) / 1_000,
+      deadlineSeconds: (jobDeadlineMs - nowMs) / 1_000,
       choices: this.requirements.choices,
       nowMs,
     };
@@ -485,6 +497,8 @@ class Dispatch {
 
   /** Providers count what is expected of a request, not its bound. */
   private accountRateOf({ backend, estimate, maxTokens }: Able): AccountRate | undefined {
+    // What providers allow in batches does not count against what they allow at once.
+    if (backend.batch) return undefined;
     const limits = this.ports.catalogue.accountLimits(backend.provider);
     if (limits?.requestsPerMinute === undefined && limits?.tokensPerMinute === undefined) return undefined;
     const output = Math.min(maxTokens, estimate.outputTokensExpected) * this.requirements.choices;
@@ -610,6 +624,9 @@ class Dispatch {
           whenOpened();
           break;
         }
+        case 'batched':
+          fleet.succeeded(backend);
+          return { ended: 'batched' };
         case 'extend':
           reply(await growing.extend(signal));
           break;

@@ -43,6 +43,8 @@ export async function oncePerKey(
   }
   if (first.claim !== use.claim) return refused(duplicate(first, use));
   const outcome = await run();
+  // Whether it is answered shows when its batch has ended; meanwhile the key is taken.
+  if (outcome.ended === 'batched') return outcome;
   // What cannot be noted leaves the key taken, which never charges twice.
   if (outcome.ended === 'answered' || PARTLY_ANSWERED.has(outcome.refusal.code))
     await keys.answered(org, key, { ...use, state: 'answered' }).catch(() => {});

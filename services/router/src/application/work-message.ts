@@ -34,6 +34,7 @@ interface Sent {
 export function workMessage(sent: Sent): WorkRequest {
   const { request, grant, hedgeOf, choices, expected } = sent;
   const { candidate: chosen, windows, hold } = sent.offer;
+  const job = chosen.backend.batch && request.job;
   return {
     terms: {
       attemptId: sent.attemptId,
@@ -51,7 +52,7 @@ export function workMessage(sent: Sent): WorkRequest {
       priceVersion: chosen.price.id,
       ...(chosen.otherPrices.length > 0 ? { otherPriceVersions: chosen.otherPrices.map((p) => p.id) } : {}),
       reservedAt: new Date(sent.reservedAtMs).toISOString(),
-      deadlineAt: new Date(request.deadlineMs).toISOString(),
+      deadlineAt: new Date(job ? request.jobDeadlineMs! : request.deadlineMs).toISOString(),
       ...(hedgeOf === undefined ? {} : { hedgeOf }),
       ...(sent.charge ? { charge: sent.charge } : {}),
       expected,
@@ -64,6 +65,7 @@ export function workMessage(sent: Sent): WorkRequest {
     ...(chosen.otherPrices.length > 0 ? { otherPrices: [...chosen.otherPrices] } : {}),
     inputTokensExpected: expected.inputTokens,
     ...(sent.mayBeHedged ? { mayBeHedged: true } : {}),
+    ...(job ? { job } : {}),
     budgetsLeft: grant.left.map((l) => ({
       budget: l.budget,
       window: l.window,

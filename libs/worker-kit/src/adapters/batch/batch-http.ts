@@ -1,0 +1,69 @@
+import { UpstreamError } from '../../application/ports.js';
+import { refusalOf } from '../refusal.js';
+import { SENT_FINAL, SENT_RETRYABLE, transportError } from '../transport.js';
+
+const TIMEOUT_MS = 120_000;
+/** Results of the largest batch that is made here have less. */
+const MAX_ANSWER_BYTES = 256 * 1024 * 1024;
+
+/** One call to a batch API: no retry, no redirect, bounded in time and size. @throws UpstreamError */
+export async function askText(url: string, init: RequestInit): Promise<string> {
+  let answering = false;
+  try {
+    const response = await fetch(url, { ...init, redirect: 'error', signal: AbortSignal.timeout(TIMEOUT_MS) });
+    answering = true;
+    const text = await boundedText(response);
+    if (response.ok) return text;
+    const refusal = refusalOf(
+      { status: response.status, headers: Object.fromEntries(response.headers), body: text },
+      Date.now(),
+    );
+    throw new UpstreamError(refusal.code, refusal.message, {
+      retryable: refusal.retryable,
+      sent: true,
+      refusedUpstream: refusal.didNothing,
+      status: response.status,
+      retryAfterSeconds: refusal.retryAfterSeconds,
+    });
+  } catch (error) {
+    // `fetch` has what happened as the cause of what it throws.
+    throw transportError((error as Error).cause ?? error, answering);
+  }
+}
+
+/** @throws UpstreamError also where it is not a JSON object */
+export async function askJson(url: string, init: RequestInit): Promise<Record<string, unknown>> {
+  const text = await askText(url, init);
+  try {
+    return jsonObject(text);
+  } catch {
+    throw new UpstreamError('protocol', 'the answer is not a JSON object', SENT_RETRYABLE);
+  }
+}
+
+/** Of each line that is not empty. @throws UpstreamError */
+export function jsonLines(text: string): Record<string, unknown>[] {
+  try {
+    return text.split('\n').flatMap((line) => (line.trim() === '' ? [] : [jsonObject(line)]));
+  } catch {
+    throw new UpstreamError('protocol', 'a line of the results is not a JSON object', SENT_RETRYABLE);
+  }
+}
+
+function jsonObject(text: string): Record<string, unknown> {
+  const value: unknown = JSON.parse(text);
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new TypeError('not an object');
+  return value as Record<string, unknown>;
+}
+
+async function boundedText(response: Response): Promise<string> {
+  const parts: Uint8Array[] = [];
+  let size = 0;
+  for await (const part of response.body ?? []) {
+    size += part.length;
+    if (size > MAX_ANSWER_BYTES)
+      throw new UpstreamError('protocol', `the answer has more than ${MAX_ANSWER_BYTES} bytes`, SENT_FINAL);
+    parts.push(part);
+  }
+  return Buffer.concat(parts).toString('utf8');
+}

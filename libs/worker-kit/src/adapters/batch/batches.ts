@@ -1,0 +1,108 @@
+import { DURABLES, STREAMS, type BackendConfig, type Protocol } from '@meritorder/contracts';
+import { systemClock } from '@meritorder/kernel';
+import { runConsumer, type Bus, type Delivery, type RunningConsumer } from '@meritorder/messaging';
+import type { BatchApi } from '../../application/batch/batch-ports.js';
+import { BatchCollector, type Collected } from '../../application/batch/collect-batches.js';
+import { runBatch, type BatchPorts } from '../../application/batch/run-batch.js';
+import type { CredentialPools } from '../../application/credentialed-upstream.js';
+import type { Credential } from '../../application/ports.js';
+import type { ProviderWires } from '../../application/upstream-for.js';
+import { NatsUsageLog } from '../nats-links.js';
+import { AnthropicBatches } from './anthropic-batches.js';
+import { NatsBatchStore } from './batch-store.nats.js';
+import { OpenAiBatches } from './openai-batches.js';
+
+/** Batches that one worker looks after at once. */
+const MOST_AT_ONCE = 8;
+/** Beside an answer, a job that goes on holds what was asked, and headers. */
+const LEAST_BYTES_LEFT = 65_536;
+
+const APIS: Readonly<Partial<Record<Protocol, BatchApi>>> = {
+  openai: new OpenAiBatches(),
+  anthropic: new AnthropicBatches(),
+};
+
+export interface BatchOptions {
+  bus: Bus;
+  backends: readonly BackendConfig[];
+  wires: ProviderWires;
+  pools: CredentialPools;
+  credentialsOf(backend: BackendConfig): readonly Credential[];
+  worker: string;
+  maxMessageBytes: number;
+  warn(message: string): void;
+}
+
+/**
+ * The batches of a worker: those that it collects, and of those that any worker made, the ones that the stream gives it. A batch is
+ * one message, delivered again until it is over, so that there is always one worker that goes on with it.
+ */
+export class Batches {
+  private readonly collector: BatchCollector;
+  private readonly consumer: RunningConsumer;
+
+  constructor(private readonly options: BatchOptions) {
+    const { bus, wires, worker, warn } = options;
+    const store = new NatsBatchStore(bus, (error) => warn(`batches: ${error.message}`));
+    this.collector = new BatchCollector({
+      clock: systemClock,
+      wires,
+      store,
+      worker,
+      warn,
+      every: (ms, run) => {
+        const timer = setInterval(run, ms);
+        return () => clearInterval(timer);
+      },
+    });
+    this.consumer = runConsumer(bus, {
+      stream: STREAMS.batches.name,
+      durable: DURABLES.workerBatches,
+      maxBatch: 1,
+      concurrency: MOST_AT_ONCE,
+      handle: ([delivery]) => this.run(delivery!, store),
+      onError: (error) => warn(`batches: ${(error as Error).message}`),
+    });
+  }
+
+  take(backend: BackendConfig, collected: Collected): Promise<void> {
+    return this.collector.take(backend, collected);
+  }
+
+  /** Those that are collected are made; whoever comes next sends them. */
+  async drain(): Promise<void> {
+    await this.collector.drain();
+    await this.consumer.drain();
+  }
+
+  private async run(delivery: Delivery, store: NatsBatchStore): Promise<void> {
+    const { data: batch } = delivery.decode(['batch.collected.v1']);
+    const { bus, backends, wires, pools, credentialsOf, maxMessageBytes, warn } = this.options;
+    const usageLog = new NatsUsageLog(bus, delivery.context, (error) => warn(`batch ${batch.batch}: ${error.message}`));
+    const longest = Math.max(...batch.lines.map(({ job }) => Buffer.byteLength(JSON.stringify(job))));
+    const ports: BatchPorts = {
+      clock: systemClock,
+      store,
+      wires,
+      api: ({ protocol }) => APIS[protocol]!,
+      credentials: credentialsOf,
+      takeCredential: (backend) => pools.of(backend).take(),
+      giveBack: (backend, credential, failure) =>
+        pools
+          .of(backend)
+          .giveBack(
+            credential,
+            failure && { code: failure.code, retryAfterSeconds: failure.details.retryAfterSeconds },
+          ),
+      closed: (event) => usageLog.closed(event),
+      maxAnswerBytes: maxMessageBytes - longest - LEAST_BYTES_LEFT,
+      warn,
+    };
+    const step = await runBatch(
+      batch,
+      backends.find((b) => b.id === batch.backend),
+      ports,
+    );
+    if (!step.over) delivery.retry(Math.ceil(step.againMs));
+  }
+}

@@ -1,0 +1,162 @@
+import type { BackendConfig, BatchLine, UsageAttemptClosedV1, WorkRequest } from '@meritorder/contracts';
+import { usageReader } from '@meritorder/usage-core';
+import { answerDialect } from '../answer-dialect.js';
+import { callFacts, countGenerated, type CallFacts } from '../call-facts.js';
+import {
+  UpstreamError,
+  type Credential,
+  type ProviderRequest,
+  type ProviderUpstream,
+  type WireCall,
+} from '../ports.js';
+import { receiptOf } from '../receipt.js';
+import { upstreamFor, type ProviderWires } from '../upstream-for.js';
+import type { CallEnd } from './batch-ports.js';
+
+/** What a line has come to: what the books are told, and what the job is told, if it was answered. */
+export interface LineEnd {
+  closed: UsageAttemptClosedV1;
+  answer: Record<string, unknown> | undefined;
+}
+
+/** Nobody knows what became of a call: it may be charged. */
+export const UNKNOWN: CallEnd = { reply: { status: 504, body: '{"error":{"message":"lost with its batch"}}' } };
+
+/** A call is written for wherever its backend is; with which credential it goes is seen when its batch is sent. */
+const NOBODY: Omit<Credential, 'baseUrl'> = { id: 'batch' };
+const REPLAY_LIMIT_MS = 60_000;
+
+/** Of an attempt that did not go: it cost nothing. */
+export function closedUnsent(
+  { terms }: Pick<WorkRequest, 'terms'>,
+  worker: string,
+  nowMs: number,
+  code: string,
+): UsageAttemptClosedV1 {
+  return {
+    ...terms,
+    worker,
+    closedAt: new Date(nowMs).toISOString(),
+    outcome: 'not-sent',
+    sent: false,
+    refusedUpstream: false,
+    code,
+    streamed: false,
+    durationMs: 0,
+  };
+}
+
+/** The call that a work request would be, written by the backend's own wire. @throws UpstreamError, TranslationError */
+export async function callOf(
+  work: WorkRequest,
+  backend: BackendConfig,
+  wires: ProviderWires,
+): Promise<BatchLine['call']> {
+  const { upstream, translated } = wiringOf(work, backend, wires);
+  const answer = answerDialect(work, translated, upstream.marks);
+  let written: WireCall | undefined;
+  await upstream
+    .complete(
+      requestOf(work, backend, upstream, answer.body, async (call) => {
+        written = call;
+        throw new UpstreamError('stopped', 'it goes in a batch', SENT_NOT);
+      }),
+    )
+    .catch((error: unknown) => {
+      if (!written) throw error;
+    });
+  const base = new URL(backend.baseUrl).pathname.replace(/\/+$/, '');
+  const { stream: _stream, ...body } = JSON.parse(written!.body) as Record<string, unknown>;
+  return { path: new URL(written!.url).pathname.slice(base.length), body };
+}
+
+/** Reads how a line ended as if it had been called alone, but for the tier, which is that of batches. */
+export async function endOfLine(
+  { work, worker, openedAt }: BatchLine,
+  end: CallEnd,
+  to: { backend: BackendConfig | undefined; wires: ProviderWires; nowMs: number; maxAnswerBytes: number },
+): Promise<LineEnd> {
+  const { backend, nowMs } = to;
+  const closed = (
+    ending: Pick<UsageAttemptClosedV1, 'outcome' | 'sent' | 'refusedUpstream' | 'code'>,
+    facts: CallFacts = {},
+  ): UsageAttemptClosedV1 => ({
+    ...work.terms,
+    worker,
+    closedAt: new Date(nowMs).toISOString(),
+    ...ending,
+    ...facts,
+    streamed: false,
+    durationMs: Math.max(0, nowMs - Date.parse(openedAt)),
+  });
+  if ('notRun' in end)
+    return {
+      closed: closed({ outcome: 'failed', sent: true, refusedUpstream: true, code: 'batch' }),
+      answer: undefined,
+    };
+  // Not configured any more: what it said cannot be read.
+  if (!backend || end === UNKNOWN)
+    return {
+      closed: closed({ outcome: 'failed', sent: true, refusedUpstream: false, code: 'cut' }),
+      answer: undefined,
+    };
+  const { upstream, translated } = wiringOf(work, backend, to.wires);
+  const answer = answerDialect(work, translated, upstream.marks);
+  const request = requestOf(work, backend, upstream, answer.body, async () => end.reply, nowMs);
+  try {
+    const said = await upstream.complete(request);
+    const facts = factsOf(request, work);
+    const told = answer.whole(said, facts.usage);
+    const ended = { outcome: 'finished' } as const;
+    const whole = { ...told, meritorder: receiptOf(work, backend, { atMs: nowMs, facts, end: ended }, 'finished') };
+    const bytes = Buffer.byteLength(JSON.stringify(whole));
+    if (bytes <= to.maxAnswerBytes)
+      return { closed: closed({ ...ended, sent: true, refusedUpstream: false }, facts), answer: whole };
+    // It was generated and is charged for, and nobody can be told: no answer, so nobody is charged.
+    return { closed: closed({ ...FAILED, code: 'protocol' }, facts), answer: undefined };
+  } catch (error) {
+    const { code, details } =
+      error instanceof UpstreamError
+        ? error
+        : new UpstreamError('protocol', (error as Error).message, { ...SENT_NOT, sent: true });
+    const facts = details.refusedUpstream ? {} : factsOf(request, work, false);
+    return { closed: closed({ ...FAILED, refusedUpstream: details.refusedUpstream, code }, facts), answer: undefined };
+  }
+}
+
+function wiringOf(work: WorkRequest, backend: BackendConfig, wires: ProviderWires) {
+  const wiring = upstreamFor(wires, backend, work.terms.kind);
+  if (wiring) return wiring;
+  throw new UpstreamError('caller-fault', `no way to ask it for ${work.terms.kind}`, SENT_NOT);
+}
+
+function requestOf(
+  work: WorkRequest,
+  backend: BackendConfig,
+  upstream: ProviderUpstream,
+  body: Record<string, unknown>,
+  carry: NonNullable<ProviderRequest['carry']>,
+  nowMs = Date.parse(work.terms.reservedAt),
+): ProviderRequest {
+  return {
+    backend,
+    attemptId: work.terms.attemptId,
+    body,
+    stream: false,
+    includeUsage: false,
+    deadlineMs: nowMs + REPLAY_LIMIT_MS,
+    signal: new AbortController().signal,
+    reader: usageReader(upstream.dialect, { provider: backend.provider, countTokens: countGenerated }),
+    headers: {},
+    credential: { ...NOBODY, baseUrl: backend.baseUrl },
+    carry,
+  };
+}
+
+/** Providers do not say it in every answer; what comes out of a batch is charged as that. */
+function factsOf({ reader }: ProviderRequest, { inputTokensExpected }: WorkRequest, heard = true): CallFacts {
+  return { ...callFacts(reader, { heard, inputTokensExpected }), servedTier: 'batch' };
+}
+
+const FAILED = { outcome: 'failed', sent: true, refusedUpstream: false } as const;
+const SENT_NOT = { retryable: false, sent: false, refusedUpstream: false };

@@ -1,0 +1,50 @@
+import type { BackendConfig, BatchCollectedV1, BatchStateV1, JobAcceptedV1 } from '@meritorder/contracts';
+import type { Credential, WireReply } from '../ports.js';
+
+/** Whose batches, and as whom. */
+export interface BatchAccount {
+  backend: BackendConfig;
+  credential: Credential;
+}
+
+/** One call of a batch. */
+export interface BatchCall {
+  /** What its end is told by, and what the provider's invoice names. */
+  id: string;
+  /** Below the version: all of one batch have the same. */
+  path: string;
+  body: Record<string, unknown>;
+}
+
+/** How a call ended: with the reply that it would have had alone, or `notRun`, which costs nothing. */
+export type CallEnd = { reply: WireReply } | { notRun: string };
+
+export interface BatchEnds {
+  of: ReadonlyMap<string, CallEnd>;
+  /** Of calls that are not in it; undefined: nobody knows. */
+  others: CallEnd | undefined;
+}
+
+/** A provider's batch API. No retries of its own. Every method throws UpstreamError. */
+export interface BatchApi {
+  /** @param name by which `find` knows it again @returns what the provider calls it */
+  submit(account: BatchAccount, name: string, calls: readonly BatchCall[]): Promise<string>;
+  /** What the provider calls a batch that was perhaps submitted; undefined: it has none of that name, or does not keep names. */
+  find(account: BatchAccount, name: string): Promise<string | undefined>;
+  /** Undefined: it has not ended. */
+  ends(account: BatchAccount, providerId: string): Promise<BatchEnds | undefined>;
+}
+
+/** Where batches are until all of their jobs have gone on. Survives this process. */
+export interface BatchStore {
+  /** Repeats until it is certain. */
+  keep(batch: BatchCollectedV1): Promise<void>;
+  state(batch: string): Promise<BatchStateV1 | undefined>;
+  /** The first word on a batch; repeats until it is certain. False: somebody else had it. */
+  decide(batch: string, state: BatchStateV1): Promise<boolean>;
+  /** False: somebody did so before. */
+  beginSending(batch: string, state: BatchStateV1): Promise<boolean>;
+  put(batch: string, state: BatchStateV1): Promise<void>;
+  /** A job goes on to a router. Repeating it with the same attempt is harmless. */
+  jobGoesOn(job: JobAcceptedV1, attemptId: string): Promise<void>;
+}

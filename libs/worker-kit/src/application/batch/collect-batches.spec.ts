@@ -1,0 +1,141 @@
+import type {
+  BatchCollectedV1,
+  BatchStateV1,
+  RouterReply,
+  UsageAttemptClosedV1,
+  WorkEvent,
+} from '@meritorder/contracts';
+import { beforeEach, expect, it, vi } from 'vitest';
+import { OpenAiUpstream } from '../../adapters/openai-upstream.js';
+import { BACKEND, lineOf } from './batch-world.for-tests.js';
+import { BatchCollector } from './collect-batches.js';
+
+let nowMs: number;
+let timers: (() => void)[];
+let kept: BatchCollectedV1[];
+let said: WorkEvent[];
+let closed: UsageAttemptClosedV1[];
+let order: string[];
+let answers: RouterReply | undefined;
+let recorded: boolean;
+let states: BatchStateV1[];
+let givenUp: boolean;
+let inHand: number;
+let collector: BatchCollector;
+
+beforeEach(() => {
+  nowMs = 0;
+  [timers, kept, said, closed, order] = [[], [], [], [], []];
+  answers = { type: 'go' };
+  recorded = true;
+  states = [];
+  givenUp = false;
+  inHand = 0;
+  collector = new BatchCollector({
+    clock: { nowMs: () => nowMs } as never,
+    wires: { openai: { chat: new OpenAiUpstream() } },
+    store: {
+      keep: async (batch) => {
+        order.push('kept');
+        kept.push(batch);
+      },
+      decide: async (_batch, state) => {
+        order.push('released');
+        states.push(state);
+        return !givenUp;
+      },
+    },
+    worker: 'worker-1',
+    warn: () => {},
+    every: (_ms, run) => {
+      timers.push(run);
+      return () => {};
+    },
+  });
+});
+const tick = (ms: number): void => {
+  nowMs += ms;
+  for (const run of timers) run();
+};
+
+async function take(attemptId: string, text = 'Hello.', isJob = true): Promise<void> {
+  const { work, job } = lineOf(attemptId);
+  inHand++;
+  await collector.take(BACKEND, {
+    work: { ...work, body: { ...work.body, messages: [{ role: 'user', content: text }] }, ...(isJob ? { job } : {}) },
+    router: {
+      send: (event) => {
+        if (event.type !== 'heartbeat') order.push(event.type);
+        said.push(event);
+      },
+      request: async (event) => {
+        order.push(event.type);
+        return answers;
+      },
+    },
+    usageLog: {
+      opened: async () => {
+        if (!recorded) throw new Error('no stream');
+        order.push('recorded');
+      },
+      closed: async (event) => void closed.push(event),
+    },
+    over: () => void inHand--,
+  });
+}
+const typesOf = (): string[] => said.map((e) => e.type);
+
+it('nothing is opened until the batch is made; then it is kept, on record, opened, released, and only then its router hears of it', async () => {
+  await take('a1');
+  tick(29_999);
+  expect([order, inHand]).toEqual([[], 1]);
+  expect(typesOf()).toEqual(['heartbeat']);
+  tick(1);
+  await vi.waitFor(() => expect(inHand).toBe(0));
+  expect(order).toEqual(['kept', 'recorded', 'opened', 'released', 'batched']);
+  expect(kept).toMatchObject([{ backend: 'gpt-batch', lines: [{ work: { terms: { attemptId: 'a1' } } }] }]);
+});
+
+it('a batch is made when it has as many lines, or bytes, as it may', async () => {
+  await take('a1');
+  await take('a2');
+  await vi.waitFor(() => expect(kept.map((b) => b.lines.length)).toEqual([2]));
+  await take('a3', 'x'.repeat(1_500_000));
+  await take('a4', 'x'.repeat(1_500_000));
+  await vi.waitFor(() => expect(kept.map((b) => b.lines.length)).toEqual([2, 1]));
+  await collector.drain();
+  expect(kept.map((b) => b.lines.map((l) => l.work.terms.attemptId))).toEqual([['a1', 'a2'], ['a3'], ['a4']]);
+});
+
+it('what its router does not open, or the stream does not record, is not in the batch and costs nothing', async () => {
+  answers = { type: 'stop', reason: 'the hold is gone' };
+  await take('a1');
+  await collector.drain();
+  answers = undefined;
+  await take('a2');
+  await collector.drain();
+  answers = { type: 'go' };
+  recorded = false;
+  await take('a3');
+  await collector.drain();
+  expect(states).toEqual(Array.from({ length: 3 }, () => ({ released: [], over: true })));
+  expect(closed.map((c) => [c.attemptId, c.outcome, c.code])).toEqual([
+    ['a1', 'not-sent', 'stopped'],
+    ['a2', 'not-sent', 'no-router'],
+    ['a3', 'not-sent', 'not-recorded'],
+  ]);
+  expect([typesOf(), inHand]).toEqual([['refused'], 0]);
+});
+
+it("a batch that was given up meanwhile is nobody's: its router goes on with the job", async () => {
+  givenUp = true;
+  await take('a1');
+  await collector.drain();
+  expect(states).toEqual([{ released: ['a1'] }]);
+  expect(said).toMatchObject([{ type: 'refused', code: 'not-recorded' }]);
+});
+
+it('what is no job is refused', async () => {
+  await take('a1', 'Hello.', false);
+  expect([typesOf(), inHand]).toEqual([['refused'], 0]);
+});

@@ -1,0 +1,162 @@
+import type { BackendConfig, BatchLine, JobAcceptedV1, WorkRequest } from '@meritorder/contracts';
+import { newId, type Clock } from '@meritorder/kernel';
+import type { RouterLink, UsageLog } from '../ports.js';
+import type { ProviderWires } from '../upstream-for.js';
+import { callOf, closedUnsent } from './batch-line.js';
+import type { BatchStore } from './batch-ports.js';
+
+export interface CollectorPorts {
+  clock: Clock;
+  wires: ProviderWires;
+  store: Pick<BatchStore, 'keep' | 'decide'>;
+  worker: string;
+  /** Runs something every `ms` until the returned function is called. */
+  every(ms: number, run: () => void): () => void;
+  warn(message: string): void;
+}
+
+/** One job that is to be in a batch. */
+export interface Collected {
+  work: WorkRequest;
+  router: RouterLink;
+  usageLog: UsageLog;
+  /** It is in hand no more. */
+  over(): void;
+}
+
+interface Waiting {
+  collected: Collected;
+  job: JobAcceptedV1;
+  call: BatchLine['call'];
+}
+
+interface Growing {
+  backend: BackendConfig;
+  sinceMs: number;
+  bytes: number;
+  lines: Waiting[];
+}
+
+const TICK_MS = 100;
+const HEARTBEAT_MS = 1_000;
+const GO_TIMEOUT_MS = 5_000;
+
+/**
+ * Jobs wait here for others that go the same way. Until their batch is made nothing of them is opened and their routers have
+ * them, so that a crash loses none and costs nothing. Then they are kept together, each is put on record and its hold opened, and
+ * those that may go are released, before a router hears that the worker has its job.
+ */
+export class BatchCollector {
+  private readonly growing = new Map<string, Growing>();
+  private readonly making = new Set<Promise<void>>();
+  private readonly inHand = new Set<Collected>();
+  private readonly stopTimers: (() => void)[];
+
+  constructor(private readonly ports: CollectorPorts) {
+    this.stopTimers = [
+      ports.every(TICK_MS, () => this.makeDue()),
+      ports.every(HEARTBEAT_MS, () => {
+        for (const { work, router } of this.inHand)
+          router.send({ type: 'heartbeat', attemptId: work.terms.attemptId, firstTokenSeen: false });
+      }),
+    ];
+  }
+
+  async take(backend: BackendConfig, collected: Collected): Promise<void> {
+    const { work, router } = collected;
+    this.inHand.add(collected);
+    const refuse = (message: string): void => {
+      router.send({ type: 'refused', code: 'invalid', message });
+      this.leave(collected);
+    };
+    const { job } = work;
+    if (!job || !backend.batch) return refuse('only jobs can be in a batch');
+    let call: BatchLine['call'];
+    try {
+      call = await callOf(work, backend, this.ports.wires);
+    } catch (error) {
+      return refuse((error as Error).message);
+    }
+    const bytes = Buffer.byteLength(JSON.stringify([work, job, call]));
+    // What OpenAI calls an endpoint, of which a batch has one.
+    const way = `${backend.id} ${call.path}`;
+    const before = this.growing.get(way);
+    if (before && before.bytes + bytes > backend.batch.maxBytes) this.make(way, before);
+    const growing = this.growing.get(way) ?? { backend, sinceMs: this.ports.clock.nowMs(), bytes: 0, lines: [] };
+    this.growing.set(way, growing);
+    growing.lines.push({ collected, job, call });
+    growing.bytes += bytes;
+    if (growing.lines.length >= backend.maxConcurrency || growing.bytes >= backend.batch.maxBytes)
+      this.make(way, growing);
+  }
+
+  /** Makes batches of all that wait. */
+  async drain(): Promise<void> {
+    for (const [way, growing] of this.growing) this.make(way, growing);
+    await Promise.all(this.making);
+    for (const stop of this.stopTimers) stop();
+  }
+
+  private leave(collected: Collected): void {
+    this.inHand.delete(collected);
+    collected.over();
+  }
+
+  private makeDue(): void {
+    const nowMs = this.ports.clock.nowMs();
+    for (const [way, growing] of this.growing)
+      if (nowMs - growing.sinceMs >= growing.backend.batch!.collectSeconds * 1_000) this.make(way, growing);
+  }
+
+  private make(way: string, growing: Growing): void {
+    this.growing.delete(way);
+    const making = this.makeBatch(growing)
+      .catch((error: Error) => this.ports.warn(`a batch of ${growing.backend.id}: ${error.message}`))
+      .finally(() => {
+        this.making.delete(making);
+        for (const { collected } of growing.lines) this.leave(collected);
+      });
+    this.making.add(making);
+  }
+
+  private async makeBatch({ backend, lines: waiting }: Growing): Promise<void> {
+    const { clock, store, worker } = this.ports;
+    const batch = newId();
+    const collectedAt = new Date(clock.nowMs()).toISOString();
+    const lines = waiting.map(({ collected, job, call }): BatchLine => {
+      const { job: _job, ...work } = collected.work;
+      return { work, job, worker, openedAt: collectedAt, call };
+    });
+    // Kept first: what is opened next is in the hands of whoever finds it, should this worker die.
+    await store.keep({ batch, backend: backend.id, collectedAt, lines });
+    const opened = (await Promise.all(waiting.map((w) => this.open(w)))).flatMap((o) => o ?? []);
+    const released = opened.map(({ work }) => work.terms.attemptId);
+    const going = await store.decide(batch, released.length > 0 ? { released } : { released, over: true });
+    for (const { work, router } of opened)
+      router.send(
+        going
+          ? { type: 'batched', attemptId: work.terms.attemptId }
+          : { type: 'refused', code: 'not-recorded', message: 'its batch was given up' },
+      );
+  }
+
+  /** As an attempt that is called at once: on record, then opened by the router. Undefined: it is not to go. */
+  private async open({ collected }: Waiting): Promise<Collected | undefined> {
+    const { clock, worker } = this.ports;
+    const { router, usageLog, work } = collected;
+    const { attemptId } = work.terms;
+    const notSent = async (code: string): Promise<undefined> => {
+      await usageLog.closed(closedUnsent(work, worker, clock.nowMs(), code));
+      return undefined;
+    };
+    try {
+      await usageLog.opened({ ...work.terms, worker, openedAt: new Date(clock.nowMs()).toISOString() });
+    } catch (error) {
+      const message = `the attempt could not be recorded: ${(error as Error).message}`;
+      router.send({ type: 'refused', code: 'not-recorded', message });
+      return notSent('not-recorded');
+    }
+    const answer = await router.request({ type: 'opened', attemptId }, GO_TIMEOUT_MS);
+    return answer?.type === 'go' ? collected : notSent(answer ? 'stopped' : 'no-router');
+  }
+}

@@ -1,0 +1,181 @@
+import type { BackendConfig, BatchCollectedV1, BatchStateV1, UsageAttemptClosedV1 } from '@meritorder/contracts';
+import type { Clock } from '@meritorder/kernel';
+import { UpstreamError, type Credential } from '../ports.js';
+import type { ProviderWires } from '../upstream-for.js';
+import { closedUnsent, endOfLine, UNKNOWN } from './batch-line.js';
+import type { BatchAccount, BatchApi, BatchEnds, BatchStore, CallEnd } from './batch-ports.js';
+
+export interface BatchPorts {
+  clock: Clock;
+  store: BatchStore;
+  wires: ProviderWires;
+  api(backend: BackendConfig): BatchApi;
+  credentials(backend: BackendConfig): readonly Credential[];
+  /** One that may be used now; undefined: all cool down. */
+  takeCredential(backend: BackendConfig): Credential | undefined;
+  giveBack(backend: BackendConfig, credential: Credential, failure: UpstreamError | undefined): void;
+  /** Repeats until the stream has it. */
+  closed(event: UsageAttemptClosedV1): Promise<void>;
+  maxAnswerBytes: number;
+  warn(message: string): void;
+}
+
+/** `over`: each of its jobs has gone on. Else after how long to look again. */
+export type Step = { over: true } | { over: false; againMs: number };
+
+/** Its lines are recorded and opened all at once, which takes 10 s at most. */
+const RELEASED_WITHIN_MS = 15_000;
+const RELEASE_AGAIN_MS = 250;
+/** A batch that was perhaps sent shows in the provider's list within this, or it is taken for lost. */
+const SETTLES_MS = 60_000;
+const LOOK_AGAIN_MS = 2_000;
+const LONGEST_POLL_MS = 600_000;
+/** An older batch is asked for less often: it ends at most a tenth of its age before that is noticed. */
+const POLLS_OF_AGE = 10;
+/** Lines whose ends are told at once. */
+const TOLD_AT_ONCE = 32;
+
+/**
+ * Takes a batch one step further: sent, asked for, or ended. What was done is in the store before and after each call to the
+ * provider, so that whoever goes on after a crash, this worker or another, knows: a batch is never sent a second time once it may
+ * have been sent. A provider that keeps names is asked for it; else it is lost, and each of its attempts an unconfirmed charge.
+ */
+export async function runBatch(
+  collected: BatchCollectedV1,
+  backend: BackendConfig | undefined,
+  ports: BatchPorts,
+): Promise<Step> {
+  const state = await ports.store.state(collected.batch);
+  if (state?.over) return { over: true };
+  if (!state || state.released.length === 0) return giveUp(collected, state, ports);
+  const released = new Set(state.released);
+  const batch = { ...collected, lines: collected.lines.filter(({ work }) => released.has(work.terms.attemptId)) };
+  if (!backend?.batch) return end(batch, undefined, ports, { of: new Map(), others: UNKNOWN });
+  if (state.sentAt === undefined) return send(batch, state, backend, ports);
+  const sent = { ...state, sentAt: state.sentAt };
+  const credential = ports.credentials(backend).find((c) => c.id === sent.credential) ?? ports.credentials(backend)[0]!;
+  const account = { backend, credential };
+  try {
+    return sent.providerId === undefined
+      ? await lookFor(batch, sent, account, ports)
+      : await ask(batch, sent.providerId, account, ports);
+  } catch (error) {
+    if (!(error instanceof UpstreamError)) throw error;
+    ports.warn(`batch ${batch.batch} of ${backend.id}: ${error.message}`);
+    // It is not there any more, which is not what a list that lags behind means.
+    const isGone = error.details.status === 404 && ports.clock.nowMs() - Date.parse(sent.sentAt) > SETTLES_MS;
+    return isGone || ports.clock.nowMs() > lastDeadlineMs(batch)
+      ? end(batch, backend, ports, { of: new Map(), others: UNKNOWN })
+      : { over: false, againMs: pollMs(batch, backend, ports) };
+  }
+}
+
+/** Not released in time: its worker died before, so nothing of it was sent, and its routers have the jobs. */
+async function giveUp(
+  batch: BatchCollectedV1,
+  state: BatchStateV1 | undefined,
+  { clock, store, closed }: BatchPorts,
+): Promise<Step> {
+  const isLate = clock.nowMs() - Date.parse(batch.collectedAt) > RELEASED_WITHIN_MS;
+  if (!state && !isLate) return { over: false, againMs: RELEASE_AGAIN_MS };
+  if (!state && !(await store.decide(batch.batch, { released: [] }))) return { over: false, againMs: RELEASE_AGAIN_MS };
+  for (const { work, worker } of batch.lines) await closed(closedUnsent(work, worker, clock.nowMs(), 'no-worker'));
+  await store.put(batch.batch, { released: [], over: true });
+  return { over: true };
+}
+
+async function send(
+  batch: BatchCollectedV1,
+  state: BatchStateV1,
+  backend: BackendConfig,
+  ports: BatchPorts,
+): Promise<Step> {
+  const { clock, store } = ports;
+  const nothing = (why: string): Promise<Step> =>
+    end(batch, backend, ports, { of: new Map(), others: { notRun: why } });
+  const firstDeadlineMs = Math.min(...batch.lines.map(({ work }) => Date.parse(work.terms.deadlineAt)));
+  if (clock.nowMs() >= firstDeadlineMs) return nothing('the deadline passed before it was sent');
+  const credential = ports.takeCredential(backend);
+  if (!credential) return { over: false, againMs: backend.batch!.pollSeconds * 1_000 };
+  const sent = { ...state, credential: credential.id, sentAt: new Date(clock.nowMs()).toISOString() };
+  let failure: UpstreamError | undefined;
+  try {
+    if (!(await store.beginSending(batch.batch, sent))) return { over: false, againMs: LOOK_AGAIN_MS };
+    const calls = batch.lines.map(({ work, call }) => ({ id: work.terms.attemptId, ...call }));
+    const providerId = await ports.api(backend).submit({ backend, credential }, batch.batch, calls);
+    await store.put(batch.batch, { ...sent, providerId });
+    return { over: false, againMs: pollMs(batch, backend, ports) };
+  } catch (error) {
+    if (!(error instanceof UpstreamError)) throw error;
+    failure = error;
+    ports.warn(`batch ${batch.batch} of ${backend.id} was not taken: ${error.message}`);
+    const { sent: wasSent, refusedUpstream, retryAfterSeconds, retryable } = error.details;
+    if (wasSent && !refusedUpstream) return { over: false, againMs: LOOK_AGAIN_MS };
+    await store.put(batch.batch, state);
+    if (!retryable) return nothing(error.message);
+    return { over: false, againMs: (retryAfterSeconds ?? backend.batch!.pollSeconds) * 1_000 };
+  } finally {
+    ports.giveBack(backend, credential, failure);
+  }
+}
+
+async function lookFor(
+  batch: BatchCollectedV1,
+  sent: BatchStateV1 & { sentAt: string },
+  account: BatchAccount,
+  ports: BatchPorts,
+): Promise<Step> {
+  const providerId = await ports.api(account.backend).find(account, batch.batch);
+  if (providerId !== undefined) {
+    await ports.store.put(batch.batch, { ...sent, providerId });
+    return { over: false, againMs: pollMs(batch, account.backend, ports) };
+  }
+  if (ports.clock.nowMs() - Date.parse(sent.sentAt) < SETTLES_MS) return { over: false, againMs: LOOK_AGAIN_MS };
+  ports.warn(`batch ${batch.batch} of ${account.backend.id} is lost: its charge is unconfirmed`);
+  return end(batch, account.backend, ports, { of: new Map(), others: UNKNOWN });
+}
+
+async function ask(
+  batch: BatchCollectedV1,
+  providerId: string,
+  account: BatchAccount,
+  ports: BatchPorts,
+): Promise<Step> {
+  const ends = await ports.api(account.backend).ends(account, providerId);
+  if (ends) return end(batch, account.backend, ports, ends);
+  if (ports.clock.nowMs() > lastDeadlineMs(batch))
+    return end(batch, account.backend, ports, { of: new Map(), others: UNKNOWN });
+  return { over: false, againMs: pollMs(batch, account.backend, ports) };
+}
+
+/** Each line is closed in the books, and then its job goes on; repeated after a crash, it changes nothing. */
+async function end(
+  batch: BatchCollectedV1,
+  backend: BackendConfig | undefined,
+  ports: BatchPorts,
+  { of, others = UNKNOWN }: BatchEnds,
+): Promise<Step> {
+  const { store, wires, maxAnswerBytes, clock } = ports;
+  for (let from = 0; from < batch.lines.length; from += TOLD_AT_ONCE)
+    await Promise.all(
+      batch.lines.slice(from, from + TOLD_AT_ONCE).map(async (line) => {
+        const { attemptId } = line.work.terms;
+        const ended: CallEnd = of.get(attemptId) ?? others;
+        const to = { backend, wires, nowMs: clock.nowMs(), maxAnswerBytes };
+        const { closed, answer } = await endOfLine(line, ended, to);
+        await ports.closed(closed);
+        await store.jobGoesOn({ ...line.job, afterBatch: answer ? { answer } : {} }, attemptId);
+      }),
+    );
+  await store.put(batch.batch, { released: [], over: true });
+  return { over: true };
+}
+
+function lastDeadlineMs({ lines }: BatchCollectedV1): number {
+  return Math.max(...lines.map(({ work }) => Date.parse(work.terms.deadlineAt)));
+}
+
+function pollMs({ collectedAt }: BatchCollectedV1, { batch }: BackendConfig, { clock }: BatchPorts): number {
+  const ageMs = clock.nowMs() - Date.parse(collectedAt);
+  return Math.min(LONGEST_POLL_MS, Math.max(batch!.pollSeconds * 1_000, ageMs / POLLS_OF_AGE));
+}

@@ -1,0 +1,267 @@
+import { importInvoice, readInvoice } from '@meritorder/cli';
+import { Counters } from '@meritorder/counters';
+import { usdToNanos } from '@meritorder/kernel';
+import { connectDatabase, trialBalance, unsettledAttempts, windowTotals } from '@meritorder/ledger-store';
+import { waitFor } from '@meritorder/testing';
+import { headers, type NatsConnection } from '@nats-io/transport-node';
+import type { DataSource } from 'typeorm';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { ask, chat, errorCode, startProduct, type Product } from './harness.js';
+
+const COMPLETION_SECONDS = 60;
+const LONG_MS = 600_000;
+const rates = { inputUsdPerMillionTokens: '1', outputUsdPerMillionTokens: '2' };
+const prices = [{ effectiveFrom: '2025-01-01T00:00:00Z', cash: rates }];
+const batchPrices = [
+  { effectiveFrom: '2025-01-01T00:00:00Z', cash: { ...rates, serviceTiers: { batch: { percentOfStandard: '50' } } } },
+];
+const batch = { completionSeconds: COMPLETION_SECONDS, collectSeconds: 0.5, pollSeconds: 0.2 };
+
+let product: Product;
+let app: NatsConnection;
+let operator: NatsConnection;
+let counters: Counters;
+let database: DataSource;
+const results = new Map<string, any[]>();
+
+beforeAll(async () => {
+  product = await startProduct({
+    backends: [
+      { id: 'gpt', config: { prices } },
+      { id: 'gpt-batch', config: { model: 'gpt', prices: batchPrices, batch } },
+      { id: 'claude', config: { prices, protocol: 'anthropic' } },
+      { id: 'claude-batch', config: { model: 'claude', prices: batchPrices, protocol: 'anthropic', batch } },
+      { id: 'vectors', behaviour: { kind: 'embedding' }, config: { kinds: ['embeddings'], prices, model: 'vectors' } },
+      {
+        id: 'vectors-batch',
+        behaviour: { kind: 'embedding' },
+        config: { kinds: ['embeddings'], model: 'vectors', prices: batchPrices, batch },
+      },
+    ],
+    config: {
+      orgs: [{ id: 'acme' }],
+      routes: [
+        { id: 'openai', backends: ['gpt', 'gpt-batch'], exploration: false },
+        { id: 'anthropic', backends: ['claude', 'claude-batch'], exploration: false },
+        { id: 'embed', backends: ['vectors', 'vectors-batch'], exploration: false },
+      ],
+      tiers: [{ id: 'gold', charge: { markup: '2', usdPerRequest: '0' } }],
+      budgets: [{ id: 'org', selector: { org: 'acme' }, window: 'total', limitUsd: '10' }],
+      limits: { requestDeadlineMs: 10_000, unconfirmedGraceMs: 1_000, jobsInFlightPerRouter: 64 },
+    },
+    instances: { router: 2, 'provider-worker': 2 },
+    supervise: true,
+  });
+  app = await product.app();
+  app.subscribe('deliver.v1.acme.results', {
+    callback: (_error, message) => {
+      const result = message.json<any>();
+      results.set(result.requestId, [...(results.get(result.requestId) ?? []), result]);
+      message.respond();
+    },
+  });
+  operator = await product.stack.connectOperator();
+  counters = await Counters.connect(product.stack.redis.url);
+  database = await connectDatabase(product.stack.database.url, 'batches-test', 2);
+});
+afterAll(async () => {
+  await counters?.close();
+  await database?.destroy();
+  await operator?.close();
+  await product?.stop();
+});
+
+const gate = (model: string, closed: boolean) => product.simulator.control.gate(model, closed);
+
+async function job(model: string, text: string, more: object = {}, kind = 'chat'): Promise<string> {
+  const h = headers();
+  h.set('Meritorder-Kind', kind);
+  const body =
+    kind === 'embeddings'
+      ? { model, input: text, metadata: { tier: 'gold', customer: 'initech' }, ...more }
+      : JSON.parse(chat(text, { model, metadata: { tier: 'gold', customer: 'initech' }, ...more }));
+  if (kind === 'messages') {
+    body.meritorder = { ...body.meritorder, metadata: body.metadata };
+    delete body.metadata;
+  }
+  const reply = await app.request('inference.job.v1.acme', JSON.stringify(body), { timeout: 5_000, headers: h });
+  const { request_id, error } = reply.json<any>();
+  expect(error).toBeUndefined();
+  return request_id;
+}
+const patient = { meritorder: { deadline_ms: LONG_MS } };
+const resultOf = (id: string, timeoutMs = 30_000): Promise<any> =>
+  waitFor(() => results.get(id)?.[0], { message: `the result of ${id}`, timeoutMs });
+const linesOf = (model: string): any[] => product.simulator.invoice().lines.filter((l: any) => l.model === model);
+const attemptsOf = (id: string): Promise<{ attemptId: string; backend: string; state: string; outcome: string }[]> =>
+  database.query(
+    `select attempt_id as "attemptId", backend, state, outcome from attempt where request_id = $1 order by reserved_at`,
+    [id],
+  );
+/** Of own counting: nano-USD at half of $1 and $2 per 1M. */
+const halfPrice = (line: any): number => (line.inputTokens * 1_000 + line.outputTokens * 2_000) / 2;
+
+it.each([
+  ['chat completions in a batch of OpenAI', 'openai', 'gpt', 'chat', 'gpt-batch'],
+  ['messages in one of Anthropic, as they came', 'anthropic', 'claude', 'messages', 'claude-batch'],
+  ['chat completions in one of Anthropic', 'anthropic', 'claude', 'chat', 'claude-batch'],
+  ['messages in one of OpenAI', 'openai', 'gpt', 'messages', 'gpt-batch'],
+  ['embeddings in one of OpenAI', 'embed', 'vectors', 'embeddings', 'vectors-batch'],
+])('%s: jobs that may wait are answered together at half the price', async (_what, route, model, kind, backend) => {
+  const before = linesOf(model).length;
+  const ids = await Promise.all([3, 7, 12].map((words) => job(route, `Write ${words} words.`, patient, kind)));
+  for (const id of ids) {
+    const { status, body } = await resultOf(id);
+    expect([status, body.meritorder?.backend]).toEqual(['ok', backend]);
+    const { attempts, cost } = body.meritorder;
+    const line = linesOf(model).find((l) => l.clientRequestId === attempts.at(-1).attempt_id);
+    expect(Number(line.nanoUsd)).toBe(kind === 'embeddings' ? line.inputTokens * 500 : halfPrice(line));
+    expect(usdToNanos(cost.usd)).toBe(BigInt(line.nanoUsd));
+    expect(usdToNanos(cost.charged_usd)).toBe(2n * BigInt(line.nanoUsd));
+    const shape = { chat: 'chat.completion', messages: 'message', embeddings: 'list' }[kind];
+    expect(body.object ?? body.type).toBe(shape);
+  }
+  expect(linesOf(model)).toHaveLength(before + 3);
+});
+
+it('what may not wait so long is called at once, and what is no job cannot be in a batch', async () => {
+  const soon = await job('openai', 'Write 4 words.', { meritorder: { deadline_ms: (COMPLETION_SECONDS - 1) * 1_000 } });
+  const { body } = await resultOf(soon);
+  expect(body.meritorder.backend).toBe('gpt');
+  expect((await ask(app, chat('Write 4 words.', { model: 'openai' }))).json<any>().meritorder.backend).toBe('gpt');
+  const refused = await ask(app, chat('Write 4 words.', { model: 'gpt-batch' }));
+  expect(errorCode(refused)).toBe('no_able_backend');
+  expect(refused.json<any>().error.message).toContain('is asked in batches');
+});
+
+it('while a batch is open its holds stay at the price of batches, whatever is killed, and another worker goes on with it', async () => {
+  const sent = (await batches()).length;
+  gate('gpt', true);
+  const ids = await Promise.all(Array.from({ length: 8 }, (_, i) => job('openai', `Write ${10 + i} words.`, patient)));
+  const opened = await waitFor(async () => {
+    const all = (await Promise.all(ids.map(attemptsOf))).flat();
+    return all.length === 8 && all.every((a) => a.state === 'opened') && all;
+  }, 'all to be open');
+  expect(new Set(opened.map((a) => a.backend))).toEqual(new Set(['gpt-batch']));
+  await waitFor(async () => (await batches()).length > sent, 'the batch to be sent');
+  for (const name of ['provider-worker', 'router'] as const)
+    for (const { child, ended } of product.stack.of(name).slice()) {
+      child.kill('SIGKILL');
+      await ended;
+    }
+  await waitFor(() => product.stack.of('provider-worker').length === 2 && product.stack.of('router').length === 2, {
+    message: 'all to be back',
+    timeoutMs: 30_000,
+  });
+  const [{ bound }] = await database.query(
+    `select sum((bound ->> 'cashNanos')::bigint)::text as bound from (select terms -> 'bound' as bound from attempt where state = 'opened') a`,
+  );
+  const held = (await counters.inspectWindows()).find((w) => w.budget === 'org')!;
+  expect(held.reservedNanos).toBe(BigInt(bound));
+  // 100 output tokens at $1 per 1M, and a prompt of some bytes more.
+  expect(Number(bound) / 8).toBeLessThan(200_000);
+  gate('gpt', false);
+  for (const id of ids) {
+    const { status, body } = await resultOf(id);
+    expect([status, body.meritorder.backend, body.meritorder.attempts.length]).toEqual(['ok', 'gpt-batch', 1]);
+    expect(await attemptsOf(id)).toHaveLength(1);
+  }
+});
+
+it('a job whose line fails or expires is called at once, and pays for that call alone', async () => {
+  for (const fault of [{ batchExpireRate: 1 }, { errorRate: 1 }]) {
+    gate('gpt', true);
+    product.simulator.control.faults('gpt', fault);
+    const before = linesOf('gpt').length;
+    const sent = (await batches()).length;
+    const id = await job('openai', 'Write 6 words.', patient);
+    await waitFor(async () => (await batches()).length > sent, 'the batch to be sent');
+    gate('gpt', false);
+    await waitFor(async () => (await batches())[0].status !== 'in_progress', 'the batch to end');
+    product.simulator.control.faults('gpt', { batchExpireRate: 0, errorRate: 0 });
+    const { status, body } = await resultOf(id);
+    expect([status, body.meritorder.backend]).toEqual(['ok', 'gpt']);
+    expect(linesOf('gpt')).toHaveLength(before + 1);
+    const [first, second] = await waitFor(async () => {
+      const all = await attemptsOf(id);
+      return all.length === 2 && all.every((a) => a.state !== 'opened') && all;
+    }, 'both to be booked');
+    expect(first).toMatchObject({ backend: 'gpt-batch', outcome: 'failed' });
+    expect(second).toMatchObject({ backend: 'gpt', outcome: 'finished' });
+  }
+});
+
+it('under kill -9 all along: every job has one result, books equal the invoice, each job is charged at most once', async () => {
+  const ids: string[] = [];
+  for (let round = 0; round < 5; round++) {
+    const some = Array.from({ length: 12 }, (_, i) =>
+      waitFor(() => job(i % 2 ? 'openai' : 'anthropic', `Write ${5 + i} words.`, patient), {
+        message: 'the job to be kept',
+        timeoutMs: 20_000,
+      }),
+    );
+    ids.push(...(await Promise.all(some)));
+    // Anywhere between the first of a batch and its end.
+    const at = performance.now() + round * 200;
+    await waitFor(() => performance.now() >= at, 'the strike');
+    const name = round % 2 ? 'router' : 'provider-worker';
+    const victim = await waitFor(() => product.stack.of(name)[0], name);
+    victim.child.kill('SIGKILL');
+    await victim.ended;
+  }
+  await waitFor(() => ids.every((id) => results.has(id)), { message: 'all results', timeoutMs: 120_000 });
+  for (const id of ids) {
+    expect(results.get(id)![0]).toMatchObject({ status: 'ok', body: { meritorder: { request_id: id } } });
+    for (const again of results.get(id)!) expect(again).toEqual(results.get(id)![0]);
+  }
+  await expectBooks();
+  const [row] = await database.query(
+    `select count(*)::int as jobs, max(times)::int as "mostCharges", sum(attempts)::int as attempts from
+     (select count(*) as attempts, count(*) filter (where s.charged_nanos > 0) as times
+      from attempt a join attempt_settled s using (attempt_id) group by a.request_id) r`,
+  );
+  console.log(
+    `batches: ${JSON.stringify({ ...row, results: results.size, calls: product.simulator.invoice().lines.length })}`,
+  );
+  expect(row.mostCharges).toBe(1);
+}, 240_000);
+
+/** Of OpenAI, the newest first. */
+async function batches(): Promise<any[]> {
+  return ((await (await fetch(`${product.simulator.url}/v1/batches`)).json()) as { data: any[] }).data;
+}
+
+async function expectBooks(): Promise<void> {
+  const unconfirmed = await waitFor(
+    async () => {
+      const all = await unsettledAttempts(database);
+      const [{ open }] = await database.query(`select count(*)::int as open from attempt where state = 'opened'`);
+      return open === 0 && all.every((a) => a.state !== 'opened') && all;
+    },
+    { message: 'all attempts to be closed', timeoutMs: 120_000 },
+  );
+  console.log(`batches: ${unconfirmed.length} unconfirmed before the invoice`);
+  const invoice = await readInvoice(`${product.simulator.url}/invoice`);
+  const imported = await importInvoice(operator, 'simco', {
+    ...invoice,
+    from: '2000-01-01T00:00:00.000Z',
+    to: new Date(Date.now() + 1_000).toISOString(),
+  });
+  expect(imported).toMatchObject({
+    differences: [],
+    unmatchedLines: [],
+    aboveBound: [],
+    confirmedDifferenceNanos: '0',
+    totals: { unconfirmed: 0 },
+  });
+  expect(imported.totals!.ledgerNanos).toBe(imported.totals!.invoiceNanos);
+  expect((await trialBalance(database)).reduce((sum, a) => sum + a.balanceNanos, 0n)).toBe(0n);
+  const books = new Map((await windowTotals(database)).map((t) => [t.budget, t]));
+  await waitFor(async () => {
+    const windows = await counters.inspectWindows();
+    return windows.every((w) => {
+      const total = books.get(w.budget);
+      return w.reservedNanos === 0n && w.unconfirmedNanos === 0n && w.settledNanos === (total?.settledNanos ?? 0n);
+    });
+  }, 'the counters to equal the books, with nothing held any more');
+}
