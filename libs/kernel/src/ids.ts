@@ -8,8 +8,11 @@ export function isSlug(text: string): boolean {
 }
 
 const RANDOM_BYTES = 16;
-/** Drawn together: one at a time, asking the system for them takes most of the time of an id. */
-const pool = new Uint8Array(256 * RANDOM_BYTES);
+/**
+ * Drawn together, as many as the system gives at once: one at a time, asking for them takes most of the time of an id, and a request
+ * that comes when they have run out waits for tens of microseconds.
+ */
+const pool = new Uint8Array(4_096 * RANDOM_BYTES);
 let drawn = pool.length;
 let lastMs = 0;
 let sequence = 0;
