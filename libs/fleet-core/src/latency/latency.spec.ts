@@ -197,14 +197,21 @@ describe('what was measured of a latency', () => {
     expect(measuresFadeInSeconds(learned, 1_801_000)).toBe(0);
   });
 
+  const after = (...seconds: number[]) =>
+    seconds.reduce(
+      (learned, firstTokenSeconds) => observeLatency(learned, { prior: PRIOR, firstTokenSeconds }, 0),
+      NO_LATENCY,
+    ).firstToken;
+  const measured = (...seconds: number[]) => meanOf(measuredTime(after(...seconds), PRIOR.firstTokenSeconds, 0));
+
   it('is what the answers took, however far off the prior is: two suffice', () => {
-    const { firstToken } = observeLatency(
-      observeLatency(NO_LATENCY, { prior: PRIOR, firstTokenSeconds: 0.05 }, 0),
-      { prior: PRIOR, firstTokenSeconds: 0.05 },
-      0,
-    );
-    expect(meanOf(measuredTime(firstToken, PRIOR.firstTokenSeconds, 0))).toBeCloseTo(0.05, 9);
-    expect(meanOf(learnedTime(firstToken, PRIOR.firstTokenSeconds, 0))).toBeGreaterThan(0.2);
+    // The mean of a log-normal whose variance is that of the prior, .25, by 4 of 6: half of it is in the exponent.
+    expect(measured(0.05, 0.05)).toBeCloseTo(0.05 * Math.exp(1 / 12), 9);
+    expect(meanOf(learnedTime(after(0.05, 0.05), PRIOR.firstTokenSeconds, 0))).toBeGreaterThan(0.2);
     expect(measuredTime(NO_LATENCY.firstToken, 0.5, 0)).toEqual(learnedTime(NO_LATENCY.firstToken, 0.5, 0));
+  });
+
+  it('is not made long by the spread of few: one that began cold, and one that did not', () => {
+    expect(measured(1, 0.01)).toBeLessThan(1);
   });
 });

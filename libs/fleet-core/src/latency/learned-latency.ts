@@ -92,10 +92,18 @@ export function measuresFadeInSeconds({ firstToken }: LearnedLatency, nowMs: num
   return weight <= LEAST_MEASURED ? 0 : (HALF_LIFE_MS * Math.log2(weight / LEAST_MEASURED)) / 1_000;
 }
 
-/** As `learnedTime`, not drawn towards the prior: a prior that is far off would outweigh the answers for long. */
+/**
+ * As `learnedTime`, with its middle not drawn towards the prior: one that is far off would outweigh the answers for long. The
+ * spread is, for that of a few answers says little, and the mean grows with it.
+ */
 export function measuredTime(ratio: LearnedRatio, expected: number, nowMs: number): LogNormal {
-  if (faded(ratio, nowMs) < LEAST_MEASURED) return learnedTime(ratio, expected, nowMs);
-  return { meanLog: Math.log(expected) + ratio.meanLog, varianceLog: ratio.squares / ratio.weight };
+  const kept = faded(ratio, nowMs);
+  if (kept < LEAST_MEASURED) return learnedTime(ratio, expected, nowMs);
+  const squares = ratio.squares * (kept / ratio.weight);
+  return {
+    meanLog: Math.log(expected) + ratio.meanLog,
+    varianceLog: (squares + PRIOR_WEIGHT * PRIOR_DEVIATION ** 2) / (kept + PRIOR_WEIGHT),
+  };
 }
 
 /** The distribution of a time whose prior is `expected` seconds: the ratio as learned, drawn towards 1 while little is known. */

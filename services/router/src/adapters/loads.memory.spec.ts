@@ -67,7 +67,9 @@ describe('under a ceiling of latency', () => {
     heard(streamed(8, 9));
     expect(numbers(5).measuredSeconds).toBeUndefined();
     heard(streamed(8, 9));
-    expect(numbers(5).measuredSeconds).toBeCloseTo(9, 6);
+    // Two answers leave a doubt, which adds a twelfth.
+    expect(numbers(5).measuredSeconds).toBeGreaterThan(9);
+    expect(numbers(5).measuredSeconds).toBeLessThan(9 * 1.1);
     // 1 s and 100 tokens at 10 ms, and some doubt.
     expect(loads(2).numbers(5).measuredSeconds).toBeGreaterThan(2);
     expect(loads(1).numbers(5).measuredSeconds).toBeUndefined();
