@@ -34,6 +34,8 @@ export const behaviourSchema = z.strictObject({
   omitUsage: z.enum(['never', 'always']).default('never'),
   /** Share of a batch's lines that are not processed in time: they expire and are not charged. */
   batchExpireRate: rate.default(0),
+  /** Share of batches that are taken, but whose socket is destroyed instead of saying so. */
+  batchCutRate: rate.default(0),
   /** Calls processed at once; 0 = no limit. */
   maxConcurrency: z.number().int().min(0).default(0),
   /** What happens to a call above `maxConcurrency`: 429 at once, or wait in line. */

@@ -137,6 +137,12 @@ export class Model {
     };
   }
 
+  /** Of a batch that was taken. No draw unless it may be cut, so that other faults stay where they were. */
+  drawBatchCut(): boolean {
+    const { batchCutRate } = this.behaviour;
+    return batchCutRate > 0 && this.#random.next() < batchCutRate;
+  }
+
   /** Splits the prompt of a caching model into blocks and finds those that it has seen. */
   readPrompt(texts: string[], nowMs: number): { blocks: Block[]; cachedTokens: number; cacheableTokens: number } {
     if (!this.config.promptCache) return { blocks: [], cachedTokens: 0, cacheableTokens: 0 };

@@ -40,7 +40,7 @@ export async function routeBatches(
   } else if (get && file !== undefined)
     sendText(response, 200, batches.file(file), { 'content-type': 'application/octet-stream' });
   else if (post && path === '/v1/batches')
-    sendJson(response, openAiBatch(site, createOpenAi(site, await readJson(request, config.maxBodyBytes))));
+    sendTaken(response, createOpenAi(site, await readJson(request, config.maxBodyBytes)), (b) => openAiBatch(site, b));
   else if (get && path === '/v1/batches')
     sendJson(response, {
       object: 'list',
@@ -53,12 +53,17 @@ export async function routeBatches(
     });
   else if (get && batch !== undefined) sendJson(response, openAiBatch(site, batches.batch(batch)));
   else if (post && path === '/v1/messages/batches')
-    sendJson(response, messageBatch(createMessages(site, await readJson(request, config.maxBodyBytes))));
+    sendTaken(response, createMessages(site, await readJson(request, config.maxBodyBytes)), messageBatch);
   else if (get && messages !== undefined && results === undefined)
     sendJson(response, messageBatch(batches.batch(messages)));
   else if (get && messages !== undefined) sendText(response, 200, messageResults(batches.batch(messages)));
   else return false;
   return true;
+}
+
+function sendTaken(response: ServerResponse, batch: Batch, told: (batch: Batch) => unknown): void {
+  if (batch.isCut) response.destroy();
+  else sendJson(response, told(batch));
 }
 
 const isOpenAi = (batch: Batch): boolean => batch.endpoint !== undefined;

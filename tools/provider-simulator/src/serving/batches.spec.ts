@@ -72,6 +72,14 @@ describe("OpenAI's official client", () => {
   });
 });
 
+it('a batch whose answer is cut is processed and charged all the same, and in the list', async () => {
+  const simulator = await simulate({ prices: PRICES, batchCutRate: 1 });
+  const client = openAi(simulator);
+  await expect(submit(client, ['Write 3 words.'])).rejects.toThrow(OpenAI.APIConnectionError);
+  await vi.waitFor(() => expect(simulator.invoice().lines).toHaveLength(1));
+  expect((await client.batches.list()).data).toMatchObject([{ status: 'completed', metadata: { name: 'mine' } }]);
+});
+
 it("Anthropic's official client has its batch answered, charged at the prices of batches", async () => {
   const simulator = await simulate({ prices: PRICES, batchPrices: { input: '0.25', output: '1' } });
   const client = new Anthropic({ baseURL: simulator.url, apiKey: 'any', maxRetries: 0 });

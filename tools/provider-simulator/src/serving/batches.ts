@@ -28,6 +28,8 @@ export interface Batch {
   inputFileId?: string;
   endpoint?: string;
   total: number;
+  /** Nobody is told that it was taken. */
+  isCut: boolean;
   /** Undefined: not yet. */
   ends: LineEnd[] | undefined;
 }
@@ -94,11 +96,20 @@ export class Batches {
       id: this.newId(prefix),
       createdAtMs: Date.now(),
       total: lines.length,
+      isCut: this.#modelOf(lines[0]!)?.drawBatchCut() ?? false,
       ends: undefined,
     };
     this.#batches.set(batch.id, batch);
     void this.#process(batch, lines);
     return batch;
+  }
+
+  #modelOf({ wire, body }: BatchLine): Model | undefined {
+    try {
+      return this.#models.get(wire.parse(body).model);
+    } catch {
+      return undefined;
+    }
   }
 
   stop(): void {
