@@ -143,7 +143,11 @@ it('while a batch is open its holds stay at the price of batches, whatever is ki
     return all.length === 8 && all.every((a) => a.state === 'opened') && all;
   }, 'all to be open');
   expect(new Set(opened.map((a) => a.backend))).toEqual(new Set(['gpt-batch']));
-  await waitFor(async () => (await batches()).length > sent, 'the batch to be sent');
+  // Each worker has made one of those that it had. One killed while it sends is another matter.
+  await waitFor(async () => {
+    const all = (await batches()).slice(0, -sent || undefined);
+    return all.reduce((sum, b) => sum + b.request_counts.total, 0) === 8;
+  }, 'all to be sent');
   for (const name of ['provider-worker', 'router'] as const)
     for (const { child, ended } of product.stack.of(name).slice()) {
       child.kill('SIGKILL');
@@ -190,6 +194,44 @@ it('a job whose line fails or expires is called at once, and pays for that call 
     expect(second).toMatchObject({ backend: 'gpt', outcome: 'finished' });
   }
 });
+
+it('a batch of which nobody heard that it was taken is found by its name, where the provider keeps names', async () => {
+  product.simulator.control.faults('gpt', { batchCutRate: 1 });
+  const before = linesOf('gpt').length;
+  const id = await job('openai', 'Write 6 words.', patient);
+  const { body } = await resultOf(id);
+  product.simulator.control.faults('gpt', { batchCutRate: 0 });
+  expect(body.meritorder.backend).toBe('gpt-batch');
+  expect(linesOf('gpt')).toHaveLength(before + 1);
+});
+
+it('else it is lost: its charge is unconfirmed at a bound above it until the invoice, and its job is called at once', async () => {
+  product.simulator.control.faults('claude', { batchCutRate: 1 });
+  const id = await job('anthropic', 'Write 6 words.', patient);
+  const { status, body } = await resultOf(id, 90_000);
+  product.simulator.control.faults('claude', { batchCutRate: 0 });
+  expect([status, body.meritorder.backend]).toEqual(['ok', 'claude']);
+  const [first, second] = await waitFor(async () => {
+    const all = await attemptsOf(id);
+    return all.length === 2 && all.every((a) => a.state !== 'opened') && all;
+  }, 'both to be booked');
+  expect(first).toMatchObject({ backend: 'claude-batch', state: 'unconfirmed' });
+  expect(second).toMatchObject({ backend: 'claude', outcome: 'finished' });
+  const billed = (attempt: string) => linesOf('claude').find((l) => l.clientRequestId === attempt);
+  const lost = await waitFor(() => billed(first!.attemptId), 'the lost batch to be billed');
+  const booked: { attempt: string; cash: string; charged: string | null }[] = await database.query(
+    `select attempt_id as attempt, cash_nanos::text as cash, charged_nanos::text as charged from attempt_settled
+     where attempt_id = any($1)`,
+    [[first!.attemptId, second!.attemptId]],
+  );
+  const of = (attempt: string) => booked.find((b) => b.attempt === attempt)!;
+  expect(BigInt(of(first!.attemptId).cash)).toBeGreaterThanOrEqual(BigInt(lost.nanoUsd));
+  expect(of(second!.attemptId).cash).toBe(billed(second!.attemptId).nanoUsd);
+  expect([of(first!.attemptId).charged ?? '0', of(second!.attemptId).charged]).toEqual([
+    '0',
+    String(2n * BigInt(billed(second!.attemptId).nanoUsd)),
+  ]);
+}, 120_000);
 
 it('under kill -9 all along: every job has one result, books equal the invoice, each job is charged at most once', async () => {
   const ids: string[] = [];
