@@ -1,10 +1,11 @@
 import { invariant } from '@meritorder/kernel';
 import type { Activity } from './activity.js';
 import { UTC_WEEK, type HourOfWeek } from './calendar.js';
-import { chanceOfFirstUse, priorOf, type Lesson } from './pool.js';
-import { read, type Reading } from './reading.js';
+import { jumpFactors, withFactors } from './jumps.js';
+import { chanceOfFirstUse, firstUsesSeen, priorOf, type Lesson } from './pool.js';
+import { read, referenceOf, type Reading } from './reading.js';
 import { ratioOf, scaleOf, witnesses } from './residuals.js';
-import { SHIPPED_RESIDUALS, shippedWitnesses, type ShippedResiduals } from './shipped.js';
+import { asWideAs, SHIPPED_RESIDUALS, shippedWitnesses, type ShippedResiduals } from './shipped.js';
 import { amountBetween, before, HOURS_PER_DAY, type SpendSeries } from './spend-series.js';
 import { byValue, quantile, shareAbove, type Weighted } from './statistics.js';
 
@@ -72,6 +73,7 @@ interface Prospect {
   readonly ratios: readonly Weighted[];
 }
 
+const NO_JUMP: readonly Weighted[] = [{ value: 1, weight: 1 }];
 const MOST_LINE_POINTS = 400;
 
 /**
@@ -87,7 +89,7 @@ export function forecastWindow(request: ForecastRequest): WindowForecast {
   invariant(nowHours >= startHour && nowHours <= endHour, `${nowHours} is not in ${startHour} to ${endHour}`);
   const reading = read(before(series, Math.floor(nowHours)), hourOfWeek, priorOf(lessons));
   const spent = request.spent ?? amountBetween(series, startHour, Math.floor(nowHours));
-  const prospect = prospectOf(reading, request, lessons, hourOfWeek);
+  const prospect = prospectOf(reading, request, lessons);
   const outlook = (caps?: readonly number[]): Outlook => outlookOf(prospect, spent, request, caps);
   const { seasonality, activity, knownDays } = reading;
   return {
@@ -108,41 +110,56 @@ function prospectOf(
   reading: Reading,
   { window, nowHours, shipped = SHIPPED_RESIDUALS }: ForecastRequest,
   lessons: readonly Lesson[],
-  hourOfWeek: HourOfWeek,
 ): Prospect {
-  const { activity, referenceRate, rate, usual } = reading;
+  const { activity } = reading;
   const first = Math.floor(nowHours);
   const days = (window.endHour - nowHours) / HOURS_PER_DAY;
-  const hours = Array.from({ length: window.endHour - first }, (_, i) => usual[hourOfWeek(first + i)]!);
+  const hours = Array.from({ length: window.endHour - first }, (_, i) => reading.usualAt(first + i));
   if (hours.length > 0) hours[0]! *= first + 1 - nowHours;
-  if (activity === 'unseen' || referenceRate <= 0)
-    return { path: hours, expectedRatio: 0, ratios: firstUses(lessons, days) };
+  const referenceRate = referenceOf(reading, days);
+  if (activity === 'unseen' || referenceRate <= 0) return firstUse(hours, lessons, days);
   const scale = scaleOf(reading, reading.volatility, days);
   const ofOthers = witnesses(
     lessons.map((lesson) => lesson.residuals),
-    activity,
+    { activity, hasSeason: reading.hasSeason },
     days,
+    activity === 'steady',
   );
-  const scores = [...ofOthers, ...shippedWitnesses(shipped, activity, days)];
+  const factors =
+    activity === 'steady'
+      ? jumpFactors(
+          lessons.map(({ jumps }) => jumps),
+          days,
+        )
+      : NO_JUMP;
+  const fromElsewhere = shippedWitnesses(shipped, activity, days);
+  const scores = [...ofOthers, ...(activity === 'steady' ? asWideAs(ofOthers, fromElsewhere) : fromElsewhere)];
   return {
     path: hours.map((hour) => hour * referenceRate),
-    expectedRatio: rate / referenceRate,
-    ratios: byValue(scores.map(({ value, weight }) => ({ value: ratioOf(value, scale), weight }))),
+    expectedRatio: (reading.rateOver(days) / referenceRate) * quantile(factors, 0.5),
+    ratios: withFactors(
+      byValue(scores.map(({ value, weight }) => ({ value: ratioOf(value, scale), weight }))),
+      factors,
+    ),
   };
 }
 
 /** When in the remaining time a first use may come, as the share of it that is left then: any time is as likely. */
 const LEFT_AT_FIRST_USE = [0.1, 0.3, 0.5, 0.7, 0.9];
 
-/** A series never used so far may begin at any time, and then be like any of the others. */
-function firstUses(lessons: readonly Lesson[], days: number): Weighted[] {
+/**
+ * A series never used so far may begin at any time, and then be like any of the others; that it does is expected only where others
+ * were seen to.
+ */
+function firstUse(path: readonly number[], lessons: readonly Lesson[], days: number): Prospect {
   const begun = lessons.filter((lesson) => lesson.begun);
   const chance = begun.length === 0 ? 0 : chanceOfFirstUse(lessons, days);
   const weight = chance / (begun.length * LEFT_AT_FIRST_USE.length);
-  return byValue([
+  const ratios = byValue([
     { value: 0, weight: 1 - chance },
     ...begun.flatMap(({ meanRate }) => LEFT_AT_FIRST_USE.map((left) => ({ value: left * meanRate, weight }))),
   ]);
+  return { path, expectedRatio: firstUsesSeen(lessons) > 0 ? quantile(ratios, 0.5) : 0, ratios };
 }
 
 function outlookOf(

@@ -1,5 +1,6 @@
 export * from './activity.js';
 export * from './calendar.js';
+export * from './changes.js';
 export * from './forecast.js';
 export * from './policy.js';
 export * from './pool.js';

@@ -1,42 +1,54 @@
 import { UTC_WEEK, type HourOfWeek } from './calendar.js';
-import { pooledScores, type MemoryScores } from './level.js';
+import { NO_GROWTH, pooledGrowth, type Growth } from './growth.js';
+import { pooledFits, type SeasonFit } from './long-season.js';
+import { pooledScores, type LevelScores } from './level.js';
+import { jumpsOf, type Jumps } from './jumps.js';
 import { read, type Prior } from './reading.js';
 import { residualsOf, type Residual } from './residuals.js';
 import { FLAT, pooledSeasonality, seasonalityOf, type Seasonality } from './seasonality.js';
-import { SHIPPED_MEMORY } from './shipped.js';
 import { HOURS_PER_DAY, type SpendSeries } from './spend-series.js';
 
 /** What one series teaches about the others of its org. Plain JSON of at most some 100 numbers; no amounts but its rate. */
 export interface Lesson {
   readonly steady: boolean;
   readonly seasonality: Seasonality;
-  readonly memory: MemoryScores;
+  readonly levels: LevelScores;
+  readonly growth: Growth;
+  readonly fits: readonly SeasonFit[];
   readonly residuals: readonly Residual[];
+  readonly jumps: Jumps;
   /** Mean amount per usual hour since it was first known. */
   readonly meanRate: number;
   /** Days known before its first use, and whether that came. */
   readonly unseenDays: number;
   readonly begun: boolean;
+  /** Days known since then. */
+  readonly usedDays: number;
 }
 
 /** Before anybody has shown anything. */
-export const NO_PRIOR: Prior = { seasonality: FLAT, memory: pooledScores([]), shippedMemory: SHIPPED_MEMORY };
+export const NO_PRIOR: Prior = { seasonality: FLAT, levels: pooledScores([]), growth: NO_GROWTH, fits: pooledFits([]) };
 
 /**
  * What a series teaches. To be asked once a day.
  * @param prior what the org's lessons said before; NO_PRIOR at first
  */
 export function lessonOf(series: SpendSeries, hourOfWeek: HourOfWeek = UTC_WEEK, prior: Prior = NO_PRIOR): Lesson {
-  const { activity, memory, referenceRate } = read(series, hourOfWeek, prior);
+  const reading = read(series, hourOfWeek, prior);
+  const { activity, levels, growth, fits, rate, meanRate } = reading;
   const first = series.amounts.findIndex((amount) => amount > 0);
   return {
     steady: activity === 'steady',
     seasonality: seasonalityOf(series, hourOfWeek),
-    memory,
+    levels,
+    growth,
+    fits,
     residuals: residualsOf(series, hourOfWeek, prior),
-    meanRate: referenceRate,
+    jumps: jumpsOf(reading),
+    meanRate: activity === 'steady' ? rate : meanRate,
     unseenDays: (first < 0 ? series.amounts.length : first) / HOURS_PER_DAY,
     begun: first >= 0,
+    usedDays: first < 0 ? 0 : (series.amounts.length - first) / HOURS_PER_DAY,
   };
 }
 
@@ -45,8 +57,9 @@ export function priorOf(lessons: readonly Lesson[]): Prior {
   const steady = lessons.filter((lesson) => lesson.steady);
   return {
     seasonality: pooledSeasonality(steady.map(({ seasonality }) => seasonality)),
-    memory: pooledScores(steady.map(({ memory }) => memory)),
-    shippedMemory: SHIPPED_MEMORY,
+    levels: pooledScores(steady.map(({ levels }) => levels)),
+    growth: pooledGrowth(steady.map(({ growth }) => growth)),
+    fits: pooledFits(steady.map(({ fits }) => fits)),
   };
 }
 
@@ -56,10 +69,25 @@ const DAYS_OF_PRIOR = 10;
 /** First uses in the first hour known are no news: the series are older than what is known of them. */
 const FIRST_DAYS = 1 / HOURS_PER_DAY;
 
+/** First uses come in waves, too: those of the last days, in half as many days each, say most of the next ones. */
+const WAVE_HALF_LIFE_DAYS = 4;
+const WAVE_PRIOR_DAYS = 8;
+
+/** Series that were known before their first use, which came. */
+export function firstUsesSeen(lessons: readonly Lesson[]): number {
+  return lessons.filter((lesson) => lesson.begun && lesson.unseenDays > FIRST_DAYS).length;
+}
+
 /** How likely a series that was never used is used within some days, by how the others began. */
 export function chanceOfFirstUse(lessons: readonly Lesson[], days: number): number {
-  const begun = lessons.filter((lesson) => lesson.begun && lesson.unseenDays > FIRST_DAYS).length;
-  const waited = lessons.reduce((sum, { unseenDays }) => sum + Math.max(0, unseenDays - FIRST_DAYS), 0);
-  const perDay = (begun + FIRST_USES_PER_DAY * DAYS_OF_PRIOR) / (waited + DAYS_OF_PRIOR);
-  return 1 - Math.exp(-perDay * days);
+  const decay = Math.LN2 / WAVE_HALF_LIFE_DAYS;
+  let [waited, latest, latestDays] = [0, 0, 0];
+  for (const lesson of lessons) {
+    const unseen = Math.max(0, lesson.unseenDays - FIRST_DAYS);
+    waited += unseen;
+    latestDays += (Math.exp(-decay * lesson.usedDays) - Math.exp(-decay * (lesson.usedDays + unseen))) / decay;
+    if (lesson.begun && unseen > 0) latest += Math.exp(-decay * lesson.usedDays);
+  }
+  const usual = (firstUsesSeen(lessons) + FIRST_USES_PER_DAY * DAYS_OF_PRIOR) / (waited + DAYS_OF_PRIOR);
+  return 1 - Math.exp(-days * ((latest + usual * WAVE_PRIOR_DAYS) / (latestDays + WAVE_PRIOR_DAYS)));
 }

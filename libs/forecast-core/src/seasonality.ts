@@ -29,7 +29,7 @@ const FLOOR = 0.02;
 /** A prior weighs like so many days of a series' own. */
 const DAYS_OF_PRIOR = 5;
 /** All may have had the same odd day in one week, however well they agree, and hardly in each: doubt shrinks with every week. */
-const DOUBT_PER_WEEK = 1 / 3;
+const DOUBT_PER_WEEK = 0.2;
 
 /** One local day of a series. */
 interface LocalDay {
@@ -44,11 +44,9 @@ export function seasonalityOf(series: SpendSeries, hourOfWeek: HourOfWeek): Seas
   const days = localDays(series, hourOfWeek);
   const busy = days.filter(({ rate }) => rate > 0);
   if (busy.length === 0) return FLAT;
-  const hours = FLAT.hours.map((_, hour) =>
-    median(
-      busy.flatMap(({ rate, byHour }) => byHour.filter((h) => h.hour === hour).map(({ amount }) => amount / rate)),
-    ),
-  );
+  const shares = FLAT.hours.map((): number[] => []);
+  for (const { rate, byHour } of busy) for (const { hour, amount } of byHour) shares[hour]!.push(amount / rate);
+  const hours = shares.map(median);
   const weekdays = FLAT.weekdays.map((_, weekday) => median(ratiosOfWeekday(days, weekday)));
   return {
     hours: normalised(hours),

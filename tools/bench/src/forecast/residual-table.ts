@@ -30,7 +30,7 @@ export function residualTable(series: readonly HourlySeries[]): ShippedResiduals
   }
   const of = (activity: keyof typeof HORIZONS_DAYS): ResidualQuantiles[] =>
     HORIZONS_DAYS[activity].map((horizonDays) => {
-      const sorted = byValue(witnesses([...perSeries.values()], activity, horizonDays));
+      const sorted = byValue(witnesses([...perSeries.values()], { activity, hasSeason: false }, horizonDays));
       return { horizonDays, scores: SHARES.map((share) => Number(quantile(sorted, share).toFixed(2))) };
     });
   return { steady: of('steady'), sporadic: of('sporadic'), silent: of('silent') };
