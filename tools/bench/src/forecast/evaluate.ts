@@ -28,8 +28,15 @@ export interface Evaluation {
 }
 
 export interface Period {
+  /** The hour since 1970 that the series begin with: 0 where absent. The other two are counted from it. */
+  readonly firstHour?: number;
   readonly startHour: number;
   readonly endHour: number;
+}
+
+/** How many hours of the series are known when a share of the period is over. */
+export function seenUntil({ startHour, endHour }: Period, seen: number): number {
+  return startHour + Math.max(1, Math.floor((endHour - startHour) * seen));
 }
 
 /**
@@ -41,10 +48,10 @@ export function evaluate(
   period: Period,
   shippedFor: (name: string) => ShippedResiduals = () => SHIPPED_RESIDUALS,
 ): Evaluation[] {
-  const { startHour, endHour } = period;
+  const { firstHour = 0 } = period;
   const bySeen = SEEN.map((seen) => {
-    const now = startHour + Math.max(1, Math.floor((endHour - startHour) * seen));
-    const known = series.map(({ amounts }): SpendSeries => ({ firstHour: 0, amounts: amounts.slice(0, now) }));
+    const now = seenUntil(period, seen);
+    const known = series.map(({ amounts }): SpendSeries => ({ firstHour, amounts: amounts.slice(0, now) }));
     const lessons = lessonsOf(series, known);
     return series.map((one, i) => judge(one, known[i]!, lessons, period, now, shippedFor(one.name)));
   });
@@ -84,13 +91,13 @@ function judge(
   { name, amounts }: HourlySeries,
   known: SpendSeries,
   lessons: ReadonlyMap<string, Lesson>,
-  { startHour, endHour }: Period,
+  { firstHour = 0, startHour, endHour }: Period,
   now: number,
   shipped: ShippedResiduals,
 ): Case {
   const others = [...lessons].filter(([of]) => of !== name).map(([, lesson]) => lesson);
-  const window = { startHour, endHour };
-  const forecast = forecastWindow({ series: known, window, nowHours: now, lessons: others, shipped });
+  const window = { startHour: firstHour + startHour, endHour: firstHour + endHour };
+  const forecast = forecastWindow({ series: known, window, nowHours: firstHour + now, lessons: others, shipped });
   const total = amounts.slice(startHour, endHour).reduce((sum, amount) => sum + amount, 0);
   const runRate = (forecast.spent / (now - startHour)) * (endHour - startHour);
   const { expected, low, high } = forecast.unconstrained;

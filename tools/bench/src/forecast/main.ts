@@ -1,6 +1,6 @@
 import { Command } from 'commander';
 import { evaluate, type Evaluation, type Period } from './evaluate.js';
-import { generatedFamilies, trueErrors } from './generated.js';
+import { generatedFamilies, trueErrors, withoutHistory } from './generated.js';
 import { readOrganisations, type HourlySeries } from './hourly-file.js';
 import { residualTable } from './residual-table.js';
 import { testData } from '../test-data.js';
@@ -79,23 +79,23 @@ function foldsOf(series: readonly HourlySeries[]): (name: string) => ReturnType<
   return (name) => byName.get(name)!;
 }
 
-/** 28 days, after 4 weeks of history and without any. */
+/** A calendar month each, after 61 days of history and without any. */
 function measureGenerated(seedOfAll: number): Measured[] {
-  return generatedFamilies(seedOfAll).flatMap(({ name, series }) => {
-    const half = series[0]!.amounts.length / 2;
-    const cut = series.map((one) => ({ ...one, amounts: one.amounts.slice(half), truth: one.truth.slice(half) }));
-    return [
-      { name: `${name}, after 4 weeks`, of: series, period: { startHour: half, endHour: 2 * half } },
-      { name, of: cut, period: { startHour: 0, endHour: half } },
-    ].map(({ name: family, of, period }) => {
-      const evaluations = evaluate(of, period).map((one, i) => ({ ...one, name: `generated ${family}/${i}` }));
+  return generatedFamilies(seedOfAll).flatMap(({ name, organisations }) =>
+    [
+      { family: `${name}, after 61 days`, of: organisations },
+      { family: name, of: organisations.map(withoutHistory) },
+    ].map(({ family, of }) => {
+      const evaluations = of
+        .flatMap(({ series, period }) => evaluate(series, period))
+        .map((one) => ({ ...one, name: `generated ${one.name}${family.slice(name.length)}` }));
       return {
         summary: summarise(`generated ${family}`, evaluations),
         evaluations,
-        knowingTheTruth: trueErrors(of, period),
+        knowingTheTruth: trueErrors(of),
       };
-    });
-  });
+    }),
+  );
 }
 
 function report(all: readonly Measured[]): void {
