@@ -27,11 +27,11 @@ describe('demand against its forecast', () => {
     expect(after(6, 1, 100)).toBe(1 / 3);
   });
 
-  it('a surge weighs 1 - 1/e after two days', () => {
-    let demand = { atMs: 0, requests: 4_800, forecastRequests: 4_800 };
-    for (let hour = 1; hour <= 48; hour++)
+  it('a surge weighs 1 - 1/e after a day', () => {
+    let demand = { atMs: 0, requests: 2_400, forecastRequests: 2_400 };
+    for (let hour = 1; hour <= 24; hour++)
       demand = countDemand(demand, { requests: 200, forecastRequests: 100 }, hour * HOUR);
-    expect(DEMAND_MEMORY_MS).toBe(48 * HOUR);
+    expect(DEMAND_MEMORY_MS).toBe(24 * HOUR);
     expect(demandLevel(demand)).toBeCloseTo(1 + (1 - Math.exp(-1)), 1);
   });
 
