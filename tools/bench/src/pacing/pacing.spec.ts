@@ -8,7 +8,7 @@ import { estimator } from './estimates.js';
 import { interval95 } from './interval.js';
 import { readRewards, type JudgedPrompt } from './rewards.js';
 import { runScenario, SCENARIOS, usdPerRequest } from './scenarios.js';
-import { makeTraffic } from './traffic.js';
+import { makeTraffic, OFFICE } from './traffic.js';
 
 const data = process.env['MERITORDER_TEST_DATA'];
 if (!data && process.env['CI'] === 'true') throw new Error('CI needs MERITORDER_TEST_DATA');
@@ -57,13 +57,31 @@ describe('estimates', () => {
 describe('traffic', () => {
   it('has the demand that was planned, in order of time, and the forecast knows nothing of its changes', () => {
     const prompts = [{ tag: '', candidates: [] }];
-    const plan = { requestsPerDay: 1_000, teams: [1], demand: (day: number) => (day < 10 ? 1 : 2) };
+    const plan = { requestsPerDay: 1_000, teams: [1], demand: (day: number) => (day < 10 ? 1 : 2), shape: OFFICE };
     const traffic = makeTraffic(plan, prompts, seededRandom(5));
     const times = traffic.requests.map((r) => r.atMs);
     expect(times.length / 50_000).toBeCloseTo(1, 1);
     expect(times).toEqual(times.toSorted((a, b) => a - b));
     expect(traffic.forecastUntil(0, 30 * 86_400_000) / 30_000).toBeGreaterThan(0.6);
     expect(traffic.forecastUntil(0, 30 * 86_400_000) / 30_000).toBeLessThan(1.6);
+  });
+});
+
+describe('a restless shape', () => {
+  it('has bursts that its forecast does not know, and sleeps at night', () => {
+    const shape = { weekend: 0.1, swing: 0.98, bursts: { chance: 0.02, factor: 6 } };
+    const plan = { requestsPerDay: 1_000, teams: [1], demand: () => 1, shape };
+    const { requests } = makeTraffic(plan, [{ tag: '', candidates: [] }], seededRandom(5));
+    const byHour = Array.from({ length: 720 }, () => 0);
+    for (const { atMs } of requests) byHour[Math.floor(atMs / 3_600_000)]! += 1;
+    const calm = makeTraffic(
+      { ...plan, shape: { weekend: 0.1, swing: 0.98 } },
+      [{ tag: '', candidates: [] }],
+      seededRandom(5),
+    );
+    expect(requests.length).toBeGreaterThan(calm.requests.length);
+    expect(Math.max(...byHour)).toBeGreaterThan(300);
+    expect(byHour.filter((_, hour) => hour % 24 === 2).reduce((a, b) => a + b)).toBeLessThan(0.01 * requests.length);
   });
 });
 

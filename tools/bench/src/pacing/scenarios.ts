@@ -5,7 +5,7 @@ import { bestFixedPrices } from './hindsight.js';
 import { bestModel, dualDescent, shadowPrices, type Start } from './policies.js';
 import type { JudgedPrompt, JudgedPrompts } from './rewards.js';
 import { simulate, type BudgetPlan, type Outcome } from './simulation.js';
-import { DAYS, makeTraffic, type Prompt } from './traffic.js';
+import { DAYS, makeTraffic, OFFICE, type Prompt, type Shape } from './traffic.js';
 
 export interface Scenario {
   name: string;
@@ -13,6 +13,8 @@ export interface Scenario {
   /** Share of the traffic, and the team's limit as a multiple of its share of the organisation's. */
   teams: readonly { share: number; limit: number }[];
   demand(day: number): number;
+  /** Absent: as an office. */
+  shape?: Shape;
 }
 
 const CHANGES_ON_DAY = 12;
@@ -23,6 +25,8 @@ const TEAMS = [
   { share: 0.3, limit: 1.5 },
   { share: 0.2, limit: 1.5 },
 ];
+/** Next to nothing by night and at week-ends, and once in two days an hour of six times as much. */
+const RESTLESS: Shape = { weekend: 0.1, swing: 0.98, bursts: { chance: 0.02, factor: 6 } };
 const DEMANDS: Record<string, (day: number) => number> = {
   steady: () => 1,
   surge: (day) => (day < CHANGES_ON_DAY ? 1 : 1.8),
@@ -39,6 +43,13 @@ export const SCENARIOS: readonly Scenario[] = [
     demand,
   })),
   { name: 'steady, a cap a day', windowDays: 1, teams: ONE, demand: DEMANDS['steady']! },
+  ...['steady', 'surge', 'drop'].map((name) => ({
+    name: `${name}, nights, week-ends and bursts`,
+    windowDays: DAYS,
+    teams: ONE,
+    demand: DEMANDS[name]!,
+    shape: RESTLESS,
+  })),
 ];
 
 export interface Setting {
@@ -75,6 +86,7 @@ export function prepare(scenario: Scenario, judged: JudgedPrompts, setting: Sett
     requestsPerDay: setting.requestsPerDay,
     teams: scenario.teams.map((team) => team.share),
     demand: scenario.demand,
+    shape: scenario.shape ?? OFFICE,
   };
   const traffic = makeTraffic(plan, withEstimates(coming), random);
   const log = makeLog(makeTraffic({ ...plan, demand: () => 1 }, withEstimates(known), random), scenario);

@@ -29,15 +29,31 @@ export interface TrafficPlan {
   teams: readonly number[];
   /** Factor on demand on a day, that nobody forecasts. */
   demand(day: number): number;
+  shape: Shape;
 }
 
-/** Share of a week's requests by hour, working days and hours above the rest. */
-const HOURS = Array.from({ length: 168 }, (_, hour) => {
-  const [day, hourOfDay] = [Math.floor(hour / 24), hour % 24];
-  return (day < 5 ? 1 : 0.5) * (1 + 0.8 * Math.sin(((hourOfDay - 8) / 24) * 2 * Math.PI));
-});
-const MEAN = HOURS.reduce((a, b) => a + b) / HOURS.length;
-const weight = (hour: number): number => HOURS[hour % 168]! / MEAN;
+export interface Shape {
+  /** A day of the week-end beside a working day. */
+  weekend: number;
+  /** By how much the height of the day exceeds its mean; below 1. */
+  swing: number;
+  /** Hours, that nobody forecasts, with so many times the requests. */
+  bursts?: { chance: number; factor: number };
+}
+
+/** Working days and hours above the rest. */
+export const OFFICE: Shape = { weekend: 0.5, swing: 0.8 };
+
+/** Share of a week's requests by hour; mean 1. */
+function weights({ weekend, swing }: Shape): (hour: number) => number {
+  const hours = Array.from({ length: 168 }, (_, hour) => {
+    const [day, hourOfDay] = [Math.floor(hour / 24), hour % 24];
+    return (day < 5 ? 1 : weekend) * (1 + swing * Math.sin(((hourOfDay - 8) / 24) * 2 * Math.PI));
+  });
+  const mean = hours.reduce((a, b) => a + b) / hours.length;
+  return (hour) => hours[hour % 168]! / mean;
+}
+
 /** Each an assumption: by how much days differ from their forecast, and a month's forecast from its mean. */
 const DAY_SIGMA = 0.1;
 const FORECAST_SIGMA = 0.1;
@@ -53,11 +69,14 @@ export function makeTraffic(plan: TrafficPlan, prompts: readonly Prompt[], rando
   const forecastError = plan.teams.map(() => Math.exp(FORECAST_SIGMA * normal(random)));
   const draw = plan.teams.map(() => drawer(prompts, random));
   const requests: Request[] = [];
+  const weight = weights(plan.shape);
+  const { bursts } = plan.shape;
   for (let day = 0; day < DAYS; day++) {
     const ofDay = plan.demand(day) * Math.exp(DAY_SIGMA * normal(random));
     for (let hour = day * 24; hour < (day + 1) * 24; hour++) {
+      const burst = bursts && random() < bursts.chance ? bursts.factor : 1;
       for (const [team, share] of plan.teams.entries()) {
-        const count = poisson(((plan.requestsPerDay * share) / 24) * weight(hour) * ofDay, random);
+        const count = poisson(((plan.requestsPerDay * share) / 24) * weight(hour) * ofDay * burst, random);
         for (let index = 0; index < count; index++)
           requests.push({
             atMs: Math.floor((hour + random()) * HOUR_MS),
