@@ -46,7 +46,7 @@ beforeAll(async () => {
   app = await product.app();
   operator = await product.stack.connectOperator();
   operator.subscribe('routing.decision-made.v1.acme', { callback: (_e, m) => void decisions.push(m.json()) });
-  operator.subscribe('usage.attempt-closed.v1.acme', { callback: (_e, m) => void closed.push(m.json()) });
+  operator.subscribe('usage.attempt-closed.v1.acme.gpu-1', { callback: (_e, m) => void closed.push(m.json()) });
   await operator.flush();
   database = await connectDatabase(product.stack.database.url, 'host-vanishes-test', 1);
   await backAtWork();

@@ -14,6 +14,15 @@ function placed({ id, host }: PlacedBackend): string {
   return host === undefined ? token(id) : `${token(host)}.${token(id)}`;
 }
 
+function ofHost(org: string, host: string | undefined): string {
+  return host === undefined ? token(org) : `${token(org)}.${token(host)}`;
+}
+
+/** Of `usage.attempt-opened` and `-closed`: the host whose worker published it; undefined: a worker of the centre, or one of old. */
+export function hostOfUsage(subject: string): string | undefined {
+  return subject.split('.')[4];
+}
+
 /** Every subject of the system. Tokens are slugs; a bug that would widen a subject throws. */
 export const subjects = {
   inferenceRequest: (org: string) => `inference.request.v1.${token(org)}`,
@@ -26,9 +35,10 @@ export const subjects = {
   outcomeRecorded: (org: string) => `outcome.recorded.v1.${token(org)}`,
   qualityModelShifted: (org: string) => `quality.model-shifted.v1.${token(org)}`,
   routingDecisionMade: (org: string) => `routing.decision-made.v1.${token(org)}`,
-  usageAttemptOpened: (org: string) => `usage.attempt-opened.v1.${token(org)}`,
+  /** @param host whose worker it is, if any: NATS lets it publish there alone. */
+  usageAttemptOpened: (org: string, host?: string) => `usage.attempt-opened.v1.${ofHost(org, host)}`,
   usageAttemptExtended: (org: string) => `usage.attempt-extended.v1.${token(org)}`,
-  usageAttemptClosed: (org: string) => `usage.attempt-closed.v1.${token(org)}`,
+  usageAttemptClosed: (org: string, host?: string) => `usage.attempt-closed.v1.${ofHost(org, host)}`,
   meteringUsageRated: (org: string) => `metering.usage-rated.v1.${token(org)}`,
   budgetThresholdCrossed: (org: string, budget: string) => `budget.threshold-crossed.v1.${token(org)}.${token(budget)}`,
   budgetExhausted: (org: string, budget: string) => `budget.exhausted.v1.${token(org)}.${token(budget)}`,

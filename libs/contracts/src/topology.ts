@@ -16,7 +16,13 @@ export interface StreamDeclaration {
 export const STREAMS = {
   usage: {
     name: 'USAGE',
-    subjects: ['usage.attempt-opened.v1.*', 'usage.attempt-extended.v1.*', 'usage.attempt-closed.v1.*'],
+    subjects: [
+      'usage.attempt-opened.v1.*',
+      'usage.attempt-opened.v1.*.*',
+      'usage.attempt-extended.v1.*',
+      'usage.attempt-closed.v1.*',
+      'usage.attempt-closed.v1.*.*',
+    ],
     retention: 'limits',
     maxAgeHours: 48,
     duplicateWindowSeconds: 600,

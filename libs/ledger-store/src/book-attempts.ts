@@ -65,6 +65,19 @@ export async function recordOpened(source: DataSource, events: readonly UsageAtt
   );
 }
 
+/** The backends of those attempts that are on record, by attempt. */
+export async function recordedBackends(
+  source: DataSource,
+  attemptIds: readonly string[],
+): Promise<ReadonlyMap<string, string>> {
+  if (attemptIds.length === 0) return new Map();
+  const rows: { attempt_id: string; backend: string }[] = await source.query(
+    'select attempt_id, backend from attempt where attempt_id = any($1)',
+    [attemptIds],
+  );
+  return new Map(rows.map((row) => [row.attempt_id, row.backend]));
+}
+
 /** Records what is held by now for attempts that are open; also for one whose opening was not seen yet. Never lowers it. */
 export async function recordExtended(
   source: DataSource,

@@ -197,7 +197,7 @@ function router(config: Hosted): NatsUser {
       'metering.usage-rated.v1.*',
       'outcome.recorded.v1.*',
       'quality.model-shifted.v1.*',
-      'usage.attempt-closed.v1.*',
+      'usage.attempt-closed.v1.>',
       'inference.estimate.v1.*',
       'inference.request.v1.*',
       'inference.job.v1.*',
@@ -209,13 +209,11 @@ function router(config: Hosted): NatsUser {
   };
 }
 
-/** What every worker may do, beside the work and the heartbeats of its own backends. */
+/** What every worker may do, beside the work, the heartbeats and the attempts of its own backends. */
 function worker(config: Hosted, user: string, inbox: string): NatsUser {
   return {
     user,
     publish: [
-      'usage.attempt-opened.v1.*',
-      'usage.attempt-closed.v1.*',
       `${SERVICE_INBOX.router}.>`,
       // A hedge asks the worker of the other attempt for the turn, which may be of either name.
       'attempt.turn.v1.*',
@@ -248,6 +246,8 @@ function providerWorker(config: Hosted): NatsUser {
     ...base,
     publish: [
       ...base.publish,
+      'usage.attempt-opened.v1.*',
+      'usage.attempt-closed.v1.*',
       ...backends.map((b) => `worker.heartbeat.v1.${b}`),
       ...config.backends.flatMap((b) => (b.batch ? [subjects.batchCollected(b.id)] : [])),
       // Jobs that were in a batch go on by these.
@@ -257,13 +257,15 @@ function providerWorker(config: Hosted): NatsUser {
   };
 }
 
-/** Work and heartbeats of its own host's backends, and what its own meters say. */
+/** Work, heartbeats and attempts of its own host's backends, and what its own meters say. */
 function localWorker(config: Hosted, host: string): NatsUser {
   const base = worker(config, hostUser(host), hostInboxPrefix(host));
   return {
     ...base,
     publish: [
       ...base.publish,
+      `usage.attempt-opened.v1.*.${host}`,
+      `usage.attempt-closed.v1.*.${host}`,
       `worker.heartbeat.v1.${host}.*`,
       `hardware.measured.v1.${host}`,
       `fleet.join.v1.${host}`,

@@ -247,9 +247,8 @@ export class WorkerController implements OnApplicationBootstrap, OnApplicationSh
     const caller = new NatsCallerLink(bus, work, config.limits);
     abort.signal.addEventListener('abort', () => caller.abandon());
     const concurrency = this.count(backend, terms.attribution.org, 1);
-    const usageLog = new NatsUsageLog(bus, context, (error) =>
-      this.log.warn(`attempt ${terms.attemptId}: ${error.message}`),
-    );
+    const warn = (error: Error): void => this.log.warn(`attempt ${terms.attemptId}: ${error.message}`);
+    const usageLog = new NatsUsageLog(bus, context, warn, backend.host);
     const done = otelContext
       .with(context, () =>
         runAttempt(

@@ -8,6 +8,7 @@ import {
   noteCorrection,
   priceVersions,
   publishedPrices,
+  recordedBackends,
   recordExtended,
   recordOpened,
   type Settlement,
@@ -34,6 +35,11 @@ export class MeteringRuntime {
     readonly prices: PostgresPriceBook,
   ) {
     this.books = postgresBooks(database, config);
+  }
+
+  /** The backends of those attempts that are on record, by attempt. */
+  recordedBackends(attemptIds: readonly string[]): Promise<ReadonlyMap<string, string>> {
+    return recordedBackends(this.database, attemptIds);
   }
 
   /** Tells the counters, or keeps what they cannot be told now. After this a message may be acknowledged. */

@@ -145,11 +145,11 @@ function hearHeartbeats(
 }
 
 function hearClosed(bus: Bus, loads: LearningLoads, warn: (message: string) => void): Subscription {
-  return bus.nats.subscribe('usage.attempt-closed.v1.*', {
+  return bus.nats.subscribe('usage.attempt-closed.v1.>', {
     callback: (error, message) => {
       try {
         if (error) throw error;
-        loads.heardClosed(message.data, Date.now());
+        loads.heardClosed(message.data, message.subject, Date.now());
       } catch (problem) {
         warn(`a closed attempt taught nothing: ${(problem as Error).message}`);
       }

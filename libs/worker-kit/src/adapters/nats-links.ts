@@ -31,14 +31,19 @@ export class NatsUsageLog implements UsageLog {
     private readonly bus: Bus,
     private readonly context: Context,
     private readonly onError: (error: Error) => void,
+    /** Of the backend. */
+    private readonly host?: string,
   ) {}
+
+  /** Nobody else can know it: the stream would take a record under its id for this one, and drop this one as repeated. */
+  private readonly nonce = newId();
 
   async opened(event: UsageAttemptOpenedV1): Promise<void> {
     await this.bus.publishEvent(
       {
         type: 'usage.attempt-opened.v1',
-        subject: subjects.usageAttemptOpened(event.attribution.org),
-        id: `${event.attemptId}/opened`,
+        subject: subjects.usageAttemptOpened(event.attribution.org, this.host),
+        id: `${event.attemptId}/opened/${this.nonce}`,
         time: event.openedAt,
         data: event,
         context: this.context,
@@ -52,8 +57,8 @@ export class NatsUsageLog implements UsageLog {
       try {
         await this.bus.publishEvent({
           type: 'usage.attempt-closed.v1',
-          subject: subjects.usageAttemptClosed(event.attribution.org),
-          id: `${event.attemptId}/closed`,
+          subject: subjects.usageAttemptClosed(event.attribution.org, this.host),
+          id: `${event.attemptId}/closed/${this.nonce}`,
           time: event.closedAt,
           data: event,
           context: this.context,

@@ -1,9 +1,16 @@
 import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
-import { DURABLES, STREAMS, type UsageAttemptExtendedV1, type UsageAttemptOpenedV1 } from '@meritorder/contracts';
+import {
+  DURABLES,
+  hostOfUsage,
+  STREAMS,
+  type UsageAttemptExtendedV1,
+  type UsageAttemptOpenedV1,
+} from '@meritorder/contracts';
 import { PoisonMessage, runConsumer, traceparentOf, type Delivery, type RunningConsumer } from '@meritorder/messaging';
 import { meter, tracer } from '@meritorder/telemetry';
 import { SpanKind, trace, type Span } from '@opentelemetry/api';
 import { bookUsage, CannotBeBooked, UnknownPriceVersion, type ClosedAttempt } from '../application/book-usage.js';
+import { foreignByBackend, foreignByBooks } from '../application/records-of-hosts.js';
 import { METERING, type MeteringRuntime } from '../metering.runtime.js';
 
 const MAX_BATCH = 200;
@@ -61,6 +68,10 @@ export class UsageConsumer implements OnApplicationBootstrap, OnApplicationShutd
           'usage.attempt-extended.v1',
           'usage.attempt-closed.v1',
         ]);
+        const foreign = foreignByBackend(event.data as ClosedAttempt['event'], hostOfUsage(delivery.subject), (id) =>
+          this.metering.config.backends.find((b) => b.id === id),
+        );
+        if (foreign) throw new PoisonMessage(foreign);
         if (event.type === 'usage.attempt-opened.v1')
           opened.push({ event: event.data as UsageAttemptOpenedV1, delivery });
         else if (event.type === 'usage.attempt-extended.v1')
@@ -73,18 +84,36 @@ export class UsageConsumer implements OnApplicationBootstrap, OnApplicationShutd
           });
       } catch (error) {
         if (!(error instanceof PoisonMessage)) throw error;
-        this.log.error(`usage message ${delivery.streamSequence} goes to the dead letters: ${error.message}`);
-        await delivery.deadLetter(error.message);
+        await this.deadLetter(delivery, error.message);
       }
     }
     try {
       if (opened.length > 0) await this.metering.books.recordOpened(opened.map((o) => o.event));
       if (extended.length > 0) await this.metering.books.recordExtended(extended.map((e) => e.event));
-      if (closed.length > 0) await this.book(closed);
+      const own = await this.withoutForeign(closed);
+      if (own.length > 0) await this.book(own);
     } catch (error) {
       if (!(error instanceof UnknownPriceVersion || error instanceof CannotBeBooked)) throw error;
       await this.oneByOne([...opened, ...extended, ...closed], error);
     }
+  }
+
+  private async deadLetter(delivery: Delivery, reason: string): Promise<void> {
+    this.log.error(`usage message ${delivery.streamSequence} goes to the dead letters: ${reason}`);
+    await delivery.deadLetter(reason);
+  }
+
+  /** Without those with which a host closes what is not its own. What was opened in the same batch is on record by now. */
+  private async withoutForeign(closed: readonly ClosedDelivery[]): Promise<ClosedDelivery[]> {
+    const hosted = closed.filter(({ delivery }) => hostOfUsage(delivery.subject) !== undefined);
+    const recorded = await this.metering.recordedBackends(hosted.map(({ event }) => event.attemptId));
+    const own: ClosedDelivery[] = [];
+    for (const one of closed) {
+      const foreign = foreignByBooks(one.event, hostOfUsage(one.delivery.subject), recorded);
+      if (foreign) await this.deadLetter(one.delivery, foreign);
+      else own.push(one);
+    }
+    return own;
   }
 
   private async book(closed: ClosedDelivery[]): Promise<void> {

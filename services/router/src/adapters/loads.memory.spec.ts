@@ -44,8 +44,8 @@ function loads(inFlight = 0) {
     load: () => ({ inFlight, capacity: 10, waitingInEngine: 0, kvCacheShare: 0 }),
   });
   return {
-    heard: (event: Partial<UsageAttemptClosedV1>) =>
-      learning.heardClosed(new TextEncoder().encode(JSON.stringify({ ...closed, ...event })), 0),
+    heard: (event: Partial<UsageAttemptClosedV1>, subject = 'usage.attempt-closed.v1.acme') =>
+      learning.heardClosed(new TextEncoder().encode(JSON.stringify({ ...closed, ...event })), subject, 0),
     numbers: (maxLatencySeconds: number | undefined, nowMs = 0) =>
       learning.numbers(backend!, TOKENS, { targetSeconds: Infinity, usdPerSecondLate: 0, maxLatencySeconds }, nowMs),
     askAgain: (nowMs = 0) => learning.askAgainInSeconds(backend!, 1, nowMs),
@@ -86,6 +86,16 @@ describe('under a ceiling of latency', () => {
 
   it('nothing is worked out of a cloud backend where there is none', () => {
     expect(loads().numbers(undefined)).toEqual({ gpuSeconds: 0, usdPerGpuSecond: 0, lateSeconds: 0 });
+  });
+});
+
+describe('from closed attempts', () => {
+  it("nothing is learned that came by another's subject", () => {
+    const learning = loads();
+    const before = learning.numbers(undefined);
+    const subject = 'usage.attempt-closed.v1.acme.gpu-1';
+    expect(() => learning.heard(whole(90), subject)).toThrow(`${subject} may not speak for a`);
+    expect(learning.numbers(undefined)).toEqual(before);
   });
 });
 

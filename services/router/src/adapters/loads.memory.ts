@@ -1,4 +1,4 @@
-import { HEDGE_LOST, UsageAttemptClosedV1, type BackendConfig } from '@meritorder/contracts';
+import { HEDGE_LOST, hostOfUsage, UsageAttemptClosedV1, type BackendConfig } from '@meritorder/contracts';
 import {
   backendPrior,
   chanceLate,
@@ -143,11 +143,12 @@ export class LearningLoads implements Loads {
     );
   }
 
-  /** @throws PoisonMessage for what is not a closed attempt. */
-  heardClosed(data: Uint8Array, nowMs: number): void {
+  /** @throws PoisonMessage for what is not a closed attempt, Error for one of somebody else's backend (by its subject, which NATS checks). */
+  heardClosed(data: Uint8Array, subject: string, nowMs: number): void {
     const closed = decodeJson(UsageAttemptClosedV1, data);
     const backend = this.backends.get(closed.backend);
     if (!backend) return;
+    if (hostOfUsage(subject) !== backend.host) throw new Error(`${subject} may not speak for ${closed.backend}`);
     if (closed.code === HEDGE_LOST && closed.sent) return this.waitedInVain(backend, closed, nowMs);
     if (closed.outcome !== 'finished' || !closed.usage) return;
     const { inputTokens, cacheReadTokens, cacheWrite5mTokens, cacheWrite1hTokens, outputTokens } = closed.usage;
