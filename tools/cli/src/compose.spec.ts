@@ -23,3 +23,16 @@ it('every service of docker-compose.yml follows a rotation of its password: its 
     expect(environment['NATS_USER_FILE']).toBe(`/run/meritorder/users/${userOf(environment)}`);
   }
 });
+
+it('with deploy/docker/nkeys.yml each of them has the seed of its own user, and nobody has one of another', () => {
+  const { services } = read('deploy/docker/nkeys.yml');
+  expect(Object.keys(services).toSorted()).toEqual(connecting.map(({ service }) => service).toSorted());
+  for (const { service, environment } of connecting) {
+    const { environment: more, volumes } = services[service]!;
+    expect(more).toEqual({ NATS_NKEY_SEED_FILE: '/run/meritorder-nkey' });
+    expect(volumes).toHaveLength(1);
+    expect(volumes![0]!.replace(/^\$\{MERITORDER_SEEDS_DIR:\?[^}]*\}/, '')).toBe(
+      `/${userOf(environment)}:/run/meritorder-nkey:ro`,
+    );
+  }
+});
