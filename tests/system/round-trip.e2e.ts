@@ -1,5 +1,6 @@
 import { SCRIPTS } from '@meritorder/counters';
 import { stopChild } from '@meritorder/launcher';
+import { waitFor } from '@meritorder/testing';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { ask, chat, errorCode, startProduct, type Product } from './harness.js';
@@ -47,9 +48,13 @@ function isBackground([verb, subject = '']: string[]): boolean {
   return `${verb} ${subject}` === 'info server' || verb === 'hmget';
 }
 
+const records = (): number =>
+  log.filter(({ direction, words }) => direction === 'out' && words[1]?.startsWith('routing.decision-made.v1.')).length;
+
 it('from a request to the message for the worker there is one round trip to Redis, and nothing else leaves the router', async () => {
   // The first one also brings the script to a Redis that does not have it yet.
   expect(errorCode(await ask(app, chat('first')))).toBe('');
+  await waitFor(() => records() > 0, 'the record of the first decision');
   let undisturbed = 0;
   for (let i = 0; i < 20; i++) {
     log.length = 0;
@@ -67,6 +72,8 @@ it('from a request to the message for the worker there is one round trip to Redi
     // All of its budgets were in it.
     for (const budget of ['org-month', 'eng-day', 'account']) expect(own[0]!.join(' ')).toContain(budget);
     if (left.length === 1) undisturbed++;
+    // Of an earlier decision it may leave at any time.
+    await waitFor(() => records() > 0, 'the record of the decision');
   }
   // So no request waits for what the background says.
   expect(undisturbed).toBeGreaterThan(0);
@@ -75,6 +82,7 @@ it('from a request to the message for the worker there is one round trip to Redi
 it("the decision's record leaves the router after the request has", async () => {
   log.length = 0;
   await ask(app, chat('what was decided', { metadata: { department: 'eng' } }));
+  await waitFor(() => records() > 0, 'the record of the decision');
   const out = log.filter(({ direction }) => direction === 'out').map(({ words }) => words[1] ?? '');
   const work = out.findIndex((subject) => subject.startsWith('work.v1.'));
   const record = out.findIndex((subject) => subject.startsWith('routing.decision-made.v1.'));

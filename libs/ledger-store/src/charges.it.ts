@@ -55,12 +55,12 @@ async function chargedOf(claim: string): Promise<{ guard: bigint; ledger: bigint
     [claim],
   );
   const owed = (await trialBalance(db)).filter((a) => a.account.endsWith(`receivable:acme:${claim}`));
-  const events: { id: string; charged: string; change: string }[] = await db.query(
-    `select body ->> 'attemptId' as id, body ->> 'chargedNanos' as charged, body ->> 'chargedChangeNanos' as change
-     from outbox where body ->> 'requestId' = $1 order by id`,
+  const events: { attempt: string; charged: string; change: string }[] = await db.query(
+    `select body ->> 'attemptId' as attempt, body ->> 'chargedNanos' as charged, body ->> 'chargedChangeNanos' as change
+     from outbox where body ->> 'requestId' = $1 order by outbox.id`,
     [`r-${claim}`],
   );
-  const last = new Map(events.map((e) => [e.id, BigInt(e.charged)]));
+  const last = new Map(events.map((e) => [e.attempt, BigInt(e.charged)]));
   return {
     guard: BigInt(row!.guard),
     ledger: owed.reduce((sum, a) => sum + a.balanceNanos, 0n),

@@ -49,13 +49,19 @@ export function estimateFor(
   };
 }
 
-/** With what the provider's cache was expected to have of it. */
-export function cached(
-  estimate: BackendEstimate,
-  recorded: RecordedRequest,
-  backend: string,
-  inputTokens: number,
-): BackendEstimate {
-  const tokens = recorded.candidates.get(backend)?.cacheReadTokens ?? 0;
-  return tokens === 0 ? estimate : { ...estimate, cacheReadTokensExpected: Math.min(inputTokens, tokens) };
+/** With what the decision expected of the request at the backend: decided by anything else it would not be the same decision. */
+export function asExpected(estimate: BackendEstimate, recorded: RecordedRequest, backend: string): BackendEstimate {
+  const candidate = recorded.candidates.get(backend);
+  if (candidate === undefined) return estimate;
+  const {
+    inputTokensExpected = estimate.inputTokensExpected,
+    outputTokensExpected = estimate.outputTokensExpected,
+    cacheReadTokens,
+  } = candidate;
+  return {
+    ...estimate,
+    inputTokensExpected,
+    outputTokensExpected,
+    cacheReadTokensExpected: Math.min(inputTokensExpected, cacheReadTokens),
+  };
 }

@@ -9,7 +9,7 @@ import { ArrivalsForecast } from '../money/arrivals-forecast.js';
 import { Pacing, type ExpectedUsd } from '../money/pacing.js';
 import { SimulatedBudgets } from '../money/simulated-budgets.js';
 import type { RecordedRequest, Workload } from '../workload/workload.js';
-import { cached, estimateFor, LearnedOutput } from './learned-output.js';
+import { asExpected, estimateFor, LearnedOutput } from './learned-output.js';
 import { budgetRefusal, exclusionRefusal } from './refusal-codes.js';
 import { Scenario, type Prepared, type ScenarioSettings } from './scenario.js';
 import { Tally, type PolicyOutcome } from './tally.js';
@@ -136,7 +136,7 @@ class Run {
     const { able, excluded } = ableCandidates(
       lanes.map((l) => l.view),
       recorded?.maxTokens === undefined ? requirements : { ...requirements, maxTokens: recorded.maxTokens },
-      recorded ? (backend) => cached(estimate, recorded, backend.id, inputTokens) : () => estimate,
+      recorded ? (backend) => asExpected(estimate, recorded, backend.id) : () => estimate,
       policy.maxCostNanos,
       nowMs,
     );

@@ -68,9 +68,9 @@ export function weigh(
 function qualityOf(
   { quality, backend }: Lane,
   recorded: RecordedCandidate | undefined,
-): Omit<RecordedCandidate, 'cacheReadTokens'> {
+): Omit<RecordedCandidate, 'cacheReadTokens' | 'inputTokensExpected' | 'outputTokensExpected'> {
   if (recorded === undefined) return { quality, qualityVariance: 0, priorQuality: backend.priorQuality, outcomes: 0 };
-  const { cacheReadTokens: _tokens, ...numbers } = recorded;
+  const { cacheReadTokens: _read, inputTokensExpected: _input, outputTokensExpected: _output, ...numbers } = recorded;
   return numbers;
 }
 

@@ -19,6 +19,9 @@ export interface RecordedCandidate {
   conversionVariance?: number | undefined;
   /** Input tokens that its provider's cache was expected to have. */
   cacheReadTokens: number;
+  /** What was expected of the request there, as its tokenizer and what had been learned of it said; absent: as of the request. */
+  inputTokensExpected?: number | undefined;
+  outputTokensExpected?: number | undefined;
 }
 
 /** What a decision's record knows of a request beside its lengths. */
