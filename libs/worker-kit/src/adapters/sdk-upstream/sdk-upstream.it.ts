@@ -360,8 +360,8 @@ describe('a provider that fails is called once', () => {
     expect(sent.find(({ type }) => type === 'failed')).toMatchObject({ code, retryable, status });
     expect(closed[0]).toMatchObject({ outcome: 'failed', sent: true, refusedUpstream: true });
     // What is left of it: a millisecond may have passed.
-    const failed: Any = sent.find(({ type }) => type === 'failed');
-    if (status === 429) expect(failed.retryAfterSeconds).toBeCloseTo(7, 1);
+    const failed = sent.find((event) => event.type === 'failed');
+    if (status === 429) expect(failed?.retryAfterSeconds).toBeCloseTo(7, 1);
   });
 
   it.each(PROTOCOLS)('%s: an error in the first event, before anybody was told anything', async (protocol) => {
