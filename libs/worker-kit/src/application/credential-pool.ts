@@ -52,18 +52,26 @@ export class CredentialPool {
     return best.credential;
   }
 
-  /** @param failure of its call; undefined: it was served */
-  giveBack(credential: Credential, failure?: { code: FailureCode; retryAfterSeconds?: number | undefined }): void {
+  /**
+   * @param failure of its call; undefined: it was served
+   * @returns until one of them may be used, milliseconds from the instant at which this one began to cool down; 0: now
+   */
+  giveBack(credential: Credential, failure?: { code: FailureCode; retryAfterSeconds?: number | undefined }): number {
     const place = this.places.find((p) => p.credential === credential)!;
+    const now = this.nowMs();
     place.inFlight--;
-    if (failure?.code === 'quota') this.cool(place, this.quotaMs(place, failure.retryAfterSeconds));
-    else if (failure?.code === 'credential') this.cool(place, REFUSED_MS);
+    if (failure?.code === 'quota') cool(place, this.quotaMs(place, failure.retryAfterSeconds), now);
+    else if (failure?.code === 'credential') cool(place, REFUSED_MS, now);
     else if (!failure) place.quotasInRow = 0;
+    return this.freeAfterMs(now);
   }
 
   /** Until one of them may be used; 0: now. */
   get freeInMs(): number {
-    const now = this.nowMs();
+    return this.freeAfterMs(this.nowMs());
+  }
+
+  private freeAfterMs(now: number): number {
     return Math.max(0, Math.min(...this.places.map((place) => place.coolUntilMs)) - now);
   }
 
@@ -75,8 +83,8 @@ export class CredentialPool {
     if (saidSeconds !== undefined) return saidSeconds * 1_000;
     return Math.min(LONGEST_UNSAID_MS, COOL_DOWN_MS * 2 ** place.quotasInRow++);
   }
+}
 
-  private cool(place: Place, ms: number): void {
-    place.coolUntilMs = Math.max(place.coolUntilMs, this.nowMs() + Math.min(ms, LONGEST_COOL_DOWN_MS));
-  }
+function cool(place: Place, ms: number, now: number): void {
+  place.coolUntilMs = Math.max(place.coolUntilMs, now + Math.min(ms, LONGEST_COOL_DOWN_MS));
 }

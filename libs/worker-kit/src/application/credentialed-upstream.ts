@@ -86,11 +86,10 @@ function givenBack(pool: CredentialPool, credential: Credential, error: unknown)
     return error;
   }
   const { code, details } = error;
-  pool.giveBack(credential, { code, retryAfterSeconds: details.retryAfterSeconds });
+  const freeInMs = pool.giveBack(credential, { code, retryAfterSeconds: details.retryAfterSeconds });
   const message = withoutSecrets(error.message, credential);
   const ofCredential = code === 'quota' || code === 'credential';
   if (!ofCredential && message === error.message) return error;
-  const freeInMs = pool.freeInMs;
   return new UpstreamError(code, ofCredential ? `${message} (credential ${credential.id})` : message, {
     ...details,
     ...(!ofCredential ? {} : freeInMs === 0 ? { again: true } : { retryAfterSeconds: freeInMs / 1_000 }),

@@ -71,6 +71,14 @@ describe('the credentials of a backend', () => {
     expect(one.freeInMs).toBe(3_600_000);
   });
 
+  it('that a provider asks to leave alone for seven seconds are said to be, whatever time passes meanwhile', () => {
+    let ms = 0;
+    const one = new CredentialPool([a!], () => ++ms);
+    one.take();
+    expect(one.giveBack(a!, { code: 'quota', retryAfterSeconds: 7 })).toBe(7_000);
+    expect(one.freeInMs).toBeLessThan(7_000);
+  });
+
   it('are not cooled down by failures that are the backend’s or the request’s', () => {
     const one = pool(a!);
     for (const code of ['server-error', 'caller-fault', 'timeout', 'cut', 'content-filter'] as const) {
