@@ -80,9 +80,10 @@ function publish(subject: string, event: Partial<UsageAttemptClosedV1>, id = 'fo
 describe("a host's worker may not publish", () => {
   it.each([
     ["another host's attempt as closed", 'usage.attempt-closed.v1.acme.gpu-1'],
-    ["another host's attempt as opened", 'usage.attempt-opened.v1.acme.gpu-1'],
     ['an attempt of the centre as closed', 'usage.attempt-closed.v1.acme'],
-    ['an attempt of the centre as opened', 'usage.attempt-opened.v1.acme'],
+    ['an attempt as opened', 'usage.attempt-opened.v1.acme'],
+    ['an attempt as opened, on its own subject', 'usage.attempt-opened.v1.acme.gpu-2'],
+    ["another host's attempt as one that may go", 'attempt.go.v1.gpu-1.own.a1'],
     ['a larger hold', 'usage.attempt-extended.v1.acme'],
     ['a larger hold, on its own subject', 'usage.attempt-extended.v1.acme.gpu-2'],
   ])('%s', async (_what, subject) => {
@@ -109,11 +110,10 @@ describe('on its own subject', () => {
     expect(rows).toEqual([{ state: 'opened' }]);
   });
 
-  it('it opens no attempt of another backend', async () => {
-    const before = deadLetters.length;
-    publish('usage.attempt-opened.v1.acme.gpu-2', { attemptId: 'invented', backend: 'own' }, 'invented/opened');
-    await waitFor(() => deadLetters.length > before, 'the dead letter');
-    expect(deadLetters.at(-1)).toContain('may not speak for own');
+  it('it closes no attempt that no router has opened', async () => {
+    publish(closing, { attemptId: 'invented', backend: 'theirs' }, 'invented/closed');
+    const reason = 'may not close attempt invented, which no router has opened';
+    await waitFor(() => deadLetters.some((r) => r.includes(reason)), `"${reason}", not ${deadLetters.at(-1)}`);
     expect(await database.query(`select 1 from attempt where attempt_id = 'invented'`)).toEqual([]);
   });
 });

@@ -18,7 +18,7 @@ function ofHost(org: string, host: string | undefined): string {
   return host === undefined ? token(org) : `${token(org)}.${token(host)}`;
 }
 
-/** Of `usage.attempt-opened` and `-closed`: the host whose worker published it; undefined: a worker of the centre, or one of old. */
+/** Of `usage.attempt-closed`: the host whose worker published it; undefined: the centre. */
 export function hostOfUsage(subject: string): string | undefined {
   return subject.split('.')[4];
 }
@@ -35,9 +35,9 @@ export const subjects = {
   outcomeRecorded: (org: string) => `outcome.recorded.v1.${token(org)}`,
   qualityModelShifted: (org: string) => `quality.model-shifted.v1.${token(org)}`,
   routingDecisionMade: (org: string) => `routing.decision-made.v1.${token(org)}`,
-  /** @param host whose worker it is, if any: NATS lets it publish there alone. */
-  usageAttemptOpened: (org: string, host?: string) => `usage.attempt-opened.v1.${ofHost(org, host)}`,
+  usageAttemptOpened: (org: string) => `usage.attempt-opened.v1.${token(org)}`,
   usageAttemptExtended: (org: string) => `usage.attempt-extended.v1.${token(org)}`,
+  /** @param host whose worker it is, if any: NATS lets it publish there alone. */
   usageAttemptClosed: (org: string, host?: string) => `usage.attempt-closed.v1.${ofHost(org, host)}`,
   meteringUsageRated: (org: string) => `metering.usage-rated.v1.${token(org)}`,
   budgetThresholdCrossed: (org: string, budget: string) => `budget.threshold-crossed.v1.${token(org)}.${token(budget)}`,
@@ -63,6 +63,10 @@ export const subjects = {
   fleetJoin: (host: string) => `fleet.join.v1.${token(host)}`,
   hardwareMeasured: (host: string) => `hardware.measured.v1.${token(host)}`,
   promptSent: (backend: string) => `prompt.sent.v1.${token(backend)}`,
+  /** To the workers of a backend: the one that has the attempt may call. */
+  attemptGo: (backend: PlacedBackend, attempt: string) => `attempt.go.v1.${placed(backend)}.${token(attempt)}`,
+  /** As a worker of the backend hears them. */
+  attemptGoes: (backend: PlacedBackend) => `attempt.go.v1.${placed(backend)}.*`,
   attemptStop: (attempt: string) => `attempt.stop.v1.${token(attempt)}`,
   attemptTurn: (attempt: string) => `attempt.turn.v1.${token(attempt)}`,
   attemptTurned: (question: string) => `attempt.turned.v1.${token(question)}`,

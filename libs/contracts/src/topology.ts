@@ -18,7 +18,6 @@ export const STREAMS = {
     name: 'USAGE',
     subjects: [
       'usage.attempt-opened.v1.*',
-      'usage.attempt-opened.v1.*.*',
       'usage.attempt-extended.v1.*',
       'usage.attempt-closed.v1.*',
       'usage.attempt-closed.v1.*.*',

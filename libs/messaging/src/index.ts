@@ -1,5 +1,6 @@
 export * from './bus.js';
 export * from './cloud-events.js';
+export * from './publish-until-kept.js';
 export * from './consumer.js';
 export * from './topology.js';
 export * from './trace-context.js';

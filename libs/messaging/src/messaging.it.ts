@@ -220,7 +220,7 @@ describe('permissions', () => {
         '_INBOX_provider-worker.x',
         'usage.attempt-opened.v1.acme',
         'usage.attempt-closed.v1.acme',
-        'usage.attempt-opened.v1.acme.gpu-2',
+        'usage.attempt-opened.v1.acme.gpu-1',
         'usage.attempt-closed.v1.acme.gpu-2',
         'usage.attempt-extended.v1.acme',
         'inference.request.v1.acme',
@@ -230,7 +230,7 @@ describe('permissions', () => {
     ],
     [
       'router',
-      ['usage.attempt-closed.v1.acme', '$KV.PRICES.gpt', 'metering.reconcile.v1', '$JS.API.STREAM.DELETE.USAGE'],
+      ['usage.attempt-closed.v1.acme.gpu-1', '$KV.PRICES.gpt', 'metering.reconcile.v1', '$JS.API.STREAM.DELETE.USAGE'],
     ],
     ['metering', ['work.v1.gpt', 'budget.threshold-crossed.v1.acme.b', 'outcome.reported.v1.acme', '_INBOX_router.x']],
     ['budget-policy', ['work.v1.gpt', 'usage.attempt-closed.v1.acme', '_INBOX_acme.x', '$KV.PRICES.gpt']],

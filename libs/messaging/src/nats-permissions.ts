@@ -164,10 +164,14 @@ function router(config: Hosted): NatsUser {
     publish: [
       'work.v1.*',
       'work.v1.*.*',
+      'attempt.go.v1.*.*',
+      'attempt.go.v1.*.*.*',
       'attempt.stop.v1.*',
       'prompt.sent.v1.*',
       'job.accepted.v1.*',
+      'usage.attempt-opened.v1.*',
       'usage.attempt-extended.v1.*',
+      'usage.attempt-closed.v1.*',
       'routing.decision-made.v1.*',
       'quality.model-shifted.v1.*',
       'inference.result.v1.*.*',
@@ -246,14 +250,13 @@ function providerWorker(config: Hosted): NatsUser {
     ...base,
     publish: [
       ...base.publish,
-      'usage.attempt-opened.v1.*',
       'usage.attempt-closed.v1.*',
       ...backends.map((b) => `worker.heartbeat.v1.${b}`),
       ...config.backends.flatMap((b) => (b.batch ? [subjects.batchCollected(b.id)] : [])),
       // Jobs that were in a batch go on by these.
       ...(config.backends.some((b) => b.batch) ? BATCHING : []),
     ],
-    subscribe: [...base.subscribe, ...backends.map((b) => `work.v1.${b}`)],
+    subscribe: [...base.subscribe, ...backends.flatMap((b) => [`work.v1.${b}`, subjects.attemptGoes({ id: b })])],
   };
 }
 
@@ -264,13 +267,12 @@ function localWorker(config: Hosted, host: string): NatsUser {
     ...base,
     publish: [
       ...base.publish,
-      `usage.attempt-opened.v1.*.${host}`,
       `usage.attempt-closed.v1.*.${host}`,
       `worker.heartbeat.v1.${host}.*`,
       `hardware.measured.v1.${host}`,
       `fleet.join.v1.${host}`,
     ],
-    subscribe: [...base.subscribe, `work.v1.${host}.*`],
+    subscribe: [...base.subscribe, `work.v1.${host}.*`, `attempt.go.v1.${host}.*.*`],
   };
 }
 

@@ -55,8 +55,16 @@ const MOST_TURNS = 10_000;
 /** What a NATS server carries unless it is configured. */
 const LEAST_MAX_PAYLOAD = 1_048_576;
 
+interface Served {
+  backend: BackendConfig;
+  work: Subscription;
+  /** What its attempts are told. */
+  goes: Subscription;
+}
+
 interface Running {
   abort: AbortController;
+  router: NatsRouterLink;
   caller: NatsCallerLink;
   done: Promise<void>;
 }
@@ -71,7 +79,7 @@ export class WorkerController implements OnApplicationBootstrap, OnApplicationSh
   private readonly byRequest = new Map<string, Set<Running>>();
   private readonly turns = new Map<string, OwnTurn>();
   private readonly inFlight = new Map<string, number>();
-  private readonly served = new Map<string, { backend: BackendConfig; work: Subscription }>();
+  private readonly served = new Map<string, Served>();
   private readonly toldSoon = new Set<string>();
   /** By backend and org; what is not in flight has no entry. */
   private readonly inFlightOfOrg = new Map<string, Map<string, number>>();
@@ -110,10 +118,12 @@ export class WorkerController implements OnApplicationBootstrap, OnApplicationSh
   /** Takes work for these and no others from now on; what it has in hand of others it ends. */
   serve(backends: readonly BackendConfig[]): void {
     if (this.draining) return;
-    for (const { backend, work } of this.served.values()) {
+    for (const { backend, work, goes } of this.served.values()) {
       if (backends.some((b) => b.id === backend.id)) continue;
       this.beat(backend, true);
       work.unsubscribe();
+      // Those in hand ask.
+      goes.unsubscribe();
       this.served.delete(backend.id);
     }
     for (const backend of backends) {
@@ -122,8 +132,12 @@ export class WorkerController implements OnApplicationBootstrap, OnApplicationSh
         const now = this.served.get(id);
         if (now) this.take(now.backend, message);
       };
-      const work = this.served.get(id)?.work ?? this.listen(subjects.work(backend), take, 'workers');
-      this.served.set(id, { backend, work });
+      const { work, goes } = this.served.get(id) ?? {
+        // Before the work: nobody goes who is not there.
+        goes: this.listen(subjects.attemptGoes(backend), (m) => this.byAttempt.get(attemptOf(m))?.router.goes()),
+        work: this.listen(subjects.work(backend), take, 'workers'),
+      };
+      this.served.set(id, { backend, work, goes });
     }
     this.heartbeat();
   }
@@ -151,7 +165,7 @@ export class WorkerController implements OnApplicationBootstrap, OnApplicationSh
 
   private take(backend: BackendConfig, message: Msg): void {
     if (!message.reply) return;
-    const link = new NatsRouterLink(this.options.bus, message);
+    const link = new NatsRouterLink(this.options.bus, message, backend.batch === undefined);
     let work: WorkRequest;
     try {
       work = decodeJson(WorkRequest, message.data);
@@ -259,7 +273,6 @@ export class WorkerController implements OnApplicationBootstrap, OnApplicationSh
             ...call,
             maxMessageBytes: this.maxMessageBytes,
             usageLog: {
-              opened: (event) => usageLog.opened(event),
               closed: (event) => {
                 this.attempts.add(1, { backend: backend.id, outcome: event.outcome });
                 if (event.usage) {
@@ -295,7 +308,7 @@ export class WorkerController implements OnApplicationBootstrap, OnApplicationSh
         if (all.size === 0) this.byRequest.delete(key);
         this.count(backend, terms.attribution.org, -1);
       });
-    const running = { abort, caller, done };
+    const running = { abort, router, caller, done };
     this.byAttempt.set(terms.attemptId, running);
     const key = `${terms.attribution.org}.${terms.requestId}`;
     this.byRequest.set(key, (this.byRequest.get(key) ?? new Set()).add(running));
@@ -358,8 +371,9 @@ export class WorkerController implements OnApplicationBootstrap, OnApplicationSh
   }
 }
 
-function attemptOf(message: Msg): string {
-  return message.subject.split('.')[3]!;
+/** Its last token. */
+function attemptOf({ subject }: Msg): string {
+  return subject.slice(subject.lastIndexOf('.') + 1);
 }
 
 /** `<org>.<request>` of a subject that ends in both. */

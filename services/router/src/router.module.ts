@@ -7,6 +7,7 @@ import { followEpoch, followFleet, secretFromEnvironment, type Bus } from '@meri
 import type { ServiceContext } from '@meritorder/service-kit';
 import { meter } from '@meritorder/telemetry';
 import { RedisAdmission } from './adapters/admission.redis.js';
+import { NatsAttemptLog } from './adapters/attempt-log.nats.js';
 import { NatsCaller } from './adapters/caller.nats.js';
 import { NatsCatalogue } from './adapters/catalogue.nats.js';
 import { NatsDecisionLog } from './adapters/decision-log.nats.js';
@@ -74,6 +75,7 @@ export async function routerModule({ config, bus, env, readiness }: ServiceConte
     workers,
     caller: new NatsCaller(bus),
     decisions,
+    attempts: new NatsAttemptLog(bus, (error) => warn(`attempts: ${error.message}`)),
     extensions: new NatsExtensionLog(bus),
     keys: await NatsKeyLog.open(bus),
     every: (ms: number, run: () => void) => {

@@ -37,3 +37,23 @@ export const UsageAttemptClosedV1 = z.object({
   durationMs: z.number().nonnegative(),
 });
 export type UsageAttemptClosedV1 = z.infer<typeof UsageAttemptClosedV1>;
+
+/** Of an attempt that did not go: it cost nothing. @param worker whoever closes it */
+export function closedUnsent(
+  { terms }: { terms: AttemptTerms },
+  worker: string,
+  nowMs: number,
+  code: string,
+): UsageAttemptClosedV1 {
+  return {
+    ...terms,
+    worker,
+    closedAt: new Date(nowMs).toISOString(),
+    outcome: 'not-sent',
+    sent: false,
+    refusedUpstream: false,
+    code,
+    streamed: false,
+    durationMs: 0,
+  };
+}

@@ -106,7 +106,8 @@ export type WorkRequest = z.infer<typeof WorkRequest>;
 
 /**
  * Worker to router, on the inbox of the work request.
- * `opened` is a request: the router marks the hold as opened and answers `go` or `stop`; only then bytes go upstream.
+ * No byte goes upstream before the router has put the attempt on record and marked its hold as opened. It says so on
+ * `attempt.go.v1`, with the backend and the attempt; a worker that has not heard of it in time asks with `ready`, which is a request: the answer is `go` or `stop`.
  * `failed` is a request too: the router answers `taken` when it goes on with the next candidate or answers the caller
  * itself; without that answer the worker ends the caller's wait with the error.
  * `extend` is one as well: a governed attempt asks for a larger hold before the one it has is used up. It names a total, so
@@ -116,10 +117,10 @@ export type WorkRequest = z.infer<typeof WorkRequest>;
 export const WorkEvent = z.discriminatedUnion('type', [
   z.object({
     type: z.literal('refused'),
-    code: z.enum(['busy', 'draining', 'unknown-backend', 'invalid', 'deadline', 'not-recorded']),
+    code: z.enum(['busy', 'draining', 'unknown-backend', 'invalid', 'deadline', 'given-up']),
     message: z.string(),
   }),
-  z.object({ type: z.literal('opened'), attemptId: Slug }),
+  z.object({ type: z.literal('ready'), attemptId: Slug }),
   /** In a batch that is kept: from here on the worker has the job. */
   z.object({ type: z.literal('batched'), attemptId: Slug }),
   z.object({ type: z.literal('heartbeat'), attemptId: Slug, firstTokenSeen: z.boolean() }),

@@ -10,22 +10,19 @@ import {
   type LimitsConfig,
   type TurnRequest,
   type UsageAttemptClosedV1,
-  type UsageAttemptOpenedV1,
   type WorkEvent,
   type WorkRequest,
 } from '@meritorder/contracts';
 import { newId } from '@meritorder/kernel';
-import type { Bus } from '@meritorder/messaging';
+import { publishUntilKept, type Bus } from '@meritorder/messaging';
 import type { Context } from '@opentelemetry/api';
 import { ReaderAway, type CallerLink, type RouterLink, type UsageLog } from '../application/ports.js';
 import { outboxOf, type CallerOutbox } from './caller-outbox.js';
 
-const OPENED_TIMEOUT_MS = 5_000;
-const CLOSED_RETRY_MS = [100, 200, 500, 1_000, 2_000, 5_000];
 /** Every so many chunks the reader is asked for an acknowledgement. */
 const ACK_EVERY_CHUNKS = 16;
 
-/** The durable record of attempts in JetStream. */
+/** The durable record of what attempts came to, in JetStream. */
 export class NatsUsageLog implements UsageLog {
   constructor(
     private readonly bus: Bus,
@@ -38,46 +35,55 @@ export class NatsUsageLog implements UsageLog {
   /** Nobody else can know it: the stream would take a record under its id for this one, and drop this one as repeated. */
   private readonly nonce = newId();
 
-  async opened(event: UsageAttemptOpenedV1): Promise<void> {
-    await this.bus.publishEvent(
+  closed(event: UsageAttemptClosedV1): Promise<void> {
+    return publishUntilKept(
+      this.bus,
       {
-        type: 'usage.attempt-opened.v1',
-        subject: subjects.usageAttemptOpened(event.attribution.org, this.host),
-        id: `${event.attemptId}/opened/${this.nonce}`,
-        time: event.openedAt,
+        type: 'usage.attempt-closed.v1',
+        subject: subjects.usageAttemptClosed(event.attribution.org, this.host),
+        id: `${event.attemptId}/closed/${this.nonce}`,
+        time: event.closedAt,
         data: event,
         context: this.context,
       },
-      { timeoutMs: OPENED_TIMEOUT_MS },
+      this.onError,
     );
-  }
-
-  async closed(event: UsageAttemptClosedV1): Promise<void> {
-    for (let attempt = 0; ; attempt++) {
-      try {
-        await this.bus.publishEvent({
-          type: 'usage.attempt-closed.v1',
-          subject: subjects.usageAttemptClosed(event.attribution.org, this.host),
-          id: `${event.attemptId}/closed/${this.nonce}`,
-          time: event.closedAt,
-          data: event,
-          context: this.context,
-        });
-        return;
-      } catch (error) {
-        this.onError(error as Error);
-        if (this.bus.nats.isClosed()) return;
-        await new Promise((r) => setTimeout(r, CLOSED_RETRY_MS[Math.min(attempt, CLOSED_RETRY_MS.length - 1)]));
-      }
-    }
   }
 }
 
+/** A router that is quicker than this is not asked. */
+const READY_AFTER_MS = 50;
+/** Longer than a router waits for the stream of attempts. */
+const READY_TIMEOUT_MS = 5_000;
+
 export class NatsRouterLink implements RouterLink {
+  private told: RouterReply | undefined;
+  private hear: ((reply: RouterReply) => void) | undefined;
+
   constructor(
     private readonly bus: Bus,
     private readonly work: Msg,
+    /** False: what waits for others is not told by itself. */
+    private readonly isTold = true,
   ) {}
+
+  /** The router says so by itself. */
+  goes(): void {
+    this.told = { type: 'go' };
+    this.hear?.(this.told);
+  }
+
+  mayGo(attemptId: string): Promise<RouterReply | undefined> {
+    if (this.told) return Promise.resolve(this.told);
+    return new Promise((resolve) => {
+      const ask = (): void => void this.request({ type: 'ready', attemptId }, READY_TIMEOUT_MS).then(resolve);
+      const timer = setTimeout(ask, this.isTold ? READY_AFTER_MS : 0);
+      this.hear = (reply) => {
+        clearTimeout(timer);
+        resolve(reply);
+      };
+    });
+  }
 
   send(event: WorkEvent): void {
     this.bus.nats.publish(this.work.reply!, JSON.stringify(event));

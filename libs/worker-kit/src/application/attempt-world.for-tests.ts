@@ -44,7 +44,6 @@ export interface World {
   extend?: (event: Extract<WorkEvent, { type: 'extend' }>, abort: AbortController) => RouterReply | undefined;
   /** What a router says that is there for more than one attempt; in place of `answer`, `taken` and `extend`. */
   router?: (event: WorkEvent) => RouterReply | undefined;
-  openedFails?: boolean;
   upstream?: (
     request: UpstreamRequest,
     abort: AbortController,
@@ -109,22 +108,21 @@ export async function attempt(world: World): Promise<{
       answer: answerDialect(work, world.translated ?? false, upstream.marks),
       maxMessageBytes: world.maxMessageBytes ?? 1_048_576,
       usageLog: {
-        opened: async () => {
-          log.push('recorded');
-          if (world.openedFails) throw new Error('timeout');
-        },
         closed: async (event) => void (closed.push(event), log.push(`closed ${event.outcome}`)),
       },
       router: {
+        mayGo: async (attemptId) => {
+          log.push('may go');
+          world.onCall?.(abort);
+          if (world.router) return world.router({ type: 'ready', attemptId });
+          return 'answer' in world ? world.answer : { type: 'go' };
+        },
         send: (event) => void (sent.push(event), log.push(event.type)),
         request: async (event) => {
           log.push(event.type);
           sent.push(event);
-          if (event.type === 'opened' && world.router) world.onCall?.(abort);
           if (world.router) return world.router(event);
           if (event.type === 'extend') return world.extend?.(event, abort);
-          if (event.type === 'opened') world.onCall?.(abort);
-          if (event.type === 'opened') return 'answer' in world ? world.answer : { type: 'go' };
           return world.taken === false ? undefined : { type: 'taken' };
         },
       },

@@ -43,7 +43,7 @@ async function race({ first, hedge, stream = true, cancelAfterTicks, routerDiesA
   const router = (name: Name, event: WorkEvent): RouterReply | undefined => {
     if (!alive) return undefined;
     heard[name].push(event);
-    if (event.type === 'opened') return { type: 'go' };
+    if (event.type === 'ready') return { type: 'go' };
     if (event.type === 'first-token') {
       if (name === 'first') aborts.hedge?.abort('hedge-lost');
       const others = [{ ...LINE, attempt_id: 'hedge' }];
@@ -265,8 +265,8 @@ it('an attempt that may be hedged says nothing after its worker was suspended fo
     clock,
     work: { mayBeHedged: true },
     upstream: (request, ended) => (clock.advance(WORKER_SPEAKS_MS + 1), streams(3)(request, ended)),
-    router: ({ type }) => (type === 'opened' ? { type: 'go' } : { type: 'noted', others: [] }),
+    router: ({ type }) => (type === 'ready' ? { type: 'go' } : { type: 'noted', others: [] }),
   });
-  expect(log).toEqual(['recorded', 'opened', 'upstream', 'closed cancelled']);
+  expect(log).toEqual(['may go', 'upstream', 'closed cancelled']);
   expect(closed[0]).toMatchObject({ outcome: 'cancelled', code: 'stopped', sent: true });
 });

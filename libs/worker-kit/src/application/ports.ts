@@ -1,11 +1,4 @@
-import type {
-  BackendConfig,
-  ErrorCode,
-  RouterReply,
-  UsageAttemptClosedV1,
-  UsageAttemptOpenedV1,
-  WorkEvent,
-} from '@meritorder/contracts';
+import type { BackendConfig, ErrorCode, RouterReply, UsageAttemptClosedV1, WorkEvent } from '@meritorder/contracts';
 import type { Dialect, UsageReader } from '@meritorder/usage-core';
 
 export type FailureCode = Extract<WorkEvent, { type: 'failed' }>['code'];
@@ -91,15 +84,15 @@ export interface ProviderUpstream extends Upstream<ProviderRequest> {
   close(): Promise<void>;
 }
 
-/** The durable record of attempts. */
+/** The durable record of what attempts came to. */
 export interface UsageLog {
-  /** Resolves when the stream has it; rejects when that is not certain in time. */
-  opened(event: UsageAttemptOpenedV1): Promise<void>;
   /** Repeats until the stream has it. Never rejects. */
   closed(event: UsageAttemptClosedV1): Promise<void>;
 }
 
 export interface RouterLink {
+  /** Whether the attempt may be sent: `go`, `stop`, or undefined when the router did not say in time. */
+  mayGo(attemptId: string): Promise<RouterReply | undefined>;
   send(event: WorkEvent): void;
   /** Undefined when the router did not answer in time. */
   request(event: WorkEvent, timeoutMs: number): Promise<RouterReply | undefined>;

@@ -39,7 +39,6 @@ export interface AttemptPorts {
   every(ms: number, run: () => void): () => void;
 }
 
-const GO_TIMEOUT_MS = 5_000;
 const TAKEN_TIMEOUT_MS = 2_000;
 /** A receipt waits this long for what ran beside the attempt. */
 const NOTED_TIMEOUT_MS = 500;
@@ -48,8 +47,8 @@ const HEARTBEAT_MS = 1_000;
 type Ending = Pick<UsageAttemptClosedV1, 'outcome' | 'sent' | 'refusedUpstream'> & { code?: string };
 
 /**
- * One attempt, from the work request to its one `usage.attempt-closed`. The order is what money depends on: recorded as
- * opened, hold opened by the router, and only then the call.
+ * One attempt, from the work request to its one `usage.attempt-closed`. The order is what money depends on: on record and its
+ * hold opened, both by the router, and only then the call.
  * @param abort cancels the attempt; its reason is 'cancelled' (by the caller), 'stopped' (by the router), or 'hedge-lost' (the
  * other attempt of its request has the caller).
  */
@@ -98,18 +97,7 @@ class Attempt {
     if (now >= Date.parse(deadlineAt)) {
       return ports.router.send({ type: 'refused', code: 'deadline', message: 'the deadline has passed' });
     }
-    try {
-      await ports.usageLog.opened({ ...work.terms, worker: ports.worker, openedAt: new Date(now).toISOString() });
-    } catch (error) {
-      ports.router.send({
-        type: 'refused',
-        code: 'not-recorded',
-        message: `the attempt could not be recorded: ${(error as Error).message}`,
-      });
-      // The record may have arrived although nobody heard of it.
-      return this.close({ outcome: 'not-sent', sent: false, refusedUpstream: false, code: 'not-recorded' });
-    }
-    const answer = await ports.router.request({ type: 'opened', attemptId }, GO_TIMEOUT_MS);
+    const answer = await ports.router.mayGo(attemptId);
     if (answer?.type !== 'go' || this.abort.signal.aborted) {
       const isLost = answer?.type === 'stop' ? answer.reason === HEDGE_LOST : this.abort.signal.reason === HEDGE_LOST;
       const code = isLost ? HEDGE_LOST : answer ? 'stopped' : 'no-router';

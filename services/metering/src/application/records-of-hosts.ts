@@ -1,6 +1,6 @@
-import type { BackendConfig, UsageAttemptClosedV1, UsageAttemptOpenedV1 } from '@meritorder/contracts';
+import type { BackendConfig, UsageAttemptClosedV1 } from '@meritorder/contracts';
 
-type UsageRecord = Pick<UsageAttemptOpenedV1 | UsageAttemptClosedV1, 'attemptId' | 'backend'>;
+type UsageRecord = Pick<UsageAttemptClosedV1, 'attemptId' | 'backend'>;
 
 /**
  * Why a record is of no attempt of the host whose worker published it, by the configuration; undefined: it may be. NATS lets a
@@ -17,13 +17,14 @@ export function foreignByBackend(
   return `host ${host} may not speak for ${backend}, which is ${known.host ? `of host ${known.host}` : 'of no host'}`;
 }
 
-/** The same by the books: an attempt that is on record at one backend is not closed as another's. */
+/** The same by the books: routers open attempts, and a host closes none that is on record at another backend, or at none. */
 export function foreignByBooks(
   { attemptId, backend }: UsageRecord,
   host: string | undefined,
   recordedBackends: ReadonlyMap<string, string>,
 ): string | undefined {
-  const recorded = host === undefined ? undefined : recordedBackends.get(attemptId);
-  if (recorded === undefined || recorded === backend) return undefined;
+  const recorded = recordedBackends.get(attemptId);
+  if (host === undefined || recorded === backend) return undefined;
+  if (recorded === undefined) return `host ${host} may not close attempt ${attemptId}, which no router has opened`;
   return `host ${host} may not close attempt ${attemptId} of ${recorded} as one of ${backend}`;
 }

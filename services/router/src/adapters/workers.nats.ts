@@ -31,6 +31,7 @@ export class NatsWorkers implements Workers {
   dispatch(work: WorkRequest, backend: BackendConfig, context: Context): WorkSession {
     const { attemptId } = work.terms;
     const session = new Session(
+      () => this.bus.nats.publish(subjects.attemptGo(backend, attemptId)),
       (reason) => this.bus.nats.publish(subjects.attemptStop(attemptId), reason ?? ''),
       () => this.sessions.delete(attemptId),
     );
@@ -54,6 +55,7 @@ class Session implements WorkSession {
   private firstTokenSeen = false;
 
   constructor(
+    readonly go: WorkSession['go'],
     readonly stop: WorkSession['stop'],
     private readonly onClose: () => void,
   ) {}

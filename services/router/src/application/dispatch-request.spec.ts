@@ -94,8 +94,11 @@ interface World {
   workers?: Record<string, AttemptSignal[]>;
   reserve?: (command: ReserveCommand) => ReserveReply;
   open?: boolean;
+  /** The stream does not take what is opened. */
+  noRecord?: boolean;
   cancelled?: boolean;
   deadlineMs?: number;
+  jobDeadlineMs?: number;
   model?: string;
   budgets?: EnforcedBudget[];
   stream?: boolean;
@@ -193,6 +196,7 @@ async function dispatch(world: World) {
             for (const run of world.timersRun ? timers : []) run();
             return { signal: signals.shift()!, reply: (answer: RouterReply) => void log.push(answer.type) };
           },
+          go: () => {},
           stop: () => void log.push('stop attempt'),
           close: () => {},
         };
@@ -200,6 +204,13 @@ async function dispatch(world: World) {
     },
     caller: { refuse: (_to, _id, refusal) => void refusals.push(refusal) },
     decisions: { record: (make) => void decisions.push(make()) },
+    attempts: {
+      recorder: 'router',
+      opened: async () => {
+        if (world.noRecord) throw new Error('no stream');
+      },
+      closed: async ({ backend, code }) => void log.push(`${backend} closed ${code}`),
+    },
     extensions: { record: async (event) => void log.push(`recorded ${event.governed?.heldTokens}`) },
     keys: {
       claim: async (_org, _key, use) => use,
@@ -229,6 +240,7 @@ async function dispatch(world: World) {
     org: { id: 'acme', departments: [], keys: [], requireKey: false, shareLearning: false, subscribers: [] },
     replyTo: '_INBOX_acme.x',
     deadlineMs: world.deadlineMs ?? NOW + 60_000,
+    ...(world.jobDeadlineMs === undefined ? {} : { isJob: true, jobDeadlineMs: world.jobDeadlineMs }),
     context: ROOT_CONTEXT,
     cancelled: abort.signal,
   };
@@ -245,8 +257,8 @@ async function dispatch(world: World) {
   };
 }
 
-const opened: AttemptSignal = { type: 'opened', attemptId: 'x' };
-const OK: AttemptSignal[] = [opened, { type: 'finished', attemptId: 'x', status: 'ok' }];
+const ready: AttemptSignal = { type: 'ready', attemptId: 'x' };
+const OK: AttemptSignal[] = [ready, { type: 'finished', attemptId: 'x', status: 'ok' }];
 const failed = (
   code: Extract<AttemptSignal, { type: 'failed' }>['code'],
   retryable = true,
@@ -318,25 +330,25 @@ describe('a request', () => {
   it.each<[string, World, string[], string | undefined]>([
     [
       'goes on with the next candidate after a failure before the first token',
-      { workers: { a: [opened, failed('server-error')] } },
+      { workers: { a: [ready, failed('server-error')] } },
       ['reserve a b c', 'open', 'go', 'taken', 'a failed', 'reserve b c', 'open', 'go', 'b succeeded'],
       undefined,
     ],
     [
       'a quota answer cools the backend down',
-      { workers: { a: [opened, failed('quota')] } },
+      { workers: { a: [ready, failed('quota')] } },
       ['reserve a b c', 'open', 'go', 'taken', 'a quota 3000', 'reserve b c', 'open', 'go', 'b succeeded'],
       undefined,
     ],
     [
       'a credential that is out of quota is not the backend: it is asked again while another is free',
-      { workers: { 'a 1': [opened, failed('quota', true, true)] } },
+      { workers: { 'a 1': [ready, failed('quota', true, true)] } },
       ['reserve a b c', 'open', 'go', 'taken', 'reserve a b c', 'open', 'go', 'a succeeded'],
       undefined,
     ],
     [
       'and goes elsewhere once none is',
-      { workers: { 'a 1': [opened, failed('credential', true, true)], 'a 2': [opened, failed('quota')] } },
+      { workers: { 'a 1': [ready, failed('credential', true, true)], 'a 2': [ready, failed('quota')] } },
       [
         'reserve a b c',
         'open',
@@ -356,32 +368,43 @@ describe('a request', () => {
     ],
     [
       'a refused credential cools the backend down where it has no other',
-      { workers: { a: [opened, failed('credential')] } },
+      { workers: { a: [ready, failed('credential')] } },
       ['reserve a b c', 'open', 'go', 'taken', 'a quota 3000', 'reserve b c', 'open', 'go', 'b succeeded'],
       undefined,
     ],
     [
       'what a content filter refuses is not tried elsewhere, and is no failure',
-      { workers: { a: [opened, failed('content-filter', false)] } },
+      { workers: { a: [ready, failed('content-filter', false)] } },
       ['reserve a b c', 'open', 'go', 'taken'],
       'content_filtered',
     ],
     [
       "the caller's fault is not tried elsewhere",
-      { workers: { a: [opened, failed('caller-fault', false)] } },
+      { workers: { a: [ready, failed('caller-fault', false)] } },
       ['reserve a b c', 'open', 'go', 'taken'],
       'upstream_rejected',
     ],
     [
       'a context too small for one backend is tried on the next, and is no failure',
-      { workers: { a: [opened, failed('context-length')] } },
+      { workers: { a: [ready, failed('context-length')] } },
       ['reserve a b c', 'open', 'go', 'taken', 'reserve b c', 'open', 'go', 'b succeeded'],
       undefined,
     ],
     [
-      'no worker and a busy one give their holds back',
+      'no worker and a busy one: on record as not sent, and only then their holds are given back',
       { workers: { a: [{ type: 'no-worker' }], b: [{ type: 'refused', code: 'busy', message: 'full' }] } },
-      ['reserve a b c', 'release', 'reserve b c', 'release', 'reserve c', 'open', 'go', 'c succeeded'],
+      [
+        'reserve a b c',
+        'a closed no-worker',
+        'release',
+        'reserve b c',
+        'b closed busy',
+        'release',
+        'reserve c',
+        'open',
+        'go',
+        'c succeeded',
+      ],
       undefined,
     ],
     [
@@ -391,20 +414,46 @@ describe('a request', () => {
       'admission_closed',
     ],
     [
+      'what the stream does not record is not sent, and its hold is left to its lease',
+      { noRecord: true },
+      [
+        'reserve a b c',
+        'stop',
+        'a closed no-worker',
+        'reserve b c',
+        'stop',
+        'b closed no-worker',
+        'reserve c',
+        'stop',
+        'c closed no-worker',
+      ],
+      'backend_unavailable',
+    ],
+    [
       'a worker lost before its first token: the hold stays, the next candidate is tried',
-      { workers: { a: [opened, { type: 'silent', firstTokenSeen: false }] } },
+      { workers: { a: [ready, { type: 'silent', firstTokenSeen: false }] } },
       ['reserve a b c', 'open', 'go', 'stop attempt', 'a failed', 'reserve b c', 'open', 'go', 'b succeeded'],
       undefined,
     ],
     [
-      'a worker that never answered may have recorded it: the hold is left to its lease',
+      'a worker that never answered and was never told to go: on record as not sent, the hold is given back',
       { workers: { a: [{ type: 'silent', firstTokenSeen: false }] } },
-      ['reserve a b c', 'stop attempt', 'a failed', 'reserve b c', 'open', 'go', 'b succeeded'],
+      [
+        'reserve a b c',
+        'stop attempt',
+        'a failed',
+        'a closed no-worker',
+        'release',
+        'reserve b c',
+        'open',
+        'go',
+        'b succeeded',
+      ],
       undefined,
     ],
     [
       'a worker lost after the first token is not retried',
-      { workers: { a: [opened, { type: 'silent', firstTokenSeen: true }] } },
+      { workers: { a: [ready, { type: 'silent', firstTokenSeen: true }] } },
       ['reserve a b c', 'open', 'go', 'stop attempt', 'a failed'],
       'stream_cut',
     ],
@@ -421,7 +470,7 @@ describe('a request', () => {
 
   it('that is too long for every backend is told so, and one that finds all out of quota when to come back', async () => {
     const everywhere = (code: Parameters<typeof failed>[0]) => {
-      const signals = [opened, failed(code)];
+      const signals = [ready, failed(code)];
       return { workers: { a: signals, b: signals, c: signals } };
     };
     expect((await dispatch(everywhere('context-length'))).refusals).toMatchObject([{ code: 'no_able_backend' }]);
@@ -503,12 +552,26 @@ describe('a request', () => {
     expect(refusals).toMatchObject([{ code: 'budgets_too_many', message: expect.stringContaining('65') }]);
   });
 
-  it('renews its hold while it waits for a worker, and no longer (pitfall 31)', async () => {
+  it('a job waits for own hardware that was busier than was known here', async () => {
+    const busy: AttemptSignal = { type: 'refused', code: 'busy', message: 'full' };
+    const own = { tier: { id: 'own', backends: ['a'] } as TierConfig, config: { a: { kind: 'local' as const } } };
+    const { refusals, works } = await dispatch({
+      ...own,
+      workers: { a: [busy] },
+      jobDeadlineMs: NOW + 600_000,
+    });
+    expect(works.map((w) => w.terms.backend)).toEqual(['a']);
+    expect(refusals.map((r) => r.code)).toEqual(['job_waiting']);
+  });
+
+  it('renews its hold until its worker goes, and no longer (pitfall 31)', async () => {
     const slow: AttemptSignal = { type: 'heartbeat', attemptId: 'x', firstTokenSeen: false };
     const { log, timers } = await dispatch({ workers: { a: [slow, slow, ...OK] }, timersRun: true });
     expect(timers).toEqual([`every ${Math.ceil(limits.reservationLeaseMs / 3)}`]);
     const renew = `renew ${limits.reservationLeaseMs}`;
-    expect(log).toEqual(['reserve a b c', renew, renew, renew, 'open', 'go', 'a succeeded']);
+    const [before, after] = [log.slice(0, log.indexOf('go')), log.slice(log.indexOf('go'))];
+    expect(before).toContain(renew);
+    expect(after).toEqual(['go', 'a succeeded']);
   });
 
   describe('that only tolerant budgets pay for', () => {
@@ -544,7 +607,7 @@ describe('a request', () => {
 
     it('has its hold extended while it streams', async () => {
       const more: AttemptSignal = { type: 'extend', attemptId: 'x', worker: 'w', outputTokens: 40 };
-      const { log } = await asks({ budgets: [tolerant], workers: { a: [opened, more, OK[1]!] } });
+      const { log } = await asks({ budgets: [tolerant], workers: { a: [ready, more, OK[1]!] } });
       expect(log.map((l) => l.split(' ')[0])).toEqual([
         'reserve',
         'open',
@@ -599,7 +662,7 @@ describe('a request', () => {
   });
 
   it('stops after four attempts', async () => {
-    const lost: AttemptSignal[] = [opened, failed('server-error')];
+    const lost: AttemptSignal[] = [ready, failed('server-error')];
     const { log, refusals } = await dispatch({ workers: { a: lost, b: lost, c: lost } });
     expect(log.filter((l) => l.startsWith('reserve'))).toEqual(['reserve a b c', 'reserve b c', 'reserve c']);
     expect(refusals).toMatchObject([
@@ -691,7 +754,7 @@ describe('kinds', () => {
   });
 
   it('what one model alone cannot be told is asked of the next backend, and counts against nobody', async () => {
-    const unsaid: AttemptSignal[] = [opened, failed('caller-fault')];
+    const unsaid: AttemptSignal[] = [ready, failed('caller-fault')];
     const { works, refusals, log } = await dispatch({ workers: { a: unsaid } });
     expect(works.map(({ terms }) => terms.backend)).toEqual(['a', 'b']);
     expect(refusals).toEqual([]);

@@ -39,11 +39,13 @@ import { GrowingHold } from './extend-hold.js';
 import { hedgeAfterSeconds } from './hedge-after.js';
 import { HedgeRace, type Leg } from './hedge-race.js';
 import { oncePerKey } from './once-per-key.js';
+import { OpenHandshake, type Opening } from './open-handshake.js';
 import { Place } from './place.js';
 import type { SourceRequest } from './read-request.js';
 import { budgetRefusal, exclusionRefusal, kindUnsupported, routeUnknown, tierUnknown } from './refusals.js';
 import type {
   Admission,
+  AttemptLog,
   Caller,
   Catalogue,
   ConversionReading,
@@ -82,6 +84,7 @@ export interface DispatchPorts {
   workers: Workers;
   caller: Caller;
   decisions: DecisionLog;
+  attempts: AttemptLog;
   extensions: ExtensionLog;
   keys: KeyLog;
   /** Runs something every `ms` until the returned function is called. */
@@ -278,7 +281,9 @@ class Dispatch {
       (b) => b.id !== beside?.firstLeg.backend && (b.id === again || !this.tried.some((t) => t.backend === b.id)),
     );
     const { catalogue, fleet } = this.ports;
-    const views = viewsOf(untried, catalogue, fleet, nowMs, policy.slotsLeftFree, this.request.org.id);
+    const viewed = (backends: WorkBackend[]): BackendView[] =>
+      viewsOf(backends, catalogue, fleet, nowMs, policy.slotsLeftFree, this.request.org.id);
+    const views = viewed(untried);
     const { able, excluded: unable } = ableCandidates(
       views,
       this.requirements,
@@ -288,7 +293,10 @@ class Dispatch {
     );
     const draws = drawsOf(this.request, this.ports.random);
     const choice = this.choose(able, policy, quality, draws, nowMs);
-    const waiting = number === 1 ? this.waiting(choice, views, estimate, route, nowMs) : undefined;
+    // A worker that was busier than was known here is one to wait for, too.
+    const waiting = this.tried.every((t) => t.outcome === 'refused')
+      ? this.waiting(choice, () => (number === 1 ? views : viewed(route.backends)), estimate, route, nowMs)
+      : undefined;
     if (waiting) return refused(waiting);
     const excluded = [...unable, ...choice.belowFloor, ...notServing(route)];
     const hedgeOf = beside?.firstLeg.attemptId;
@@ -381,14 +389,14 @@ class Dispatch {
   /** A job whose score would be higher on idle own hardware waits for it, as long as its deadline allows. */
   private waiting(
     choice: Choice,
-    views: readonly BackendView[],
+    views: () => readonly BackendView[],
     estimate: RequestEstimate,
     { policy, quality }: AskedBackends,
     nowMs: number,
   ): Refusal | undefined {
     const { jobDeadlineMs } = this.request;
     if (jobDeadlineMs === undefined) return undefined;
-    const own = views
+    const own = views()
       .filter((v) => v.backend.kind === 'local' && v.workersAlive > 0)
       .map((v) => ({ ...v, workersWithRoom: v.workersAlive, overShare: false }));
     const { able } = ableCandidates(own, this.requirements, (b) => estimate.of(b), policy.maxCostNanos, nowMs);
@@ -556,7 +564,9 @@ class Dispatch {
     const leg: Leg = { attemptId, backend: chosen.backend.id, stop: (reason) => session.stop(reason) };
     race?.sent(leg);
     const stopRenewing = this.renewUntilStopped(attemptId);
-    const opened = (): void => {
+    const goes = (): void => {
+      stopRenewing();
+      session.go();
       const nowMs = ports.clock.nowMs();
       const { hedging } = policy;
       if (race && hedging)
@@ -566,9 +576,17 @@ class Dispatch {
           hedgeAfterSeconds(ports.loads, chosen, hedging, { choices, streams: work.stream }, nowMs),
         );
     };
+    const handshake = new OpenHandshake(ports, {
+      terms: work.terms,
+      context: request.context,
+      isWanted: () => !request.cancelled.aborted && !race?.isLost(leg),
+      go: goes,
+    });
+    // While its worker gets ready. What waits for a batch is opened with that (ADR 18). How it fails is seen when the worker asks.
+    if (!chosen.backend.batch) handshake.open().catch(() => {});
     let step: Step | undefined;
     try {
-      step = await this.follow(session, leg, opened, growing, stopRenewing);
+      step = await this.follow(session, leg, handshake, growing);
       return step;
     } finally {
       race?.over(
@@ -591,38 +609,26 @@ class Dispatch {
   }
 
   /** Follows one attempt to its end. */
-  private async follow(
-    session: WorkSession,
-    leg: Leg,
-    whenOpened: () => void,
-    growing: GrowingHold,
-    stopRenewing: () => void,
-  ): Promise<Step> {
-    const { admission, fleet } = this.ports;
+  private async follow(session: WorkSession, leg: Leg, handshake: OpenHandshake, growing: GrowingHold): Promise<Step> {
+    const { fleet } = this.ports;
     const { race } = this;
     const { attemptId, backend } = leg;
     for (;;) {
       const { signal, reply } = await session.next();
       switch (signal.type) {
-        case 'opened': {
-          stopRenewing();
-          if (race?.isLost(leg)) {
-            reply({ type: 'stop', reason: HEDGE_LOST });
-            return YIELDED;
+        case 'ready': {
+          const opening = await handshake.open();
+          if (opening === 'open') {
+            reply({ type: 'go' });
+            break;
           }
-          const opened = !this.request.cancelled.aborted && (await admission.open(attemptId));
-          reply(opened ? { type: 'go' } : { type: 'stop', reason: 'the hold is gone' });
-          if (!opened) {
-            // What is left of the hold ends when the worker closes the attempt, or with its lease: only then do the books know.
-            if (this.request.cancelled.aborted) return refused(CANCELLED);
-            return this.next(attemptId, backend, 'refused', {
-              code: 'admission_closed',
-              message: 'The hold was lost before the call; retry.',
-              retryAfterSeconds: 2,
-            });
-          }
-          whenOpened();
-          break;
+          // What is left of the hold ends when the worker closes the attempt, or with its lease: only then do the books know.
+          const isLost = race?.isLost(leg) ?? false;
+          reply({ type: 'stop', reason: isLost ? HEDGE_LOST : opening });
+          if (isLost) return YIELDED;
+          if (opening === 'unwanted') return refused(CANCELLED);
+          if (opening === 'not-recorded') void handshake.lost();
+          return this.next(attemptId, backend, 'refused', NOT_OPENED[opening]);
         }
         case 'batched':
           fleet.succeeded(backend);
@@ -642,8 +648,9 @@ class Dispatch {
           break;
         case 'no-worker':
         case 'refused': {
-          // An attempt that may be on record keeps its hold until it is closed or its lease ends.
-          if (signal.type === 'no-worker' || signal.code !== 'not-recorded') await admission.release(attemptId);
+          // What comes back from a batch that was given up is closed by whoever has that.
+          if (signal.type === 'no-worker') await handshake.notSent('no-worker');
+          else if (signal.code !== 'given-up') await handshake.notSent(signal.code);
           const why = signal.type === 'no-worker' ? 'no live worker' : signal.message;
           return this.next(attemptId, backend, 'refused', {
             code: 'backend_unavailable',
@@ -654,7 +661,7 @@ class Dispatch {
         case 'silent': {
           session.stop();
           fleet.failed(backend, signal.firstTokenSeen ? 'answer' : 'connect');
-          // Opened, it may have cost money; not opened, it may be on record: the hold ends when it is closed, or with its lease.
+          await handshake.lost();
           if (signal.firstTokenSeen)
             return refused({ code: 'stream_cut', message: `The worker of ${backend} was lost during the stream.` });
           return this.next(attemptId, backend, 'failed', {
@@ -803,6 +810,18 @@ const SAYS_NOTHING_OF_BACKEND: ReadonlySet<string> = new Set([
 
 type WorkBackend = Able['backend'];
 const YIELDED: Step = { ended: 'yielded' };
+const NOT_OPENED: Record<Exclude<Opening, 'open' | 'unwanted'>, Refusal> = {
+  'hold-gone': {
+    code: 'admission_closed',
+    message: 'The hold was lost before the call; retry.',
+    retryAfterSeconds: 2,
+  },
+  'not-recorded': {
+    code: 'backend_unavailable',
+    message: 'The attempt could not be put on record; retry.',
+    retryAfterSeconds: 1,
+  },
+};
 const CANCELLED: Refusal = { code: 'cancelled', message: 'Cancelled by the caller.' };
 
 function refused(refusal: Refusal): DispatchOutcome {

@@ -16,13 +16,13 @@ const lost = (backend: string) => ({ backend, outcome: 'cancelled', code: 'hedge
 /** The first attempt is open and shows no token in time. */
 async function slow(world: World = {}): Promise<Played> {
   const played = await new Played(world).quiet();
-  await played.says('a', 'opened');
+  await played.says('a', 'ready');
   return played.late();
 }
 /** And its hedge is open. */
 async function hedged(world: World = {}): Promise<Played> {
   const played = await slow(world);
-  expect(await played.says('b', 'opened')).toEqual({ type: 'go' });
+  expect(await played.says('b', 'ready')).toEqual({ type: 'go' });
   return played;
 }
 const reserved = ({ log }: Played): string[] => log.filter((l) => l.startsWith('reserve'));
@@ -107,7 +107,7 @@ describe('an attempt that shows no token in time', () => {
   it('goes on where its hedge fails, or finds no worker; nothing is sent in its place', async () => {
     for (const signal of [failed(), { type: 'no-worker' } as const]) {
       const played = await slow();
-      if (signal.type === 'failed') await played.says('b', 'opened');
+      if (signal.type === 'failed') await played.says('b', 'ready');
       await played.says('b', signal);
       expect(played.outcome).toBeUndefined();
       expect(await played.says('a', 'first-token')).toMatchObject({
@@ -130,7 +130,7 @@ describe('an attempt that shows no token in time', () => {
       earlierAttempts: [{ backend: 'b' }, { backend: 'a' }],
     });
     expect(played.works[2]).not.toHaveProperty('mayBeHedged');
-    await played.says('c', 'opened');
+    await played.says('c', 'ready');
     await played.late();
     await played.says('c', ends('ok'));
     expect(await played.done).toEqual({ ended: 'answered' });
@@ -188,7 +188,7 @@ describe('an attempt that shows no token in time', () => {
   it('has its token before its hedge is opened: that one is not told to go', async () => {
     const played = await slow();
     await played.says('a', 'first-token');
-    expect(await played.says('b', 'opened')).toMatchObject({ type: 'stop' });
+    expect(await played.says('b', 'ready')).toMatchObject({ type: 'stop' });
     await played.says('a', ends('ok'));
     expect([await played.done, played.counted]).toEqual([{ ended: 'answered' }, ['started', 'lost']]);
   });
@@ -212,7 +212,7 @@ describe('an attempt that shows no token in time', () => {
     await played.says('a', failed());
     granted();
     await played.quiet();
-    await played.says('b', 'opened');
+    await played.says('b', 'ready');
     await played.says('b', 'first-token');
     await played.says('b', ends('ok'));
     expect([await played.done, reserved(played).length]).toEqual([{ ended: 'answered' }, 2]);
@@ -238,14 +238,14 @@ describe('an attempt that shows no token in time', () => {
     it('before its hedge is opened: that one is not told to go', async () => {
       const played = await slow();
       played.cancel.abort();
-      expect(await played.says('b', 'opened')).toMatchObject({ type: 'stop' });
+      expect(await played.says('b', 'ready')).toMatchObject({ type: 'stop' });
       await played.says('a', ends('cancelled'));
       expect([await played.done, played.refusals]).toEqual([{ ended: 'answered' }, []]);
     });
 
     it('before it is late: no hedge is sent', async () => {
       const played = await new Played({}).quiet();
-      await played.says('a', 'opened');
+      await played.says('a', 'ready');
       played.cancel.abort();
       await played.late();
       expect(reserved(played)).toHaveLength(1);
@@ -281,7 +281,7 @@ describe('no hedge is sent', () => {
 
   it('once a first token is there', async () => {
     const played = await new Played({}).quiet();
-    await played.says('a', 'opened');
+    await played.says('a', 'ready');
     await played.says('a', 'first-token');
     await played.late();
     expect(reserved(played)).toHaveLength(1);

@@ -87,6 +87,7 @@ export class Played {
   outcome: DispatchOutcome | undefined;
   private readonly signals = new Map<string, (heard: Heard) => void>();
   private readonly pending = new Map<string, Heard[]>();
+  private readonly opening = new Map<string, (isOpen: boolean) => void>();
   private readonly timers = new Map<() => void, number>();
   private reservations = 0;
 
@@ -121,11 +122,12 @@ export class Played {
   /** The worker of a backend says something; its reply, if there is one by then. */
   async says(
     backend: string,
-    signal: AttemptSignal | 'opened' | 'first-token' | 'turn',
+    signal: AttemptSignal | 'ready' | 'first-token' | 'turn',
   ): Promise<RouterReply | undefined> {
     let answer: RouterReply | undefined;
     const attemptId = this.works.find((w) => w.terms.backend === backend)!.terms.attemptId;
     const event = typeof signal === 'string' ? ({ type: signal, attemptId } as WorkEvent) : signal;
+    if (event.type === 'ready') this.opening.get(attemptId)?.(true);
     const heard: Heard = { signal: event, reply: (reply) => void (answer = reply) };
     const waiting = this.signals.get(backend);
     if (waiting) {
@@ -136,6 +138,11 @@ export class Played {
     this.lastReply = () => answer;
     return answer;
   }
+  /** The counters answer when the worker is ready, so that a test can say what comes before. */
+  private opened(attemptId: string): Promise<boolean> {
+    return new Promise((resolve) => this.opening.set(attemptId, resolve));
+  }
+
   /** Of what was said last, which may come later. */
   lastReply: () => RouterReply | undefined = () => undefined;
 
@@ -151,7 +158,7 @@ export class Played {
           log.push(`reserve ${command.candidates.map((c) => c.backend).join(' ')}`);
           return (this.reservations++ === 1 && world.reserve ? world.reserve : grant)(command);
         },
-        open: async () => true,
+        open: (attemptId) => this.opened(attemptId),
         renew: async () => {},
         extend: async (_id, to) => ({ type: 'extended', ...to }),
         release: async () => void log.push('release'),
@@ -220,6 +227,7 @@ export class Played {
                 if (ready) resolve(ready);
                 else this.signals.set(backend, resolve);
               }),
+            go: () => {},
             stop: (reason) => void log.push(`stop ${backend}${reason ? ` ${reason}` : ''}`),
             close: () => void log.push(`close ${backend}`),
           };
@@ -227,6 +235,11 @@ export class Played {
       },
       caller: { refuse: (_to, _id, refusal) => void this.refusals.push(refusal) },
       decisions: { record: (made) => void this.decisions.push(made()) },
+      attempts: {
+        recorder: 'router',
+        opened: async () => {},
+        closed: async ({ backend, code }) => void log.push(`${backend} closed ${code}`),
+      },
       extensions: { record: () => expect.unreachable() },
       keys: { claim: async (_org, _key, use) => use, answered: async () => {}, free: async () => {} },
       every: (ms, run) => {

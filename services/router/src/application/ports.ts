@@ -14,7 +14,9 @@ import type {
   RouterReply,
   RoutingDecisionMadeV1,
   TierConfig,
+  UsageAttemptClosedV1,
   UsageAttemptExtendedV1,
+  UsageAttemptOpenedV1,
   WorkEvent,
   WorkRequest,
 } from '@meritorder/contracts';
@@ -219,6 +221,8 @@ export type AttemptSignal = WorkEvent | { type: 'no-worker' } | { type: 'silent'
 export interface WorkSession {
   /** Next signal; `silent` when nothing was heard for too long. */
   next(): Promise<{ signal: AttemptSignal; reply(answer: RouterReply): void }>;
+  /** Tells the worker, wherever it is, that the attempt is open. One that has not heard of it in time says `ready`. */
+  go(): void;
   /** Tells the worker, wherever it is, to end the attempt; `hedge-lost`: the other one of its request has the caller. */
   stop(reason?: typeof HEDGE_LOST): void;
   close(): void;
@@ -251,6 +255,16 @@ export interface KeyLog {
   answered(org: string, key: string, use: KeyUse): Promise<void>;
   /** The key may be used again. */
   free(org: string, key: string): Promise<void>;
+}
+
+/** The durable record of attempts. */
+export interface AttemptLog {
+  /** Who says it. */
+  readonly recorder: string;
+  /** Resolves when the stream has it; rejects when that is not certain in time. */
+  opened(event: UsageAttemptOpenedV1, context: Context): Promise<void>;
+  /** Repeats until the stream has it. Never rejects. */
+  closed(event: UsageAttemptClosedV1, context: Context): Promise<void>;
 }
 
 /** The durable record of holds that have grown. */

@@ -180,6 +180,7 @@ export class DecisionMeasurement {
           this.sentAt = performance.now();
           const { attemptId } = work.terms;
           return {
+            go: () => {},
             next: async () => ({ signal: { type: 'finished', attemptId, status: 'ok' }, reply: () => {} }),
             stop: () => {},
             close: () => {},
@@ -198,6 +199,7 @@ export class DecisionMeasurement {
         giveBack: () => unused('hedges'),
         count: () => unused('hedges'),
       },
+      attempts: { recorder: 'none', opened: async () => {}, closed: () => unused('attempts') },
       extensions: { record: () => unused('extensions') },
       keys: { claim: () => unused('claim'), answered: () => unused('answered'), free: () => unused('free') },
       every: () => () => {},

@@ -26,26 +26,6 @@ export const UNKNOWN: CallEnd = { reply: { status: 504, body: '{"error":{"messag
 const NOBODY: Omit<Credential, 'baseUrl'> = { id: 'batch' };
 const REPLAY_LIMIT_MS = 60_000;
 
-/** Of an attempt that did not go: it cost nothing. */
-export function closedUnsent(
-  { terms }: Pick<WorkRequest, 'terms'>,
-  worker: string,
-  nowMs: number,
-  code: string,
-): UsageAttemptClosedV1 {
-  return {
-    ...terms,
-    worker,
-    closedAt: new Date(nowMs).toISOString(),
-    outcome: 'not-sent',
-    sent: false,
-    refusedUpstream: false,
-    code,
-    streamed: false,
-    durationMs: 0,
-  };
-}
-
 /** The call that a work request would be, written by the backend's own wire. @throws UpstreamError, TranslationError */
 export async function callOf(
   work: WorkRequest,

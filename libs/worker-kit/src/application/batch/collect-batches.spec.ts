@@ -17,7 +17,6 @@ let said: WorkEvent[];
 let closed: UsageAttemptClosedV1[];
 let order: string[];
 let answers: RouterReply | undefined;
-let recorded: boolean;
 let states: BatchStateV1[];
 let givenUp: boolean;
 let inHand: number;
@@ -27,7 +26,6 @@ beforeEach(() => {
   nowMs = 0;
   [timers, kept, said, closed, order] = [[], [], [], [], []];
   answers = { type: 'go' };
-  recorded = true;
   states = [];
   givenUp = false;
   inHand = 0;
@@ -68,16 +66,13 @@ async function take(attemptId: string, text = 'Hello.', isJob = true): Promise<v
         if (event.type !== 'heartbeat') order.push(event.type);
         said.push(event);
       },
-      request: async (event) => {
-        order.push(event.type);
+      request: async () => undefined,
+      mayGo: async () => {
+        order.push('opened');
         return answers;
       },
     },
     usageLog: {
-      opened: async () => {
-        if (!recorded) throw new Error('no stream');
-        order.push('recorded');
-      },
       closed: async (event) => void closed.push(event),
     },
     over: () => void inHand--,
@@ -85,14 +80,14 @@ async function take(attemptId: string, text = 'Hello.', isJob = true): Promise<v
 }
 const typesOf = (): string[] => said.map((e) => e.type);
 
-it('nothing is opened until the batch is made; then it is kept, on record, opened, released, and only then its router hears of it', async () => {
+it('nothing is opened until the batch is made; then it is kept, opened by its router, released, and only then its router hears of it', async () => {
   await take('a1');
   tick(29_999);
   expect([order, inHand]).toEqual([[], 1]);
   expect(typesOf()).toEqual(['heartbeat']);
   tick(1);
   await vi.waitFor(() => expect(inHand).toBe(0));
-  expect(order).toEqual(['kept', 'recorded', 'opened', 'released', 'batched']);
+  expect(order).toEqual(['kept', 'opened', 'released', 'batched']);
   expect(kept).toMatchObject([{ backend: 'gpt-batch', lines: [{ work: { terms: { attemptId: 'a1' } } }] }]);
 });
 
@@ -107,24 +102,19 @@ it('a batch is made when it has as many lines, or bytes, as it may', async () =>
   expect(kept.map((b) => b.lines.map((l) => l.work.terms.attemptId))).toEqual([['a1', 'a2'], ['a3'], ['a4']]);
 });
 
-it('what its router does not open, or the stream does not record, is not in the batch and costs nothing', async () => {
+it('what its router does not open is not in the batch and costs nothing', async () => {
   answers = { type: 'stop', reason: 'the hold is gone' };
   await take('a1');
   await collector.drain();
   answers = undefined;
   await take('a2');
   await collector.drain();
-  answers = { type: 'go' };
-  recorded = false;
-  await take('a3');
-  await collector.drain();
-  expect(states).toEqual(Array.from({ length: 3 }, () => ({ released: [], over: true })));
+  expect(states).toEqual(Array.from({ length: 2 }, () => ({ released: [], over: true })));
   expect(closed.map((c) => [c.attemptId, c.outcome, c.code])).toEqual([
     ['a1', 'not-sent', 'stopped'],
     ['a2', 'not-sent', 'no-router'],
-    ['a3', 'not-sent', 'not-recorded'],
   ]);
-  expect([typesOf(), inHand]).toEqual([['refused'], 0]);
+  expect([typesOf(), inHand]).toEqual([[], 0]);
 });
 
 it("a batch that was given up meanwhile is nobody's: its router goes on with the job", async () => {
@@ -132,7 +122,7 @@ it("a batch that was given up meanwhile is nobody's: its router goes on with the
   await take('a1');
   await collector.drain();
   expect(states).toEqual([{ released: ['a1'] }]);
-  expect(said).toMatchObject([{ type: 'refused', code: 'not-recorded' }]);
+  expect(said).toMatchObject([{ type: 'refused', code: 'given-up' }]);
 });
 
 it('what is no job is refused', async () => {

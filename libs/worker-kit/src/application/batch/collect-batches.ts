@@ -1,8 +1,14 @@
-import type { BackendConfig, BatchLine, JobAcceptedV1, WorkRequest } from '@meritorder/contracts';
+import {
+  closedUnsent,
+  type BackendConfig,
+  type BatchLine,
+  type JobAcceptedV1,
+  type WorkRequest,
+} from '@meritorder/contracts';
 import { newId, type Clock } from '@meritorder/kernel';
 import type { RouterLink, UsageLog } from '../ports.js';
 import type { ProviderWires } from '../upstream-for.js';
-import { callOf, closedUnsent } from './batch-line.js';
+import { callOf } from './batch-line.js';
 import type { BatchStore } from './batch-ports.js';
 
 export interface CollectorPorts {
@@ -39,7 +45,6 @@ interface Growing {
 
 const TICK_MS = 100;
 const HEARTBEAT_MS = 1_000;
-const GO_TIMEOUT_MS = 5_000;
 
 /**
  * Jobs wait here for others that go the same way. Until their batch is made nothing of them is opened and their routers have
@@ -136,27 +141,17 @@ export class BatchCollector {
       router.send(
         going
           ? { type: 'batched', attemptId: work.terms.attemptId }
-          : { type: 'refused', code: 'not-recorded', message: 'its batch was given up' },
+          : { type: 'refused', code: 'given-up', message: 'its batch was given up' },
       );
   }
 
-  /** As an attempt that is called at once: on record, then opened by the router. Undefined: it is not to go. */
+  /** As an attempt that is called at once: on record and opened by its router. Undefined: it is not to go. */
   private async open({ collected }: Waiting): Promise<Collected | undefined> {
     const { clock, worker } = this.ports;
     const { router, usageLog, work } = collected;
-    const { attemptId } = work.terms;
-    const notSent = async (code: string): Promise<undefined> => {
-      await usageLog.closed(closedUnsent(work, worker, clock.nowMs(), code));
-      return undefined;
-    };
-    try {
-      await usageLog.opened({ ...work.terms, worker, openedAt: new Date(clock.nowMs()).toISOString() });
-    } catch (error) {
-      const message = `the attempt could not be recorded: ${(error as Error).message}`;
-      router.send({ type: 'refused', code: 'not-recorded', message });
-      return notSent('not-recorded');
-    }
-    const answer = await router.request({ type: 'opened', attemptId }, GO_TIMEOUT_MS);
-    return answer?.type === 'go' ? collected : notSent(answer ? 'stopped' : 'no-router');
+    const answer = await router.mayGo(work.terms.attemptId);
+    if (answer?.type === 'go') return collected;
+    await usageLog.closed(closedUnsent(work, worker, clock.nowMs(), answer ? 'stopped' : 'no-router'));
+    return undefined;
   }
 }

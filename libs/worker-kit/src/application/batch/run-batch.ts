@@ -1,8 +1,14 @@
-import type { BackendConfig, BatchCollectedV1, BatchStateV1, UsageAttemptClosedV1 } from '@meritorder/contracts';
+import {
+  closedUnsent,
+  type BackendConfig,
+  type BatchCollectedV1,
+  type BatchStateV1,
+  type UsageAttemptClosedV1,
+} from '@meritorder/contracts';
 import type { Clock } from '@meritorder/kernel';
 import { UpstreamError, type Credential } from '../ports.js';
 import type { ProviderWires } from '../upstream-for.js';
-import { closedUnsent, endOfLine, UNKNOWN } from './batch-line.js';
+import { endOfLine, UNKNOWN } from './batch-line.js';
 import type { BatchAccount, BatchApi, BatchEnds, BatchStore, CallEnd } from './batch-ports.js';
 
 export interface BatchPorts {
