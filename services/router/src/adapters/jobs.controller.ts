@@ -23,7 +23,7 @@ import {
 } from '@meritorder/messaging';
 import { NatsContext } from '@meritorder/service-kit';
 import { v5 as uuidV5 } from 'uuid';
-import type { DispatchOutcome } from '../application/dispatch-request.js';
+import type { DispatchOutcome } from '../application/outcome.js';
 import { parseRequest, requestIdOf } from '../application/parse-request.js';
 import { readRequest } from '../application/read-request.js';
 import { narrowed } from '../application/resolve-caller.js';

@@ -1,5 +1,4 @@
 import {
-  HEDGE_LOST,
   MAX_BUDGETS_PER_REQUEST,
   type AttemptExpectation,
   type Attribution,
@@ -10,7 +9,6 @@ import {
   type LimitsConfig,
   type TierConfig,
   type OrgConfig,
-  type Receipt,
   type Refusal,
 } from '@meritorder/contracts';
 import { allEnforcedAt } from '@meritorder/budget-core';
@@ -36,10 +34,12 @@ import type { BudgetPath } from './budget-path.js';
 import { decisionRecord } from './decision-record.js';
 import { drawsOf, promptPrefix } from './draws.js';
 import { GrowingHold } from './extend-hold.js';
+import { followAttempt, type RequestPath } from './follow-attempt.js';
 import { hedgeAfterSeconds } from './hedge-after.js';
 import { HedgeRace, type Leg } from './hedge-race.js';
 import { oncePerKey } from './once-per-key.js';
-import { OpenHandshake, type Opening } from './open-handshake.js';
+import { OpenHandshake } from './open-handshake.js';
+import { CANCELLED, refused, YIELDED, type DispatchOutcome, type Step } from './outcome.js';
 import { Place } from './place.js';
 import type { SourceRequest } from './read-request.js';
 import { budgetRefusal, exclusionRefusal, kindUnsupported, routeUnknown, tierUnknown } from './refusals.js';
@@ -62,7 +62,6 @@ import type {
   RequestEstimate,
   Retries,
   Workers,
-  WorkSession,
 } from './ports.js';
 import { uncarriedBy } from './uncarried-by.js';
 import { viewsOf } from './views-of.js';
@@ -112,12 +111,6 @@ export interface DispatchRequest {
   cancelled: AbortSignal;
 }
 
-/**
- * How a request ended. `answered`: a worker has answered or is the one that told the caller. `batched`: a worker has the job, and
- * sends it on when its batch has ended.
- */
-export type DispatchOutcome = { ended: 'answered' } | { ended: 'batched' } | { ended: 'refused'; refusal: Refusal };
-
 /** Physical calls that one request may cause. */
 const MAX_ATTEMPTS = 4;
 /** Two may be lost. */
@@ -137,13 +130,8 @@ export async function dispatchRequest(
   return outcome;
 }
 
-/** How an attempt ended. `yielded`: nothing was said to the caller, whom the other attempt of the request has. */
-export type Step = DispatchOutcome | { ended: 'next'; refusal: Refusal } | { ended: 'yielded' };
-
 class Dispatch {
-  private readonly tried: Receipt['attempts'] = [];
-  /** The backend that failed last, where another of its credentials is free. */
-  private again: string | undefined;
+  private readonly path: RequestPath = { tried: [], again: undefined };
   private readonly requirements;
   private tier: TierConfig | undefined;
   private conversions: ConversionReading | undefined;
@@ -201,7 +189,7 @@ class Dispatch {
       if (step.ended !== 'next') return step;
       last = step.refusal;
       // Busy workers cost nothing: only what failed is limited.
-      if (this.tried.at(-1)?.outcome === 'failed' && !retries.spend()) break;
+      if (this.path.tried.at(-1)?.outcome === 'failed' && !retries.spend()) break;
     }
     return { ended: 'refused', refusal: last! };
   }
@@ -275,10 +263,10 @@ class Dispatch {
       return refused({ code: 'deadline_exceeded', message: 'The deadline passed before an answer.' });
     if (this.request.cancelled.aborted) return refused(CANCELLED);
     const { policy, quality } = route;
-    const { again } = this;
-    this.again = undefined;
+    const { again } = this.path;
+    this.path.again = undefined;
     const untried = route.backends.filter(
-      (b) => b.id !== beside?.firstLeg.backend && (b.id === again || !this.tried.some((t) => t.backend === b.id)),
+      (b) => b.id !== beside?.firstLeg.backend && (b.id === again || !this.path.tried.some((t) => t.backend === b.id)),
     );
     const { catalogue, fleet } = this.ports;
     const viewed = (backends: WorkBackend[]): BackendView[] =>
@@ -294,7 +282,7 @@ class Dispatch {
     const draws = drawsOf(this.request, this.ports.random);
     const choice = this.choose(able, policy, quality, draws, nowMs);
     // A worker that was busier than was known here is one to wait for, too.
-    const waiting = this.tried.every((t) => t.outcome === 'refused')
+    const waiting = this.path.tried.every((t) => t.outcome === 'refused')
       ? this.waiting(choice, () => (number === 1 ? views : viewed(route.backends)), estimate, route, nowMs)
       : undefined;
     if (waiting) return refused(waiting);
@@ -464,7 +452,7 @@ class Dispatch {
         policy.score,
         choice.decision,
         choice.decision.order[place]!,
-        this.tried.map((t) => t.backend),
+        this.path.tried.map((t) => t.backend),
         (id) => {
           const of = choice.weighed.find((w) => w.numbers.id === id);
           if (!of || of.path.windows.length === 0) return undefined;
@@ -554,7 +542,7 @@ class Dispatch {
       choices,
       reservedAtMs,
       expected,
-      earlierAttempts: this.tried,
+      earlierAttempts: this.path.tried,
       reason,
     });
     ports.fleet.probing(chosen.backend.id);
@@ -586,13 +574,22 @@ class Dispatch {
     if (!chosen.backend.batch) handshake.open().catch(() => {});
     let step: Step | undefined;
     try {
-      step = await this.follow(session, leg, handshake, growing);
+      step = await followAttempt({
+        leg,
+        session,
+        handshake,
+        growing,
+        race,
+        fleet: ports.fleet,
+        cancelled: request.cancelled,
+        path: this.path,
+      });
       return step;
     } finally {
       race?.over(
         leg,
         step,
-        this.tried.find((t) => t.attempt_id === attemptId),
+        this.path.tried.find((t) => t.attempt_id === attemptId),
       );
       stopRenewing();
       session.close();
@@ -606,126 +603,6 @@ class Dispatch {
     return this.ports.every(Math.ceil(reservationLeaseMs / RENEWALS_PER_LEASE), () => {
       void this.ports.admission.renew(attemptId, reservationLeaseMs);
     });
-  }
-
-  /** Follows one attempt to its end. */
-  private async follow(session: WorkSession, leg: Leg, handshake: OpenHandshake, growing: GrowingHold): Promise<Step> {
-    const { fleet } = this.ports;
-    const { race } = this;
-    const { attemptId, backend } = leg;
-    for (;;) {
-      const { signal, reply } = await session.next();
-      switch (signal.type) {
-        case 'ready': {
-          const opening = await handshake.open();
-          if (opening === 'open') {
-            reply({ type: 'go' });
-            break;
-          }
-          // What is left of the hold ends when the worker closes the attempt, or with its lease: only then do the books know.
-          const isLost = race?.isLost(leg) ?? false;
-          reply({ type: 'stop', reason: isLost ? HEDGE_LOST : opening });
-          if (isLost) return YIELDED;
-          if (opening === 'unwanted') return refused(CANCELLED);
-          if (opening === 'not-recorded') void handshake.lost();
-          return this.next(attemptId, backend, 'refused', NOT_OPENED[opening]);
-        }
-        case 'batched':
-          fleet.succeeded(backend);
-          return { ended: 'batched' };
-        case 'extend':
-          reply(await growing.extend(signal));
-          break;
-        case 'heartbeat':
-          if (signal.firstTokenSeen) race?.firstToken(leg);
-          break;
-        case 'first-token':
-          reply(race?.firstToken(leg) ?? { type: 'noted', others: [] });
-          break;
-        case 'turn':
-          // Others are heard meanwhile: it may take until the first attempt is known to be over.
-          void race?.turn(leg).then(reply);
-          break;
-        case 'no-worker':
-        case 'refused': {
-          // What comes back from a batch that was given up is closed by whoever has that.
-          if (signal.type === 'no-worker') await handshake.notSent('no-worker');
-          else if (signal.code !== 'given-up') await handshake.notSent(signal.code);
-          const why = signal.type === 'no-worker' ? 'no live worker' : signal.message;
-          return this.next(attemptId, backend, 'refused', {
-            code: 'backend_unavailable',
-            message: `${backend}: ${why}`,
-            retryAfterSeconds: 1,
-          });
-        }
-        case 'silent': {
-          session.stop();
-          fleet.failed(backend, signal.firstTokenSeen ? 'answer' : 'connect');
-          await handshake.lost();
-          if (signal.firstTokenSeen)
-            return refused({ code: 'stream_cut', message: `The worker of ${backend} was lost during the stream.` });
-          return this.next(attemptId, backend, 'failed', {
-            code: 'backend_failed',
-            message: `${backend}: its worker was lost`,
-          });
-        }
-        case 'failed': {
-          reply({ type: 'taken' });
-          return this.failed(signal, backend, attemptId);
-        }
-        case 'finished':
-          if (signal.status === 'yielded') {
-            this.tried.push({ attempt_id: attemptId, backend, outcome: 'cancelled', code: HEDGE_LOST });
-            return YIELDED;
-          }
-          if (signal.status !== 'error') fleet.succeeded(backend);
-          return { ended: 'answered' };
-      }
-    }
-  }
-
-  private failed(
-    signal: Extract<Awaited<ReturnType<WorkSession['next']>>['signal'], { type: 'failed' }>,
-    backend: string,
-    attemptId: string,
-  ): Step {
-    const { fleet } = this.ports;
-    // The worker hears a cancel itself; here it only decides what is said.
-    if (signal.code === 'cancelled' || this.request.cancelled.aborted) return refused(CANCELLED);
-    this.again = signal.again ? backend : undefined;
-    // What one credential is refused says nothing of the backend while another is free.
-    if (signal.code === 'quota' || signal.code === 'credential') {
-      const { again, retryAfterSeconds } = signal;
-      if (!again) fleet.quota(backend, retryAfterSeconds === undefined ? undefined : retryAfterSeconds * 1_000);
-    } else if (!SAYS_NOTHING_OF_BACKEND.has(signal.code))
-      fleet.failed(backend, signal.code === 'connect' || signal.code === 'timeout' ? 'connect' : 'answer');
-    if (signal.code === 'caller-fault' || signal.code === 'content-filter') {
-      const code = signal.code === 'caller-fault' ? 'upstream_rejected' : 'content_filtered';
-      const refusal: Refusal = { code, message: `${backend}: ${signal.message}` };
-      // What this model alone cannot be told, another may be.
-      return signal.retryable ? this.next(attemptId, backend, 'failed', refusal, signal.code) : refused(refusal);
-    }
-    const refusal: Refusal = {
-      code: signal.code === 'context-length' ? 'no_able_backend' : 'backend_failed',
-      message: `${backend}: ${signal.message} (${signal.code})`,
-      ...(signal.code === 'quota' && signal.retryAfterSeconds !== undefined
-        ? { retryAfterSeconds: Math.max(1, Math.ceil(signal.retryAfterSeconds)) }
-        : {}),
-    };
-    if (!signal.retryable) return refused(refusal);
-    return this.next(attemptId, backend, 'failed', refusal, signal.code);
-  }
-
-  private next(
-    attemptId: string,
-    backend: string,
-    outcome: 'failed' | 'refused',
-    refusal: Refusal,
-    code?: string,
-  ): Step {
-    this.tried.push({ attempt_id: attemptId, backend, outcome, code: code ?? refusal.code });
-    const earlier = this.tried.length > 1 ? `${this.tried.length} candidates failed; the last one: ` : '';
-    return { ended: 'next', refusal: { ...refusal, message: `${earlier}${refusal.message}` } };
   }
 
   private record(
@@ -800,30 +677,4 @@ const MOST_OFFERED = 16;
 /** A substitute is as good as what was named when its expected quality is at most this far below. */
 const AS_GOOD_WITHIN = 0.02;
 
-/** Failures that are the request's, or nobody's. */
-const SAYS_NOTHING_OF_BACKEND: ReadonlySet<string> = new Set([
-  'caller-fault',
-  'content-filter',
-  'context-length',
-  'stopped',
-]);
-
 type WorkBackend = Able['backend'];
-const YIELDED: Step = { ended: 'yielded' };
-const NOT_OPENED: Record<Exclude<Opening, 'open' | 'unwanted'>, Refusal> = {
-  'hold-gone': {
-    code: 'admission_closed',
-    message: 'The hold was lost before the call; retry.',
-    retryAfterSeconds: 2,
-  },
-  'not-recorded': {
-    code: 'backend_unavailable',
-    message: 'The attempt could not be put on record; retry.',
-    retryAfterSeconds: 1,
-  },
-};
-const CANCELLED: Refusal = { code: 'cancelled', message: 'Cancelled by the caller.' };
-
-function refused(refusal: Refusal): DispatchOutcome {
-  return { ended: 'refused', refusal };
-}

@@ -1,5 +1,5 @@
 import { HEDGE_LOST, type HedgingConfig, type Receipt, type RouterReply } from '@meritorder/contracts';
-import type { DispatchOutcome, Step } from './dispatch-request.js';
+import type { DispatchOutcome, Step } from './outcome.js';
 import type { Hedges, HedgeScope } from './ports.js';
 
 type Line = Receipt['attempts'][number];

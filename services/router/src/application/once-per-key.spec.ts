@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { ErrorCode } from '@meritorder/contracts';
-import type { DispatchOutcome, DispatchRequest } from './dispatch-request.js';
+import type { DispatchRequest } from './dispatch-request.js';
+import type { DispatchOutcome } from './outcome.js';
 import { oncePerKey } from './once-per-key.js';
 import type { KeyLog, KeyUse } from './ports.js';
 

@@ -1,6 +1,7 @@
 import { canonicalJson, newId, sha256Hex } from '@meritorder/kernel';
 import type { ErrorCode, Refusal } from '@meritorder/contracts';
-import type { DispatchOutcome, DispatchRequest } from './dispatch-request.js';
+import type { DispatchRequest } from './dispatch-request.js';
+import type { DispatchOutcome } from './outcome.js';
 import type { KeyLog, KeyUse } from './ports.js';
 
 /** After these the caller may have had part of an answer, which is paid for. */

@@ -13,7 +13,8 @@ import {
 import type { ReserveCommand, ReserveReply } from '@meritorder/counters';
 import { ManualClock } from '@meritorder/kernel';
 import { budgetPath } from './budget-path.js';
-import { dispatchRequest, type DispatchOutcome, type DispatchPorts } from './dispatch-request.js';
+import { dispatchRequest, type DispatchPorts } from './dispatch-request.js';
+import type { DispatchOutcome } from './outcome.js';
 import type { AttemptSignal } from './ports.js';
 
 const NOW = Date.parse('2026-11-24T10:00:00Z');

@@ -1,0 +1,166 @@
+import { HEDGE_LOST, type Receipt, type Refusal } from '@meritorder/contracts';
+import type { GrowingHold } from './extend-hold.js';
+import type { HedgeRace, Leg } from './hedge-race.js';
+import type { OpenHandshake, Opening } from './open-handshake.js';
+import { CANCELLED, refused, YIELDED, type Step } from './outcome.js';
+import type { AttemptSignal, Fleet, WorkSession } from './ports.js';
+
+/** What became of a request so far. */
+export interface RequestPath {
+  /** Attempts that ended without an answer. */
+  readonly tried: Receipt['attempts'];
+  /** The backend that failed last, where another of its credentials is free. */
+  again: string | undefined;
+}
+
+export interface FollowedAttempt {
+  leg: Leg;
+  session: WorkSession;
+  handshake: OpenHandshake;
+  growing: GrowingHold;
+  race: HedgeRace | undefined;
+  fleet: Fleet;
+  cancelled: AbortSignal;
+  path: RequestPath;
+}
+
+/** Follows one attempt to its end: hears its worker, answers it, and says how the request goes on. */
+export function followAttempt(attempt: FollowedAttempt): Promise<Step> {
+  return new Following(attempt).toItsEnd();
+}
+
+class Following {
+  constructor(private readonly attempt: FollowedAttempt) {}
+
+  async toItsEnd(): Promise<Step> {
+    const { session, leg, fleet, handshake, growing, race } = this.attempt;
+    const { attemptId, backend } = leg;
+    for (;;) {
+      const { signal, reply } = await session.next();
+      switch (signal.type) {
+        case 'ready': {
+          const opening = await handshake.open();
+          if (opening === 'open') {
+            reply({ type: 'go' });
+            break;
+          }
+          // What is left of the hold ends when the worker closes the attempt, or with its lease: only then do the books know.
+          const isLost = race?.isLost(leg) ?? false;
+          reply({ type: 'stop', reason: isLost ? HEDGE_LOST : opening });
+          if (isLost) return YIELDED;
+          if (opening === 'unwanted') return refused(CANCELLED);
+          if (opening === 'not-recorded') void handshake.lost();
+          return this.next('refused', NOT_OPENED[opening]);
+        }
+        case 'batched':
+          fleet.succeeded(backend);
+          return { ended: 'batched' };
+        case 'extend':
+          reply(await growing.extend(signal));
+          break;
+        case 'heartbeat':
+          if (signal.firstTokenSeen) race?.firstToken(leg);
+          break;
+        case 'first-token':
+          reply(race?.firstToken(leg) ?? { type: 'noted', others: [] });
+          break;
+        case 'turn':
+          // Others are heard meanwhile: it may take until the first attempt is known to be over.
+          void race?.turn(leg).then(reply);
+          break;
+        case 'no-worker':
+        case 'refused': {
+          // What comes back from a batch that was given up is closed by whoever has that.
+          if (signal.type === 'no-worker') await handshake.notSent('no-worker');
+          else if (signal.code !== 'given-up') await handshake.notSent(signal.code);
+          const why = signal.type === 'no-worker' ? 'no live worker' : signal.message;
+          return this.next('refused', {
+            code: 'backend_unavailable',
+            message: `${backend}: ${why}`,
+            retryAfterSeconds: 1,
+          });
+        }
+        case 'silent': {
+          session.stop();
+          fleet.failed(backend, signal.firstTokenSeen ? 'answer' : 'connect');
+          await handshake.lost();
+          if (signal.firstTokenSeen)
+            return refused({ code: 'stream_cut', message: `The worker of ${backend} was lost during the stream.` });
+          return this.next('failed', {
+            code: 'backend_failed',
+            message: `${backend}: its worker was lost`,
+          });
+        }
+        case 'failed': {
+          reply({ type: 'taken' });
+          return this.failed(signal);
+        }
+        case 'finished':
+          if (signal.status === 'yielded') {
+            this.attempt.path.tried.push({ attempt_id: attemptId, backend, outcome: 'cancelled', code: HEDGE_LOST });
+            return YIELDED;
+          }
+          if (signal.status !== 'error') fleet.succeeded(backend);
+          return { ended: 'answered' };
+      }
+    }
+  }
+
+  private failed(signal: Extract<AttemptSignal, { type: 'failed' }>): Step {
+    const { fleet, path, cancelled } = this.attempt;
+    const { backend } = this.attempt.leg;
+    // The worker hears a cancel itself; here it only decides what is said.
+    if (signal.code === 'cancelled' || cancelled.aborted) return refused(CANCELLED);
+    path.again = signal.again ? backend : undefined;
+    // What one credential is refused says nothing of the backend while another is free.
+    if (signal.code === 'quota' || signal.code === 'credential') {
+      const { again, retryAfterSeconds } = signal;
+      if (!again) fleet.quota(backend, retryAfterSeconds === undefined ? undefined : retryAfterSeconds * 1_000);
+    } else if (!SAYS_NOTHING_OF_BACKEND.has(signal.code))
+      fleet.failed(backend, signal.code === 'connect' || signal.code === 'timeout' ? 'connect' : 'answer');
+    if (signal.code === 'caller-fault' || signal.code === 'content-filter') {
+      const code = signal.code === 'caller-fault' ? 'upstream_rejected' : 'content_filtered';
+      const refusal: Refusal = { code, message: `${backend}: ${signal.message}` };
+      // What this model alone cannot be told, another may be.
+      return signal.retryable ? this.next('failed', refusal, signal.code) : refused(refusal);
+    }
+    const refusal: Refusal = {
+      code: signal.code === 'context-length' ? 'no_able_backend' : 'backend_failed',
+      message: `${backend}: ${signal.message} (${signal.code})`,
+      ...(signal.code === 'quota' && signal.retryAfterSeconds !== undefined
+        ? { retryAfterSeconds: Math.max(1, Math.ceil(signal.retryAfterSeconds)) }
+        : {}),
+    };
+    if (!signal.retryable) return refused(refusal);
+    return this.next('failed', refusal, signal.code);
+  }
+
+  private next(outcome: 'failed' | 'refused', refusal: Refusal, code?: string): Step {
+    const { tried } = this.attempt.path;
+    const { attemptId, backend } = this.attempt.leg;
+    tried.push({ attempt_id: attemptId, backend, outcome, code: code ?? refusal.code });
+    const earlier = tried.length > 1 ? `${tried.length} candidates failed; the last one: ` : '';
+    return { ended: 'next', refusal: { ...refusal, message: `${earlier}${refusal.message}` } };
+  }
+}
+
+const NOT_OPENED: Record<Exclude<Opening, 'open' | 'unwanted'>, Refusal> = {
+  'hold-gone': {
+    code: 'admission_closed',
+    message: 'The hold was lost before the call; retry.',
+    retryAfterSeconds: 2,
+  },
+  'not-recorded': {
+    code: 'backend_unavailable',
+    message: 'The attempt could not be put on record; retry.',
+    retryAfterSeconds: 1,
+  },
+};
+
+/** Failures that are the request's, or nobody's. */
+const SAYS_NOTHING_OF_BACKEND: ReadonlySet<string> = new Set([
+  'caller-fault',
+  'content-filter',
+  'context-length',
+  'stopped',
+]);
