@@ -96,3 +96,22 @@ it('how full a backend is follows from its workers, its own calls since, and wha
   expect(fleet.load('a')).toEqual({ inFlight: 11, capacity: 16, waitingInEngine: 5, kvCacheShare: 0.9 });
   expect(fleet.load('b')).toEqual({ inFlight: 0, capacity: 0, waitingInEngine: 0, kvCacheShare: 0 });
 });
+
+it("a worker that is alone has room as far as this router's own calls since its heartbeat leave some; which of several has them is not known", () => {
+  const { fleet } = fleetAt(0);
+  const beat = (worker: string, inFlight: number) =>
+    fleet.heard(
+      new TextEncoder().encode(JSON.stringify({ worker, backend: 'a', inFlight, maxConcurrency: 2, draining: false })),
+      'worker.heartbeat.v1.a',
+      () => ({ id: 'a' }),
+    );
+  beat('w1', 2);
+  expect(fleet.workersWithRoom('a')).toBe(0);
+  fleet.left('a', 'acme');
+  expect(fleet.workersWithRoom('a')).toBe(1);
+  fleet.began('a', 'acme');
+  expect(fleet.workersWithRoom('a')).toBe(0);
+  beat('w2', 1);
+  for (let i = 0; i < 4; i++) fleet.began('a', 'acme');
+  expect(fleet.workersWithRoom('a')).toBe(1);
+});

@@ -50,11 +50,16 @@ export class HeartbeatFleet implements Fleet, FleetViews {
     return this.live(backend, nowMs)?.size ?? 0;
   }
 
-  /** By the last heartbeat; a worker that filled up since then refuses, and the next candidate is tried. */
+  /**
+   * By the last heartbeat; of a worker that is alone also by this router's own calls since then. Which of several has those is not
+   * known: one that filled up refuses, and the next candidate is tried.
+   */
   workersWithRoom(backend: string, slotsLeftFree = 0, nowMs = this.clock.nowMs()): number {
     let withRoom = 0;
-    for (const { inFlight, maxConcurrency } of this.live(backend, nowMs)?.values() ?? [])
-      if (inFlight < maxConcurrency - Math.floor(slotsLeftFree * maxConcurrency)) withRoom++;
+    const live = this.live(backend, nowMs);
+    const since = live?.size === 1 ? (this.since.get(backend) ?? 0) : 0;
+    for (const { inFlight, maxConcurrency } of live?.values() ?? [])
+      if (inFlight + since < maxConcurrency - Math.floor(slotsLeftFree * maxConcurrency)) withRoom++;
     return withRoom;
   }
 
