@@ -1,12 +1,9 @@
-import { importInvoice, readInvoice } from '@meritorder/cli';
-import { Counters } from '@meritorder/counters';
 import { usdToNanos } from '@meritorder/kernel';
-import { connectDatabase, trialBalance, unsettledAttempts, windowTotals } from '@meritorder/ledger-store';
 import { waitFor } from '@meritorder/testing';
-import { headers, type NatsConnection } from '@nats-io/transport-node';
-import type { DataSource } from 'typeorm';
+import { headers } from '@nats-io/transport-node';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { ask, chat, errorCode, startProduct, type Product } from './harness.js';
+import { ask, chat, errorCode } from './harness.js';
+import { expectBooksAsInvoice, expectOneResultEach, startJobs, type JobsWorld } from './jobs-world.js';
 
 const COMPLETION_SECONDS = 60;
 const LONG_MS = 600_000;
@@ -17,15 +14,11 @@ const batchPrices = [
 ];
 const batch = { completionSeconds: COMPLETION_SECONDS, collectSeconds: 0.5, pollSeconds: 0.2 };
 
-let product: Product;
-let app: NatsConnection;
-let operator: NatsConnection;
-let counters: Counters;
-let database: DataSource;
-const results = new Map<string, any[]>();
+let world: JobsWorld;
+let { product, app, counters, database, results } = {} as JobsWorld;
 
 beforeAll(async () => {
-  product = await startProduct({
+  world = await startJobs('batches-test', {
     backends: [
       { id: 'gpt', config: { prices } },
       { id: 'gpt-batch', config: { model: 'gpt', prices: batchPrices, batch } },
@@ -49,27 +42,10 @@ beforeAll(async () => {
       budgets: [{ id: 'org', selector: { org: 'acme' }, window: 'total', limitUsd: '10' }],
       limits: { requestDeadlineMs: 10_000, unconfirmedGraceMs: 1_000, jobsInFlightPerRouter: 64 },
     },
-    instances: { router: 2, 'provider-worker': 2 },
-    supervise: true,
   });
-  app = await product.app();
-  app.subscribe('deliver.v1.acme.results', {
-    callback: (_error, message) => {
-      const result = message.json<any>();
-      results.set(result.requestId, [...(results.get(result.requestId) ?? []), result]);
-      message.respond();
-    },
-  });
-  operator = await product.stack.connectOperator();
-  counters = await Counters.connect(product.stack.redis.url);
-  database = await connectDatabase(product.stack.database.url, 'batches-test', 2);
+  ({ product, app, counters, database, results } = world);
 });
-afterAll(async () => {
-  await counters?.close();
-  await database?.destroy();
-  await operator?.close();
-  await product?.stop();
-});
+afterAll(() => world?.stop());
 
 const gate = (model: string, closed: boolean) => product.simulator.control.gate(model, closed);
 
@@ -252,58 +228,20 @@ it('under kill -9 all along: every job has one result, books equal the invoice, 
     await victim.ended;
   }
   await waitFor(() => ids.every((id) => results.has(id)), { message: 'all results', timeoutMs: 120_000 });
-  for (const id of ids) {
+  for (const id of ids)
     expect(results.get(id)![0]).toMatchObject({ status: 'ok', body: { meritorder: { request_id: id } } });
-    for (const again of results.get(id)!) expect(again).toEqual(results.get(id)![0]);
-  }
-  await expectBooks();
+  expect(expectOneResultEach(world, ids)).toEqual({ ok: ids.length });
+  const { unconfirmed, calls } = await expectBooksAsInvoice(world);
   const [row] = await database.query(
     `select count(*)::int as jobs, max(times)::int as "mostCharges", sum(attempts)::int as attempts from
      (select count(*) as attempts, count(*) filter (where s.charged_nanos > 0) as times
       from attempt a join attempt_settled s using (attempt_id) group by a.request_id) r`,
   );
-  console.log(
-    `batches: ${JSON.stringify({ ...row, results: results.size, calls: product.simulator.invoice().lines.length })}`,
-  );
+  console.log(`batches: ${JSON.stringify({ ...row, results: results.size, calls, unconfirmed })}`);
   expect(row.mostCharges).toBe(1);
 }, 240_000);
 
 /** Of OpenAI, the newest first. */
 async function batches(): Promise<any[]> {
   return ((await (await fetch(`${product.simulator.url}/v1/batches`)).json()) as { data: any[] }).data;
-}
-
-async function expectBooks(): Promise<void> {
-  const unconfirmed = await waitFor(
-    async () => {
-      const all = await unsettledAttempts(database);
-      const [{ open }] = await database.query(`select count(*)::int as open from attempt where state = 'opened'`);
-      return open === 0 && all.every((a) => a.state !== 'opened') && all;
-    },
-    { message: 'all attempts to be closed', timeoutMs: 120_000 },
-  );
-  console.log(`batches: ${unconfirmed.length} unconfirmed before the invoice`);
-  const invoice = await readInvoice(`${product.simulator.url}/invoice`);
-  const imported = await importInvoice(operator, 'simco', {
-    ...invoice,
-    from: '2000-01-01T00:00:00.000Z',
-    to: new Date(Date.now() + 1_000).toISOString(),
-  });
-  expect(imported).toMatchObject({
-    differences: [],
-    unmatchedLines: [],
-    aboveBound: [],
-    confirmedDifferenceNanos: '0',
-    totals: { unconfirmed: 0 },
-  });
-  expect(imported.totals!.ledgerNanos).toBe(imported.totals!.invoiceNanos);
-  expect((await trialBalance(database)).reduce((sum, a) => sum + a.balanceNanos, 0n)).toBe(0n);
-  const books = new Map((await windowTotals(database)).map((t) => [t.budget, t]));
-  await waitFor(async () => {
-    const windows = await counters.inspectWindows();
-    return windows.every((w) => {
-      const total = books.get(w.budget);
-      return w.reservedNanos === 0n && w.unconfirmedNanos === 0n && w.settledNanos === (total?.settledNanos ?? 0n);
-    });
-  }, 'the counters to equal the books, with nothing held any more');
 }
