@@ -15,8 +15,8 @@ const OPENAI: Readonly<Record<string, Wire>> = {
   '/v1/embeddings': openAiEmbeddings,
 };
 const FILE = /^\/v1\/files\/([^/]+)\/content$/;
-const BATCH = /^\/v1\/batches\/([^/]+)$/;
-const MESSAGES_BATCH = /^\/v1\/messages\/batches\/([^/]+?)(\/results)?$/;
+const BATCH = /^\/v1\/batches\/([^/]+?)(\/cancel)?$/;
+const MESSAGES_BATCH = /^\/v1\/messages\/batches\/([^/]+?)(\/results|\/cancel)?$/;
 const DAY_MS = 86_400_000;
 
 /** The batch APIs of OpenAI (files, batches) and Anthropic (message batches). @returns false: it is none of their paths */
@@ -30,8 +30,8 @@ export async function routeBatches(
   if (!/^\/v1\/(files|batches|messages\/batches)(\/|$)/.test(path)) return false;
   calls.authorise(request);
   const [, file] = FILE.exec(path) ?? [];
-  const [, batch] = BATCH.exec(path) ?? [];
-  const [, messages, results] = MESSAGES_BATCH.exec(path) ?? [];
+  const [, batch, cancelled] = BATCH.exec(path) ?? [];
+  const [, messages, asked] = MESSAGES_BATCH.exec(path) ?? [];
   const get = request.method === 'GET';
   const post = request.method === 'POST';
   if (post && path === '/v1/files') {
@@ -51,12 +51,16 @@ export async function routeBatches(
         .map((b) => openAiBatch(site, b)),
       has_more: false,
     });
-  else if (get && batch !== undefined) sendJson(response, openAiBatch(site, batches.batch(batch)));
+  else if (get && batch !== undefined && !cancelled) sendJson(response, openAiBatch(site, batches.batch(batch)));
+  else if (post && batch !== undefined && cancelled) sendJson(response, openAiBatch(site, cancel(batches, batch)));
   else if (post && path === '/v1/messages/batches')
     sendTaken(response, createMessages(site, await readJson(request, config.maxBodyBytes)), messageBatch);
-  else if (get && messages !== undefined && results === undefined)
+  else if (post && messages !== undefined && asked === '/cancel')
+    sendJson(response, messageBatch(cancel(batches, messages)));
+  else if (get && messages !== undefined && asked === undefined)
     sendJson(response, messageBatch(batches.batch(messages)));
-  else if (get && messages !== undefined) sendText(response, 200, messageResults(batches.batch(messages)));
+  else if (get && messages !== undefined && asked === '/results')
+    sendText(response, 200, messageResults(batches.batch(messages)));
   else return false;
   return true;
 }
@@ -64,6 +68,14 @@ export async function routeBatches(
 function sendTaken(response: ServerResponse, batch: Batch, told: (batch: Batch) => unknown): void {
   if (batch.isCut) response.destroy();
   else sendJson(response, told(batch));
+}
+
+/** @throws Refusal where there is no such batch, or it has ended */
+function cancel(batches: Site['batches'], id: string): Batch {
+  const batch = batches.batch(id);
+  if (batch.ends) throw invalid('A batch that has ended cannot be cancelled.', 'id');
+  batches.cancel(batch);
+  return batch;
 }
 
 const isOpenAi = (batch: Batch): boolean => batch.endpoint !== undefined;
@@ -103,17 +115,20 @@ function createOpenAi({ batches }: Site, value: unknown): Batch {
   return batches.create('batch_', lines, { metadata: body['metadata'] ?? null, inputFileId, endpoint });
 }
 
+/** Of what was not run nothing is said. */
+type TellableEnd = Exclude<LineEnd, { kind: 'cancelled' }>;
+
 const outputs = new WeakMap<Batch, { output: string | null; errors: string | null }>();
 
 function openAiBatch({ batches }: Site, batch: Batch): unknown {
   const { ends } = batch;
   let files = outputs.get(batch);
   if (ends && !files) {
-    const fileOf = (some: LineEnd[]): string | null =>
+    const fileOf = (some: TellableEnd[]): string | null =>
       some.length === 0 ? null : batches.addFile(some.map((e) => `${JSON.stringify(openAiLine(e))}\n`).join(''));
     files = {
       output: fileOf(ends.filter((e) => e.kind === 'answered')),
-      errors: fileOf(ends.filter((e) => e.kind !== 'answered')),
+      errors: fileOf(ends.filter((e) => e.kind === 'refused' || e.kind === 'expired')),
     };
     outputs.set(batch, files);
   }
@@ -124,7 +139,15 @@ function openAiBatch({ batches }: Site, batch: Batch): unknown {
     endpoint: batch.endpoint,
     input_file_id: batch.inputFileId,
     completion_window: '24h',
-    status: !ends ? 'in_progress' : expired ? 'expired' : 'completed',
+    status: batch.isCancelled
+      ? ends
+        ? 'cancelled'
+        : 'cancelling'
+      : !ends
+        ? 'in_progress'
+        : expired
+          ? 'expired'
+          : 'completed',
     output_file_id: files?.output ?? null,
     error_file_id: files?.errors ?? null,
     errors: null,
@@ -138,7 +161,7 @@ function openAiBatch({ batches }: Site, batch: Batch): unknown {
   };
 }
 
-function openAiLine(end: LineEnd): unknown {
+function openAiLine(end: TellableEnd): unknown {
   const line = { id: `batch_req_${end.callId}`, custom_id: end.customId };
   if (end.kind === 'expired')
     return {
@@ -168,12 +191,12 @@ function messageBatch(batch: Batch): unknown {
   return {
     id: batch.id,
     type: 'message_batch',
-    processing_status: ends ? 'ended' : 'in_progress',
+    processing_status: ends ? 'ended' : batch.isCancelled ? 'canceling' : 'in_progress',
     request_counts: {
       processing: ends ? 0 : batch.total,
       succeeded: count('answered'),
       errored: count('refused'),
-      canceled: 0,
+      canceled: count('cancelled'),
       expired: count('expired'),
     },
     created_at: new Date(batch.createdAtMs).toISOString(),
@@ -197,5 +220,7 @@ function messageResult(end: LineEnd): unknown {
       return { type: 'errored', error: end.error };
     case 'expired':
       return { type: 'expired' };
+    case 'cancelled':
+      return { type: 'canceled' };
   }
 }

@@ -80,6 +80,42 @@ it('a batch whose answer is cut is processed and charged all the same, and in th
   expect((await client.batches.list()).data).toMatchObject([{ status: 'completed', metadata: { name: 'mine' } }]);
 });
 
+describe('a batch that is cancelled while it waits ends with what was run, and only that is on the invoice', () => {
+  const lines = ['Write 3 words.', 'Write 5 words.'];
+
+  it("by OpenAI's official client: the others are in no file", async () => {
+    const simulator = await simulate({ prices: PRICES });
+    const client = openAi(simulator);
+    simulator.control.gate('m', true);
+    const { id } = await submit(client, lines);
+    expect((await client.batches.cancel(id)).status).toBe('cancelling');
+    await vi.waitFor(async () => expect((await client.batches.retrieve(id)).status).toBe('cancelled'));
+    const { output_file_id: output, error_file_id: errors } = await client.batches.retrieve(id);
+    expect([output, errors, simulator.invoice().lines]).toEqual([null, null, []]);
+    await expect(client.batches.cancel(id)).rejects.toThrow(OpenAI.BadRequestError);
+  });
+
+  it("by Anthropic's official client: the others are told as cancelled", async () => {
+    const simulator = await simulate({ prices: PRICES });
+    const client = new Anthropic({ baseURL: simulator.url, apiKey: 'any', maxRetries: 0 });
+    simulator.control.gate('m', true);
+    const requests = lines.map((content, i) => ({
+      custom_id: `line-${i}`,
+      params: { model: 'm', max_tokens: 50, messages: [{ role: 'user' as const, content }] },
+    }));
+    const { id } = await client.messages.batches.create({ requests });
+    await client.messages.batches.cancel(id);
+    await vi.waitFor(async () =>
+      expect(await client.messages.batches.retrieve(id)).toMatchObject({
+        processing_status: 'ended',
+        request_counts: { canceled: 2, succeeded: 0 },
+      }),
+    );
+    expect(await (await fetch(`${simulator.url}/v1/messages/batches/${id}/results`)).text()).toContain('"canceled"');
+    expect(simulator.invoice().lines).toEqual([]);
+  });
+});
+
 it("Anthropic's official client has its batch answered, charged at the prices of batches", async () => {
   const simulator = await simulate({ prices: PRICES, batchPrices: { input: '0.25', output: '1' } });
   const client = new Anthropic({ baseURL: simulator.url, apiKey: 'any', maxRetries: 0 });

@@ -18,7 +18,9 @@ export interface BatchLine {
 export type LineEnd =
   | { customId: string; callId: string; kind: 'answered'; body: unknown }
   | { customId: string; callId: string; kind: 'refused'; status: number; error: unknown }
-  | { customId: string; callId: string; kind: 'expired' };
+  | { customId: string; callId: string; kind: 'expired' }
+  /** Not run, as its batch was cancelled before. */
+  | { customId: string; callId: string; kind: 'cancelled' };
 
 export interface Batch {
   id: string;
@@ -30,6 +32,7 @@ export interface Batch {
   total: number;
   /** Nobody is told that it was taken. */
   isCut: boolean;
+  isCancelled: boolean;
   /** Undefined: not yet. */
   ends: LineEnd[] | undefined;
 }
@@ -41,7 +44,7 @@ export class Batches {
   readonly #invoice: Invoice;
   readonly #batches = new Map<string, Batch>();
   readonly #files = new Map<string, string>();
-  readonly #waits = new Set<() => void>();
+  readonly #waits = new Map<() => void, Batch>();
   /** Of none of the calls that come alone: those have no `b`. */
   readonly #run = `b${Date.now().toString(36)}`;
   #number = 0;
@@ -97,11 +100,19 @@ export class Batches {
       createdAtMs: Date.now(),
       total: lines.length,
       isCut: this.#modelOf(lines[0]!)?.drawBatchCut() ?? false,
+      isCancelled: false,
       ends: undefined,
     };
     this.#batches.set(batch.id, batch);
     void this.#process(batch, lines);
     return batch;
+  }
+
+  /** What was not run by now is not run. */
+  cancel(batch: Batch): void {
+    if (batch.ends) return;
+    batch.isCancelled = true;
+    for (const [go, waiting] of this.#waits) if (waiting === batch) go();
   }
 
   #modelOf({ wire, body }: BatchLine): Model | undefined {
@@ -114,20 +125,20 @@ export class Batches {
 
   stop(): void {
     this.#stopping = true;
-    for (const go of this.#waits) go();
+    for (const go of this.#waits.keys()) go();
   }
 
   async #process(batch: Batch, lines: readonly BatchLine[]): Promise<void> {
     const ends: LineEnd[] = [];
     for (const line of lines) {
-      const end = await this.#answer(line, batch.createdAtMs);
+      const end = await this.#answer(line, batch);
       if (this.#stopping) return;
       ends.push(end);
     }
     batch.ends = ends;
   }
 
-  async #answer({ customId, wire, body }: BatchLine, startedAtMs: number): Promise<LineEnd> {
+  async #answer({ customId, wire, body }: BatchLine, batch: Batch): Promise<LineEnd> {
     const callId = this.newId(wire.idPrefix);
     try {
       const request = wire.parse(body);
@@ -136,7 +147,12 @@ export class Batches {
       if (!model || model.config.kind !== wire.kind)
         throw new Refusal(404, 'not-found', `The model \`${request.model}\` does not exist.`, { field: 'model' });
       model.counts.received++;
-      while (model.gate.closed && !this.#stopping) await this.#opened(model);
+      while (model.gate.closed && !this.#stopping && !batch.isCancelled) await this.#opened(model, batch);
+      if (batch.isCancelled) {
+        model.counts.abandoned++;
+        return { customId, callId, kind: 'cancelled' };
+      }
+      const startedAtMs = batch.createdAtMs;
       return this.#generate({ customId, callId, clientRequestId: customId, startedAtMs, model, wire, request });
     } catch (error) {
       const refusal = error instanceof Refusal ? error : new Refusal(500, 'failed', 'The simulator failed.');
@@ -144,7 +160,7 @@ export class Batches {
     }
   }
 
-  async #opened(model: Model): Promise<void> {
+  async #opened(model: Model, batch: Batch): Promise<void> {
     await new Promise<void>((resolve) => {
       const go = (): void => {
         leave();
@@ -152,7 +168,7 @@ export class Batches {
         resolve();
       };
       const leave = model.gate.wait(go);
-      this.#waits.add(go);
+      this.#waits.set(go, batch);
     });
   }
 
