@@ -171,6 +171,57 @@ it('a job whose line fails or expires is called at once, and pays for that call 
   }
 });
 
+it('a job that is cancelled while it waits in a batch: not sent it costs nothing, sent it is booked, and with all of a batch the batch is cancelled', async () => {
+  const cancel = (id: string) => app.publish(`inference.cancel.v1.acme.${id}`);
+  const isCancelled = async (id: string): Promise<void> => {
+    const { status, body } = await resultOf(id);
+    expect([status, body.error.code, body.error.request_id ?? id]).toEqual(['error', 'cancelled', id]);
+  };
+  const open = (id: string, state: string) =>
+    waitFor(async () => {
+      const [attempt] = await attemptsOf(id);
+      return attempt?.state === state && attempt;
+    }, `${id} to be ${state}`);
+  for (const [route, model] of [
+    ['openai', 'gpt'],
+    ['anthropic', 'claude'],
+  ] as const) {
+    gate(model, true);
+    const before = linesOf(model).length;
+    const reserved = async () => (await counters.inspectWindows()).find((w) => w.budget === 'org')!.reservedNanos;
+    const held = await reserved();
+    const waiting = await job(route, 'Write 4 words.', patient);
+    await waitFor(async () => (await reserved()) > held, 'a router to have it');
+    cancel(waiting);
+    await isCancelled(waiting);
+    const ids = await Promise.all(Array.from({ length: 4 }, (_, i) => job(route, `Write ${5 + i} words.`, patient)));
+    const attempts = await Promise.all(ids.map((id) => open(id, 'opened')));
+    expect(attempts.map((a) => a.backend)).toEqual(ids.map(() => `${model}-batch`));
+    await waitFor(() => product.simulator.control.stats().models[model]!.held > 0, 'a batch to be there');
+    cancel(ids[0]!);
+    await isCancelled(ids[0]!);
+    gate(model, false);
+    for (const id of ids.slice(1)) expect((await resultOf(id)).status).toBe('ok');
+    expect(linesOf(model)).toHaveLength(before + 4);
+    const booked = await waitFor(async () => {
+      const [attempt] = await attemptsOf(ids[0]!);
+      return attempt?.state !== 'opened' && attempt;
+    }, 'the cancelled one to be booked');
+    expect(booked).toMatchObject({ state: 'confirmed', outcome: 'cancelled' });
+    gate(model, true);
+    const all = await Promise.all([6, 7].map((words) => job(route, `Write ${words} words.`, patient)));
+    await Promise.all(all.map((id) => open(id, 'opened')));
+    await waitFor(() => product.simulator.control.stats().models[model]!.held > 0, 'a batch to be there again');
+    for (const id of all) cancel(id);
+    for (const id of all) await isCancelled(id);
+    // The gate stays closed: it is the provider that ends them.
+    for (const id of all) await open(id, 'free');
+    gate(model, false);
+    expect(linesOf(model)).toHaveLength(before + 4);
+    for (const id of [waiting, ...ids, ...all]) expect((await attemptsOf(id)).length).toBeLessThanOrEqual(1);
+  }
+});
+
 it('a batch of which nobody heard that it was taken is found by its name, where the provider keeps names', async () => {
   product.simulator.control.faults('gpt', { batchCutRate: 1 });
   const before = linesOf('gpt').length;

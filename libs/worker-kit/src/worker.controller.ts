@@ -96,7 +96,11 @@ export class WorkerController implements OnApplicationBootstrap, OnApplicationSh
     const listen = (subject: string, handle: (message: Msg) => void): void => void this.listen(subject, handle);
     const each = (m: Msg, run: (running: Running) => void): void => this.byRequest.get(requestKey(m))?.forEach(run);
     listen('inference.ack.v1.*.*', (m) => each(m, ({ caller }) => caller.acknowledge(ackedSeq(m))));
-    listen('inference.cancel.v1.*.*', (m) => each(m, ({ abort }) => abort.abort('cancelled')));
+    listen('inference.cancel.v1.*.*', (m) => {
+      each(m, ({ abort }) => abort.abort('cancelled'));
+      const [, , , org, request] = m.subject.split('.');
+      this.batches?.cancel(org!, request!);
+    });
     listen('attempt.stop.v1.*', (m) =>
       this.byAttempt.get(attemptOf(m))?.abort.abort(m.string() === HEDGE_LOST ? HEDGE_LOST : 'stopped'),
     );

@@ -31,7 +31,25 @@ export const BatchStateV1 = z.object({
   /** From here on it may be at the provider, and is not sent again. */
   sentAt: Instant.optional(),
   providerId: z.string().max(512).optional(),
+  /** Attempts that were cancelled before it was sent: they are not in it. */
+  withdrawn: z.array(Slug).optional(),
+  /** When the provider took it that all of the batch is to be cancelled. */
+  cancelledAt: Instant.optional(),
+  /** What has not been cancelled by now goes on as it ended. */
+  ending: z.boolean().optional(),
   /** All is booked, and each of its jobs has gone on. */
   over: z.boolean().optional(),
 });
 export type BatchStateV1 = z.infer<typeof BatchStateV1>;
+
+/** In the bucket BATCHES, under `job.<org>.<request>`: where a job is, from before its line is opened. */
+export const JobInBatchV1 = z.object({
+  batch: Slug,
+  attemptId: Slug,
+  job: JobAcceptedV1.omit({ body: true }),
+});
+export type JobInBatchV1 = z.infer<typeof JobInBatchV1>;
+
+/** In the bucket BATCHES, under `cancelled.<batch>`: its attempts whose jobs were cancelled. */
+export const BatchCancelledV1 = z.object({ attempts: z.array(Slug).max(10_000) });
+export type BatchCancelledV1 = z.infer<typeof BatchCancelledV1>;

@@ -11,7 +11,9 @@ export const JobAcceptedV1 = z.object({
   routes: z.array(Slug).optional(),
   body: z.record(z.string(), z.unknown()),
   acceptedAt: Instant,
-  /** It was in a batch, and is sent to no other: with what it was answered there, or, without that, to be run again. */
-  afterBatch: z.object({ answer: z.record(z.string(), z.unknown()).optional() }).optional(),
+  /** It was in a batch, and is sent to no other: with what it was answered there, or cancelled, or else to be run again. */
+  afterBatch: z
+    .object({ answer: z.record(z.string(), z.unknown()).optional(), cancelled: z.literal(true).optional() })
+    .optional(),
 });
 export type JobAcceptedV1 = z.infer<typeof JobAcceptedV1>;

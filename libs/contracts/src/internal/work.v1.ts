@@ -117,7 +117,7 @@ export type WorkRequest = z.infer<typeof WorkRequest>;
 export const WorkEvent = z.discriminatedUnion('type', [
   z.object({
     type: z.literal('refused'),
-    code: z.enum(['busy', 'draining', 'unknown-backend', 'invalid', 'deadline', 'given-up']),
+    code: z.enum(['busy', 'draining', 'unknown-backend', 'invalid', 'deadline', 'given-up', 'cancelled']),
     message: z.string(),
   }),
   z.object({ type: z.literal('ready'), attemptId: Slug }),

@@ -33,6 +33,7 @@ import { incomingOf } from './requests.controller.js';
 /** Without a deadline of its own a job is tried for an hour. */
 const JOB_DEADLINE_MS = 3_600_000;
 const RETRY_MS = 2_000;
+const CANCELLED = 'Cancelled by the caller.';
 const JOB_NAMESPACE = 'b1f1f2a4-6f5e-5c0e-9d68-0d1d3a1f7c55';
 
 /**
@@ -139,7 +140,14 @@ export class JobsController implements OnApplicationBootstrap, OnApplicationShut
   private async run(delivery: Delivery): Promise<void> {
     const { data: job } = delivery.decode(['job.accepted.v1']);
     if (await this.hasResult(job)) return;
-    const { answer } = job.afterBatch ?? {};
+    const { answer, cancelled } = job.afterBatch ?? {};
+    if (cancelled)
+      return this.publishResult(
+        job,
+        'error',
+        errorBody({ code: 'cancelled', message: CANCELLED }, job.requestId),
+        delivery,
+      );
     if (answer) return this.publishResult(job, 'ok', answer, delivery);
     // A queue may deliver what somebody has in hand: that is no reason to refuse it.
     if (this.router.isInFlight(job.org, job.requestId)) return delivery.retry(RETRY_MS);

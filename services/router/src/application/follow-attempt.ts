@@ -73,6 +73,7 @@ class Following {
           // What comes back from a batch that was given up is closed by whoever has that.
           if (signal.type === 'no-worker') await handshake.notSent('no-worker');
           else if (signal.code !== 'given-up') await handshake.notSent(signal.code);
+          if (signal.type === 'refused' && signal.code === 'cancelled') return refused(CANCELLED);
           const why = signal.type === 'no-worker' ? 'no live worker' : signal.message;
           return this.next('refused', {
             code: 'backend_unavailable',

@@ -31,6 +31,11 @@ export class AnthropicBatches implements BatchApi {
     const of = jsonLines(text).map((line) => [String(line['custom_id']), endOf(line['result'] as Json)] as const);
     return { of: new Map(of), others: undefined };
   }
+
+  async cancel(account: BatchAccount, providerId: string): Promise<void> {
+    const path = `/${encodeURIComponent(providerId)}/cancel`;
+    await askJson(at(account, path), { method: 'POST', headers: headersOf(account) });
+  }
 }
 
 function at({ credential }: BatchAccount, path: string): string {

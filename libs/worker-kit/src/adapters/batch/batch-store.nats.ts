@@ -1,4 +1,12 @@
-import { BatchStateV1, BUCKETS, subjects, type BatchCollectedV1, type JobAcceptedV1 } from '@meritorder/contracts';
+import {
+  BatchCancelledV1,
+  BatchStateV1,
+  BUCKETS,
+  JobInBatchV1,
+  subjects,
+  type BatchCollectedV1,
+  type JobAcceptedV1,
+} from '@meritorder/contracts';
 import { openBucket, type Bus } from '@meritorder/messaging';
 import { context } from '@opentelemetry/api';
 import type { BatchStore } from '../../application/batch/batch-ports.js';
@@ -36,6 +44,34 @@ export class NatsBatchStore implements BatchStore {
     return entry?.operation === 'PUT' ? BatchStateV1.parse(entry.json()) : undefined;
   }
 
+  async keepWhere(where: JobInBatchV1): Promise<void> {
+    const { org, requestId } = where.job;
+    await (await this.open()).put(jobKey(org, requestId), JSON.stringify(where));
+  }
+
+  async whereIs(org: string, requestId: string): Promise<JobInBatchV1 | undefined> {
+    const entry = await (await this.open()).get(jobKey(org, requestId));
+    return entry?.operation === 'PUT' ? JobInBatchV1.parse(entry.json()) : undefined;
+  }
+
+  async cancelled(batch: string): Promise<ReadonlySet<string>> {
+    const entry = await (await this.open()).get(cancelledKey(batch));
+    return new Set(entry?.operation === 'PUT' ? BatchCancelledV1.parse(entry.json()).attempts : []);
+  }
+
+  async addCancelled(batch: string, attemptId: string): Promise<void> {
+    const bucket = await this.open();
+    const key = cancelledKey(batch);
+    for (;;) {
+      const entry = await bucket.get(key);
+      const before = entry?.operation === 'PUT' ? BatchCancelledV1.parse(entry.json()).attempts : [];
+      if (before.includes(attemptId)) return;
+      const text = JSON.stringify({ attempts: [...before, attemptId] } satisfies BatchCancelledV1);
+      // Somebody else may have cancelled another meanwhile.
+      if (await unlessThere(entry ? bucket.update(key, text, entry.revision) : bucket.create(key, text))) return;
+    }
+  }
+
   decide(batch: string, state: BatchStateV1): Promise<boolean> {
     const text = JSON.stringify(state);
     return this.untilCertain(async () => {
@@ -49,7 +85,9 @@ export class NatsBatchStore implements BatchStore {
   async beginSending(batch: string, state: BatchStateV1): Promise<boolean> {
     const bucket = await this.open();
     const entry = await bucket.get(batch);
-    if (!entry || BatchStateV1.parse(entry.json()).sentAt !== undefined) return false;
+    if (!entry) return false;
+    const { sentAt, ending } = BatchStateV1.parse(entry.json());
+    if (sentAt !== undefined || ending) return false;
     return unlessThere(bucket.update(batch, JSON.stringify(state), entry.revision));
   }
 
@@ -61,7 +99,7 @@ export class NatsBatchStore implements BatchStore {
     await this.bus.publishEvent({
       type: 'job.accepted.v1',
       subject: subjects.jobAccepted(job.org),
-      id: `${job.org}/${job.requestId}/${attemptId}`,
+      id: `${job.org}/${job.requestId}/${attemptId}${job.afterBatch?.cancelled ? '/cancelled' : ''}`,
       time: new Date().toISOString(),
       data: job,
       context: context.active(),
@@ -88,6 +126,14 @@ export class NatsBatchStore implements BatchStore {
     });
     return this.bucket;
   }
+}
+
+function jobKey(org: string, requestId: string): string {
+  return `job.${org}.${requestId}`;
+}
+
+function cancelledKey(batch: string): string {
+  return `cancelled.${batch}`;
 }
 
 /** Whether a value was written; false: another one was there. */

@@ -1,7 +1,9 @@
 import { DURABLES, STREAMS, type BackendConfig, type Protocol } from '@meritorder/contracts';
+import type { Subscription } from '@nats-io/transport-node';
 import { systemClock } from '@meritorder/kernel';
 import { runConsumer, type Bus, type Delivery, type RunningConsumer } from '@meritorder/messaging';
 import type { BatchApi } from '../../application/batch/batch-ports.js';
+import { cancelLine } from '../../application/batch/cancel-line.js';
 import { BatchCollector, type Collected } from '../../application/batch/collect-batches.js';
 import { runBatch, type BatchPorts } from '../../application/batch/run-batch.js';
 import type { CredentialPools } from '../../application/credentialed-upstream.js';
@@ -14,6 +16,7 @@ import { OpenAiBatches } from './openai-batches.js';
 
 /** Batches that one worker looks after at once. */
 const MOST_AT_ONCE = 8;
+const CANCELS_QUEUE = 'batches';
 /** Beside an answer, a job that goes on holds what was asked, and headers. */
 const LEAST_BYTES_LEFT = 65_536;
 
@@ -40,6 +43,7 @@ export interface BatchOptions {
 export class Batches {
   private readonly collector: BatchCollector;
   private readonly consumer: RunningConsumer;
+  private readonly cancels: Subscription;
 
   constructor(private readonly options: BatchOptions) {
     const { bus, wires, worker, warn } = options;
@@ -63,6 +67,21 @@ export class Batches {
       handle: ([delivery]) => this.run(delivery!, store),
       onError: (error) => warn(`batches: ${(error as Error).message}`),
     });
+    // A batch that is kept is in the hands of no worker: one of them writes down what is cancelled of it.
+    this.cancels = bus.nats.subscribe('inference.cancel.v1.*.*', {
+      queue: CANCELS_QUEUE,
+      callback: (_error, message) => {
+        const [, , , org, requestId] = message.subject.split('.');
+        cancelLine(store, org!, requestId!).catch((error: Error) =>
+          warn(`the cancel of ${requestId} was not written down: ${error.message}`),
+        );
+      },
+    });
+  }
+
+  /** Of a job that waits here for others. */
+  cancel(org: string, requestId: string): void {
+    this.collector.cancel(org, requestId);
   }
 
   take(backend: BackendConfig, collected: Collected): Promise<void> {
@@ -71,6 +90,7 @@ export class Batches {
 
   /** Those that are collected are made; whoever comes next sends them. */
   async drain(): Promise<void> {
+    this.cancels.unsubscribe();
     await this.collector.drain();
     await this.consumer.drain();
   }

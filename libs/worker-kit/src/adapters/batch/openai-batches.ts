@@ -58,10 +58,16 @@ export class OpenAiBatches implements BatchApi {
           for (const line of jsonLines(await askText(urlAt(account.credential.baseUrl, path), authorized(account))))
             of.set(String(line['custom_id']), endOf(line));
         }
-        return { of, others: undefined };
+        // What was run before a batch was cancelled is in its output, and alone charged for.
+        const others = batch['status'] === 'cancelled' ? { notRun: 'the batch was cancelled' } : undefined;
+        return { of, others };
       }
     }
     return undefined;
+  }
+
+  async cancel(account: BatchAccount, providerId: string): Promise<void> {
+    await this.ask(account, `/batches/${encodeURIComponent(providerId)}/cancel`, { method: 'POST' });
   }
 
   private ask(account: BatchAccount, path: string, init: RequestInit = {}): Promise<Json> {

@@ -50,11 +50,20 @@ export async function callOf(
   return { path: new URL(written!.url).pathname.slice(base.length), body };
 }
 
-/** Reads how a line ended as if it had been called alone, but for the tier, which is that of batches. */
+/**
+ * Reads how a line ended as if it had been called alone, but for the tier, which is that of batches. Of a cancelled job it is
+ * booked as that, and nobody is told the answer: so nobody is charged for it.
+ */
 export async function endOfLine(
   { work, worker, openedAt }: BatchLine,
   end: CallEnd,
-  to: { backend: BackendConfig | undefined; wires: ProviderWires; nowMs: number; maxAnswerBytes: number },
+  to: {
+    backend: BackendConfig | undefined;
+    wires: ProviderWires;
+    nowMs: number;
+    maxAnswerBytes: number;
+    isCancelled: boolean;
+  },
 ): Promise<LineEnd> {
   const { backend, nowMs } = to;
   const closed = (
@@ -86,6 +95,11 @@ export async function endOfLine(
   try {
     const said = await upstream.complete(request);
     const facts = factsOf(request, work);
+    if (to.isCancelled)
+      return {
+        closed: closed({ outcome: 'cancelled', sent: true, refusedUpstream: false, code: 'cancelled' }, facts),
+        answer: undefined,
+      };
     const told = answer.whole(said, facts.usage);
     const ended = { outcome: 'finished' } as const;
     const whole = { ...told, meritorder: receiptOf(work, backend, { atMs: nowMs, facts, end: ended }, 'finished') };

@@ -1,4 +1,4 @@
-import type { BackendConfig, BatchCollectedV1, BatchStateV1, JobAcceptedV1 } from '@meritorder/contracts';
+import type { BackendConfig, BatchCollectedV1, BatchStateV1, JobAcceptedV1, JobInBatchV1 } from '@meritorder/contracts';
 import type { Credential, WireReply } from '../ports.js';
 
 /** Whose batches, and as whom. */
@@ -33,18 +33,26 @@ export interface BatchApi {
   find(account: BatchAccount, name: string): Promise<string | undefined>;
   /** Undefined: it has not ended. */
   ends(account: BatchAccount, providerId: string): Promise<BatchEnds | undefined>;
+  /** Asks for the whole of it to be cancelled: what was run by then is charged, and in how it ends. */
+  cancel(account: BatchAccount, providerId: string): Promise<void>;
 }
 
 /** Where batches are until all of their jobs have gone on. Survives this process. */
 export interface BatchStore {
   /** Repeats until it is certain. */
   keep(batch: BatchCollectedV1): Promise<void>;
+  /** By its job; what is kept of a job later wins. */
+  keepWhere(where: JobInBatchV1): Promise<void>;
+  whereIs(org: string, requestId: string): Promise<JobInBatchV1 | undefined>;
+  /** Those of a batch whose jobs were cancelled. */
+  cancelled(batch: string): Promise<ReadonlySet<string>>;
+  addCancelled(batch: string, attemptId: string): Promise<void>;
   state(batch: string): Promise<BatchStateV1 | undefined>;
   /** The first word on a batch; repeats until it is certain. False: somebody else had it. */
   decide(batch: string, state: BatchStateV1): Promise<boolean>;
   /** False: somebody did so before. */
   beginSending(batch: string, state: BatchStateV1): Promise<boolean>;
   put(batch: string, state: BatchStateV1): Promise<void>;
-  /** A job goes on to a router. Repeating it with the same attempt is harmless. */
+  /** A job goes on to a router, with what is in its `afterBatch`. Repeating it with the same attempt is harmless. */
   jobGoesOn(job: JobAcceptedV1, attemptId: string): Promise<void>;
 }

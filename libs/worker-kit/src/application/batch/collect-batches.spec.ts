@@ -37,6 +37,7 @@ beforeEach(() => {
         order.push('kept');
         kept.push(batch);
       },
+      keepWhere: async ({ attemptId }) => void order.push(`found as ${attemptId}`),
       decide: async (_batch, state) => {
         order.push('released');
         states.push(state);
@@ -87,7 +88,7 @@ it('nothing is opened until the batch is made; then it is kept, opened by its ro
   expect(typesOf()).toEqual(['heartbeat']);
   tick(1);
   await vi.waitFor(() => expect(inHand).toBe(0));
-  expect(order).toEqual(['kept', 'opened', 'released', 'batched']);
+  expect(order).toEqual(['kept', 'found as a1', 'opened', 'released', 'batched']);
   expect(kept).toMatchObject([{ backend: 'gpt-batch', lines: [{ work: { terms: { attemptId: 'a1' } } }] }]);
 });
 
@@ -123,6 +124,17 @@ it("a batch that was given up meanwhile is nobody's: its router goes on with the
   await collector.drain();
   expect(states).toEqual([{ released: ['a1'] }]);
   expect(said).toMatchObject([{ type: 'refused', code: 'given-up' }]);
+});
+
+it('a job that is cancelled while it waits for others is handed back, and is in no batch', async () => {
+  await take('a1');
+  collector.cancel('acme', 'request-of-a9');
+  collector.cancel('globex', 'request-of-a1');
+  expect(inHand).toBe(1);
+  collector.cancel('acme', 'request-of-a1');
+  expect([said, inHand]).toMatchObject([[{ type: 'refused', code: 'cancelled' }], 0]);
+  await collector.drain();
+  expect(kept).toEqual([]);
 });
 
 it('what is no job is refused', async () => {

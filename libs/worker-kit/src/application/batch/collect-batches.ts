@@ -14,7 +14,7 @@ import type { BatchStore } from './batch-ports.js';
 export interface CollectorPorts {
   clock: Clock;
   wires: ProviderWires;
-  store: Pick<BatchStore, 'keep' | 'decide'>;
+  store: Pick<BatchStore, 'keep' | 'keepWhere' | 'decide'>;
   worker: string;
   /** Runs something every `ms` until the returned function is called. */
   every(ms: number, run: () => void): () => void;
@@ -34,6 +34,7 @@ interface Waiting {
   collected: Collected;
   job: JobAcceptedV1;
   call: BatchLine['call'];
+  bytes: number;
 }
 
 interface Growing {
@@ -89,10 +90,24 @@ export class BatchCollector {
     if (before && before.bytes + bytes > backend.batch.maxBytes) this.make(way, before);
     const growing = this.growing.get(way) ?? { backend, sinceMs: this.ports.clock.nowMs(), bytes: 0, lines: [] };
     this.growing.set(way, growing);
-    growing.lines.push({ collected, job, call });
+    growing.lines.push({ collected, job, call, bytes });
     growing.bytes += bytes;
     if (growing.lines.length >= backend.maxConcurrency || growing.bytes >= backend.batch.maxBytes)
       this.make(way, growing);
+  }
+
+  /** Takes the line of a job out of what is collected. One whose batch is being made, its router does not open. */
+  cancel(org: string, requestId: string): void {
+    for (const [way, growing] of this.growing) {
+      const isOf = ({ job }: Waiting): boolean => job.org === org && job.requestId === requestId;
+      for (const { collected, bytes } of growing.lines.filter(isOf)) {
+        collected.router.send({ type: 'refused', code: 'cancelled', message: 'its job was cancelled' });
+        growing.bytes -= bytes;
+        this.leave(collected);
+      }
+      growing.lines = growing.lines.filter((line) => !isOf(line));
+      if (growing.lines.length === 0) this.growing.delete(way);
+    }
   }
 
   /** Makes batches of all that wait. */
@@ -134,7 +149,7 @@ export class BatchCollector {
     });
     // Kept first: what is opened next is in the hands of whoever finds it, should this worker die.
     await store.keep({ batch, backend: backend.id, collectedAt, lines });
-    const opened = (await Promise.all(waiting.map((w) => this.open(w)))).flatMap((o) => o ?? []);
+    const opened = (await Promise.all(waiting.map((w) => this.open(batch, w)))).flatMap((o) => o ?? []);
     const released = opened.map(({ work }) => work.terms.attemptId);
     const going = await store.decide(batch, released.length > 0 ? { released } : { released, over: true });
     for (const { work, router } of opened)
@@ -146,10 +161,19 @@ export class BatchCollector {
   }
 
   /** As an attempt that is called at once: on record and opened by its router. Undefined: it is not to go. */
-  private async open({ collected }: Waiting): Promise<Collected | undefined> {
-    const { clock, worker } = this.ports;
+  private async open(batch: string, { collected, job }: Waiting): Promise<Collected | undefined> {
+    const { clock, store, worker } = this.ports;
     const { router, usageLog, work } = collected;
-    const answer = await router.mayGo(work.terms.attemptId);
+    const { attemptId } = work.terms;
+    try {
+      // From its opening on, whoever cancels it must find it.
+      const { body: _body, ...where } = job;
+      await store.keepWhere({ batch, attemptId, job: where });
+    } catch (error) {
+      router.send({ type: 'refused', code: 'busy', message: `no batch took it: ${(error as Error).message}` });
+      return undefined;
+    }
+    const answer = await router.mayGo(attemptId);
     if (answer?.type === 'go') return collected;
     await usageLog.closed(closedUnsent(work, worker, clock.nowMs(), answer ? 'stopped' : 'no-router'));
     return undefined;

@@ -10,6 +10,7 @@ import { OpenAiUpstream } from '../../adapters/openai-upstream.js';
 import { UpstreamError } from '../ports.js';
 import type { BatchApi, BatchCall, BatchEnds, BatchStore, CallEnd } from './batch-ports.js';
 import { callOf } from './batch-line.js';
+import { cancelLine } from './cancel-line.js';
 import { runBatch, type BatchPorts } from './run-batch.js';
 import { lineOf, BACKEND } from './batch-world.for-tests.js';
 
@@ -23,6 +24,9 @@ const lost = () => new UpstreamError('cut', 'lost', { retryable: true, sent: tru
 class World implements BatchStore, BatchApi {
   nowMs = Date.parse('2026-11-24T09:30:00Z');
   readonly submitted: string[] = [];
+  /** Attempts of jobs that were told that they are cancelled. */
+  readonly cancels: string[] = [];
+  readonly sent: string[] = [];
   private readonly told = new Map<string, { closed: UsageAttemptClosedV1; job?: JobAcceptedV1 }[]>();
   current: BatchStateV1 | undefined = { released: ['a1', 'a2'] };
   kept = false;
@@ -35,13 +39,29 @@ class World implements BatchStore, BatchApi {
   async state() {
     return this.current;
   }
+  readonly cancelledOnes = new Set<string>();
+  cancelAsked = 0;
+  async keepWhere(): Promise<void> {}
+  async whereIs(_org: string, requestId: string) {
+    const line = batch.lines.find((l) => l.job.requestId === requestId);
+    return line && { batch: 'b1', attemptId: line.work.terms.attemptId, job: line.job };
+  }
+  async cancelled() {
+    return this.cancelledOnes;
+  }
+  async addCancelled(_batch: string, attemptId: string) {
+    this.cancelledOnes.add(attemptId);
+  }
+  async cancel() {
+    this.cancelAsked++;
+  }
   async decide(_batch: string, state: BatchStateV1) {
     if (this.current) return false;
     this.current = state;
     return true;
   }
   async beginSending(_batch: string, state: BatchStateV1) {
-    if (!this.current || this.current.sentAt !== undefined) return false;
+    if (!this.current || this.current.sentAt !== undefined || this.current.ending) return false;
     this.current = state;
     return true;
   }
@@ -49,8 +69,9 @@ class World implements BatchStore, BatchApi {
     this.current = state;
   }
   async jobGoesOn(job: JobAcceptedV1, attemptId: string) {
+    if (job.afterBatch?.cancelled) this.cancels.push(attemptId);
     // Not before it is in the books.
-    this.told.get(attemptId)!.at(-1)!.job = job;
+    else this.told.get(attemptId)!.at(-1)!.job = job;
   }
   async isClosed(closed: UsageAttemptClosedV1) {
     this.told.set(closed.attemptId, [...(this.told.get(closed.attemptId) ?? []), { closed }]);
@@ -62,9 +83,10 @@ class World implements BatchStore, BatchApi {
   get jobs(): JobAcceptedV1[] {
     return ['a1', 'a2'].flatMap((id) => this.told.get(id) ?? []).flatMap((t) => t.job ?? []);
   }
-  async submit(_account: unknown, name: string, _calls: readonly BatchCall[]) {
+  async submit(_account: unknown, name: string, calls: readonly BatchCall[]) {
     const id = this.onSubmit();
     this.submitted.push(name);
+    this.sent.push(...calls.map((c) => c.id));
     return id;
   }
   async find(_account: unknown, name: string) {
@@ -251,6 +273,105 @@ it('a line that was not released is not sent, and what is over is not told again
   expect(await step()).toEqual({ over: true });
   expect(await step()).toEqual({ over: true });
   expect(world.closed.map((c) => c.attemptId)).toEqual(['a2']);
+});
+
+describe('a job that is cancelled', () => {
+  const cancel = (attemptId: string) => cancelLine(world, 'acme', `request-of-${attemptId}`);
+
+  it('before its batch is sent is taken out of it, costs nothing, and is told at once', async () => {
+    expect(await cancel('a1')).toBe(true);
+    expect(world.cancels).toEqual(['a1']);
+    await step();
+    expect(world.sent).toEqual(['a2']);
+    expect(world.closed).toMatchObject([{ attemptId: 'a1', outcome: 'not-sent', sent: false, code: 'cancelled' }]);
+    world.ended = { of: new Map([['a2', answer('a2')]]), others: undefined };
+    expect(await step()).toEqual({ over: true });
+    expect(world.closed.filter((c) => c.outcome !== 'not-sent').map((c) => c.attemptId)).toEqual(['a2']);
+    expect(world.jobs.map((j) => j.requestId)).toEqual(['request-of-a2']);
+  });
+
+  it('stays out of it when the provider refused the batch and takes it later', async () => {
+    await cancel('a1');
+    world.onSubmit = () => {
+      throw refused(503);
+    };
+    await step();
+    world.onSubmit = () => 'batch_1';
+    await step();
+    expect([world.submitted, world.sent]).toEqual([['b1'], ['a2']]);
+  });
+
+  it('with all others of its batch before it is sent: nothing is sent', async () => {
+    await cancel('a1');
+    await cancel('a2');
+    expect(await step()).toEqual({ over: true });
+    expect(world.submitted).toEqual([]);
+    expect(world.closed.map((c) => [c.attemptId, c.outcome])).toEqual([
+      ['a1', 'not-sent'],
+      ['a2', 'not-sent'],
+    ]);
+  });
+
+  it('after that is told at once; its line is booked as it ends, as no answer, and it is not run again', async () => {
+    await step();
+    await cancel('a1');
+    expect(world.cancels).toEqual(['a1']);
+    await step();
+    expect(world.cancelAsked).toBe(0);
+    world.ended = {
+      of: new Map([
+        ['a1', answer('a1')],
+        ['a2', answer('a2')],
+      ]),
+      others: undefined,
+    };
+    expect(await step()).toEqual({ over: true });
+    expect(world.closed).toMatchObject([
+      { attemptId: 'a1', outcome: 'cancelled', servedTier: 'batch', usage: { inputTokens: 10, outputTokens: 2 } },
+      { attemptId: 'a2', outcome: 'finished' },
+    ]);
+    expect(world.jobs.map((j) => j.requestId)).toEqual(['request-of-a2']);
+  });
+
+  it('with all others of its batch: the provider is asked once to cancel the batch, and what it did not run costs nothing', async () => {
+    await step();
+    await cancel('a1');
+    await cancel('a2');
+    await step();
+    await step();
+    expect(world.cancelAsked).toBe(1);
+    world.ended = { of: new Map([['a1', answer('a1')]]), others: { notRun: 'cancelled' } };
+    expect(await step()).toEqual({ over: true });
+    expect(world.closed).toMatchObject([
+      { attemptId: 'a1', outcome: 'cancelled', usage: { outputTokens: 2 } },
+      { attemptId: 'a2', outcome: 'failed', refusedUpstream: true },
+    ]);
+    expect(world.jobs).toEqual([]);
+  });
+
+  it('when its batch has ended, or none has it, changes nothing', async () => {
+    await step();
+    world.current = { ...world.current!, ending: true };
+    expect(await cancel('a1')).toBe(false);
+    expect(await cancel('a9')).toBe(false);
+    expect([world.cancels, [...world.cancelledOnes]]).toEqual([[], []]);
+  });
+
+  it('between its opening and the release of its batch is told when the batch is sent', async () => {
+    world.current = undefined;
+    expect(await cancel('a1')).toBe(true);
+    expect(world.cancels).toEqual([]);
+    await world.decide('b1', { released: ['a1', 'a2'] });
+    await step();
+    expect([world.cancels, world.sent]).toEqual([['a1'], ['a2']]);
+  });
+});
+
+it('a batch that was refused for good is not sent again by who goes on after a crash', async () => {
+  world.current = { released: ['a1', 'a2'], ending: true };
+  expect(await step()).toEqual({ over: true });
+  expect(world.submitted).toEqual([]);
+  expect(world.closed.map((c) => c.refusedUpstream)).toEqual([true, true]);
 });
 
 it('an older batch is asked for less often', async () => {

@@ -2,6 +2,7 @@ import {
   closedUnsent,
   type BackendConfig,
   type BatchCollectedV1,
+  type BatchLine,
   type BatchStateV1,
   type UsageAttemptClosedV1,
 } from '@meritorder/contracts';
@@ -29,6 +30,12 @@ export interface BatchPorts {
 /** `over`: each of its jobs has gone on. Else after how long to look again. */
 export type Step = { over: true } | { over: false; againMs: number };
 
+/** A batch with how far it is: `lines` are those that go, `unsent` those that were cancelled before. */
+interface InHand extends BatchCollectedV1 {
+  state: BatchStateV1;
+  unsent: readonly BatchLine[];
+}
+
 /** Its lines are recorded and opened all at once, which takes 10 s at most. */
 const RELEASED_WITHIN_MS = 15_000;
 const RELEASE_AGAIN_MS = 250;
@@ -38,6 +45,7 @@ const LOOK_AGAIN_MS = 2_000;
 const LONGEST_POLL_MS = 600_000;
 /** An older batch is asked for less often: it ends at most a tenth of its age before that is noticed. */
 const POLLS_OF_AGE = 10;
+const NOT_TAKEN: BatchEnds = { of: new Map(), others: { notRun: 'it was not taken' } };
 /** Lines whose ends are told at once. */
 const TOLD_AT_ONCE = 32;
 
@@ -53,18 +61,18 @@ export async function runBatch(
 ): Promise<Step> {
   const state = await ports.store.state(collected.batch);
   if (state?.over) return { over: true };
-  if (!state || state.released.length === 0) return giveUp(collected, state, ports);
-  const released = new Set(state.released);
-  const batch = { ...collected, lines: collected.lines.filter(({ work }) => released.has(work.terms.attemptId)) };
+  if (!state || (state.released.length === 0 && !state.ending)) return giveUp(collected, state, ports);
+  const batch = inHand(collected, state);
   if (!backend?.batch) return end(batch, undefined, ports, { of: new Map(), others: UNKNOWN });
-  if (state.sentAt === undefined) return send(batch, state, backend, ports);
+  if (state.sentAt === undefined)
+    return state.ending ? end(batch, backend, ports, NOT_TAKEN) : send(collected, batch, backend, ports);
   const sent = { ...state, sentAt: state.sentAt };
   const credential = ports.credentials(backend).find((c) => c.id === sent.credential) ?? ports.credentials(backend)[0]!;
   const account = { backend, credential };
   try {
     return sent.providerId === undefined
       ? await lookFor(batch, sent, account, ports)
-      : await ask(batch, sent.providerId, account, ports);
+      : await ask(batch, { ...sent, providerId: sent.providerId }, account, ports);
   } catch (error) {
     if (!(error instanceof UpstreamError)) throw error;
     ports.warn(`batch ${batch.batch} of ${backend.id}: ${error.message}`);
@@ -90,26 +98,53 @@ async function giveUp(
   return { over: true };
 }
 
+function inHand(collected: BatchCollectedV1, state: BatchStateV1): InHand {
+  const of = (ids: readonly string[] = []): BatchLine[] => {
+    const some = new Set(ids);
+    return collected.lines.filter(({ work }) => some.has(work.terms.attemptId));
+  };
+  return { ...collected, state, lines: of(state.released), unsent: of(state.withdrawn) };
+}
+
+/** Without those that were cancelled by now. */
+async function withoutCancelled(batch: InHand, collected: BatchCollectedV1, store: BatchStore): Promise<InHand> {
+  const cancelled = await store.cancelled(batch.batch);
+  const { released, withdrawn = [] } = batch.state;
+  const leaving = released.filter((id) => cancelled.has(id));
+  if (leaving.length === 0) return batch;
+  return inHand(collected, {
+    ...batch.state,
+    released: released.filter((id) => !cancelled.has(id)),
+    withdrawn: [...withdrawn, ...leaving],
+  });
+}
+
 async function send(
-  batch: BatchCollectedV1,
-  state: BatchStateV1,
+  collected: BatchCollectedV1,
+  whole: InHand,
   backend: BackendConfig,
   ports: BatchPorts,
 ): Promise<Step> {
   const { clock, store } = ports;
+  const batch = await withoutCancelled(whole, collected, store);
   const nothing = (why: string): Promise<Step> =>
     end(batch, backend, ports, { of: new Map(), others: { notRun: why } });
+  if (batch.lines.length === 0) {
+    const isMine = await store.beginSending(batch.batch, { ...batch.state, ending: true });
+    return isMine ? end(batch, backend, ports, NOT_TAKEN) : { over: false, againMs: LOOK_AGAIN_MS };
+  }
   const firstDeadlineMs = Math.min(...batch.lines.map(({ work }) => Date.parse(work.terms.deadlineAt)));
   if (clock.nowMs() >= firstDeadlineMs) return nothing('the deadline passed before it was sent');
   const credential = ports.takeCredential(backend);
   if (!credential) return { over: false, againMs: backend.batch!.pollSeconds * 1_000 };
-  const sent = { ...state, credential: credential.id, sentAt: new Date(clock.nowMs()).toISOString() };
+  const sent = { ...batch.state, credential: credential.id, sentAt: new Date(clock.nowMs()).toISOString() };
   let failure: UpstreamError | undefined;
   try {
     if (!(await store.beginSending(batch.batch, sent))) return { over: false, againMs: LOOK_AGAIN_MS };
     const calls = batch.lines.map(({ work, call }) => ({ id: work.terms.attemptId, ...call }));
     const providerId = await ports.api(backend).submit({ backend, credential }, batch.batch, calls);
     await store.put(batch.batch, { ...sent, providerId });
+    await tellUnsent(batch, ports);
     return { over: false, againMs: pollMs(batch, backend, ports) };
   } catch (error) {
     if (!(error instanceof UpstreamError)) throw error;
@@ -117,7 +152,8 @@ async function send(
     ports.warn(`batch ${batch.batch} of ${backend.id} was not taken: ${error.message}`);
     const { sent: wasSent, refusedUpstream, retryAfterSeconds, retryable } = error.details;
     if (wasSent && !refusedUpstream) return { over: false, againMs: LOOK_AGAIN_MS };
-    await store.put(batch.batch, state);
+    await store.put(batch.batch, batch.state);
+    await tellUnsent(batch, ports);
     if (!retryable) return nothing(error.message);
     return { over: false, againMs: (retryAfterSeconds ?? backend.batch!.pollSeconds) * 1_000 };
   } finally {
@@ -126,7 +162,7 @@ async function send(
 }
 
 async function lookFor(
-  batch: BatchCollectedV1,
+  batch: InHand,
   sent: BatchStateV1 & { sentAt: string },
   account: BatchAccount,
   ports: BatchPorts,
@@ -142,11 +178,13 @@ async function lookFor(
 }
 
 async function ask(
-  batch: BatchCollectedV1,
-  providerId: string,
+  batch: InHand,
+  sent: BatchStateV1 & { providerId: string },
   account: BatchAccount,
   ports: BatchPorts,
 ): Promise<Step> {
+  const { providerId } = sent;
+  if (sent.cancelledAt === undefined) await cancelWhole(batch, sent, account, ports);
   const ends = await ports.api(account.backend).ends(account, providerId);
   if (ends) return end(batch, account.backend, ports, ends);
   if (ports.clock.nowMs() > lastDeadlineMs(batch))
@@ -154,23 +192,57 @@ async function ask(
   return { over: false, againMs: pollMs(batch, account.backend, ports) };
 }
 
+/** Where nobody waits for any of its lines any more, what has not been run is not to be. */
+async function cancelWhole(
+  { batch, lines, backend }: InHand,
+  sent: BatchStateV1 & { providerId: string },
+  account: BatchAccount,
+  { store, api, clock, warn }: BatchPorts,
+): Promise<void> {
+  const cancelled = await store.cancelled(batch);
+  if (!lines.every(({ work }) => cancelled.has(work.terms.attemptId))) return;
+  try {
+    await api(account.backend).cancel(account, sent.providerId);
+    await store.put(batch, { ...sent, cancelledAt: new Date(clock.nowMs()).toISOString() });
+  } catch (error) {
+    // It may have ended before; else it is asked again.
+    if (!(error instanceof UpstreamError)) throw error;
+    warn(`batch ${batch} of ${backend} was not cancelled: ${error.message}`);
+  }
+}
+
+/** Lines that were cancelled in time: they cost nothing. */
+async function tellUnsent({ unsent }: InHand, { clock, closed, store }: BatchPorts): Promise<void> {
+  for (const { work, worker, job } of unsent) {
+    await closed(closedUnsent(work, worker, clock.nowMs(), 'cancelled'));
+    await store.jobGoesOn({ ...job, afterBatch: { cancelled: true } }, work.terms.attemptId);
+  }
+}
+
 /** Each line is closed in the books, and then its job goes on; repeated after a crash, it changes nothing. */
 async function end(
-  batch: BatchCollectedV1,
+  batch: InHand,
   backend: BackendConfig | undefined,
   ports: BatchPorts,
   { of, others = UNKNOWN }: BatchEnds,
 ): Promise<Step> {
   const { store, wires, maxAnswerBytes, clock } = ports;
+  if (!batch.state.ending) await store.put(batch.batch, { ...batch.state, ending: true });
+  const cancelled = await store.cancelled(batch.batch);
+  await tellUnsent(batch, ports);
   for (let from = 0; from < batch.lines.length; from += TOLD_AT_ONCE)
     await Promise.all(
       batch.lines.slice(from, from + TOLD_AT_ONCE).map(async (line) => {
         const { attemptId } = line.work.terms;
         const ended: CallEnd = of.get(attemptId) ?? others;
-        const to = { backend, wires, nowMs: clock.nowMs(), maxAnswerBytes };
+        const isCancelled = cancelled.has(attemptId);
+        const to = { backend, wires, nowMs: clock.nowMs(), maxAnswerBytes, isCancelled };
         const { closed, answer } = await endOfLine(line, ended, to);
         await ports.closed(closed);
-        await store.jobGoesOn({ ...line.job, afterBatch: answer ? { answer } : {} }, attemptId);
+        await store.jobGoesOn(
+          { ...line.job, afterBatch: isCancelled ? { cancelled: true } : answer ? { answer } : {} },
+          attemptId,
+        );
       }),
     );
   await store.put(batch.batch, { released: [], over: true });
