@@ -27,7 +27,15 @@ export function rankAt(candidates: readonly Candidate[], lambda: number): Candid
 
 /** One price for each team, for the whole time. */
 export function fixedPrices(lambdaByTeam: readonly number[]): Policy {
-  return { rank: (request) => rankAt(request.candidates, lambdaByTeam[request.team]!) };
+  // The same prompts come again and again, and hindsight tries many prices.
+  const ranked = lambdaByTeam.map(() => new Map<readonly Candidate[], Candidate[]>());
+  return {
+    rank: ({ team, candidates }) => {
+      const known = ranked[team]!.get(candidates) ?? rankAt(candidates, lambdaByTeam[team]!);
+      ranked[team]!.set(candidates, known);
+      return known;
+    },
+  };
 }
 
 /** The model with the most expected quality as long as it fits, then nothing. */

@@ -38,10 +38,16 @@ export interface Outcome {
   spentNanos: number;
 }
 
-interface Flight {
-  atMs: number;
+/** What a team's requests are charged to, in the window that is open. */
+interface Account {
   path: readonly number[];
   views: readonly BudgetView[];
+  held: readonly HeldWindow[];
+}
+
+interface Flight {
+  atMs: number;
+  account: Account;
   candidate: Candidate;
 }
 
@@ -54,21 +60,17 @@ export function simulate(
 ): Outcome {
   const paths = budgets.limitsNanos.slice(1).map((limit, team) => (limit === Infinity ? [0] : [0, team + 1]));
   const all: HeldWindow[] = [];
-  let views: BudgetView[] = [];
+  let accounts: Account[] = [];
   let windowEndMs = 0;
   const flights = new Flights();
   let reward = 0;
   let rejected = 0;
   const land = (untilMs: number): void => {
     for (let flight = flights.next(untilMs); flight; flight = flights.next(untilMs)) {
-      const { path, candidate, atMs } = flight;
-      settle(
-        flight.views.map((v) => v.held),
-        boundsNanos[candidate.model]!,
-        candidate.costNanos,
-      );
-      for (const view of flight.views) view.inFlightUsd -= candidate.expectedUsd;
-      policy.settled?.(path, candidate, atMs);
+      const { account, candidate, atMs } = flight;
+      settle(account.held, boundsNanos[candidate.model]!, candidate.costNanos);
+      for (const view of account.views) view.inFlightUsd -= candidate.expectedUsd;
+      policy.settled?.(account.path, candidate, atMs);
     }
   };
   for (const request of traffic.requests) {
@@ -76,23 +78,25 @@ export function simulate(
     if (request.atMs >= windowEndMs) {
       const window = Math.floor(request.atMs / (budgets.windowDays * DAY_MS));
       windowEndMs = (window + 1) * budgets.windowDays * DAY_MS;
-      views = budgets.limitsNanos.map((limit) => ({
+      const views = budgets.limitsNanos.map((limit) => ({
         window,
         held: newWindow(limit === Infinity ? Number.MAX_SAFE_INTEGER : limit),
         inFlightUsd: 0,
       }));
       all.push(...views.map((v) => v.held));
+      accounts = paths.map((path) => {
+        const own = path.map((budget) => views[budget]!);
+        return { path, views: own, held: own.map((v) => v.held) };
+      });
     }
-    const path = paths[request.team]!;
-    const own = path.map((budget) => views[budget]!);
-    const held = own.map((v) => v.held);
-    const chosen = policy.rank(request).find((c) => reserve(held, boundsNanos[c.model]!)) ?? null;
+    const account = accounts[request.team]!;
+    const chosen = policy.rank(request).find((c) => reserve(account.held, boundsNanos[c.model]!)) ?? null;
     if (chosen) {
       reward += chosen.reward;
-      for (const view of own) view.inFlightUsd += chosen.expectedUsd;
-      flights.add({ atMs: request.atMs + request.settlesAfterMs, path, views: own, candidate: chosen });
+      for (const view of account.views) view.inFlightUsd += chosen.expectedUsd;
+      flights.add({ atMs: request.atMs + request.settlesAfterMs, account, candidate: chosen });
     } else rejected += 1;
-    policy.asked?.(path, chosen, request.atMs, own, request);
+    policy.asked?.(account.path, chosen, request.atMs, account.views, request);
   }
   land(Infinity);
   const orgs = all.filter((_, index) => index % budgets.limitsNanos.length === 0);
