@@ -15,6 +15,8 @@ const RULES = [
   { of: /^libs\/simulation-core$/, may: ['kernel', 'contracts', '*-core'] },
   // How much exploring may cost is margin's to say.
   { of: /^libs\/routing-core$/, may: ['kernel', 'contracts', 'pricing-core', 'margin-core'] },
+  // How long money lasts depends on what comes.
+  { of: /^libs\/pacing-core$/, may: ['kernel', 'contracts', 'forecast-core'] },
   { of: /^libs\/[a-z]+-core$/, may: ['kernel', 'contracts', 'pricing-core'] },
   { of: /^libs\/tokenizers$/, may: [] },
   { of: /^libs\/price-catalogue$/, may: ['kernel', 'contracts', 'pricing-core'] },

@@ -1,13 +1,13 @@
 import type { BudgetForecastChangedV1, BudgetPolicy, PolicyShadowPriceChangedV1 } from '@meritorder/contracts';
 import { decideStage, type ForecastStage } from '@meritorder/forecast-core';
-import { beginShadowPrice, beginWindow, spareRoomNanos } from '@meritorder/pacing-core';
+import { beginShadowPrice, beginWindow, spareRoomNanos, type HourlyRate } from '@meritorder/pacing-core';
 import type { StoredBudget } from '@meritorder/ledger-store';
 import { describe, NOTHING_SPENT, type Spent } from '../counted-budget.js';
 import { windowNow } from '../window-rows.js';
 import { money } from './money.js';
 import { movePrice, toEnd, type PriceMove } from './move-price.js';
 import type { PacedBudget, Word } from './paced-budget.js';
-import { LEAST_COUNT, type HourlyRate, type WindowProjection } from './project-window.js';
+import { LEAST_COUNT, type WindowProjection } from './project-window.js';
 import type { LoggedDecision } from './traffic-facts.js';
 
 export type PacingEvent =

@@ -64,6 +64,8 @@ export class Desk {
   readonly totals = new Map<string, WindowTotal>();
   readonly words = new Map<string, Word>();
   readonly events: PacingEvent[] = [];
+  /** Definitions beside the one that requests match. */
+  readonly others = new Map<string, StoredBudget>();
   private attempt = 0;
 
   constructor(
@@ -90,8 +92,8 @@ export class Desk {
       const attempt = `a${(this.attempt += 1)}`;
       this.spend(id, window, expectedUsd);
       return [
-        decision(attempt, nowMs, { expectedUsd, window, shadowPrice }),
-        ...(expectedUsd > 0 ? [usage(attempt, nowMs, { usd: expectedUsd, window })] : []),
+        decision(attempt, nowMs, { expectedUsd, window, shadowPrice, budget: id }),
+        ...(expectedUsd > 0 ? [usage(attempt, nowMs, { usd: expectedUsd, window, budget: id })] : []),
       ];
     });
     return this.step(nowMs, facts);
@@ -99,7 +101,7 @@ export class Desk {
 
   step(nowMs: number, facts: Parameters<PacingRound['count']>[0] = []): PacingEvent[] {
     const id = this.definition.definition.id;
-    const definitions = new Map([[id, this.definition]]);
+    const definitions = new Map([[id, this.definition], ...this.others]);
     const [key] = this.round.count(facts, definitions, nowMs);
     const total = this.totals.get(`${id} ${key!.window}`);
     const events = this.round.decide({

@@ -1,11 +1,14 @@
 import type { PolicyShadowPriceChangedV1 } from '@meritorder/contracts';
 import {
+  amountAt,
   beginShadowPrice,
   BUFFER,
   countDemand,
   demandLevel,
+  hoursOf,
   LEAST_REQUESTS,
   tick,
+  type HourlyRate,
   type PriceChange,
   type ShadowPrice,
 } from '@meritorder/pacing-core';
@@ -13,7 +16,6 @@ import type { StoredBudget } from '@meritorder/ledger-store';
 import { firstPrice } from './first-price.js';
 import { money } from './money.js';
 import type { PacedBudget, Word } from './paced-budget.js';
-import { amountAt, hoursOf, type HourlyRate } from './project-window.js';
 import type { LoggedDecision } from './traffic-facts.js';
 
 export interface PriceMove {

@@ -1,7 +1,6 @@
 import { HOURS_KEPT, knownUntil, type Lesson, type SpendSeries } from '@meritorder/forecast-core';
-import { countRequest, countSettlement } from '@meritorder/pacing-core';
+import { countRequest, countSettlement, hoursOf } from '@meritorder/pacing-core';
 import { newPacedBudget, type PacedBudget, type SeenAttempt } from './paced-budget.js';
-import { hoursOf } from './project-window.js';
 import type {
   DecidedCharge,
   DecisionFact,

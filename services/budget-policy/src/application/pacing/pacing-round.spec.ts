@@ -1,6 +1,7 @@
 import { expect, it } from 'vitest';
 import type { PacingEvent } from './decide-pacing.js';
 import { policyOf } from './decide-pacing.js';
+import { newPacedBudget } from './paced-budget.js';
 import { costAt, daily, DAY, DAY_MS, DEAR_USD, Desk, HOUR_MS, MIDNIGHT_MS, word } from './fixture.for-tests.js';
 
 const TEN_MS = MIDNIGHT_MS + 10 * HOUR_MS;
@@ -40,6 +41,28 @@ it('a budget that is never paced has no price however it ends, one that always i
   always.look(TEN_MS, 60);
   expect(always.state).toMatchObject({ stage: 'steady', inForce: true });
   expect(always.state.shown).toBeGreaterThan(0);
+});
+
+it("a new budget's first day is projected by the shape of its org's other budgets", () => {
+  const byHour = (hour: number): number => (hour % 24 >= 10 ? 10 : 1);
+  const hours = Array.from({ length: 60 * 24 }, (_, i) => ({
+    budget: 'org',
+    hour: MIDNIGHT_MS / HOUR_MS - 60 * 24 + i,
+    spendUsd: byHour(i),
+    requests: byHour(i),
+  }));
+  const expectedUsd = (of: typeof hours): number => {
+    const desk = new Desk(daily(), { budgets: [newPacedBudget('org', MIDNIGHT_MS)], hours: of, attempts: [], log: [] });
+    desk.definition = daily({ id: 'team', limitNanos: '100000000000' });
+    desk.others.set('org', daily());
+    for (let ms = MIDNIGHT_MS; ms < MIDNIGHT_MS + 9 * HOUR_MS; ms += HOUR_MS) desk.look(ms, 10);
+    return desk.state.unconstrained!.expectedUsd;
+  };
+  const nothing = expectedUsd([]);
+  expect(nothing).toBeGreaterThan(2);
+  expect(nothing).toBeLessThan(4);
+  // Fourteen hours with nearly ten times as much are to come.
+  expect(expectedUsd(hours)).toBeGreaterThan(3 * nothing);
 });
 
 it('a daily cap shifts traffic before it binds: nothing is refused that the first hours would have eaten', () => {

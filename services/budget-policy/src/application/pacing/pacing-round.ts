@@ -1,9 +1,10 @@
 import { hourOfWeekIn, lessonOf, type HourOfWeek, type Lesson } from '@meritorder/forecast-core';
+import { hourlyRate, hoursOf, type HourlyRate } from '@meritorder/pacing-core';
 import type { StoredBudget, WindowTotal } from '@meritorder/ledger-store';
 import { decidePacing, openWindow, type PacingEvent } from './decide-pacing.js';
 import type { PacedBudget, Word } from './paced-budget.js';
 import type { PacingBook } from './pacing-book.js';
-import { hourlyRate, hoursOf, projectWindow, type HourlyRate } from './project-window.js';
+import { projectWindow } from './project-window.js';
 import type { TrafficFact } from './traffic-facts.js';
 
 /** Other budgets of an org that a projection learns from: the busiest. */
@@ -58,12 +59,14 @@ export class PacingRound {
 
   decide({ definitions, totals, reserved, words, nowMs }: RoundFacts): PacingEvent[] {
     for (const budget of this.book.budgets.keys()) if (!definitions.has(budget)) this.book.forget(budget);
-    const lessons = this.lessonsByOrg(definitions, nowMs);
+    const byOrg = this.lessonsByOrg(definitions, nowMs);
     this.left = { projections: PROJECTIONS_PER_ROUND, readings: READINGS_PER_ROUND };
     const events: PacingEvent[] = [];
     for (const [budget, stored] of definitions) {
       const counted = this.named(this.book.budgets.get(budget)!, totals.get(budget));
       if (stored.definition.per && !counted.values) continue;
+      const ofOrg = byOrg.get(stored.definition.selector.org ?? '') ?? [];
+      const lessons = ofOrg.flatMap((of) => (of.budget === budget ? [] : [of.lesson]));
       let rate: HourlyRate | undefined;
       const decided = decidePacing(
         counted,
@@ -72,7 +75,7 @@ export class PacingRound {
           spent: totals.get(budget),
           reservedNanos: reserved.get(budget) ?? 0n,
           word: words.get(budget) ?? null,
-          requestRate: (hour) => (rate ??= this.requestRate(counted, stored, nowMs))(hour),
+          requestRate: (hour) => (rate ??= this.requestRate(counted, stored, lessons, nowMs))(hour),
           project: (limitUsd, spentUsd, urgent) =>
             urgent || (this.left.projections -= 1) >= 0
               ? this.project(counted, stored, lessons, { limitUsd, spentUsd, nowMs })
@@ -99,11 +102,10 @@ export class PacingRound {
   private project(
     state: PacedBudget,
     stored: StoredBudget,
-    lessons: ReadonlyMap<string, { budget: string; lesson: Lesson }[]>,
+    lessons: readonly Lesson[],
     { limitUsd, spentUsd, nowMs }: { limitUsd: number; spentUsd: number; nowMs: number },
   ) {
     const { spending } = this.book.trafficOf(state.budget, nowMs);
-    const ofOrg = lessons.get(stored.definition.selector.org ?? '') ?? [];
     return projectWindow({
       spending: {
         series: spending,
@@ -114,19 +116,19 @@ export class PacingRound {
       nowMs,
       spentUsd,
       limitUsd,
-      lessons: ofOrg.flatMap(({ budget, lesson }) => (budget === state.budget ? [] : [lesson])),
+      lessons,
       hourOfWeek: this.calendar(stored),
       paced: (stored.definition.pacing ?? 'projected') !== 'off',
     });
   }
 
-  private requestRate(state: PacedBudget, stored: StoredBudget, nowMs: number): HourlyRate {
+  private requestRate(state: PacedBudget, stored: StoredBudget, lessons: readonly Lesson[], nowMs: number): HourlyRate {
     const known = this.rates.get(state.budget);
     const isFresh = known && nowMs - known.madeAtMs < RATE_MS && nowMs >= known.madeAtMs;
     if (isFresh || (known && (this.left.readings -= 1) < 0)) return known.rate;
     const { requests } = this.book.trafficOf(state.budget, nowMs);
-    const traffic = { series: requests, sinceHours: hoursOf(state.sinceMs), count: state.decisions };
-    const rate = hourlyRate(traffic, hoursOf(nowMs), this.calendar(stored));
+    const traffic = { series: requests, sinceHours: hoursOf(state.sinceMs) };
+    const rate = hourlyRate(traffic, hoursOf(nowMs), this.calendar(stored), lessons);
     if (this.rates.size > 2 * this.book.budgets.size) this.rates.clear();
     this.rates.set(state.budget, { madeAtMs: nowMs, rate });
     return rate;

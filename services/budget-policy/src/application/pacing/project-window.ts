@@ -1,12 +1,5 @@
-import {
-  before,
-  forecastWindow,
-  priorOf,
-  read,
-  type HourOfWeek,
-  type Lesson,
-  type SpendSeries,
-} from '@meritorder/forecast-core';
+import { before, forecastWindow, type HourOfWeek, type Lesson } from '@meritorder/forecast-core';
+import { amountAt, hourlyRate, hoursOf, SHAPED_FROM_HOURS, type KnownTraffic } from '@meritorder/pacing-core';
 
 export interface Outlook {
   expectedUsd: number;
@@ -21,56 +14,22 @@ export interface WindowProjection {
   withPacing: Outlook | null;
 }
 
-/** What comes in each hour by what is known now; hours since 1970. */
-export type HourlyRate = (hour: number) => number;
-
-export interface KnownTraffic {
-  series: SpendSeries;
-  /** Since when it is counted, in hours since 1970 with their fraction. */
-  sinceHours: number;
+export interface SpendingKnown extends KnownTraffic {
   /** What was counted since then. */
   count: number;
 }
 
-const HOUR_MS = 3_600_000;
-/** With less than a day there is no shape of one: the mean rate goes on. */
-const SHAPED_FROM_HOURS = 24;
 /** Fewer say nothing of the end of a window: as many as a price waits for. */
 export const LEAST_COUNT = 30;
-/** A burst in the first seconds is no rate. */
-const LEAST_HOURS = 1 / 12;
 /** Assumed where no forecast was ever wrong yet: four times in five within a factor of two. */
 const UNKNOWN_SPREAD = Math.LN2 / 1.2816;
-
-export function hoursOf(ms: number): number {
-  return ms / HOUR_MS;
-}
-
-/** The rate by the shape of day and week where a day is known, else the mean so far. */
-export function hourlyRate(traffic: KnownTraffic, nowHours: number, hourOfWeek: HourOfWeek): HourlyRate {
-  const known = before(traffic.series, Math.floor(nowHours));
-  if (known.amounts.length >= SHAPED_FROM_HOURS) {
-    const { rate, usual } = read(known, hourOfWeek, priorOf([]));
-    return (hour) => rate * usual[hourOfWeek(hour)]!;
-  }
-  const mean = sum(traffic.series.amounts) / Math.max(LEAST_HOURS, nowHours - traffic.sinceHours);
-  return () => mean;
-}
-
-/** What a rate brings between two instants, hours since 1970. O(hours between). */
-export function amountAt(rate: HourlyRate, fromHours: number, toHours: number): number {
-  let amount = 0;
-  for (let hour = Math.floor(fromHours); hour < toHours; hour += 1)
-    amount += rate(hour) * (Math.min(toHours, hour + 1) - Math.max(fromHours, hour));
-  return amount;
-}
 
 /**
  * The end of a budget's window: forecast-core where a day is known, before that the mean rate with an assumed spread.
  * @param spending demand in USD by the hour: spent, and held back by the budget's own price
  */
 export function projectWindow(of: {
-  spending: KnownTraffic;
+  spending: SpendingKnown;
   window: { startMs: number; endMs: number };
   nowMs: number;
   spentUsd: number;
@@ -86,7 +45,7 @@ export function projectWindow(of: {
   const window = { startHour: Math.floor(hoursOf(of.window.startMs)), endHour: Math.ceil(hoursOf(of.window.endMs)) };
   const known = before(spending.series, Math.floor(nowHours));
   if (known.amounts.length < SHAPED_FROM_HOURS) return byMeanRate(of);
-  const rate = hourlyRate(spending, nowHours, hourOfWeek);
+  const rate = hourlyRate(spending, nowHours, hourOfWeek, of.lessons);
   const leftUsd = Math.max(0, limitUsd - spentUsd);
   const total = amountAt(rate, nowHours, window.endHour);
   const caps = Array.from({ length: window.endHour - Math.floor(nowHours) }, (_, i) => {
@@ -120,7 +79,7 @@ function outlook(of: { expected: number; low: number; high: number; chanceAboveL
 
 function byMeanRate(of: Parameters<typeof projectWindow>[0]): WindowProjection {
   const { spending, window, nowMs, spentUsd, limitUsd, hourOfWeek } = of;
-  const rate = hourlyRate(spending, hoursOf(nowMs), hourOfWeek);
+  const rate = hourlyRate(spending, hoursOf(nowMs), hourOfWeek, of.lessons);
   const toCome = amountAt(rate, hoursOf(nowMs), hoursOf(window.endMs));
   const leftUsd = limitUsd - spentUsd;
   const enough = spending.count >= LEAST_COUNT || leftUsd <= 0;
@@ -151,8 +110,4 @@ function normal(z: number): number {
     t * (0.319_381_53 + t * (-0.356_563_782 + t * (1.781_477_937 + t * (-1.821_255_978 + t * 1.330_274_429))));
   const above = (Math.exp((-z * z) / 2) / Math.sqrt(2 * Math.PI)) * polynomial;
   return z >= 0 ? 1 - above : above;
-}
-
-function sum(amounts: readonly number[]): number {
-  return amounts.reduce((total, amount) => total + amount, 0);
 }
