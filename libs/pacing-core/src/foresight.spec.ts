@@ -6,6 +6,7 @@ import { costAt, priceFor, spendingCurve, type SpendingCurve } from './spending-
 
 /** By what a request costs at a price, from 1 to 4,000. */
 const curve = (usdAt: (lambda: number) => number): SpendingCurve => ({
+  requests: 2_000,
   min: 1,
   max: 4_000,
   usdPerRequest: Array.from({ length: 49 }, (_, i) => usdAt(4_000 ** (i / 48))),
@@ -45,7 +46,7 @@ describe('a spending curve', () => {
   });
 
   it('leads to answers that cost nothing', () => {
-    const free = { min: 1, max: 100, usdPerRequest: [1, 0.5, 0] };
+    const free = { requests: 1, min: 1, max: 100, usdPerRequest: [1, 0.5, 0] };
     expect(costAt(free, 100)).toBe(0);
     expect(priceFor(free, 0)).toBe(100);
     expect(priceFor(free, 0.25)).toBeLessThanOrEqual(100);

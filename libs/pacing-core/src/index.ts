@@ -1,5 +1,6 @@
 export * from './demand.js';
 export * from './foresight.js';
+export * from './learning.js';
 export * from './hourly-rate.js';
 export * from './logged-requests.js';
 export * from './path-price.js';

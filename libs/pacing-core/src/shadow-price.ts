@@ -41,6 +41,8 @@ export interface ShadowPrice {
   demand: Demand;
   /** What is known of how spending follows the price; absent: nothing. */
   curve?: SpendingCurve | undefined;
+  /** Priced since the curve was drawn, or since it began; absent: none. */
+  requestsSinceCurve?: number | undefined;
   /** Absent: nothing was counted yet. */
   dearness?: Dearness | undefined;
   trail: Trail;
@@ -98,18 +100,6 @@ export function countSettlement(
   const correctionUsd = price.open.correctionUsd + actualUsd - expectedUsd;
   invariant(Number.isFinite(correctionUsd), `a settlement is a number: ${actualUsd} for ${expectedUsd}`);
   return { ...price, open: { ...price.open, correctionUsd } };
-}
-
-/** New bounds from newer logs; the price is brought within them. */
-export function withBounds(price: ShadowPrice, bounds: PriceBounds): ShadowPrice {
-  const { beforeExhaustion } = price;
-  return {
-    ...price,
-    bounds,
-    lambda: beforeExhaustion === null ? within(bounds, price.lambda) : bounds.max,
-    published: beforeExhaustion === null ? within(bounds, price.published) : bounds.max,
-    beforeExhaustion: beforeExhaustion === null ? null : within(bounds, beforeExhaustion),
-  };
 }
 
 /** @throws InvariantError when the price is not finite: a broken invariant, never bad input. */

@@ -7,6 +7,8 @@ import type { PriceBounds } from './price-bounds.js';
  * logarithm from `min` to `max`. It falls, for dearer money buys less. Plain JSON of constant size.
  */
 export interface SpendingCurve {
+  /** That it was drawn from. */
+  requests: number;
   min: number;
   max: number;
   usdPerRequest: number[];
@@ -28,7 +30,7 @@ export function spendingCurve(log: readonly LoggedRequest[], { min, max }: Price
     const mean = log.reduce((sum, { candidates }) => sum + bestAt(candidates, lambda).expectedUsd, 0) / log.length;
     return Number(mean.toPrecision(DIGITS));
   });
-  return { min, max, usdPerRequest };
+  return { requests: log.length, min, max, usdPerRequest };
 }
 
 /** What a request costs at a price, USD. */

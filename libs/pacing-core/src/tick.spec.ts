@@ -1,6 +1,6 @@
 import { seededRandom, InvariantError } from '@meritorder/kernel';
 import { describe, expect, it } from 'vitest';
-import { beginShadowPrice, countRequest, countSettlement, withBounds, type ShadowPrice } from './shadow-price.js';
+import { beginShadowPrice, countRequest, countSettlement, type ShadowPrice } from './shadow-price.js';
 import { BUFFER, tick, type BudgetReading } from './tick.js';
 
 const DAY = 86_400_000;
@@ -25,6 +25,7 @@ const reading = (over: Partial<BudgetReading> = {}): BudgetReading => ({
 const AFFORDABLE = (100 * (1 - BUFFER)) / 10_000;
 /** The cheapest cost a quarter of what is affordable, and from a price of 1,000 nothing else is bought. */
 const CURVE = {
+  requests: 2_000,
   min: 1,
   max: 4_000,
   usdPerRequest: Array.from(
@@ -179,13 +180,6 @@ describe('a budget with nothing left', () => {
     expect(next.lambda).toBe(10);
     expect(change).toMatchObject({ direction: 'relaxed', reason: 'room-again', to: 10 });
     expect(next.open.requests).toBe(0);
-  });
-
-  it('takes new bounds and goes on within them', () => {
-    const { price } = tick(priced(), empty, 0);
-    const bounded = withBounds(price, { min: 0.001, max: 5 });
-    expect(bounded).toMatchObject({ lambda: 5, published: 5, beforeExhaustion: 5 });
-    expect(tick(bounded, reading(), 0).price.lambda).toBe(5);
   });
 });
 

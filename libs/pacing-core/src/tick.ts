@@ -96,6 +96,7 @@ export function tick(price: ShadowPrice, reading: BudgetReading, nowMs: number):
   }
   if (!enough) return { price: next, change: null };
   next.dearness = countDearness(price.dearness, open);
+  next.requestsSinceCurve = (price.requestsSinceCurve ?? 0) + open.requests;
   const aimedUsd = aimUsd(next, affordable, reading, nowMs);
   const error = errorOf(spent, aimedUsd);
   next.lambda = within(

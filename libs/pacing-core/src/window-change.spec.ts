@@ -1,6 +1,6 @@
 import { InvariantError } from '@meritorder/kernel';
 import { describe, expect, it } from 'vitest';
-import { beginShadowPrice, withBounds, type PacedWindow, type ShadowPrice } from './shadow-price.js';
+import { beginShadowPrice, type PacedWindow, type ShadowPrice } from './shadow-price.js';
 import { tick, type BudgetReading } from './tick.js';
 import { beginWindow } from './window-change.js';
 
@@ -69,10 +69,9 @@ describe('a new window', () => {
     expect(beginWindow(quiet, { id: 'total', startMs: null, endMs: null }, 0).lambda).toBe(7);
   });
 
-  it('has a thousandth of its start value as the least, and takes bounds of newer logs', () => {
+  it('has a thousandth of its start value as the least', () => {
     const price = afterADay(() => 50);
     expect(beginWindow(price, day(1), 24 * HOUR).bounds.min).toBeCloseTo(0.05, 6);
-    expect(beginWindow(price, day(1), 24 * HOUR, { min: 0.1, max: 20 })).toMatchObject({ lambda: 20 });
   });
 
   it('keeps what is known of demand and what was counted', () => {
@@ -90,14 +89,5 @@ describe('a new window', () => {
         HOUR,
       ),
     ).toThrow(InvariantError);
-  });
-
-  it('a price stays within new bounds', () => {
-    expect(
-      withBounds(
-        afterADay(() => 5),
-        { min: 6, max: 9 },
-      ),
-    ).toMatchObject({ lambda: 6 });
   });
 });

@@ -1,5 +1,5 @@
 import { invariant } from '@meritorder/kernel';
-import { ABSOLUTE_MIN, type PriceBounds } from './price-bounds.js';
+import { ABSOLUTE_MIN } from './price-bounds.js';
 import { newTrail, partOf, within, type PacedWindow, type ShadowPrice, type Trail } from './shadow-price.js';
 
 /**
@@ -7,22 +7,22 @@ import { newTrail, partOf, within, type PacedWindow, type ShadowPrice, type Trai
  * its end, when little or much was left for few requests. What is known of demand goes on; what was counted for a tick that
  * was not made goes on too, for those requests were not paced.
  *
- * @param bounds of newer logs; absent: as before, the least being a thousandth of the new start value.
  * @throws InvariantError when the window is the one that the price is of.
  */
-export function beginWindow(price: ShadowPrice, window: PacedWindow, nowMs: number, bounds?: PriceBounds): ShadowPrice {
+export function beginWindow(price: ShadowPrice, window: PacedWindow, nowMs: number): ShadowPrice {
   invariant(window.id !== price.window.id, `the window ${window.id} has begun already`);
   const part = partOf(window, nowMs);
   const start = (part === null ? null : nearest(price.trail, part)) ?? price.beforeExhaustion ?? price.lambda;
-  const inForce = bounds ?? {
+  // The least is a thousandth of the new start value.
+  const bounds = {
     min: Math.min(Math.max(ABSOLUTE_MIN, 1e-3 * start), price.bounds.max / 10),
     max: price.bounds.max,
   };
-  const lambda = within(inForce, start);
+  const lambda = within(bounds, start);
   return {
     ...price,
     window,
-    bounds: inForce,
+    bounds,
     lambda,
     published: lambda,
     beforeExhaustion: null,

@@ -3,18 +3,21 @@ import {
   beginWindow,
   countRequest,
   countSettlement,
+  demandLevel,
+  isLogDue,
+  learned,
   LEAST_REQUESTS,
   pathPrice,
-  priceBounds,
   spareRoomNanos,
-  spendingCurve,
   tick,
   WARM_START_REQUESTS,
   warmStart,
+  withLog,
   type LoggedCandidate,
   type LoggedRequest,
   type ShadowPrice,
 } from '@meritorder/pacing-core';
+import { Arrivals } from './arrivals.js';
 import type { Candidate } from './estimates.js';
 import { DAY_MS, type Request, type Traffic } from './traffic.js';
 import { END_MS, type BudgetPlan, type BudgetView, type Policy } from './simulation.js';
@@ -52,10 +55,14 @@ export interface Start {
   log: readonly LoggedRequest[];
   /** By model: the most that an attempt can cost. */
   boundsNanos: readonly number[];
+  /** The controller knows neither the log nor the forecast: both are what has come. */
+  isNew: boolean;
 }
 
+type Forecast = (budget: number, fromMs: number, toMs: number) => number;
+
 /** Requests forecast for a budget between two instants. */
-function forecastOf({ traffic, budgets }: Start): (budget: number, fromMs: number, toMs: number) => number {
+function forecastOf({ traffic, budgets }: Start): Forecast {
   const between = (team: number, fromMs: number, toMs: number): number =>
     traffic.forecastUntil(team, toMs) - traffic.forecastUntil(team, fromMs);
   const teams = budgets.limitsNanos.slice(1).map((_, team) => team);
@@ -81,8 +88,9 @@ export function shadowPrices(
   start: Start,
   { ignoresInFlight = false, keepsRoom = true } = {},
 ): Policy & { changes(): number } {
-  const { budgets, log, boundsNanos } = start;
-  const forecast = forecastOf(start);
+  const { budgets, boundsNanos, isNew } = start;
+  const arrivals = isNew ? new Arrivals(budgets.limitsNanos.length) : undefined;
+  const forecast: Forecast = arrivals ? (...of) => arrivals.between(...of) : forecastOf(start);
   const windowMs = budgets.windowDays * DAY_MS;
   const windowOf = (index: number): ShadowPrice['window'] => ({
     id: `w${index}`,
@@ -90,13 +98,15 @@ export function shadowPrices(
     endMs: (index + 1) * windowMs,
   });
   const prices: ShadowPrice[] = [];
-  for (const [budget, lambda] of startPrices(start)) {
-    const matching = log.filter((r) => r.budgets.includes(budget));
-    const bounds = priceBounds(lambda, matching);
-    const curve = spendingCurve(matching, bounds);
-    prices[Number(budget)] = beginShadowPrice({ window: windowOf(0), lambda, bounds, curve }, 0);
+  const logs: LoggedRequest[][] = [];
+  const first = startPrices(start);
+  for (const [id, lambda] of first) {
+    const budget = Number(id);
+    logs[budget] = isNew ? [] : start.log.flatMap((r) => (r.budgets.includes(id) ? [without(r, id, first)] : []));
+    const known = isNew ? {} : learned(logs[budget], lambda);
+    prices[budget] = beginShadowPrice({ window: windowOf(0), ...known }, 0);
   }
-  const cheapest = budgets.limitsNanos.map((_, budget) => meanCheapest(log, String(budget)));
+  const cheapest = logs.map(meanCheapest);
   const seen: BudgetView[] = [];
   const roomNanos = (budget: number, atMs: number): number => {
     const view = seen[budget];
@@ -112,6 +122,18 @@ export function shadowPrices(
     };
     return Number(spareRoomNanos(price, reading));
   };
+  const learn = (budget: number, price: ShadowPrice, view: BudgetView, atMs: number): ShadowPrice => {
+    const log = logs[budget]!.slice(-WARM_START_REQUESTS);
+    if (price.curve) return withLog(price, log);
+    const leftUsd = (view.held.limitNanos - view.held.settledNanos) / 1e9 - view.inFlightUsd;
+    const requests = demandLevel(price.demand) * forecast(budget, atMs, Math.min(END_MS, price.window.endMs!));
+    const affordableUsdPerRequest = Math.max(0, leftUsd) / Math.max(1, requests);
+    const known = learned(
+      log,
+      warmStart(log, [{ budget: String(budget), affordableUsdPerRequest }]).get(String(budget))!,
+    );
+    return { ...price, ...beginShadowPrice({ window: price.window, ...known }, atMs), demand: price.demand };
+  };
   let changes = 0;
   const update = (budget: number, view: BudgetView, atMs: number): void => {
     let price = prices[budget]!;
@@ -121,6 +143,7 @@ export function shadowPrices(
       changes += 1;
     }
     if (price.open.requests >= LEAST_REQUESTS) {
+      if (isLogDue(price)) price = learn(budget, price, view, atMs);
       const done = tick(
         price,
         {
@@ -149,6 +172,10 @@ export function shadowPrices(
     asked: (path, chosen, atMs, views, { candidates }) =>
       path.forEach((budget, index) => {
         seen[budget] = views[index]!;
+        arrivals?.count(budget, atMs);
+        const others = new Map(path.map((other) => [String(other), prices[other]!.published]));
+        logs[budget]!.push(without({ candidates, budgets: path.map(String) }, String(budget), others));
+        if (logs[budget]!.length >= 2 * WARM_START_REQUESTS) logs[budget] = logs[budget]!.slice(-WARM_START_REQUESTS);
         cheapest[budget] = withOne(cheapest[budget]!, cheapestUsd(candidates));
         prices[budget] = countRequest(prices[budget]!, chosen?.expectedUsd ?? 0);
         update(budget, views[index]!, atMs);
@@ -197,11 +224,21 @@ export function dualDescent(start: Start): Policy {
   };
 }
 
+/** A request as one budget sees it: values less what the others on its path count. */
+function without(request: LoggedRequest, budget: string, prices: ReadonlyMap<string, number>): LoggedRequest {
+  const others = request.budgets.reduce((sum, b) => sum + (b === budget ? 0 : (prices.get(b) ?? 0)), 0);
+  return {
+    budgets: [budget],
+    candidates: request.candidates.map(({ valueUsd, expectedUsd }) => ({
+      valueUsd: valueUsd - others * expectedUsd,
+      expectedUsd,
+    })),
+  };
+}
+
 /** Of the log at first, then more and more of what came: a mean over as many as a warm start reads. */
-function meanCheapest(log: readonly LoggedRequest[], budget: string): Mean {
-  return log
-    .filter((r) => r.budgets.includes(budget))
-    .reduce((mean, { candidates }) => withOne(mean, cheapestUsd(candidates)), { usd: 0, requests: 0 });
+function meanCheapest(log: readonly LoggedRequest[]): Mean {
+  return log.reduce((mean, { candidates }) => withOne(mean, cheapestUsd(candidates)), { usd: 0, requests: 0 });
 }
 
 interface Mean {

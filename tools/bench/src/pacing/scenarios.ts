@@ -15,6 +15,8 @@ export interface Scenario {
   demand(day: number): number;
   /** Absent: as an office. */
   shape?: Shape;
+  /** Nothing was logged and nothing is forecast. */
+  isNew?: boolean;
 }
 
 const CHANGES_ON_DAY = 12;
@@ -49,6 +51,13 @@ export const SCENARIOS: readonly Scenario[] = [
     teams: ONE,
     demand: DEMANDS[name]!,
     shape: RESTLESS,
+  })),
+  ...[DAYS, 1].map((windowDays) => ({
+    name: `steady, ${windowDays === 1 ? 'a cap a day, ' : ''}a new budget`,
+    windowDays,
+    teams: ONE,
+    demand: DEMANDS['steady']!,
+    isNew: true,
   })),
 ];
 
@@ -91,7 +100,7 @@ export function prepare(scenario: Scenario, judged: JudgedPrompts, setting: Sett
   const traffic = makeTraffic(plan, withEstimates(coming), random);
   const log = makeLog(makeTraffic({ ...plan, demand: () => 1 }, withEstimates(known), random), scenario);
   const boundsNanos = judged.models.map((_, m) => Math.max(...judged.prompts.map((p) => p.costsNanos[m]!)));
-  return { traffic, budgets: budgetsOf(scenario, judged, setting), log, boundsNanos };
+  return { traffic, budgets: budgetsOf(scenario, judged, setting), log, boundsNanos, isNew: scenario.isNew ?? false };
 }
 
 export function hindsightOf({ traffic, budgets, boundsNanos, log }: Start): ReturnType<typeof bestFixedPrices> {

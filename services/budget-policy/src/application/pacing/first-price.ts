@@ -1,30 +1,23 @@
 import type { Basis } from '@meritorder/contracts';
-import {
-  priceBounds,
-  spendingCurve,
-  warmStart,
-  type LoggedRequest,
-  type PriceBounds,
-  type SpendingCurve,
-} from '@meritorder/pacing-core';
+import { LEAST_REQUESTS, learned, warmStart, type Learned, type LoggedRequest } from '@meritorder/pacing-core';
 import type { LoggedDecision } from './traffic-facts.js';
 
-/**
- * A first price from the last requests, given what the other budgets on their paths were priced at. Undefined: none of them
- * matched the budget with values that could be compared.
- */
+/** A first price from the last requests. Undefined: too few of them matched the budget with values that could be compared. */
 export function firstPrice(
-  log: readonly LoggedDecision[],
-  { budget, basis }: { budget: string; basis: Basis },
+  requests: readonly LoggedRequest[],
+  budget: string,
   affordableUsdPerRequest: number,
-): { lambda: number; bounds: PriceBounds; curve: SpendingCurve | undefined } | undefined {
-  const requests = log.flatMap((decision) => requestOf(decision, budget, basis) ?? []);
-  if (requests.length === 0) return undefined;
-  const sought = warmStart(requests, [{ budget, affordableUsdPerRequest }]).get(budget)!;
-  // Where not even the cheapest would last: the price at which the cheapest is taken, for a higher one changes nothing.
-  const lambda = Math.min(sought, priceBounds(0, requests).max);
-  const bounds = priceBounds(lambda, requests);
-  return { lambda, bounds, curve: spendingCurve(requests, bounds) };
+): Learned | undefined {
+  if (requests.length < LEAST_REQUESTS) return undefined;
+  return learned(requests, warmStart(requests, [{ budget, affordableUsdPerRequest }]).get(budget)!);
+}
+
+/** The requests of a budget, given what the other budgets on their paths were priced at. */
+export function requestsOf(
+  log: readonly LoggedDecision[],
+  { id, basis }: { id: string; basis: Basis },
+): LoggedRequest[] {
+  return log.flatMap((decision) => requestOf(decision, id, basis) ?? []);
 }
 
 /** Value less everything that is not this budget's: what is left is value - (1 + lambda) x its cost, as the core compares it. */

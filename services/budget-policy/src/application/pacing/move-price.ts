@@ -6,14 +6,17 @@ import {
   countDemand,
   demandLevel,
   hoursOf,
+  isLogDue,
   LEAST_REQUESTS,
   tick,
+  withLog,
   type HourlyRate,
+  type LoggedRequest,
   type PriceChange,
   type ShadowPrice,
 } from '@meritorder/pacing-core';
 import type { StoredBudget } from '@meritorder/ledger-store';
-import { firstPrice } from './first-price.js';
+import { firstPrice, requestsOf } from './first-price.js';
 import { money } from './money.js';
 import type { PacedBudget, Word } from './paced-budget.js';
 import type { LoggedDecision } from './traffic-facts.js';
@@ -57,7 +60,7 @@ export function movePrice(
   if (word?.shadowPrice != null)
     return show({ ...state, inForce, price: rest(state.price, facts, nowMs) }, word.shadowPrice, facts, null);
   if (!inForce) return show({ ...state, inForce, price: rest(state.price, facts, nowMs) }, 0, facts, null);
-  const price = state.inForce ? state.price : start(state, state.price, facts, nowMs);
+  const price = state.inForce ? learning(state, state.price, facts, nowMs) : start(state, state.price, facts, nowMs);
   const ticked = tick(
     price,
     {
@@ -94,16 +97,27 @@ function rest(price: ShadowPrice, { requestRate }: PriceFacts, nowMs: number): S
   };
 }
 
+/** A price that began without a log starts from the first one; a curve is drawn anew when its log is another. */
+function learning(state: PacedBudget, price: ShadowPrice, facts: PriceFacts, nowMs: number): ShadowPrice {
+  if (!isLogDue(price)) return price;
+  const log = logOf(state, facts);
+  if (log.length < LEAST_REQUESTS) return price;
+  return price.curve ? withLog(price, log) : start(state, price, facts, nowMs);
+}
+
 /** Coming into force: the price at which the last requests would have lasted; what was counted before was not priced. */
 function start(state: PacedBudget, before: ShadowPrice, facts: PriceFacts, nowMs: number): ShadowPrice {
   const price = rest(before, facts, nowMs);
   const leftUsd = (Number(facts.limitNanos) * (1 - BUFFER) - Number(facts.spentNanos)) / 1e9 - state.inFlightUsd;
   const requests = Math.max(1, demandLevel(price.demand) * toEnd(price, facts.requestRate, nowMs));
-  const { basis } = facts.stored.definition;
-  const first = firstPrice(facts.log, { budget: state.budget, basis }, Math.max(0, leftUsd) / requests);
+  const first = firstPrice(logOf(state, facts), state.budget, Math.max(0, leftUsd) / requests);
   const hasTicked = before.trail.some(({ ticks }) => ticks > 0);
   if (!first) return hasTicked ? price : { ...beginShadowPrice({ window: price.window }, nowMs), demand: price.demand };
   return { ...beginShadowPrice({ window: price.window, ...first }, nowMs), demand: price.demand, trail: price.trail };
+}
+
+function logOf({ budget }: PacedBudget, { log, stored }: PriceFacts): LoggedRequest[] {
+  return requestsOf(log, { id: budget, basis: stored.definition.basis });
 }
 
 function show(

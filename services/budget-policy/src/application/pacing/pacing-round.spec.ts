@@ -43,6 +43,22 @@ it('a budget that is never paced has no price however it ends, one that always i
   expect(always.state.shown).toBeGreaterThan(0);
 });
 
+it('a budget that is paced from its first request learns how spending follows its price as soon as a tick has come', () => {
+  const desk = new Desk(daily({ pacing: 'always', limitNanos: '1000000000000' }));
+  for (const second of [0, 1]) desk.look(TEN_MS + 1_000 * second, 20);
+  expect(desk.state).toMatchObject({ shown: 1 });
+  expect(desk.state.price!.curve).toBeUndefined();
+  desk.look(TEN_MS + 2_000, 20);
+  expect(desk.state.price!.curve!.requests).toBe(60);
+  // There is money for every dear answer, so that it counts for next to nothing at once.
+  expect(desk.state.shown).toBeLessThan(0.1);
+  const requests = [3, 4].map((second) => {
+    desk.look(TEN_MS + 1_000 * second, 30);
+    return desk.state.price!.curve!.requests;
+  });
+  expect(requests).toEqual([60, 120]);
+});
+
 it("a new budget's first day is projected by the shape of its org's other budgets", () => {
   const byHour = (hour: number): number => (hour % 24 >= 10 ? 10 : 1);
   const hours = Array.from({ length: 60 * 24 }, (_, i) => ({
