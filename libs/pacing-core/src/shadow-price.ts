@@ -20,9 +20,6 @@ export interface OpenTick {
   correctionUsd: number;
 }
 
-/** Geometric means of the price by twentieth of the window: where the next window starts from. */
-export type Trail = { logSum: number; ticks: number }[];
-
 /**
  * The shadow price of one budget in one window: USD of value that one more USD of it is worth. Plain JSON of constant size;
  * changed only by the functions of this package, each of which returns a new one.
@@ -45,10 +42,10 @@ export interface ShadowPrice {
   requestsSinceCurve?: number | undefined;
   /** Absent: nothing was counted yet. */
   dearness?: Dearness | undefined;
-  trail: Trail;
+  /** Sum of the logarithms of what the window's ticks made of it; absent: none was made. */
+  ticked?: { count: number; logSum: number } | undefined;
 }
 
-export const TRAIL_PARTS = 20;
 /** Of a budget that nothing is known of: its money counts double. It finds its place within some hundred requests. */
 export const COLD_START_LAMBDA = 1;
 
@@ -78,7 +75,6 @@ export function beginShadowPrice(beginning: Beginning, nowMs: number): ShadowPri
     open: { requests: 0, expectedUsd: 0, correctionUsd: 0 },
     demand: newDemand(nowMs),
     ...(beginning.curve ? { curve: beginning.curve } : {}),
-    trail: newTrail(),
   };
 }
 
@@ -106,15 +102,4 @@ export function countSettlement(
 export function within(bounds: PriceBounds, lambda: number): number {
   invariant(Number.isFinite(lambda), `a shadow price is finite: ${lambda}`);
   return Math.min(bounds.max, Math.max(bounds.min, lambda));
-}
-
-export function newTrail(): Trail {
-  return Array.from({ length: TRAIL_PARTS }, () => ({ logSum: 0, ticks: 0 }));
-}
-
-/** The part of the window that an instant is in; null in a window without an end. */
-export function partOf(window: PacedWindow, atMs: number): number | null {
-  if (window.startMs === null || window.endMs === null) return null;
-  const share = (atMs - window.startMs) / (window.endMs - window.startMs);
-  return Math.min(TRAIL_PARTS - 1, Math.max(0, Math.floor(share * TRAIL_PARTS)));
 }

@@ -2,7 +2,7 @@ import { invariant, type Nanos } from '@meritorder/kernel';
 import { countDemand, demandLevel } from './demand.js';
 import { countDearness, dearness } from './dearness.js';
 import { foresight } from './foresight.js';
-import { partOf, within, type ShadowPrice, type Trail } from './shadow-price.js';
+import { within, type ShadowPrice } from './shadow-price.js';
 
 /** What is known of a budget's window when its price is ticked. */
 export interface BudgetReading {
@@ -103,7 +103,8 @@ export function tick(price: ShadowPrice, reading: BudgetReading, nowMs: number):
     price.bounds,
     price.lambda * Math.exp(GAIN * Math.min(1, open.requests / FULL_GAIN_REQUESTS) * error),
   );
-  next.trail = left(price, next.lambda, nowMs);
+  const { count = 0, logSum = 0 } = price.ticked ?? {};
+  next.ticked = { count: count + 1, logSum: logSum + Math.log(next.lambda) };
   const reason = error > 0 ? 'spends-more-than-lasts' : 'spends-less-than-lasts';
   return published(price, next, reason, { ...numbers, affordableUsdPerRequest: aimedUsd }, false);
 }
@@ -132,13 +133,6 @@ function remaining({ limitNanos, spentNanos, inFlightUsd }: BudgetReading): numb
 function errorOf(spentUsd: number, aimedUsd: number): number {
   const ratio = Math.max(EPSILON_USD, spentUsd) / Math.max(EPSILON_USD, aimedUsd);
   return Math.min(GREATEST_ERROR, Math.max(-GREATEST_ERROR, Math.log(ratio)));
-}
-
-function left(price: ShadowPrice, lambda: number, nowMs: number): Trail {
-  const part = partOf(price.window, nowMs);
-  return price.trail.map((of, index) =>
-    index === part ? { logSum: of.logSum + Math.log(lambda), ticks: of.ticks + 1 } : of,
-  );
 }
 
 function published(

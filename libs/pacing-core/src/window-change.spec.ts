@@ -31,23 +31,14 @@ function afterADay(lambda: (hour: number) => number): ShadowPrice {
 }
 
 describe('a new window', () => {
-  it('begins with the price of the same time of the previous one, not with that of its end', () => {
+  it('begins with the mean price of the previous one, not with that of its end', () => {
     const next = beginWindow(
       afterADay((hour) => (hour < 12 ? 5 : 80)),
       day(1),
-      24 * HOUR,
     );
-    expect(next.lambda).toBeCloseTo(5, 1);
+    expect(next.lambda).toBeCloseTo(20, 0);
     expect(next.published).toBe(next.lambda);
-  });
-
-  it('and the same time it is where the first request comes late', () => {
-    const next = beginWindow(
-      afterADay((hour) => (hour < 12 ? 5 : 80)),
-      day(1),
-      44 * HOUR,
-    );
-    expect(next.lambda).toBeCloseTo(80, 0);
+    expect(beginWindow(next, day(2)).lambda).toBe(next.lambda);
   });
 
   it('is not priced by the exhaustion of the one before', () => {
@@ -57,26 +48,26 @@ describe('a new window', () => {
       23.5 * HOUR,
     ).price;
     expect(exhausted.lambda).toBe(BOUNDS.max);
-    expect(beginWindow(exhausted, day(1), 24 * HOUR)).toMatchObject({ beforeExhaustion: null });
-    expect(beginWindow(exhausted, day(1), 24 * HOUR).lambda).toBeCloseTo(5, 1);
+    expect(beginWindow(exhausted, day(1))).toMatchObject({ beforeExhaustion: null });
+    expect(beginWindow(exhausted, day(1)).lambda).toBeCloseTo(5, 1);
   });
 
-  it('goes on with the last price where no tick was made, and where a window has no time of its own', () => {
+  it('goes on with the last price where no tick was made', () => {
     const quiet = beginShadowPrice({ window: day(0), lambda: 7, bounds: BOUNDS }, 0);
-    expect(beginWindow(quiet, day(1), 24 * HOUR).lambda).toBe(7);
+    expect(beginWindow(quiet, day(1)).lambda).toBe(7);
     const exhausted = tick(quiet, { ...READING, spentNanos: READING.limitNanos }, 0).price;
-    expect(beginWindow(exhausted, day(1), 24 * HOUR).lambda).toBe(7);
-    expect(beginWindow(quiet, { id: 'total', startMs: null, endMs: null }, 0).lambda).toBe(7);
+    expect(beginWindow(exhausted, day(1)).lambda).toBe(7);
+    expect(beginWindow(quiet, { id: 'total', startMs: null, endMs: null }).lambda).toBe(7);
   });
 
   it('has a thousandth of its start value as the least', () => {
     const price = afterADay(() => 50);
-    expect(beginWindow(price, day(1), 24 * HOUR).bounds.min).toBeCloseTo(0.05, 6);
+    expect(beginWindow(price, day(1)).bounds.min).toBeCloseTo(0.05, 6);
   });
 
   it('keeps what is known of demand and what was counted', () => {
     const price = { ...afterADay(() => 5), open: { requests: 20, expectedUsd: 1, correctionUsd: 0.5 } };
-    const next = beginWindow(price, day(1), 24 * HOUR);
+    const next = beginWindow(price, day(1));
     expect(next.demand).toEqual(price.demand);
     expect(next.open).toEqual(price.open);
   });
@@ -86,7 +77,6 @@ describe('a new window', () => {
       beginWindow(
         afterADay(() => 5),
         day(0),
-        HOUR,
       ),
     ).toThrow(InvariantError);
   });

@@ -114,7 +114,7 @@ export class Pacing {
       };
       this.paced.set(of.budget.id, paced);
     } else if (paced.price.window.id !== of.window.id) {
-      paced.price = beginWindow(paced.price, of.window, nowMs);
+      paced.price = beginWindow(paced.price, of.window);
       paced.roomNanos = undefined;
       paced.changes += paced.active ? 1 : 0;
     }

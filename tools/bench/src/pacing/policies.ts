@@ -139,7 +139,7 @@ export function shadowPrices(
     let price = prices[budget]!;
     const window = windowOf(view.window);
     if (price.window.id !== window.id) {
-      price = beginWindow(price, window, atMs);
+      price = beginWindow(price, window);
       changes += 1;
     }
     if (price.open.requests >= LEAST_REQUESTS) {

@@ -50,7 +50,7 @@ export function openWindow(state: PacedBudget, stored: StoredBudget, nowMs: numb
       ? null
       : state.price === null || state.price.window.id === window.id
         ? beginShadowPrice({ window }, nowMs)
-        : beginWindow(state.price, window, nowMs);
+        : beginWindow(state.price, window);
   return {
     ...state,
     windowId: window.id,

@@ -111,9 +111,9 @@ function start(state: PacedBudget, before: ShadowPrice, facts: PriceFacts, nowMs
   const leftUsd = (Number(facts.limitNanos) * (1 - BUFFER) - Number(facts.spentNanos)) / 1e9 - state.inFlightUsd;
   const requests = Math.max(1, demandLevel(price.demand) * toEnd(price, facts.requestRate, nowMs));
   const first = firstPrice(logOf(state, facts), state.budget, Math.max(0, leftUsd) / requests);
-  const hasTicked = before.trail.some(({ ticks }) => ticks > 0);
-  if (!first) return hasTicked ? price : { ...beginShadowPrice({ window: price.window }, nowMs), demand: price.demand };
-  return { ...beginShadowPrice({ window: price.window, ...first }, nowMs), demand: price.demand, trail: price.trail };
+  if (!first)
+    return before.ticked ? price : { ...beginShadowPrice({ window: price.window }, nowMs), demand: price.demand };
+  return { ...beginShadowPrice({ window: price.window, ...first }, nowMs), demand: price.demand, ticked: price.ticked };
 }
 
 function logOf({ budget }: PacedBudget, { log, stored }: PriceFacts): LoggedRequest[] {
@@ -158,7 +158,7 @@ function cause(
       : { why: 'stage', text: 'the projection relaxed' };
   }
   if (!change || (windowBegan && change.reason !== 'exhausted'))
-    return { why: 'window', text: 'a new window began, and the price is that of the same time in the last' };
+    return { why: 'window', text: 'a new window began, and the price is the mean of the last' };
   return { why: change.reason, text: sentence(change) };
 }
 

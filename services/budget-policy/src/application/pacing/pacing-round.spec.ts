@@ -105,7 +105,7 @@ it('three days of a daily rhythm change policy some dozens of times a day, and s
     expect(desk.events[i]!.event.sequence).toBe(desk.events[i - 1]!.event.sequence + 1);
 });
 
-it('a new window begins steady where nothing is projected, with the price of the same time kept for when it tightens', () => {
+it('a new window begins steady where nothing is projected, with the mean price kept for when it tightens', () => {
   const desk = new Desk(daily());
   desk.look(TEN_MS, 40);
   const tightened = desk.state.price!.lambda;
