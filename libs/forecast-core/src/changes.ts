@@ -27,7 +27,9 @@ export const NOTHING_LEFT = -7;
 export function changesOf(blocks: readonly Block[], weekIsKnown: boolean): Change[] {
   const daysAfter = daysToSee(weekIsKnown);
   const changes: Change[] = [];
-  for (let at = DAYS_BEFORE; at + daysAfter <= blocks.length; at += 1) {
+  // The oldest block may be part of a day, and the quiet part.
+  const whole = blocks.findIndex(({ length }) => length === 1);
+  for (let at = Math.max(0, whole) + DAYS_BEFORE; at + daysAfter <= blocks.length; at += 1) {
     const was = blocks.slice(at - DAYS_BEFORE, at).map(({ rate }) => rate);
     const is = blocks.slice(at, at + daysAfter).map(({ rate }) => rate);
     const [leastWas, mostIs] = [Math.min(...was), Math.max(...is)];

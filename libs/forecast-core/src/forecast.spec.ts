@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '@meritorder/kernel';
 import {
+  changesOf,
   emptySeries,
   forecastWindow,
   lessonOf,
@@ -139,7 +140,25 @@ describe('the forecast of a window’s end', () => {
   });
 });
 
+describe('a change of level', () => {
+  const blocks = (...rates: number[]) =>
+    rates.map((rate, i) => ({ rate, length: i === 0 ? 0.3 : 1, amount: rate, usualDays: 1 }));
+
+  it('is not seen between a part of a day with two of a weekend and the working days that follow', () => {
+    expect(changesOf(blocks(1, 1, 1, 3, 3, 3), false)).toEqual([]);
+    expect(changesOf(blocks(1, 1, 1, 1, 3, 3, 3), false)).toMatchObject([{ at: 4 }]);
+  });
+});
+
 describe('the interval', () => {
+  it('of a first morning holds a day of office hours, of which nobody has shown one yet', () => {
+    const series = office(1, 14);
+    const { spent, unconstrained } = forecastWindow({ series, window: windowOf(0, 1), nowHours: MONDAY + 9 });
+    expect(total(series, 0, 1)).toBeGreaterThan(3 * spent);
+    expect(unconstrained.low).toBeLessThan(total(series, 0, 1));
+    expect(unconstrained.high).toBeGreaterThan(total(series, 0, 1));
+  });
+
   it('of unlike random walks holds 70 to 90 % of the totals, judged by the others alone', () => {
     let [inside, all] = [0, 0];
     for (let org = 0; org < 6; org += 1) {

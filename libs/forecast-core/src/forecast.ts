@@ -5,7 +5,8 @@ import { jumpFactors, withFactors } from './jumps.js';
 import { chanceOfFirstUse, firstUsesSeen, priorOf, type Lesson } from './pool.js';
 import { read, referenceOf, type Reading } from './reading.js';
 import { ratioOf, scaleOf, witnesses } from './residuals.js';
-import { asWideAs, SHIPPED_RESIDUALS, shippedWitnesses, type ShippedResiduals } from './shipped.js';
+import { unknownDayFactors } from './seasonality.js';
+import { asWideAs, SHIPPED_RESIDUALS, shippedWitnesses, type SeenActivity, type ShippedResiduals } from './shipped.js';
 import { amountBetween, before, HOURS_PER_DAY, type SpendSeries } from './spend-series.js';
 import { byValue, quantile, shareAbove, type Weighted } from './statistics.js';
 
@@ -73,7 +74,7 @@ interface Prospect {
   readonly ratios: readonly Weighted[];
 }
 
-const NO_JUMP: readonly Weighted[] = [{ value: 1, weight: 1 }];
+const AS_IT_IS: readonly Weighted[] = [{ value: 1, weight: 1 }];
 const MOST_LINE_POINTS = 400;
 
 /**
@@ -108,7 +109,7 @@ export function forecastWindow(request: ForecastRequest): WindowForecast {
 
 function prospectOf(
   reading: Reading,
-  { window, nowHours, shipped = SHIPPED_RESIDUALS }: ForecastRequest,
+  { series, window, nowHours, hourOfWeek = UTC_WEEK, shipped = SHIPPED_RESIDUALS }: ForecastRequest,
   lessons: readonly Lesson[],
 ): Prospect {
   const { activity } = reading;
@@ -117,31 +118,40 @@ function prospectOf(
   const hours = Array.from({ length: window.endHour - first }, (_, i) => reading.usualAt(first + i));
   if (hours.length > 0) hours[0]! *= first + 1 - nowHours;
   const referenceRate = referenceOf(reading, days);
-  if (activity === 'unseen' || referenceRate <= 0) return firstUse(hours, lessons, days);
-  const scale = scaleOf(reading, reading.volatility, days);
+  if (activity === 'unseen' || referenceRate <= 0) return firstUse(hours, lessons, reading.knownDays, days);
+  const jumps = jumpFactors(activity === 'steady' ? lessons.map((lesson) => lesson.jumps) : [], days);
+  const local = (from: number, count: number): number[] =>
+    Array.from({ length: count }, (_, i) => hourOfWeek(from + i) % HOURS_PER_DAY);
+  const isUnknownDay = reading.seasonality.days === 0 && hours.length > 0;
+  const ofDay = isUnknownDay
+    ? unknownDayFactors(local(series.firstHour, first - series.firstHour), local(first, hours.length))
+    : AS_IT_IS;
+  return {
+    path: hours.map((hour) => hour * referenceRate),
+    expectedRatio: (reading.rateOver(days) / referenceRate) * quantile(jumps, 0.5) * quantile(ofDay, 0.5),
+    ratios: withFactors(withFactors(spread(reading, activity, lessons, shipped, days), jumps), ofDay),
+  };
+}
+
+/** How the remainder may differ from the reference while the level stays. */
+function spread(
+  reading: Reading,
+  activity: SeenActivity,
+  lessons: readonly Lesson[],
+  shipped: ShippedResiduals,
+  days: number,
+): Weighted[] {
+  const isSteady = activity === 'steady';
   const ofOthers = witnesses(
     lessons.map((lesson) => lesson.residuals),
     { activity, hasSeason: reading.hasSeason },
     days,
-    activity === 'steady',
+    isSteady,
   );
-  const factors =
-    activity === 'steady'
-      ? jumpFactors(
-          lessons.map(({ jumps }) => jumps),
-          days,
-        )
-      : NO_JUMP;
   const fromElsewhere = shippedWitnesses(shipped, activity, days);
-  const scores = [...ofOthers, ...(activity === 'steady' ? asWideAs(ofOthers, fromElsewhere) : fromElsewhere)];
-  return {
-    path: hours.map((hour) => hour * referenceRate),
-    expectedRatio: (reading.rateOver(days) / referenceRate) * quantile(factors, 0.5),
-    ratios: withFactors(
-      byValue(scores.map(({ value, weight }) => ({ value: ratioOf(value, scale), weight }))),
-      factors,
-    ),
-  };
+  const scores = [...ofOthers, ...(isSteady ? asWideAs(ofOthers, fromElsewhere) : fromElsewhere)];
+  const scale = scaleOf(reading, reading.volatility, days);
+  return byValue(scores.map(({ value, weight }) => ({ value: ratioOf(value, scale), weight })));
 }
 
 /** When in the remaining time a first use may come, as the share of it that is left then: any time is as likely. */
@@ -151,9 +161,9 @@ const LEFT_AT_FIRST_USE = [0.1, 0.3, 0.5, 0.7, 0.9];
  * A series never used so far may begin at any time, and then be like any of the others; that it does is expected only where others
  * were seen to.
  */
-function firstUse(path: readonly number[], lessons: readonly Lesson[], days: number): Prospect {
+function firstUse(path: readonly number[], lessons: readonly Lesson[], unseenDays: number, days: number): Prospect {
   const begun = lessons.filter((lesson) => lesson.begun);
-  const chance = begun.length === 0 ? 0 : chanceOfFirstUse(lessons, days);
+  const chance = begun.length === 0 ? 0 : chanceOfFirstUse(lessons, unseenDays, days);
   const weight = chance / (begun.length * LEFT_AT_FIRST_USE.length);
   const ratios = byValue([
     { value: 0, weight: 1 - chance },

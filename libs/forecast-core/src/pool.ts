@@ -27,7 +27,12 @@ export interface Lesson {
 }
 
 /** Before anybody has shown anything. */
-export const NO_PRIOR: Prior = { seasonality: FLAT, levels: pooledScores([]), growth: NO_GROWTH, fits: pooledFits([]) };
+export const NO_PRIOR: Prior = {
+  seasonality: FLAT,
+  levels: pooledScores([]),
+  growth: NO_GROWTH,
+  fits: pooledFits([]),
+};
 
 /**
  * What a series teaches. To be asked once a day.
@@ -63,31 +68,32 @@ export function priorOf(lessons: readonly Lesson[]): Prior {
   };
 }
 
-/** Somebody made the series because it is to be used: first uses a day, where nobody has shown any, and the days that counts as. */
-const FIRST_USES_PER_DAY = 0.2;
-const DAYS_OF_PRIOR = 10;
 /** First uses in the first hour known are no news: the series are older than what is known of them. */
 const FIRST_DAYS = 1 / HOURS_PER_DAY;
 
 /** First uses come in waves, too: those of the last days, in half as many days each, say most of the next ones. */
 const WAVE_HALF_LIFE_DAYS = 4;
-const WAVE_PRIOR_DAYS = 8;
 
 /** Series that were known before their first use, which came. */
 export function firstUsesSeen(lessons: readonly Lesson[]): number {
   return lessons.filter((lesson) => lesson.begun && lesson.unseenDays > FIRST_DAYS).length;
 }
 
-/** How likely a series that was never used is used within some days, by how the others began. */
-export function chanceOfFirstUse(lessons: readonly Lesson[], days: number): number {
+/**
+ * How likely a series that was unseen for some days is used within the next ones. By itself it has waited for a random part of its
+ * whole wait: days / (unseen + days). What the others show, who had the same days, counts as many days as it waited at most (the
+ * predictive probability of a Poisson process whose rate has a gamma prior).
+ */
+export function chanceOfFirstUse(lessons: readonly Lesson[], unseenDays: number, days: number): number {
   const decay = Math.LN2 / WAVE_HALF_LIFE_DAYS;
-  let [waited, latest, latestDays] = [0, 0, 0];
+  let [latest, latestDays] = [0, 0];
   for (const lesson of lessons) {
     const unseen = Math.max(0, lesson.unseenDays - FIRST_DAYS);
-    waited += unseen;
     latestDays += (Math.exp(-decay * lesson.usedDays) - Math.exp(-decay * (lesson.usedDays + unseen))) / decay;
     if (lesson.begun && unseen > 0) latest += Math.exp(-decay * lesson.usedDays);
   }
-  const usual = (firstUsesSeen(lessons) + FIRST_USES_PER_DAY * DAYS_OF_PRIOR) / (waited + DAYS_OF_PRIOR);
-  return 1 - Math.exp(-days * ((latest + usual * WAVE_PRIOR_DAYS) / (latestDays + WAVE_PRIOR_DAYS)));
+  const waited = Math.max(FIRST_DAYS, unseenDays);
+  const ofOthers = Math.min(latestDays, waited);
+  const uses = latestDays > 0 ? (latest / latestDays) * ofOthers : 0;
+  return 1 - ((waited + ofOthers) / (waited + ofOthers + days)) ** (1 + uses);
 }

@@ -38,6 +38,8 @@ export interface Reading {
   /** How its level changed, with the days since then. */
   readonly changes: readonly (Change & { readonly daysAgo: number })[];
   readonly knownDays: number;
+  /** Of a steady one, those since it was first used. */
+  readonly usedDays: number;
 }
 
 /** A series read with what is believed of its kind. The series ends now. */
@@ -49,8 +51,9 @@ export function read(series: SpendSeries, hourOfWeek: HourOfWeek, prior: Prior):
   // By weekday alone: bursts that came at some hours so far would make silence at the others look usual.
   const usualDay = amounts.map((_, i) => seasonality.weekdays[Math.floor(hourOfWeek(firstHour + i) / HOURS_PER_DAY)]!);
   const { activity, alive } = activityOf(amounts, usualDay);
-  // Before its first use a steady series was not at 0, it was not there.
-  const begun = activity === 'steady' ? amounts.findIndex((amount) => amount > 0) : 0;
+  // Before its first use a steady series was not at 0, it was not there; within the first day silence may be a night.
+  const firstUse = amounts.findIndex((amount) => amount > 0);
+  const begun = activity === 'steady' && amounts.length >= HOURS_PER_DAY ? firstUse : 0;
   const weekIsKnown = seasonality.weekdaysBelieved >= WEEK_IS_KNOWN;
   const endHour = firstHour + amounts.length;
   const plain = blocksOf(amounts.slice(begun), usualThen.slice(begun));
@@ -84,6 +87,7 @@ export function read(series: SpendSeries, hourOfWeek: HourOfWeek, prior: Prior):
     hasSeason: ofSeason !== undefined,
     changes: changes.map((change) => ({ ...change, daysAgo: blocks.length - change.at })),
     knownDays: amounts.length / HOURS_PER_DAY,
+    usedDays: (amounts.length - begun) / HOURS_PER_DAY,
   };
 }
 

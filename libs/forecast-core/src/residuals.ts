@@ -2,7 +2,7 @@ import type { Activity } from './activity.js';
 import type { HourOfWeek } from './calendar.js';
 import { read, referenceOf, type Prior, type Reading } from './reading.js';
 import { before, HOURS_PER_DAY, type SpendSeries } from './spend-series.js';
-import { mean, type Weighted } from './statistics.js';
+import type { Weighted } from './statistics.js';
 
 /** How wrong one forecast was, in a measure that series of any size and restlessness share. Plain JSON. */
 export interface Residual {
@@ -20,7 +20,7 @@ export interface Residual {
 /** Nothing came: the logarithm of so small a share. */
 const NOTHING = -7;
 /**
- * Forecasts of a steady series grow uncertain with this power of the days ahead; of less than a day, or from less than a day,
+ * Forecasts of a steady series grow uncertain with this power of the days ahead; of less than a day, or from less than a day of use,
  * they are the more uncertain the fewer the hours.
  */
 const GROWTH = 0.15;
@@ -28,13 +28,13 @@ const WITHIN_DAY = -0.5;
 
 /** What a score is multiplied by to be a logarithm again. */
 export function scaleOf(
-  { activity, knownDays }: Pick<Reading, 'activity' | 'knownDays'>,
+  { activity, usedDays }: Pick<Reading, 'activity' | 'usedDays'>,
   volatility: number,
   horizonDays: number,
 ): number {
   if (activity !== 'steady') return 1;
   const ofHorizon = horizonDays ** (horizonDays > 1 ? GROWTH : WITHIN_DAY);
-  return volatility * ofHorizon * Math.min(1, knownDays) ** WITHIN_DAY;
+  return volatility * ofHorizon * Math.min(1, usedDays) ** WITHIN_DAY;
 }
 
 /** The ratio to the reference that a score stands for. */
@@ -47,14 +47,14 @@ export function scoreOf(ratio: number, scale: number): number {
   return Math.max(NOTHING, Math.log(ratio)) / scale;
 }
 
-const HORIZONS_DAYS = [1, 2, 4, 8, 16, 28];
+const HORIZONS_DAYS = [0.25, 0.5, 1, 2, 4, 8, 16, 28];
 /** Points in a series' past at which it is forecast again: they bound the work and the state. */
 const MOST_ORIGINS = 10;
 
 /**
  * Forecasts of a series from points in its past, none with less than a third of what is known now (those were worse for want of
  * a past), compared with what came: nothing is used at a point that was not known then,
- * but for the prior. At most 60.
+ * but for the prior. At most 80.
  */
 export function residualsOf(series: SpendSeries, hourOfWeek: HourOfWeek, prior: Prior): Residual[] {
   const days = Math.floor(series.amounts.length / HOURS_PER_DAY);
@@ -99,7 +99,7 @@ export function witnesses(
   horizonDays: number,
   unchanged = false,
 ): Weighted[] {
-  const widening = activity === 'steady' ? wideningOf(perSeries) : 0;
+  const widening = activity === 'steady' ? wideningOf(perSeries, horizonDays) : 0;
   // That errors even out is believed as far ahead as it was seen.
   const seen = Math.max(0, ...perSeries.flatMap((residuals) => residuals.map((residual) => residual.horizonDays)));
   const ahead = widening < 0 ? Math.min(horizonDays, seen) : horizonDays;
@@ -107,7 +107,7 @@ export function witnesses(
     const near = residuals
       .filter((residual) => residual.activity === activity && !(unchanged && residual.changed))
       .map(({ score, horizonDays: at, daysAgo, hasSeason: knew }) => {
-        const near = Math.exp(-(Math.log(at / horizonDays) ** 2) / 2);
+        const near = nearness(at, horizonDays);
         return {
           value: score * (ahead / at) ** widening,
           near,
@@ -118,6 +118,11 @@ export function witnesses(
     const total = near.reduce((sum, { weight }) => sum + weight, 0);
     return near.map(({ value, weight }) => ({ value, weight: (weight / total) * Math.min(1, said) }));
   });
+}
+
+/** How much errors so many days ahead say of those at another horizon. */
+function nearness(days: number, horizonDays: number): number {
+  return Math.exp(-(Math.log(days / horizonDays) ** 2) / 2);
 }
 
 /** Forecasts improve with what is known: those of long ago say less of today's. */
@@ -134,16 +139,25 @@ const WIDENING_RANGE = { least: -0.7, most: 0.5 };
  * The power of the days ahead that the org's errors grow with beyond what scaleOf holds: levels that wander are the less sure
  * the farther ahead (.5 of a random walk), noise around one that stays is evened out (-.5).
  */
-function wideningOf(perSeries: readonly (readonly Residual[])[]): number {
+function wideningOf(perSeries: readonly (readonly Residual[])[], horizonDays: number): number {
   let [together, square] = [0, 0];
   for (const residuals of perSeries) {
     const points = residuals
       .filter((r) => r.activity === 'steady' && !r.changed)
-      .map((r) => [Math.log(r.horizonDays), Math.log(Math.max(LEAST_SCORE, Math.abs(r.score)))] as const);
-    const [days, score] = [mean(points.map(([x]) => x)), mean(points.map(([, y]) => y))];
-    for (const [x, y] of points) {
-      together += (x - days) * (y - score);
-      square += (x - days) ** 2;
+      .map(
+        (r) =>
+          [
+            Math.log(r.horizonDays),
+            Math.log(Math.max(LEAST_SCORE, Math.abs(r.score))),
+            nearness(r.horizonDays, horizonDays),
+          ] as const,
+      );
+    const total = points.reduce((sum, [, , near]) => sum + near, 0);
+    const middle = (i: 0 | 1): number => points.reduce((sum, p) => sum + p[2] * p[i], 0) / total;
+    const [days, score] = [middle(0), middle(1)];
+    for (const [x, y, near] of points) {
+      together += near * (x - days) * (y - score);
+      square += near * (x - days) ** 2;
     }
   }
   const { least, most } = WIDENING_RANGE;

@@ -1,6 +1,7 @@
 import type { HourOfWeek } from './calendar.js';
 import { HOURS_PER_DAY, type SpendSeries } from './spend-series.js';
-import { mean, median } from './statistics.js';
+import { SHIPPED_DAYS } from './shipped.js';
+import { byValue, mean, median, type Weighted } from './statistics.js';
 
 const DAYS_PER_WEEK = 7;
 
@@ -37,6 +38,22 @@ interface LocalDay {
   /** Mean per hour. */
   readonly rate: number;
   readonly byHour: readonly { readonly hour: number; readonly amount: number }[];
+}
+
+const SHIPPED_HOURS = SHIPPED_DAYS.map(([swing, peakHour]) =>
+  normalised(FLAT.hours.map((_, hour) => 1 + swing * Math.cos((2 * Math.PI * (hour - peakHour)) / HOURS_PER_DAY))),
+);
+
+/**
+ * Where nobody has shown a day: the mean of the hours ahead over that of those seen, as one or other of the shipped days is the right
+ * one.
+ * @param seen @param ahead hours of the local day, 0..23
+ */
+export function unknownDayFactors(seen: readonly number[], ahead: readonly number[]): Weighted[] {
+  const over = (hours: readonly number[], of: readonly number[]): number => mean(of.map((hour) => hours[hour]!));
+  return byValue(
+    SHIPPED_HOURS.map((hours) => ({ value: over(hours, ahead) / over(hours, seen), weight: 1 / SHIPPED_HOURS.length })),
+  );
 }
 
 /** What a series shows by itself, without any prior. Of days cut off at its ends nothing is taken. */

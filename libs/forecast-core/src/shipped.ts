@@ -2,7 +2,9 @@ import type { Activity } from './activity.js';
 import { byValue, quantile, type Weighted } from './statistics.js';
 
 /** How wrong forecasts were elsewhere: by activity and days ahead, scores (see Residual) of equal weight, by size. */
-export type ShippedResiduals = Readonly<Record<Exclude<Activity, 'unseen'>, readonly ResidualQuantiles[]>>;
+export type ShippedResiduals = Readonly<Record<SeenActivity, readonly ResidualQuantiles[]>>;
+
+export type SeenActivity = Exclude<Activity, 'unseen'>;
 
 export interface ResidualQuantiles {
   readonly horizonDays: number;
@@ -13,8 +15,7 @@ export interface ResidualQuantiles {
 const SHIPPED_WITNESSES = 3;
 
 /** The shipped scores at the horizon, drawn straight (in the logarithm of days) between the two nearest that were measured. */
-export function shippedWitnesses(shipped: ShippedResiduals, activity: Activity, horizonDays: number): Weighted[] {
-  if (activity === 'unseen') return [];
+export function shippedWitnesses(shipped: ShippedResiduals, activity: SeenActivity, horizonDays: number): Weighted[] {
   const byHorizon = shipped[activity];
   const above = byHorizon.find((q) => q.horizonDays >= horizonDays) ?? byHorizon.at(-1);
   const below = byHorizon.findLast((q) => q.horizonDays <= horizonDays) ?? byHorizon[0];
@@ -51,37 +52,64 @@ export const SHIPPED_RESIDUALS: ShippedResiduals = {
     {
       horizonDays: 4,
       scores: [
-        -10.2, -7.49, -4.93, -3.23, -2.41, -1.85, -1.37, -0.99, -0.66, -0.37, -0.1, 0.23, 0.52, 0.81, 1.27, 1.95, 2.78,
-        3.79, 5.38,
+        -7.94, -5.29, -3.41, -2.5, -2.01, -1.74, -1.33, -0.99, -0.68, -0.38, -0.11, 0.2, 0.52, 0.87, 1.25, 2.06, 3.04,
+        4.36, 8.54,
       ],
     },
   ],
   sporadic: [
     {
       horizonDays: 1,
-      scores: [-7, -7, -7, -7, -7, -7, -7, -7, -7, -7, -7, -7, -7, -3.6, -0.75, -0.13, 1.05, 3.57, 5.52],
+      scores: [-7, -7, -7, -7, -7, -7, -7, -7, -7, -7, -7, -7, -7, -5.03, -3.28, -0.47, 0.25, 3.18, 4.94],
     },
     {
       horizonDays: 4,
-      scores: [-7, -7, -7, -7, -7, -7, -7, -7, -7, -7, -7, -7, -3.93, -0.84, -0.32, 0.55, 2.78, 4.24, 5.63],
+      scores: [-7, -7, -7, -7, -7, -7, -7, -7, -7, -7, -7, -7, -5.81, -1.25, -0.43, 0.37, 2.15, 4.16, 5.61],
     },
     {
       horizonDays: 8,
-      scores: [-7, -7, -7, -7, -7, -7, -7, -7, -7, -7, -7, -7, -1.43, -0.65, 0.19, 0.64, 2.99, 4.33, 5.63],
+      scores: [-7, -7, -7, -7, -7, -7, -7, -7, -7, -7, -7, -7, -1.43, -0.68, 0.17, 0.63, 2.99, 4.29, 5.63],
     },
   ],
   silent: [
-    { horizonDays: 1, scores: [-7, -7, -7, -7, -7, -7, -7, -7, -7, -7, -7, -7, -7, -7, -7, -3.77, -0.12, 1.52, 2.65] },
-    {
-      horizonDays: 4,
-      scores: [-7, -7, -7, -7, -7, -7, -7, -7, -7, -7, -7, -7, -7, -7, -2.25, -0.14, 0.57, 1.68, 2.65],
-    },
+    { horizonDays: 1, scores: [-7, -7, -7, -7, -7, -7, -7, -7, -7, -7, -7, -7, -7, -7, -7, -7, -2.35, 0.13, 2.36] },
+    { horizonDays: 4, scores: [-7, -7, -7, -7, -7, -7, -7, -7, -7, -7, -7, -7, -7, -7, -4.27, -0.16, 0.26, 1.3, 2.39] },
     {
       horizonDays: 8,
-      scores: [-7, -7, -7, -7, -7, -7, -7, -7, -7, -7, -7, -7, -7, -3.09, -0.17, 0.13, 0.73, 1.78, 2.67],
+      scores: [-7, -7, -7, -7, -7, -7, -7, -7, -7, -7, -7, -7, -7, -3.54, -0.2, 0.11, 0.69, 1.73, 2.66],
     },
   ],
 };
+
+/**
+ * Days of those 23 of the same tenants that are used in 100 hours or more, as [swing, peak's hour] of the first harmonic: use by
+ * the hour is 1 + swing x cos(hours from the peak's).
+ */
+export const SHIPPED_DAYS: readonly (readonly [number, number])[] = [
+  [0.01, 17],
+  [0.07, 3],
+  [0.07, 20],
+  [0.17, 19],
+  [0.17, 18],
+  [0.18, 0],
+  [0.2, 2],
+  [0.24, 17],
+  [0.29, 17],
+  [0.37, 11],
+  [0.37, 19],
+  [0.41, 16],
+  [0.51, 18],
+  [0.55, 5],
+  [0.6, 19],
+  [0.72, 19],
+  [0.76, 9],
+  [0.78, 19],
+  [0.83, 14],
+  [0.84, 15],
+  [1.08, 15],
+  [1.4, 15],
+  [1.65, 5],
+];
 
 /**
  * Of each competing level (see level.ts), the error assumed before any was seen, by the days ahead, of a calm level and then of a

@@ -2,6 +2,7 @@ import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
+import { daysOf, generatedDays } from './days.js';
 import { evaluate } from './evaluate.js';
 import { generatedFamilies, withoutHistory } from './generated.js';
 import { readOrganisations } from './hourly-file.js';
@@ -63,6 +64,16 @@ describe('the evaluation', () => {
     const evaluations = evaluate([silent], { startHour: 0, endHour: 100 });
     expect(evaluations[0]).toMatchObject({ errors: [null, null, null], covered: [true, true, true] });
     expect(summarise('x', evaluations)).toMatchObject({ series: 1, withoutTotal: 1, coverage: [1, 1, 1] });
+  });
+
+  it('takes each day alone, and after all that came before', () => {
+    const amounts = Array.from({ length: 60 }, (_, i) => (i < 24 ? 1 : 5));
+    const [alone, after] = daysOf({ name: 'x', hours: 60, series: [{ name: 'x', amounts, isSum: false }] });
+    expect(alone!.evaluations.map(({ total, runRateErrors }) => [total, runRateErrors])).toEqual([
+      [24, [0, 0, 0]],
+      [120, [0, 0, 0]],
+    ]);
+    expect(after!.evaluations.map(({ name, total }) => [name, total])).toEqual([['x day 2 after its past', 120]]);
   });
 
   it('comes out the same again', () => {
@@ -127,6 +138,33 @@ describe('generated orgs', () => {
   );
 });
 
+describe('a window of a day', () => {
+  const days = generatedDays(300_000);
+  const summaryOf = (name: string) =>
+    summarise(name, days.find((one) => one.name === `generated ${name}`)!.evaluations);
+
+  it.each(['same level, days', 'level x 0.3 once, days', 'starts, days'])(
+    '%s: alone, it is forecast better than by the run rate until noon, and its night does not pass for its day',
+    (name) => {
+      const { at, runRateAt, coverage } = summaryOf(name);
+      for (const i of [0, 1]) expect(at[i]!).toBeLessThan(runRateAt[i]!);
+      for (const share of coverage) expect(share).toBeGreaterThan(0.7);
+    },
+  );
+
+  it.each(['same level, days after their past', 'wandering level, days after their past'])(
+    '%s: half of what the run rate misses in the morning, and the interval holds 70 to 90 % of the totals',
+    (name) => {
+      const { at, runRateAt, coverage } = summaryOf(name);
+      expect(at[0]!).toBeLessThan(runRateAt[0]! / 2);
+      for (const i of [0, 1, 2]) {
+        expect(coverage[i]!).toBeGreaterThan(0.7);
+        expect(coverage[i]!).toBeLessThan(0.9);
+      }
+    },
+  );
+});
+
 describe.skipIf(!data)('the public traces (MERITORDER_TEST_DATA names their folder)', () => {
   const organisations = readOrganisations(files).filter(({ hours }) => hours >= 336);
 
@@ -144,5 +182,20 @@ describe.skipIf(!data)('the public traces (MERITORDER_TEST_DATA names their fold
       }
     },
     30_000,
+  );
+
+  it.each(organisations.map((org) => [org.name, org] as const))(
+    '%s: of windows of a day, alone and after their past, the median errors are together below the run rate’s; the 80 % interval holds 70 to 90 % of the totals',
+    (_, org) => {
+      for (const { name, evaluations } of daysOf(org)) {
+        const { at, runRateAt, coverage } = summarise(name, evaluations);
+        expect(at[0]! + at[1]! + at[2]!).toBeLessThan(runRateAt[0]! + runRateAt[1]! + runRateAt[2]!);
+        for (const share of coverage) {
+          expect(share).toBeGreaterThanOrEqual(0.7);
+          expect(share).toBeLessThanOrEqual(0.9);
+        }
+      }
+    },
+    60_000,
   );
 });

@@ -1,4 +1,5 @@
 import { Command } from 'commander';
+import { daysOf, generatedDays } from './days.js';
 import { evaluate, type Evaluation, type Period } from './evaluate.js';
 import { generatedFamilies, trueErrors, withoutHistory } from './generated.js';
 import { readOrganisations, type HourlySeries } from './hourly-file.js';
@@ -11,27 +12,22 @@ const WEEK_HOURS = 168;
 const LEAST_PERIOD_HOURS = 48;
 const FOLDS = 4;
 const SETS = ['m-small', 'm-small-clients'];
+/** Of one day alone. */
+const SETS_OF_A_DAY = ['deepseek-r1', 'deepseek-r1-clients'];
+const filesOf = (sets: readonly string[]): string[] =>
+  sets.flatMap((name) => testData('traces', `servegen-${name}-hourly.csv`) ?? []);
 
 const program = new Command('npm run bench:forecast --')
   .description(
     'How wrong forecasts of a period’s total are, beside the run rate, seen at 30, 50 and 70 % of the period.',
   )
-  .option(
-    '--hourly <files...>',
-    'hour,requests,... or client,hour,requests,...; the whole file is the period',
-    SETS.flatMap((name) => testData('traces', `servegen-${name}-hourly.csv`) ?? []),
-  )
+  .option('--hourly <files...>', 'hour,requests,... or client,hour,requests,...; the whole file is the period')
   .option('--seed <number>', 'of the generated series', '7')
   .option('--folds', 'shipped residuals from three quarters of the clients for the fourth: coverage that chose nothing')
   .option('--residuals', 'print the residuals of these files, as the core ships them')
   .showHelpAfterError();
 program.parse();
-const {
-  hourly = [],
-  seed,
-  folds,
-  residuals,
-} = program.opts<{
+const { hourly, seed, folds, residuals } = program.opts<{
   hourly?: string[];
   seed: string;
   folds?: boolean;
@@ -39,7 +35,7 @@ const {
 }>();
 
 try {
-  const organisations = readOrganisations(hourly);
+  const organisations = readOrganisations(hourly ?? filesOf(SETS));
   if (residuals) {
     console.log(JSON.stringify(residualTable(organisations.flatMap(({ series }) => series))));
   } else {
@@ -49,7 +45,13 @@ try {
         ? [measure(`${name} after a week`, series, { startHour: WEEK_HOURS, endHour: hours })]
         : []),
     ]);
-    report([...measured, ...(folds ? [] : measureGenerated(Number(seed)))]);
+    const ofDays = hourly ? organisations : readOrganisations(filesOf([...SETS, ...SETS_OF_A_DAY]));
+    report(
+      [...measured, ...(folds ? [] : measureGenerated(Number(seed)))],
+      (folds ? [] : [...ofDays.flatMap((one) => daysOf(one)), ...generatedDays(Number(seed))]).map(
+        ({ name, evaluations }) => ({ summary: summarise(name, evaluations), evaluations }),
+      ),
+    );
   }
 } catch (error) {
   console.error(`bench:forecast: ${(error as Error).message}`);
@@ -98,10 +100,36 @@ function measureGenerated(seedOfAll: number): Measured[] {
   );
 }
 
-function report(all: readonly Measured[]): void {
+function report(all: readonly Measured[], days: readonly Measured[]): void {
+  tables('of the period', all);
+  if (days.length > 0) tables('of the day', days);
+  const withoutTotal = all.reduce((sum, { summary }) => sum + summary.withoutTotal, 0);
+  if (withoutTotal > 0) console.log(`${withoutTotal} series have no total: null below, counted in misses and coverage`);
+  const series = all.flatMap(({ evaluations }) => evaluations).map(line);
+  const [groups, ofDays] = [all, days].map((some) => some.map(({ summary }) => summary));
+  console.log(JSON.stringify({ series, groups, days: ofDays }));
+}
+
+function line({ name, errors, runRateErrors, covered }: Evaluation): Record<string, string | number | null> {
+  const [at30, at50, at70] = errors.map((error) => error && round(error));
+  const [runRateAt30, runRateAt50, runRateAt70] = runRateErrors.map((error) => error && round(error));
+  const coverage80 = round(covered.filter(Boolean).length / covered.length);
+  return {
+    name,
+    at30: at30!,
+    at50: at50!,
+    at70: at70!,
+    runRateAt30: runRateAt30!,
+    runRateAt50: runRateAt50!,
+    runRateAt70: runRateAt70!,
+    coverage80,
+  };
+}
+
+function tables(what: string, all: readonly Measured[]): void {
   const percent = (share: number): string => `${(100 * share).toFixed(1)} %`;
   for (const [i, seen] of ['30 %', '50 %', '70 %'].entries()) {
-    console.log(`seen ${seen} of the period: median absolute error as a share of the total`);
+    console.log(`seen ${seen} ${what}: median absolute error as a share of the total`);
     console.table(
       Object.fromEntries(
         all.map(({ summary: s, knowingTheTruth }) => [
@@ -121,24 +149,4 @@ function report(all: readonly Measured[]): void {
       ),
     );
   }
-  const withoutTotal = all.reduce((sum, { summary }) => sum + summary.withoutTotal, 0);
-  if (withoutTotal > 0) console.log(`${withoutTotal} series have no total: null below, counted in misses and coverage`);
-  const series = all.flatMap(({ evaluations }) => evaluations).map(line);
-  console.log(JSON.stringify({ series, groups: all.map(({ summary }) => summary) }));
-}
-
-function line({ name, errors, runRateErrors, covered }: Evaluation): Record<string, string | number | null> {
-  const [at30, at50, at70] = errors.map((error) => error && round(error));
-  const [runRateAt30, runRateAt50, runRateAt70] = runRateErrors.map((error) => error && round(error));
-  const coverage80 = round(covered.filter(Boolean).length / covered.length);
-  return {
-    name,
-    at30: at30!,
-    at50: at50!,
-    at70: at70!,
-    runRateAt30: runRateAt30!,
-    runRateAt50: runRateAt50!,
-    runRateAt70: runRateAt70!,
-    coverage80,
-  };
 }
