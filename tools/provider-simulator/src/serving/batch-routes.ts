@@ -32,6 +32,7 @@ export async function routeBatches(
   const [, file] = FILE.exec(path) ?? [];
   const [, batch, cancelled] = BATCH.exec(path) ?? [];
   const [, messages, asked] = MESSAGES_BATCH.exec(path) ?? [];
+  const [, query] = (request.url ?? '').split('?', 2);
   const get = request.method === 'GET';
   const post = request.method === 'POST';
   if (post && path === '/v1/files') {
@@ -46,7 +47,7 @@ export async function routeBatches(
       object: 'list',
       data: batches
         .all()
-        .filter(isOpenAi)
+        .filter((b) => b.dialect === 'openai')
         .slice(0, 100)
         .map((b) => openAiBatch(site, b)),
       has_more: false,
@@ -55,6 +56,7 @@ export async function routeBatches(
   else if (post && batch !== undefined && cancelled) sendJson(response, openAiBatch(site, cancel(batches, batch)));
   else if (post && path === '/v1/messages/batches')
     sendTaken(response, createMessages(site, await readJson(request, config.maxBodyBytes)), messageBatch);
+  else if (get && path === '/v1/messages/batches') sendJson(response, listMessages(site, new URLSearchParams(query)));
   else if (post && messages !== undefined && asked === '/cancel')
     sendJson(response, messageBatch(cancel(batches, messages)));
   else if (get && messages !== undefined && asked === undefined)
@@ -77,8 +79,6 @@ function cancel(batches: Site['batches'], id: string): Batch {
   batches.cancel(batch);
   return batch;
 }
-
-const isOpenAi = (batch: Batch): boolean => batch.endpoint !== undefined;
 
 async function uploaded(request: IncomingMessage, maxBytes: number): Promise<string> {
   const bytes = await readBytes(request, maxBytes);
@@ -112,7 +112,12 @@ function createOpenAi({ batches }: Site, value: unknown): Batch {
         throw invalid(`Every line must be a POST to ${endpoint}.`, 'url');
       return { customId: asText(line['custom_id'], 'custom_id'), wire, body: line['body'] };
     });
-  return batches.create('batch_', lines, { metadata: body['metadata'] ?? null, inputFileId, endpoint });
+  return batches.create('batch_', lines, {
+    dialect: 'openai',
+    metadata: body['metadata'] ?? null,
+    inputFileId,
+    endpoint,
+  });
 }
 
 /** Of what was not run nothing is said. */
@@ -182,7 +187,22 @@ function createMessages({ batches }: Site, value: unknown): Batch {
     const line = asObject(item, `requests[${index}]`);
     return { customId: asText(line['custom_id'], 'custom_id'), wire: anthropicMessages, body: line['params'] };
   });
-  return batches.create('msgbatch_', lines, { metadata: null });
+  return batches.create('msgbatch_', lines, { dialect: 'anthropic', metadata: null });
+}
+
+/** The newest first; a page may begin after one of them. */
+function listMessages({ batches }: Site, query: URLSearchParams): unknown {
+  const all = batches.all().filter((b) => b.dialect === 'anthropic');
+  const limit = Number(query.get('limit') ?? 20);
+  if (!(limit >= 1 && limit <= 1_000)) throw invalid("'limit' must be 1 to 1000.", 'limit');
+  const from = all.findIndex((b) => b.id === query.get('after_id')) + 1;
+  const page = all.slice(from, from + limit);
+  return {
+    data: page.map(messageBatch),
+    has_more: from + limit < all.length,
+    first_id: page[0]?.id ?? null,
+    last_id: page.at(-1)?.id ?? null,
+  };
 }
 
 function messageBatch(batch: Batch): unknown {

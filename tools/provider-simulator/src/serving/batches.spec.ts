@@ -116,6 +116,22 @@ describe('a batch that is cancelled while it waits ends with what was run, and o
   });
 });
 
+it("Anthropic's official client pages through its batches, the newest first, and sees no ids of requests before they end", async () => {
+  const simulator = await simulate({ prices: PRICES });
+  const client = new Anthropic({ baseURL: simulator.url, apiKey: 'any', maxRetries: 0 });
+  const params = { model: 'm', max_tokens: 50, messages: [{ role: 'user' as const, content: 'Write 4 words.' }] };
+  const ids: string[] = [];
+  for (const custom_id of ['one', 'two', 'three'])
+    ids.unshift((await client.messages.batches.create({ requests: [{ custom_id, params }] })).id);
+  await submit(openAi(simulator), ['Write 3 words.']);
+  const listed: string[] = [];
+  for await (const batch of client.messages.batches.list({ limit: 1 })) {
+    listed.push(batch.id);
+    expect(JSON.stringify(batch)).not.toContain('custom_id');
+  }
+  expect(listed).toEqual(ids);
+});
+
 it("Anthropic's official client has its batch answered, charged at the prices of batches", async () => {
   const simulator = await simulate({ prices: PRICES, batchPrices: { input: '0.25', output: '1' } });
   const client = new Anthropic({ baseURL: simulator.url, apiKey: 'any', maxRetries: 0 });

@@ -25,6 +25,8 @@ export type LineEnd =
 export interface Batch {
   id: string;
   createdAtMs: number;
+  /** Whose it is: each API lists its own. */
+  dialect: 'openai' | 'azure' | 'mistral' | 'anthropic';
   metadata: unknown;
   /** Of OpenAI: the file that it came in, and for which path. */
   inputFileId?: string;
@@ -89,7 +91,7 @@ export class Batches {
   create(
     prefix: string,
     lines: readonly BatchLine[],
-    about: Pick<Batch, 'metadata' | 'inputFileId' | 'endpoint'>,
+    about: Pick<Batch, 'dialect' | 'metadata' | 'inputFileId' | 'endpoint'>,
   ): Batch {
     if (lines.length === 0) throw invalid('A batch has at least one request.', 'requests');
     if (new Set(lines.map((l) => l.customId)).size < lines.length)

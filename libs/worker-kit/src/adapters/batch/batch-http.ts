@@ -2,17 +2,28 @@ import { UpstreamError } from '../../application/ports.js';
 import { refusalOf } from '../refusal.js';
 import { SENT_FINAL, SENT_RETRYABLE, transportError } from '../transport.js';
 
+const LINE_END = 0x0a;
 const TIMEOUT_MS = 120_000;
 /** Results of the largest batch that is made here have less. */
 const MAX_ANSWER_BYTES = 256 * 1024 * 1024;
 
 /** One call to a batch API: no retry, no redirect, bounded in time and size. @throws UpstreamError */
-export async function askText(url: string, init: RequestInit): Promise<string> {
+export function askText(url: string, init: RequestInit): Promise<string> {
+  return ask(url, init, () => false);
+}
+
+/** The same; it is read as far as its first line is, which may be followed by some of the next. @throws UpstreamError */
+export async function askFirstLine(url: string, init: RequestInit): Promise<string> {
+  const text = await ask(url, init, (part) => part.includes(LINE_END));
+  return text.split('\n', 1)[0]!;
+}
+
+async function ask(url: string, init: RequestInit, isEnough: (part: Uint8Array) => boolean): Promise<string> {
   let answering = false;
   try {
     const response = await fetch(url, { ...init, redirect: 'error', signal: AbortSignal.timeout(TIMEOUT_MS) });
     answering = true;
-    const text = await boundedText(response);
+    const text = await boundedText(response, isEnough);
     if (response.ok) return text;
     const refusal = refusalOf(
       { status: response.status, headers: Object.fromEntries(response.headers), body: text },
@@ -56,7 +67,7 @@ function jsonObject(text: string): Record<string, unknown> {
   return value as Record<string, unknown>;
 }
 
-async function boundedText(response: Response): Promise<string> {
+async function boundedText(response: Response, isEnough: (part: Uint8Array) => boolean): Promise<string> {
   const parts: Uint8Array[] = [];
   let size = 0;
   for await (const part of response.body ?? []) {
@@ -64,6 +75,7 @@ async function boundedText(response: Response): Promise<string> {
     if (size > MAX_ANSWER_BYTES)
       throw new UpstreamError('protocol', `the answer has more than ${MAX_ANSWER_BYTES} bytes`, SENT_FINAL);
     parts.push(part);
+    if (isEnough(part)) break;
   }
   return Buffer.concat(parts).toString('utf8');
 }

@@ -1,4 +1,12 @@
-import type { BatchAccount, BatchApi, BatchCall, BatchEnds, CallEnd } from '../../application/batch/batch-ports.js';
+import type {
+  BatchAccount,
+  BatchApi,
+  BatchCall,
+  BatchEnds,
+  CallEnd,
+  FoundBatch,
+  SoughtBatch,
+} from '../../application/batch/batch-ports.js';
 import { UpstreamError } from '../../application/ports.js';
 import { SENT_RETRYABLE } from '../transport.js';
 import { urlAt } from '../url-at.js';
@@ -37,10 +45,10 @@ export class OpenAiBatches implements BatchApi {
     return idOf(batch);
   }
 
-  async find(account: BatchAccount, name: string): Promise<string | undefined> {
+  async find(account: BatchAccount, { name }: SoughtBatch): Promise<FoundBatch | undefined> {
     const { data } = await this.ask(account, `/batches?limit=${PAGE}`);
     const found = (data as Json[]).find((b) => (b['metadata'] as Json | null)?.[NAME] === name);
-    return found && idOf(found);
+    return found && { providerId: idOf(found) };
   }
 
   async ends(account: BatchAccount, providerId: string): Promise<BatchEnds | undefined> {

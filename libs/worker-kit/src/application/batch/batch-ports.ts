@@ -25,12 +25,23 @@ export interface BatchEnds {
   others: CallEnd | undefined;
 }
 
+export interface SoughtBatch {
+  name: string;
+  /** When it was about to be submitted, by our clock. */
+  sentAtMs: number;
+  /** Of its calls. */
+  ids: ReadonlySet<string>;
+}
+
+/** `notYet`: one that may be it does not tell before it has ended. */
+export type FoundBatch = { providerId: string } | { notYet: true };
+
 /** A provider's batch API. No retries of its own. Every method throws UpstreamError. */
 export interface BatchApi {
-  /** @param name by which `find` knows it again @returns what the provider calls it */
+  /** @param name under which it is kept where a provider keeps names @returns what the provider calls it */
   submit(account: BatchAccount, name: string, calls: readonly BatchCall[]): Promise<string>;
-  /** What the provider calls a batch that was perhaps submitted; undefined: it has none of that name, or does not keep names. */
-  find(account: BatchAccount, name: string): Promise<string | undefined>;
+  /** A batch that was perhaps submitted; undefined: the provider does not have it. */
+  find(account: BatchAccount, sought: SoughtBatch): Promise<FoundBatch | undefined>;
   /** Undefined: it has not ended. */
   ends(account: BatchAccount, providerId: string): Promise<BatchEnds | undefined>;
   /** Asks for the whole of it to be cancelled: what was run by then is charged, and in how it ends. */

@@ -8,7 +8,7 @@ import type {
 import { beforeEach, describe, expect, it } from 'vitest';
 import { OpenAiUpstream } from '../../adapters/openai-upstream.js';
 import { UpstreamError } from '../ports.js';
-import type { BatchApi, BatchCall, BatchEnds, BatchStore, CallEnd } from './batch-ports.js';
+import type { BatchApi, BatchCall, BatchEnds, BatchStore, CallEnd, FoundBatch, SoughtBatch } from './batch-ports.js';
 import { callOf } from './batch-line.js';
 import { cancelLine } from './cancel-line.js';
 import { runBatch, type BatchPorts } from './run-batch.js';
@@ -30,6 +30,8 @@ class World implements BatchStore, BatchApi {
   private readonly told = new Map<string, { closed: UsageAttemptClosedV1; job?: JobAcceptedV1 }[]>();
   current: BatchStateV1 | undefined = { released: ['a1', 'a2'] };
   kept = false;
+  /** It does not say which of its batches this is. */
+  isSilent = false;
   /** What the provider does. */
   onSubmit: () => string = () => 'batch_1';
   ended: BatchEnds | undefined;
@@ -89,8 +91,10 @@ class World implements BatchStore, BatchApi {
     this.sent.push(...calls.map((c) => c.id));
     return id;
   }
-  async find(_account: unknown, name: string) {
-    return this.kept && this.submitted.includes(name) ? 'batch_1' : undefined;
+  async find(_account: unknown, { name, ids }: SoughtBatch): Promise<FoundBatch | undefined> {
+    expect([...ids]).toEqual(this.current!.released);
+    if (this.isSilent) return { notYet: true };
+    return this.kept && this.submitted.includes(name) ? { providerId: 'batch_1' } : undefined;
   }
   async ends() {
     this.onAsk();
@@ -199,6 +203,26 @@ describe('a batch is sent once', () => {
     await step();
     expect(world.current).toMatchObject({ providerId: 'batch_1' });
     expect(world.submitted).toEqual(['b1']);
+  });
+
+  it('and where the provider does not tell which it is before it has ended, that is waited for until the last deadline', async () => {
+    world.isSilent = true;
+    world.onSubmit = () => {
+      throw lost();
+    };
+    await step();
+    world.nowMs += 10 * MINUTE_MS;
+    expect(await step()).toEqual({ over: false, againMs: MINUTE_MS });
+    world.isSilent = false;
+    world.kept = true;
+    world.submitted.push('b1');
+    await step();
+    expect(world.current).toMatchObject({ providerId: 'batch_1' });
+    const { providerId: _id, ...before } = world.current!;
+    world.current = before;
+    world.isSilent = true;
+    world.nowMs = Date.parse(batch.lines[0]!.work.terms.deadlineAt) + 1;
+    expect(await step()).toEqual({ over: true });
   });
 
   it('where the provider has no such name for a minute it is lost: every charge is unconfirmed, every job is run again', async () => {

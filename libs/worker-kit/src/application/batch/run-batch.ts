@@ -52,7 +52,7 @@ const TOLD_AT_ONCE = 32;
 /**
  * Takes a batch one step further: sent, asked for, or ended. What was done is in the store before and after each call to the
  * provider, so that whoever goes on after a crash, this worker or another, knows: a batch is never sent a second time once it may
- * have been sent. A provider that keeps names is asked for it; else it is lost, and each of its attempts an unconfirmed charge.
+ * have been sent. The provider is asked for it; one that it does not have is lost, and each of its attempts an unconfirmed charge.
  */
 export async function runBatch(
   collected: BatchCollectedV1,
@@ -167,12 +167,14 @@ async function lookFor(
   account: BatchAccount,
   ports: BatchPorts,
 ): Promise<Step> {
-  const providerId = await ports.api(account.backend).find(account, batch.batch);
-  if (providerId !== undefined) {
-    await ports.store.put(batch.batch, { ...sent, providerId });
+  const ids = new Set(batch.lines.map(({ work }) => work.terms.attemptId));
+  const sentAtMs = Date.parse(sent.sentAt);
+  const found = await ports.api(account.backend).find(account, { name: batch.batch, sentAtMs, ids });
+  if (found && 'providerId' in found) await ports.store.put(batch.batch, { ...sent, providerId: found.providerId });
+  // One that does not tell before it has ended is waited for as long as its jobs may wait.
+  if (found && ('providerId' in found || ports.clock.nowMs() <= lastDeadlineMs(batch)))
     return { over: false, againMs: pollMs(batch, account.backend, ports) };
-  }
-  if (ports.clock.nowMs() - Date.parse(sent.sentAt) < SETTLES_MS) return { over: false, againMs: LOOK_AGAIN_MS };
+  if (ports.clock.nowMs() - sentAtMs < SETTLES_MS) return { over: false, againMs: LOOK_AGAIN_MS };
   ports.warn(`batch ${batch.batch} of ${account.backend.id} is lost: its charge is unconfirmed`);
   return end(batch, account.backend, ports, { of: new Map(), others: UNKNOWN });
 }
