@@ -106,6 +106,7 @@ export type WorkRequest = z.infer<typeof WorkRequest>;
 
 /**
  * Worker to router, on the inbox of the work request.
+ * A worker that takes the work says so with a `heartbeat`.
  * No byte goes upstream before the router has put the attempt on record and marked its hold as opened. It says so on
  * `attempt.go.v1`, with the backend and the attempt; a worker that has not heard of it in time asks with `ready`, which is a request: the answer is `go` or `stop`.
  * `failed` is a request too: the router answers `taken` when it goes on with the next candidate or answers the caller

@@ -267,6 +267,6 @@ it('an attempt that may be hedged says nothing after its worker was suspended fo
     upstream: (request, ended) => (clock.advance(WORKER_SPEAKS_MS + 1), streams(3)(request, ended)),
     router: ({ type }) => (type === 'ready' ? { type: 'go' } : { type: 'noted', others: [] }),
   });
-  expect(log).toEqual(['may go', 'upstream', 'closed cancelled']);
+  expect(log).toEqual(['heartbeat', 'may go', 'upstream', 'closed cancelled']);
   expect(closed[0]).toMatchObject({ outcome: 'cancelled', code: 'stopped', sent: true });
 });

@@ -7,7 +7,7 @@ import type { UpstreamRequest } from './ports.js';
 describe('an attempt', () => {
   it('may go, is then sent, then closed, then answered', async () => {
     const { log, closed, finished } = await attempt({});
-    expect(log).toEqual(['may go', 'upstream', 'heartbeat', 'closed finished', 'answer ok', 'finished']);
+    expect(log).toEqual(['heartbeat', 'may go', 'upstream', 'heartbeat', 'closed finished', 'answer ok', 'finished']);
     expect(closed).toMatchObject([
       { outcome: 'finished', sent: true, usage, servedModel: 'm-2026', providerCallId: 'call-1' },
     ]);
@@ -17,6 +17,7 @@ describe('an attempt', () => {
   it('streams chunks and ends with its receipt', async () => {
     const { log, finished } = await attempt({ stream: true });
     expect(log).toEqual([
+      'heartbeat',
       'may go',
       'upstream',
       'heartbeat',
@@ -38,50 +39,70 @@ describe('an attempt', () => {
     [
       'is not sent when the router says stop',
       { answer: { type: 'stop', reason: 'expired' } },
-      ['may go', 'closed not-sent'],
+      ['heartbeat', 'may go', 'closed not-sent'],
       { sent: false, code: 'stopped' },
     ],
     [
       'is not sent when the other attempt has the caller',
       { answer: { type: 'stop', reason: 'hedge-lost' } },
-      ['may go', 'closed not-sent'],
+      ['heartbeat', 'may go', 'closed not-sent'],
       { sent: false, code: 'hedge-lost' },
     ],
     [
       'is not sent when no router answers',
       { answer: undefined },
-      ['may go', 'closed not-sent'],
+      ['heartbeat', 'may go', 'closed not-sent'],
       { sent: false, code: 'no-router' },
     ],
     ['is not even ready after its deadline', { nowMs: Date.parse(terms.deadlineAt) }, ['refused'], {}],
     [
       'that is refused upstream goes back to the router',
       { upstream: fails('server-error', { refusedUpstream: true }) },
-      ['may go', 'upstream', 'closed failed', 'failed'],
+      ['heartbeat', 'may go', 'upstream', 'closed failed', 'failed'],
       { refusedUpstream: true },
     ],
     [
       'that never connected was not sent',
       { upstream: fails('connect', { sent: false }) },
-      ['may go', 'upstream', 'closed not-sent', 'failed'],
+      ['heartbeat', 'may go', 'upstream', 'closed not-sent', 'failed'],
       { sent: false },
     ],
     [
       'ends the wait of the caller itself when no router takes the failure',
       { upstream: fails('timeout'), taken: false },
-      ['may go', 'upstream', 'closed failed', 'failed', 'error backend_failed'],
+      ['heartbeat', 'may go', 'upstream', 'closed failed', 'failed', 'error backend_failed'],
       { sent: true },
     ],
     [
       'that breaks after the first token ends with an error',
       { stream: true, upstream: streams(2, fails('cut')) },
-      ['may go', 'upstream', 'heartbeat', 'chunk 0', 'chunk 1', 'closed failed', 'error stream_cut', 'finished'],
+      [
+        'heartbeat',
+        'may go',
+        'upstream',
+        'heartbeat',
+        'chunk 0',
+        'chunk 1',
+        'closed failed',
+        'error stream_cut',
+        'finished',
+      ],
       { sent: true, code: 'cut' },
     ],
     [
       'whose reader stays away ends',
       { stream: true, readerLeavesAt: 1 },
-      ['may go', 'upstream', 'heartbeat', 'chunk 0', 'chunk 1', 'closed failed', 'error reader_away', 'finished'],
+      [
+        'heartbeat',
+        'may go',
+        'upstream',
+        'heartbeat',
+        'chunk 0',
+        'chunk 1',
+        'closed failed',
+        'error reader_away',
+        'finished',
+      ],
       { sent: true },
     ],
     [
@@ -93,7 +114,7 @@ describe('an attempt', () => {
           throw new Error('aborted');
         }),
       },
-      ['may go', 'upstream', 'heartbeat', 'chunk 0', 'closed cancelled', 'answer cancelled', 'finished'],
+      ['heartbeat', 'may go', 'upstream', 'heartbeat', 'chunk 0', 'closed cancelled', 'answer cancelled', 'finished'],
       { outcome: 'cancelled', sent: true },
     ],
     [
@@ -105,7 +126,7 @@ describe('an attempt', () => {
           throw new Error('aborted');
         }),
       },
-      ['may go', 'upstream', 'closed cancelled', 'error cancelled', 'finished'],
+      ['heartbeat', 'may go', 'upstream', 'closed cancelled', 'error cancelled', 'finished'],
       { outcome: 'cancelled', sent: true },
     ],
     [
@@ -115,7 +136,7 @@ describe('an attempt', () => {
           throw new TypeError('bug');
         },
       },
-      ['may go', 'upstream', 'closed failed', 'failed'],
+      ['heartbeat', 'may go', 'upstream', 'closed failed', 'failed'],
       { sent: true, code: 'protocol' },
     ],
   ])('%s', async (_name, world, expected, close) => {
@@ -244,27 +265,27 @@ describe('an attempt that its router has given up says nothing to the caller, wh
     [
       'after a freeze before its first token',
       { stream: true, upstream: (r, a, world) => (freeze(world), streams(2)(r, a)) },
-      ['may go', 'upstream', 'closed cancelled'],
+      ['heartbeat', 'may go', 'upstream', 'closed cancelled'],
     ],
     [
       'after a freeze, with a whole answer',
       { upstream: (r, _a, world) => (freeze(world), answers(r)) },
-      ['may go', 'upstream', 'closed cancelled'],
+      ['heartbeat', 'may go', 'upstream', 'closed cancelled'],
     ],
     [
       'after a freeze, with a failure',
       { upstream: (_r, _a, world) => (freeze(world), fails('cut')()) },
-      ['may go', 'upstream', 'closed cancelled'],
+      ['heartbeat', 'may go', 'upstream', 'closed cancelled'],
     ],
     [
       'after a freeze in the middle of a stream',
       { stream: true, onChunk: (_seq, _abort, _json, world) => freeze(world) },
-      ['may go', 'upstream', 'heartbeat', 'chunk 0', 'closed cancelled'],
+      ['heartbeat', 'may go', 'upstream', 'heartbeat', 'chunk 0', 'closed cancelled'],
     ],
     [
       'when it was told to stop',
       { stream: true, onChunk: (_seq, abort) => abort.abort('stopped') },
-      ['may go', 'upstream', 'heartbeat', 'chunk 0', 'closed cancelled'],
+      ['heartbeat', 'may go', 'upstream', 'heartbeat', 'chunk 0', 'closed cancelled'],
     ],
   ])('%s', async (_name, world, expected) => {
     const { log, closed } = await attempt(world);

@@ -97,6 +97,8 @@ class Attempt {
     if (now >= Date.parse(deadlineAt)) {
       return ports.router.send({ type: 'refused', code: 'deadline', message: 'the deadline has passed' });
     }
+    // Nobody is told to go of whom the router has not heard: what a dead worker was sent costs nothing.
+    this.beat();
     const answer = await ports.router.mayGo(attemptId);
     if (answer?.type !== 'go' || this.abort.signal.aborted) {
       const isLost = answer?.type === 'stop' ? answer.reason === HEDGE_LOST : this.abort.signal.reason === HEDGE_LOST;

@@ -53,6 +53,8 @@ class Session implements WorkSession {
   private waiting: ((heard: Heard) => void) | undefined;
   private timer: NodeJS.Timeout | undefined;
   private firstTokenSeen = false;
+  private take!: () => void;
+  readonly taken = new Promise<void>((resolve) => (this.take = resolve));
 
   constructor(
     readonly go: WorkSession['go'],
@@ -63,6 +65,7 @@ class Session implements WorkSession {
   hear(message: Msg): void {
     const signal = signalOf(message);
     if (!signal) return;
+    if (signal.type !== 'refused' && signal.type !== 'no-worker') this.take();
     if (signal.type === 'heartbeat') this.firstTokenSeen = signal.firstTokenSeen;
     const heard: Heard = { signal, reply: (answer) => void (message.reply && message.respond(JSON.stringify(answer))) };
     clearTimeout(this.timer);

@@ -196,6 +196,7 @@ async function dispatch(world: World) {
             for (const run of world.timersRun ? timers : []) run();
             return { signal: signals.shift()!, reply: (answer: RouterReply) => void log.push(answer.type) };
           },
+          taken: Promise.resolve(),
           go: () => {},
           stop: () => void log.push('stop attempt'),
           close: () => {},

@@ -568,6 +568,7 @@ class Dispatch {
       terms: work.terms,
       context: request.context,
       isWanted: () => !request.cancelled.aborted && !race?.isLost(leg),
+      taken: session.taken,
       go: goes,
     });
     // While its worker gets ready. What waits for a batch is opened with that (ADR 18). How it fails is seen when the worker asks.

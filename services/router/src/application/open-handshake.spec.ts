@@ -9,6 +9,7 @@ const { worker: _worker, openedAt: _openedAt, ...terms } = EXAMPLES.events['usag
 interface World {
   streamIsAway?: boolean;
   opens?: Promise<boolean>;
+  taken?: Promise<void>;
   isWanted?: () => boolean;
 }
 
@@ -39,6 +40,7 @@ function handshake(world: World = {}) {
         terms: terms as AttemptTerms,
         context: ROOT_CONTEXT,
         isWanted: world.isWanted ?? (() => true),
+        taken: world.taken ?? Promise.resolve(),
         go: () => void log.push('go'),
       },
     ),
@@ -76,6 +78,17 @@ it('what is called off while it is being opened does not go, is closed as not se
   opens.resolve(true);
   expect(await opening).toBe('unwanted');
   await off;
+  expect(log).toEqual(['record router-1', 'open', 'closed not-sent false no-worker', 'release']);
+});
+
+it('what no worker has does not go, and costs nothing when it is known that none will have it', async () => {
+  const taken = later<void>();
+  const { one, log } = handshake({ taken: taken.promise });
+  const opening = one.open();
+  await vi.waitFor(() => expect(log).toContain('open'));
+  await one.lost();
+  taken.resolve();
+  expect(await opening).toBe('unwanted');
   expect(log).toEqual(['record router-1', 'open', 'closed not-sent false no-worker', 'release']);
 });
 

@@ -14,6 +14,8 @@ export interface OpeningAttempt {
   context: Context;
   /** False: nobody wants it any more. */
   isWanted(): boolean;
+  /** A worker has it. What was sent to one that is gone, or frozen, never goes: it costs nothing. */
+  taken: Promise<void>;
   /** Tells its worker, whichever that is; one that has not heard asks. */
   go(): void;
 }
@@ -23,7 +25,7 @@ export type Opening = 'open' | 'not-recorded' | 'unwanted' | 'hold-gone';
 
 /**
  * What comes between a reservation and the first byte upstream (ADR 3, ADR 21): the attempt is in the stream of attempts, then its
- * hold is opened, then its worker goes. While none of them may have gone, it can be called off.
+ * hold is opened, then the worker that has it goes. While none of them may have gone, it can be called off.
  */
 export class OpenHandshake {
   private recording: Promise<boolean> | undefined;
@@ -47,6 +49,7 @@ export class OpenHandshake {
     if (!(await this.record())) return 'not-recorded';
     if (this.isUnwanted()) return 'unwanted';
     if (!(await ports.admission.open(attempt.terms.attemptId))) return 'hold-gone';
+    await attempt.taken;
     if (this.isUnwanted()) return 'unwanted';
     this.gone = true;
     attempt.go();

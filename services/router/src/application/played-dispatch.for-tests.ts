@@ -228,6 +228,7 @@ export class Played {
                 if (ready) resolve(ready);
                 else this.signals.set(backend, resolve);
               }),
+            taken: Promise.resolve(),
             go: () => {},
             stop: (reason) => void log.push(`stop ${backend}${reason ? ` ${reason}` : ''}`),
             close: () => void log.push(`close ${backend}`),

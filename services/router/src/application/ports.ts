@@ -221,6 +221,8 @@ export type AttemptSignal = WorkEvent | { type: 'no-worker' } | { type: 'silent'
 export interface WorkSession {
   /** Next signal; `silent` when nothing was heard for too long. */
   next(): Promise<{ signal: AttemptSignal; reply(answer: RouterReply): void }>;
+  /** When a worker has said of it that it has it; never, where none does. */
+  readonly taken: Promise<void>;
   /** Tells the worker, wherever it is, that the attempt is open. One that has not heard of it in time says `ready`. */
   go(): void;
   /** Tells the worker, wherever it is, to end the attempt; `hedge-lost`: the other one of its request has the caller. */

@@ -180,6 +180,7 @@ export class DecisionMeasurement {
           this.sentAt = performance.now();
           const { attemptId } = work.terms;
           return {
+            taken: Promise.resolve(),
             go: () => {},
             next: async () => ({ signal: { type: 'finished', attemptId, status: 'ok' }, reply: () => {} }),
             stop: () => {},
