@@ -6,6 +6,8 @@ import type { AttemptLog } from '../application/ports.js';
 
 /** Shorter than a worker waits for its `go`. */
 const OPENED_TIMEOUT_MS = 3_000;
+/** A request that goes on elsewhere waits for this no longer. */
+const CLOSED_WITHIN_MS = 1_000;
 
 /** What the router says of attempts, in their stream. */
 export class NatsAttemptLog implements AttemptLog {
@@ -30,8 +32,8 @@ export class NatsAttemptLog implements AttemptLog {
     );
   }
 
-  closed(event: UsageAttemptClosedV1, context: Context): Promise<void> {
-    return publishUntilKept(
+  closed(event: UsageAttemptClosedV1, context: Context): Promise<boolean> {
+    const kept = publishUntilKept(
       this.bus,
       {
         type: 'usage.attempt-closed.v1',
@@ -42,7 +44,9 @@ export class NatsAttemptLog implements AttemptLog {
         context,
       },
       this.onError,
-    );
+    ).then(() => true);
+    const late = new Promise<boolean>((resolve) => setTimeout(() => resolve(false), CLOSED_WITHIN_MS).unref());
+    return Promise.race([kept, late]);
   }
 
   /** Nobody else can know the last part: the stream would take a record under this id for this one, and drop this one as repeated. */

@@ -210,7 +210,7 @@ async function dispatch(world: World) {
       opened: async () => {
         if (world.noRecord) throw new Error('no stream');
       },
-      closed: async ({ backend, code }) => void log.push(`${backend} closed ${code}`),
+      closed: async ({ backend, code }) => log.push(`${backend} closed ${code}`) > 0,
     },
     extensions: { record: async (event) => void log.push(`recorded ${event.governed?.heldTokens}`) },
     keys: {

@@ -8,6 +8,7 @@ const { worker: _worker, openedAt: _openedAt, ...terms } = EXAMPLES.events['usag
 
 interface World {
   streamIsAway?: boolean;
+  closedLate?: boolean;
   opens?: Promise<boolean>;
   taken?: Promise<void>;
   isWanted?: () => boolean;
@@ -26,7 +27,10 @@ function handshake(world: World = {}) {
             log.push(`record ${event.worker}`);
             if (world.streamIsAway) throw new Error('away');
           },
-          closed: async ({ outcome, sent, code }) => void log.push(`closed ${outcome} ${sent} ${code}`),
+          closed: async ({ outcome, sent, code }) => {
+            log.push(`closed ${outcome} ${sent} ${code}`);
+            return !world.closedLate;
+          },
         },
         admission: {
           open: async () => {
@@ -111,6 +115,13 @@ it('what is not on record for certain keeps its hold until its lease ends, and i
   await one.open();
   await one.lost();
   expect(log).toEqual(['record router-1', 'closed not-sent false no-worker']);
+});
+
+it('what the stream does not say to be closed in time keeps its hold, and nobody waits for it', async () => {
+  const { one, log } = handshake({ closedLate: true });
+  await one.open();
+  await one.notSent('busy');
+  expect(log.slice(3)).toEqual(['closed not-sent false busy']);
 });
 
 it('what was never to be on record gives its hold back at once', async () => {

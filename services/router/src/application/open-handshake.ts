@@ -88,8 +88,7 @@ export class OpenHandshake {
     if (this.recording) {
       const isOnRecord = await this.recording;
       const closed = attempts.closed(closedUnsent({ terms }, attempts.recorder, clock.nowMs(), code), context);
-      if (!isOnRecord) return;
-      await closed;
+      if (!isOnRecord || !(await closed)) return;
     }
     await admission.release(terms.attemptId);
   }

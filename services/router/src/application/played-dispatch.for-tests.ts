@@ -240,7 +240,7 @@ export class Played {
       attempts: {
         recorder: 'router',
         opened: async () => {},
-        closed: async ({ backend, code }) => void log.push(`${backend} closed ${code}`),
+        closed: async ({ backend, code }) => log.push(`${backend} closed ${code}`) > 0,
       },
       extensions: { record: () => expect.unreachable() },
       keys: { claim: async (_org, _key, use) => use, answered: async () => {}, free: async () => {} },

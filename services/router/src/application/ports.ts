@@ -265,8 +265,8 @@ export interface AttemptLog {
   readonly recorder: string;
   /** Resolves when the stream has it; rejects when that is not certain in time. */
   opened(event: UsageAttemptOpenedV1, context: Context): Promise<void>;
-  /** Repeats until the stream has it. Never rejects. */
-  closed(event: UsageAttemptClosedV1, context: Context): Promise<void>;
+  /** Repeats until the stream has it. Whether it has it in time for somebody who waits; never rejects. */
+  closed(event: UsageAttemptClosedV1, context: Context): Promise<boolean>;
 }
 
 /** The durable record of holds that have grown. */
