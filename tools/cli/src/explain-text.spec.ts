@@ -120,6 +120,15 @@ describe('the explanation of a decision', () => {
     );
   });
 
+  it('does not call the best what budgets alone have room for', () => {
+    const record = recordOf();
+    const [chosen, beyond, ...rest] = record.candidates;
+    const better = { ...beyond!, scoreUsd: chosen!.scoreUsd! + 1, numbers: { ...beyond!.numbers!, beyondRoom: true } };
+    const of = 'the best score of those that budgets have room for';
+    expect(explanationText(decided({ ...record, candidates: [chosen!, better, ...rest] }))).toContain(of);
+    expect(explanationText(decided(record))).not.toContain(of);
+  });
+
   it('says the ceiling of latency, and of who is above it by how much, with the code of the exclusion', () => {
     const record = recordOf();
     const text = explanationText(

@@ -28,7 +28,7 @@ function attemptText(attempt: Attempt, count: number): string {
   const end =
     record.choice === null
       ? `refused${record.refusal ? ` as ${record.refusal}` : ''}`
-      : `chose ${record.choice}${record.choiceKind ? `, ${KINDS[record.choiceKind]}` : ''}`;
+      : `chose ${record.choice}${record.choiceKind ? `, ${KINDS[record.choiceKind]}${roomText(record)}` : ''}`;
   return [
     `attempt ${record.attemptNumber}${count > 1 ? ` of ${count}` : ''}, ${at}: ${end}`,
     `  ${record.reason || 'no reason was recorded'}`,
@@ -49,6 +49,14 @@ const KINDS = {
   explored: 'tried to learn how good it is',
   'hold-out': 'of the group that is served as if nothing had been learned',
 } as const;
+
+/** A higher score may stand behind for want of room. */
+function roomText({ choice, choiceKind, candidates }: RoutingDecisionMadeV1): string {
+  const chosen = candidates.find((c) => c.backend === choice);
+  if (choiceKind !== 'best' || chosen === undefined || chosen.numbers?.beyondRoom) return '';
+  const isBeaten = candidates.some((c) => c.numbers?.beyondRoom && (c.scoreUsd ?? -Infinity) > (chosen.scoreUsd ?? Infinity));
+  return isBeaten ? ' of those that budgets have room for' : '';
+}
 
 function policyText(policy: DecisionPolicy): string {
   const { exploration } = policy;

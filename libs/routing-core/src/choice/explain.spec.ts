@@ -75,4 +75,15 @@ describe('the sentence for people', () => {
       'a: .9 expected quality at $0.00100; b would lose .05, worth -$0.0010 here, and save $0.00080',
     );
   });
+
+  it('says who had the better score, and stands behind because it may cost more than a budget can spare', () => {
+    const beyond = { beyondRoom: true };
+    expect(sentence({}, [candidate('a', 0.82, 0.0004), candidate('b', 0.88, 0.0012, beyond)])).toBe(
+      'a: .82 expected quality at $0.000400; b would add .06, worth $0.024 here, for $0.000800 more; b may cost more than a budget can spare',
+    );
+    expect(sentence({}, [candidate('a', 0.88, 0.0004), candidate('b', 0.5, 0.0012, beyond)])).not.toContain('spare');
+    expect(sentence({ objective: 'cheapest' }, [candidate('a', 0.5, 0.001), candidate('b', 0.5, 0.0001, beyond)])).toBe(
+      'a: the cheapest of 2 able backends at $0.00100 expected; next b at $0.00010; b may cost more than a budget can spare',
+    );
+  });
 });

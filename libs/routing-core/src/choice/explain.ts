@@ -25,7 +25,8 @@ export function explain(
   scarce: (id: string) => ScarceBudget | undefined,
 ): string {
   const { order, kind } = decision;
-  const why = order[0] !== chosen ? passedOver(decision, chosen, tried) : KINDS[kind];
+  const why =
+    order[0] !== chosen ? passedOver(decision, chosen, tried) : `${KINDS[kind]}${beyondRoom(decision, chosen)}`;
   const after = tried.length > 0 ? `, after ${tried.join(', ')} could not take it` : '';
   const body =
     policy.objective === 'cheapest' ? cheapest(decision, chosen, tried) : compared(policy, decision, chosen, scarce);
@@ -42,6 +43,13 @@ function passedOver({ order }: Decision, chosen: Scored, tried: readonly string[
   const before = order.slice(0, order.indexOf(chosen)).map((s) => s.candidate.id);
   const without = before.filter((id) => !tried.includes(id));
   return without.length === 0 ? '' : `; no budget had room for ${without.join(', ')}`;
+}
+
+/** Who would have been chosen but stands behind for want of room: the numbers alone would say otherwise. */
+function beyondRoom({ order }: Decision, { candidate, scoreUsd }: Scored): string {
+  if (candidate.beyondRoom) return '';
+  const better = order.filter((s) => s.candidate.beyondRoom && s.scoreUsd > scoreUsd).map((s) => s.candidate.id);
+  return better.length === 0 ? '' : `; ${better.join(', ')} may cost more than a budget can spare`;
 }
 
 function cheapest({ order }: Decision, chosen: Scored, tried: readonly string[]): string {
