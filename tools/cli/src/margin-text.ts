@@ -142,6 +142,8 @@ function upgradeLines(segment: MarginSegment): string[] {
       : 'what a conversion brings is not known';
   const head = `${segmentName(segment)}: ${whole(requests)} requests${usual ? `, most at ${usual}` : ''}; ${brings}`;
   if (!usual) return [head, '  no other backend was able to serve it'];
+  // At no revenue whatever is cheaper would seem to pay.
+  if (revenueUsd === 0) return [head];
   const pays = upgrades.filter((u) => u.verdict === 'upgrade');
   const others = upgrades.filter((u) => u.verdict !== 'upgrade');
   const lines = [...pays, ...others.slice(0, MOST_SENTENCES)].map(
