@@ -132,7 +132,10 @@ type Issue = (path: (string | number)[], message: string) => void;
 
 /** What a tier cannot be alone: names that must exist, one meaning of a tier per org, and settings that need one another. */
 export function checkTiers(
-  config: { tiers: TierConfig[]; orgs: { id: string; defaultTier?: string | undefined }[] },
+  config: {
+    tiers: TierConfig[];
+    orgs: { id: string; defaultTier?: string | undefined; keys: { tier?: string | undefined }[] }[];
+  },
   orgs: ReadonlySet<string>,
   backends: ReadonlySet<string>,
   issue: Issue,
@@ -152,8 +155,15 @@ export function checkTiers(
     }
     if (tier.minMargin !== undefined && tier.charge === undefined) issue(['tiers', i, 'minMargin'], 'needs charge');
   });
-  config.orgs.forEach(({ id, defaultTier }, i) => {
-    if (defaultTier !== undefined && !meanings.has(JSON.stringify([id, defaultTier])))
+  config.orgs.forEach(({ id, defaultTier, keys }, i) => {
+    const isTier = (tier: string): boolean => meanings.has(JSON.stringify([id, tier]));
+    if (defaultTier !== undefined && !isTier(defaultTier))
       issue(['orgs', i, 'defaultTier'], `"${defaultTier}" is not a tier of this org`);
+    // Of an org without tiers the attribute is a name like any other; of others each request of the key would be refused.
+    if (!config.tiers.some(({ orgs: only }) => only?.includes(id) ?? true)) return;
+    keys.forEach(({ tier }, j) => {
+      if (tier !== undefined && !isTier(tier))
+        issue(['orgs', i, 'keys', j, 'tier'], `"${tier}" is not a tier of this org`);
+    });
   });
 }
