@@ -1,10 +1,11 @@
 import { Redis } from 'ioredis';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { importInvoice, readInvoice } from '@meritorder/cli';
+import { readInvoice } from '@meritorder/cli';
 import { Counters } from '@meritorder/counters';
-import { connectDatabase, trialBalance, unsettledAttempts, windowTotals } from '@meritorder/ledger-store';
+import { connectDatabase } from '@meritorder/ledger-store';
 import { waitFor } from '@meritorder/testing';
 import type { Msg, NatsConnection } from '@nats-io/transport-node';
+import { booksAsInvoice, countersAsBooks } from './books.js';
 import { ask, chat, startProduct, type Product } from './harness.js';
 
 const NANOS_PER_TOKEN = 1_000n;
@@ -262,37 +263,13 @@ describe('a stream that cannot be extended ends cleanly', () => {
 });
 
 it('the books equal the invoice and the counters; only a cut stream is above its hold, by what a cancel lets through', async () => {
-  await waitFor(async () => (await unsettledAttempts(database)).every((a) => a.state !== 'opened'), 'all to be closed');
-  const invoice = await readInvoice(`${product.simulator.url}/invoice`);
-  const imported = await importInvoice(operator, 'simco', {
-    ...invoice,
-    from: '2000-01-01T00:00:00.000Z',
-    to: new Date(Date.now() + 1_000).toISOString(),
-  });
-  expect(imported).toMatchObject({
-    differences: [],
-    unmatchedLines: [],
-    confirmedDifferenceNanos: '0',
-  });
+  const imported = await booksAsInvoice({ product, operator, database });
   for (const { attemptId, boundNanos, invoiceNanos } of imported.aboveBound) {
     expect(cutAttempts).toContain(attemptId);
     const most = BigInt(FAST_SLICE_TOKENS + 10 * TOKENS_PER_SECOND * CANCEL_SECONDS) * NANOS_PER_TOKEN;
     expect(BigInt(invoiceNanos) - BigInt(boundNanos)).toBeLessThanOrEqual(most);
   }
-  expect(imported.totals!.ledgerNanos).toBe(imported.totals!.invoiceNanos);
-  expect((await trialBalance(database)).reduce((sum, a) => sum + a.balanceNanos, 0n)).toBe(0n);
-  const books = new Map((await windowTotals(database)).map((t) => [t.budget, t]));
-  await waitFor(async () => {
-    const held = await counters.inspectWindows();
-    return held.every((w) => {
-      const total = books.get(w.budget);
-      return (
-        w.reservedNanos === 0n &&
-        w.unconfirmedNanos === (total?.unconfirmedNanos ?? 0n) &&
-        w.settledNanos === (total?.settledNanos ?? 0n)
-      );
-    });
-  }, 'the counters to equal the books');
+  await countersAsBooks(counters, database);
 });
 
 /** Publishes each request for an extension twice more, once at once and once late; says how many there were. */

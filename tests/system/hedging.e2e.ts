@@ -1,9 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { importInvoice, readInvoice } from '@meritorder/cli';
+import { readInvoice } from '@meritorder/cli';
 import { Counters } from '@meritorder/counters';
-import { connectDatabase, trialBalance, unsettledAttempts, windowTotals } from '@meritorder/ledger-store';
+import { connectDatabase } from '@meritorder/ledger-store';
 import { waitFor } from '@meritorder/testing';
 import { headers, type Msg, type NatsConnection } from '@nats-io/transport-node';
+import { booksAsInvoice, countersAsBooks } from './books.js';
 import { chat, startProduct, type Product } from './harness.js';
 
 const price = (usd: string) => [
@@ -322,21 +323,8 @@ describe('under load', () => {
 });
 
 it('the books equal the invoice, and the counters the books: both attempts of every request', async () => {
-  await waitFor(async () => (await unsettledAttempts(database)).every((a) => a.state !== 'opened'), 'all to be closed');
-  const invoice = await readInvoice(`${product.simulator.url}/invoice`);
-  const imported = await importInvoice(operator, 'simco', {
-    ...invoice,
-    from: '2000-01-01T00:00:00.000Z',
-    to: new Date(Date.now() + 1_000).toISOString(),
-  });
-  expect(imported).toMatchObject({
-    differences: [],
-    unmatchedLines: [],
-    aboveBound: [],
-    confirmedDifferenceNanos: '0',
-  });
-  expect(imported.totals!.ledgerNanos).toBe(imported.totals!.invoiceNanos);
-  expect((await trialBalance(database)).reduce((sum, a) => sum + a.balanceNanos, 0n)).toBe(0n);
+  const imported = await booksAsInvoice({ product, operator, database });
+  expect(imported.aboveBound).toEqual([]);
   const [waste] = await database.query(
     `select count(*)::int as attempts, sum(s.cash_nanos)::text as nanos from attempt a join attempt_settled s using (attempt_id)
      where a.code = 'hedge-lost'`,
@@ -347,18 +335,7 @@ it('the books equal the invoice, and the counters the books: both attempts of ev
     `select count(*)::int as twice from (select 1 from attempt where outcome = 'finished' group by request_id having count(*) > 1) r`,
   );
   expect(twice).toBe(0);
-  const books = new Map((await windowTotals(database)).map((t) => [t.budget, t]));
-  await waitFor(async () => {
-    const windows = await counters.inspectWindows();
-    return windows.every((w) => {
-      const total = books.get(w.budget);
-      return (
-        w.reservedNanos === 0n &&
-        w.unconfirmedNanos === (total?.unconfirmedNanos ?? 0n) &&
-        w.settledNanos === (total?.settledNanos ?? 0n)
-      );
-    });
-  }, 'the counters to equal the books, with nothing held any more');
+  await countersAsBooks(counters, database);
 });
 
 function report(what: string, figures: object): void {

@@ -69,7 +69,12 @@ describe('a GPU host vanishes, with streams half done and attempts that have no 
 
   it('frozen: the same; when it thaws it says nothing to callers who have been answered, and gets work', async () => {
     const frozen = worker();
-    const { attempts, callers } = await vanish('SIGSTOP', () => frozen.kill('SIGSTOP'));
+    const { attempts, callers, sentAfter } = await vanish('SIGSTOP', () => frozen.kill('SIGSTOP'));
+    // It never said that it has that, so nobody told it to go.
+    await waitFor(
+      async () => (await attemptsByIds(database, [sentAfter]))[0]?.state === 'free',
+      'what a frozen worker was sent to cost nothing',
+    );
     const heard = callers.map((c) => c.heard.length);
     frozen.kill('SIGCONT');
     await waitFor(
@@ -115,7 +120,10 @@ interface Caller {
 }
 
 /** Everything that a host can be doing when it vanishes; returns when every caller has been told. */
-async function vanish(how: string, strike: () => unknown): Promise<{ attempts: string[]; callers: Caller[] }> {
+async function vanish(
+  how: string,
+  strike: () => unknown,
+): Promise<{ attempts: string[]; callers: Caller[]; sentAfter: string }> {
   const halfDone = Array.from({ length: HALF_DONE }, () => caller('stream'));
   await waitFor(() => halfDone.every((c) => c.heard.length >= 3), 'the streams to be half done');
   // Its worker has not said since that it goes on.
@@ -135,6 +143,7 @@ async function vanish(how: string, strike: () => unknown): Promise<{ attempts: s
 
   const noticedMs: Record<string, number[]> = { halfDone: [], waiting: [] };
   const attempts: string[] = [];
+  let sentAfter = '';
   for (const c of halfDone) {
     const last = c.heard.at(-1)!;
     expect(last).toMatchObject({ status: 'error', body: { error: { code: 'stream_cut' } } });
@@ -146,13 +155,14 @@ async function vanish(how: string, strike: () => unknown): Promise<{ attempts: s
     const [first, second] = await waitFor(() => decisionsOf(c).length === 2 && decisionsOf(c), 'both decisions');
     expect(c.heard.at(-1)).toMatchObject({ status: 'ok', body: { meritorder: { backend: 'other' } } });
     expect(new Set(c.heard.map((h) => h.attempt))).toEqual(new Set([second!.attemptId]));
-    if (c !== waiting.at(-1)) attempts.push(first!.attemptId!);
+    if (c === waiting.at(-1)) sentAfter = first!.attemptId!;
+    else attempts.push(first!.attemptId!);
     noticedMs['waiting']!.push(Date.parse(second!.decidedAt) - struckAtMs);
   }
   for (const ms of Object.values(noticedMs).flat()) expect(ms).toBeLessThanOrEqual(NOTICED_WITHIN_MS);
   console.log(JSON.stringify({ vanished: how, noticedMs }));
   for (const id of attempts) lost.add(id);
-  return { attempts, callers };
+  return { attempts, callers, sentAfter };
 }
 
 function decisionsOf({ requestId }: Caller): RoutingDecisionMadeV1[] {
