@@ -54,7 +54,9 @@ const KINDS = {
 function roomText({ choice, choiceKind, candidates }: RoutingDecisionMadeV1): string {
   const chosen = candidates.find((c) => c.backend === choice);
   if (choiceKind !== 'best' || chosen === undefined || chosen.numbers?.beyondRoom) return '';
-  const isBeaten = candidates.some((c) => c.numbers?.beyondRoom && (c.scoreUsd ?? -Infinity) > (chosen.scoreUsd ?? Infinity));
+  const isBeaten = candidates.some(
+    (c) => c.numbers?.beyondRoom && (c.scoreUsd ?? -Infinity) > (chosen.scoreUsd ?? Infinity),
+  );
   return isBeaten ? ' of those that budgets have room for' : '';
 }
 

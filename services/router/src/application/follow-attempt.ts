@@ -39,7 +39,11 @@ class Following {
       const { signal, reply } = await session.next();
       switch (signal.type) {
         case 'ready': {
-          const opening = await handshake.open();
+          const opening = await handshake.open().catch((error: unknown) => {
+            // It would wait for its answer.
+            reply({ type: 'stop', reason: 'the counters are away' });
+            throw error;
+          });
           if (opening === 'open') {
             reply({ type: 'go' });
             break;
