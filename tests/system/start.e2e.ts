@@ -86,6 +86,19 @@ const listens = (port: string): Promise<boolean> =>
     server.listen(Number(port), '127.0.0.1', () => server.close(() => resolve(false)));
   });
 
+it('ends with the npm that started it: what npm is told, the product is', async () => {
+  const npm = spawn('npm', ['start', '--', '--no-demo'], { env: { ...env, MERITORDER_DATA: join(root, 'by-npm') } });
+  children.push(npm);
+  let said = '';
+  npm.stdout.on('data', (data: Buffer) => (said += data.toString()));
+  await waitFor(() => said.includes('] ready'), 'npm start', 240_000);
+  npm.kill('SIGTERM');
+  await once(npm, 'exit');
+  await waitFor(() => said.includes('] stopped'), 'everything to stop', 30_000);
+  for (const port of [env['MERITORDER_GATEWAY_PORT'], env['MERITORDER_NATS_PORT'], env['MERITORDER_POSTGRES_PORT']])
+    expect(await listens(port!)).toBe(false);
+}, 300_000);
+
 it('shows live traffic with everything on ports of its own choice, and Ctrl-C ends all that it started and nothing else', async () => {
   const bystander = spawn(process.execPath, ['-e', 'setInterval(() => {}, 1e6)'], { stdio: 'ignore' });
   const running = start(['--rate', '20']);

@@ -200,24 +200,25 @@ export async function pacingOverrides(source: DataSource): Promise<Map<string, P
 export async function setPacingOverride(
   source: DataSource,
   budget: string,
-  word: { pin?: { stage: string | null; shadowPrice: number | null }; paused?: boolean; reason: string; by: string },
+  word: { stage?: string | null; shadowPrice?: number | null; paused?: boolean; reason: string; by: string },
 ): Promise<void> {
   await source.query(
     `insert into pacing_override as known (budget, pinned_stage, pinned_shadow_price, paused, reason, changed_by)
      values ($1, $2, $3, coalesce($4, false), $5, $6)
      on conflict (budget) do update set
        pinned_stage = case when $7 then excluded.pinned_stage else known.pinned_stage end,
-       pinned_shadow_price = case when $7 then excluded.pinned_shadow_price else known.pinned_shadow_price end,
+       pinned_shadow_price = case when $8 then excluded.pinned_shadow_price else known.pinned_shadow_price end,
        paused = coalesce($4, known.paused), reason = excluded.reason, changed_by = excluded.changed_by,
        changed_at = clock_timestamp()`,
     [
       budget,
-      word.pin?.stage ?? null,
-      word.pin?.shadowPrice ?? null,
+      word.stage ?? null,
+      word.shadowPrice ?? null,
       word.paused ?? null,
       word.reason,
       word.by,
-      word.pin !== undefined,
+      word.stage !== undefined,
+      word.shadowPrice !== undefined,
     ],
   );
 }

@@ -56,6 +56,12 @@ describe('a configured budget', () => {
     expect(said(budget(fields))).toMatch(reason);
   });
 
+  it('a total that is always paced is refused: it has no end to pace it to', () => {
+    const total = budget('pacing: always').replace('window: day', 'window: total');
+    expect(said(total)).toMatch(/no end to pace it to/);
+    expect(said(total.replace('always', 'projected'))).toBe('accepted');
+  });
+
   it('an id that could be an instance of a template is refused', () => {
     expect(said(budget('').replace('id: x', 'id: x--0123456789abcdef'))).toMatch(/instance/);
     expect(said(budget('per: [team]').replace('id: x', `id: ${'x'.repeat(47)}`))).toMatch(/46 characters/);

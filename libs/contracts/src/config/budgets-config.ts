@@ -112,6 +112,8 @@ export function checkBudgets(
     if (budget.sliceTokens !== undefined && budget.strictness !== 'tolerant')
       issue(at('sliceTokens'), 'is of a tolerant budget');
     if (budget.carryOver && budget.window === 'total') issue(at('carryOver'), 'a total has no next window');
+    if (budget.pacing === 'always' && budget.window === 'total')
+      issue(at('pacing'), 'a total has no end to pace it to');
     checkTemplate(budget, at, issue);
     const ofOrg = shapes.get(org ?? '') ?? new Set();
     shapes.set(org ?? '', ofOrg.add([...Object.keys(budget.selector), ...(budget.per ?? [])].sort().join(' ')));

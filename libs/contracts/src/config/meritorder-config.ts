@@ -5,9 +5,9 @@ import { BudgetConfig, checkBudgets } from './budgets-config.js';
 import { HostConfig, ThroughputConfig } from './hosts-config.js';
 import { KEY_TERMS } from './key-terms.js';
 import { NatsConfig, QuotasConfig } from './nats-config.js';
-import { checkTiers, RouteConfig, TierConfig } from './routing-config.js';
+import { checkObjectives, checkTiers, RouteConfig, TierConfig } from './routing-config.js';
 import { AccountConfig, ExchangeRateConfig, OtherModelConfig, PriceConfig } from './prices-config.js';
-import { BatchConfig, PROTOCOLS, providerFields, withBaseUrl } from './providers-config.js';
+import { BatchConfig, PROTOCOLS, providerFields, regionsOf, withBaseUrl } from './providers-config.js';
 
 const Milliseconds = z.int().min(1).max(3_600_000);
 
@@ -311,6 +311,7 @@ export const MeritorderConfig = z
     });
     checkBudgets(config, orgs, backends, issue);
     checkTiers(config, orgs, backends, issue);
+    checkObjectives(config, regionsOf(config.backends), issue);
     config.orgs.forEach((org, i) => {
       if (org.id === OPERATOR_ORG) issue(['orgs', i, 'id'], `"${OPERATOR_ORG}" stands for budgets that span orgs`);
       org.keys.forEach((key, j) => {

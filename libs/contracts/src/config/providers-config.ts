@@ -143,3 +143,11 @@ export function urlOf(
   if (backend.baseUrl !== undefined && !elsewhere) return backend.baseUrl;
   return defaultBaseUrl(backend.protocol, backend.provider, credential.region ?? backend.region) ?? backend.baseUrl;
 }
+
+/** Every region that a backend, or one of its credentials, is in. */
+export function regionsOf(
+  backends: readonly { region?: string | undefined; credentials?: { region?: string | undefined }[] | undefined }[],
+): ReadonlySet<string> {
+  const named = backends.flatMap(({ region, credentials }) => [region, ...(credentials ?? []).map((c) => c.region)]);
+  return new Set(named.filter((region) => region !== undefined));
+}

@@ -27,3 +27,42 @@ describe('the tier of a key', () => {
     expect(wrong([])).toEqual([]);
   });
 });
+
+describe('settings that belong together', () => {
+  const settings = (route: object, tiers: object[] = []): string[] => {
+    const config = {
+      version: 1,
+      orgs: [{ id: 'acme' }],
+      backends: [{ ...backend, region: 'eu' }],
+      routes: [{ id: 'auto', backends: ['fake'], ...route }],
+      tiers,
+    };
+    const { error } = MeritorderConfig.safeParse(config);
+    return (error?.issues ?? []).map((i) => i.path.join('.'));
+  };
+  const worth = { usdPerQualityPoint: '0.4' };
+
+  it('value needs what quality is worth, on the route, the tier, or said to be nothing', () => {
+    expect(settings({ objective: 'value' })).toEqual(['routes.0.usdPerQualityPoint']);
+    expect(settings({}, [{ id: 'gold', objective: 'value' }])).toEqual(['tiers.0.usdPerQualityPoint']);
+    expect(settings({ objective: 'value', ...worth }, [{ id: 'gold', objective: 'value' }])).toEqual([]);
+    expect(settings({ objective: 'value', usdPerQualityPoint: '0' })).toEqual([]);
+    expect(settings({ objective: 'quality' })).toEqual([]);
+  });
+
+  it('what would count nothing is refused, and what a tier can make count is not', () => {
+    expect(settings({ objective: 'cheapest', ...worth })).toEqual(['routes.0.usdPerQualityPoint']);
+    expect(settings({ objective: 'cheapest', ...worth }, [{ id: 'gold', objective: 'value' }])).toEqual([]);
+    expect(settings({ ...worth, revenueUsd: '1' })).toEqual(['routes.0.revenueUsd']);
+    expect(settings({ revenueUsd: '1' }, [{ id: 'gold', objective: 'margin' }])).toEqual([]);
+    expect(settings({ objective: 'margin' }, [{ id: 'gold', revenueUsd: '1' }])).toEqual([]);
+  });
+
+  it('a region is one of a backend', () => {
+    expect(settings({ regions: ['eu'] })).toEqual([]);
+    expect(settings({ regions: ['eu', 'mars'] }, [{ id: 'gold', regions: ['venus'] }])).toEqual([
+      'routes.0.regions.1',
+      'tiers.0.regions.0',
+    ]);
+  });
+});

@@ -41,11 +41,12 @@ const HedgingConfig = z.strictObject({
 export const RoutingSettings = {
   objective: Objective.optional().meta({
     description:
-      'cheapest: least cost above the quality floor. value: most value less cost. margin: most expected revenue less cost. quality: the best that the shadow prices of the budgets allow. Default: cheapest.',
+      'cheapest: least cost above the quality floor. value: most value less cost. margin: most expected revenue less cost. quality: the best that the shadow prices of the budgets allow. Default: value where `usdPerQualityPoint` is said, else cheapest.',
   }),
   minQuality: Share.optional().meta({ description: 'Floor of the expected quality, 0 to 1.' }),
   usdPerQualityPoint: Usd.optional().meta({
-    description: 'What a quality of 1 is worth where the caller does not say (`value_usd`).',
+    description:
+      'What a quality of 1 is worth where the caller does not say (`value_usd`). `value` needs it, here or on every route; under `quality` the default is 1.',
   }),
   revenueUsd: Usd.optional().meta({
     description: 'Of margin: what a conversion brings, until revenues were reported.',
@@ -129,6 +130,41 @@ export const TierConfig = z.strictObject({
 export type TierConfig = z.infer<typeof TierConfig>;
 
 type Issue = (path: (string | number)[], message: string) => void;
+
+type Settings = Pick<RouteConfig, 'objective' | 'usdPerQualityPoint' | 'revenueUsd' | 'regions'>;
+
+/** Settings of routes and tiers that would change nothing, or leave an objective without the figure that it is about. */
+export function checkObjectives(
+  config: { routes: RouteConfig[]; tiers: TierConfig[] },
+  regions: ReadonlySet<string>,
+  issue: Issue,
+): void {
+  const { routes, tiers } = config;
+  // A tier's word counts before the route's, so what one leaves open the other may say.
+  const check = (kind: 'routes' | 'tiers', own: readonly Settings[], others: readonly Settings[]): void =>
+    own.forEach(({ objective, usdPerQualityPoint, revenueUsd, regions: only }, i) => {
+      const worthElsewhere =
+        kind === 'tiers' && others.length > 0 && others.every((o) => o.usdPerQualityPoint !== undefined);
+      if (objective === 'value' && usdPerQualityPoint === undefined && !worthElsewhere)
+        issue(
+          [kind, i, 'usdPerQualityPoint'],
+          'is what the objective value weighs cost against; "0": only the value_usd of a caller counts',
+        );
+      const mayBe = (wanted: readonly string[]): boolean =>
+        [objective, ...(kind === 'routes' || objective === undefined ? others.map((o) => o.objective) : [])].some(
+          (said) => said !== undefined && wanted.includes(said),
+        );
+      if (usdPerQualityPoint !== undefined && objective !== undefined && !mayBe(['value', 'quality']))
+        issue([kind, i, 'usdPerQualityPoint'], `counts nothing under the objective ${objective}`);
+      if (revenueUsd !== undefined && !mayBe(['margin']))
+        issue([kind, i, 'revenueUsd'], 'counts only under the objective margin');
+      only?.forEach((region, j) => {
+        if (!regions.has(region)) issue([kind, i, 'regions', j], `no backend is in "${region}"`);
+      });
+    });
+  check('routes', routes, tiers);
+  check('tiers', tiers, routes);
+}
 
 /** What a tier cannot be alone: names that must exist, one meaning of a tier per org, and settings that need one another. */
 export function checkTiers(

@@ -104,6 +104,18 @@ describe('quality by text', () => {
     expect(predictQuality(state, 'm', asked(`${bad} 123456`)).quality).toBeLessThan(0.5);
   });
 
+  it('counts one outcome as a few at most for the same text, and as fewer for another, however short or odd', () => {
+    const prior = { quality: 0.82, outcomes: 20 };
+    const after = (failures: number): number => (0.82 * 20) / (20 + failures);
+    for (const text of ['Say it.', 'Write 5 words.', 'OK', 'Tell me how a merit order works. '.repeat(60)]) {
+      const state = emptyOrgQuality(0);
+      learnOutcome(state, { model: 'm', context: asked(text), quality: 0, prior }, 0);
+      expect(predictQuality(state, 'm', asked(text), prior).uncalibrated).toBeGreaterThan(after(5));
+      const other = predictQuality(state, 'm', asked('What is the capital of France?'), prior);
+      expect(other.uncalibrated).toBeGreaterThan(after(3));
+    }
+  });
+
   it('reads a prompt of any length in bounded features, and numbers as their length', () => {
     expect(readPrompt('the price of tea '.repeat(100_000)).buckets.length).toBeLessThan(20);
     expect(readPrompt('add 12 and 34').buckets).toEqual(readPrompt('add 98 and 76').buckets);

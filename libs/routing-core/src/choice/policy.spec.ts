@@ -38,6 +38,19 @@ describe('a wish', () => {
     expect(of({ tier: { objective: 'cheapest' }, wishes: { value_usd: '1' } }).score.objective).toBe('cheapest');
   });
 
+  it('has company: a worth that is configured makes value the objective too', () => {
+    const worth = { usdPerQualityPoint: '0.4' };
+    expect(of({ route: worth }).score).toMatchObject({ objective: 'value', usdPerQuality: 0.4 });
+    expect(of({ tier: worth }).score).toMatchObject({ objective: 'value', usdPerQuality: 0.4 });
+    expect(of({ route: worth, tier: { objective: 'cheapest' } }).score.objective).toBe('cheapest');
+    expect(of({}).score).toMatchObject({ objective: 'cheapest', usdPerQuality: 0 });
+  });
+
+  it('nobody has: quality counts a unit, which shadow prices find their own level against', () => {
+    expect(of({ route: { objective: 'quality' } }).score.usdPerQuality).toBe(1);
+    expect(of({ route: { objective: 'quality', usdPerQualityPoint: '0.4' } }).score.usdPerQuality).toBe(0.4);
+  });
+
   it('for another backend is heard unless the tier says no', () => {
     expect(of({ tier: {}, wishes: { allow_substitution: true } }).substitution).toBe(true);
     expect(of({ tier: { allowSubstitution: false }, wishes: { allow_substitution: true } }).substitution).toBe(false);

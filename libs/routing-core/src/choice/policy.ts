@@ -39,6 +39,12 @@ export interface RequestPolicy {
 /** Trunk reservation: what a request leaves free by its tier's priority (Kelly, Loss Networks, 1991: a few slots go a long way). */
 const SLOTS_LEFT_FREE = { low: 0.2, normal: 0.05, high: 0 } as const;
 
+/**
+ * What a quality of 1 counts under `quality` where nobody says. Of the objectives it alone needs no figure that is right: only
+ * shadow prices stand against it, and they move until the spend fits, whatever the unit (ADR 23).
+ */
+const UNSAID_WORTH_USD = 1;
+
 /** Where a time is named and no price of lateness, so that it counts: what a second of waiting counts in congestion prices. */
 const USD_PER_SECOND_LATE = 0.0001;
 
@@ -56,12 +62,13 @@ export function policyFor({ route, tier, wishes }: PolicySources): RequestPolicy
     ...[tier?.maxLatencyMs, route?.maxLatencyMs, wishes?.max_latency_ms].map((ms) => ms ?? Infinity),
   );
   const hedging = tier?.hedging ?? route?.hedging;
+  const objective = objectiveOf(tier, route, wishes);
   const exploration = tier?.exploration ?? route?.exploration;
   return {
     score: {
-      objective: objectiveOf(tier, route, wishes),
+      objective,
       tier: tier?.id ?? null,
-      usdPerQuality: worthOf(tier, route, wishes),
+      usdPerQuality: worthOf(tier, route, wishes) ?? (objective === 'quality' ? UNSAID_WORTH_USD : 0),
       revenueUsd: Number(tier?.revenueUsd ?? route?.revenueUsd ?? 0),
       leastQuality: Math.max(tier?.minQuality ?? 0, route?.minQuality ?? 0, wishes?.min_quality ?? 0),
       maxCostUsd: maxCostNanos === undefined ? null : Number(maxCostNanos) / 1e9,
@@ -102,22 +109,23 @@ export function notAllowed(
   return undefined;
 }
 
-/** A caller that says what an answer is worth wants the best value, where nobody said otherwise. */
+/** Who says what an answer is worth wants the best value, where nobody said otherwise. */
 function objectiveOf(
   tier: TierConfig | undefined,
   route: RouteConfig | undefined,
   wishes: MeritorderOptions | null | undefined,
 ): DecisionPolicy['objective'] {
-  return tier?.objective ?? route?.objective ?? (wishes?.value_usd === undefined ? 'cheapest' : 'value');
+  const said = tier?.objective ?? route?.objective;
+  return said ?? (worthOf(tier, route, wishes) === undefined ? 'cheapest' : 'value');
 }
 
 function worthOf(
   tier: TierConfig | undefined,
   route: RouteConfig | undefined,
   wishes: MeritorderOptions | null | undefined,
-): number {
-  const configured = Number(tier?.usdPerQualityPoint ?? route?.usdPerQualityPoint ?? 0);
-  if (wishes?.value_usd === undefined) return configured;
+): number | undefined {
+  const configured = tier?.usdPerQualityPoint ?? route?.usdPerQualityPoint;
+  if (wishes?.value_usd === undefined) return configured === undefined ? undefined : Number(configured);
   const asked = Number(wishes.value_usd);
   return tier?.maxValueUsd === undefined ? asked : Math.min(asked, Number(tier.maxValueUsd));
 }

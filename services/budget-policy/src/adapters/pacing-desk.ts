@@ -107,9 +107,11 @@ function wordOf(request: Change): Parameters<typeof setPacingOverride>[2] {
   const { by, reason } = request;
   switch (request.verb) {
     case 'pin':
-      return { pin: { stage: request.stage ?? null, shadowPrice: request.shadowPrice ?? null }, reason, by };
+      return request.stage === undefined
+        ? { shadowPrice: request.shadowPrice!, reason, by }
+        : { stage: request.stage, reason, by };
     case 'unpin':
-      return { pin: { stage: null, shadowPrice: null }, reason, by };
+      return { stage: null, shadowPrice: null, reason, by };
     case 'pause':
       return { paused: true, reason, by };
     case 'resume':

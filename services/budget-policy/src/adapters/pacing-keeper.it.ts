@@ -227,6 +227,10 @@ it('what an operator pins and pauses through another instance is in force when i
   const pin = await desk.carryOut({ verb: 'pin', budget: 'daily', shadowPrice: 3, by: 'ada', reason: 'audit' });
   expect(pin.budgets).toMatchObject([{ budget: 'daily', shadowPrice: 3, pinned: true, by: 'ada' }]);
   await vi.waitFor(async () => expect(await inBucket()).toMatchObject({ shadowPrice: 3, pinned: true }), WAIT);
+  const both = await desk.carryOut({ verb: 'pin', budget: 'daily', stage: 'warn', by: 'ada', reason: 'audit' });
+  expect(both.budgets).toMatchObject([{ stage: 'warn', shadowPrice: 3, pinned: true }]);
+  const other = await desk.carryOut({ verb: 'pin', budget: 'daily', shadowPrice: 2, by: 'ada', reason: 'audit' });
+  expect(other.budgets).toMatchObject([{ stage: 'warn', shadowPrice: 2, pinned: true }]);
   await desk.carryOut({ verb: 'unpin', budget: 'daily', by: 'ada', reason: '' });
   await desk.carryOut({ verb: 'pin', budget: 'daily', stage: 'tighten', by: 'ada', reason: 'launch' });
   await desk.carryOut({ verb: 'pause', budget: 'daily', by: 'bob', reason: '' });

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
 import { InvalidArgumentError, type Command } from 'commander';
-import { loadConfig } from '@meritorder/contracts';
+import { loadConfig, type MeritorderConfig } from '@meritorder/contracts';
 import { bundledCatalogue, readCatalogue, type Catalogue } from '@meritorder/price-catalogue';
 import {
   DEFAULT_INPUT_BOUND_FACTOR,
@@ -104,7 +104,9 @@ export function simulation(options: Options, nowMs: number): SimulationReport {
   };
   const names = namesOf(options.config);
   const policies = options.config.map((file, i): SimulatedPolicy => {
-    const outcome = simulate(loadConfig(file), workload, settings, (name) => catalogue.entriesOf(name));
+    const outcome = simulate(withRoute(loadConfig(file), options.route, file), workload, settings, (name) =>
+      catalogue.entriesOf(name),
+    );
     return { policy: names[i]!, config: file, ...outcome };
   });
   const [baseline] = policies as [SimulatedPolicy];
@@ -145,6 +147,13 @@ function readTrace(file: string): Workload {
   } catch (error) {
     throw new Error(`${file}: ${(error as Error).message}`, { cause: error });
   }
+}
+
+/** A slip in --route would otherwise be a report in which every request is refused. */
+function withRoute(config: MeritorderConfig, route: string | undefined, file: string): MeritorderConfig {
+  if (route === undefined || [...config.routes, ...config.backends].some(({ id }) => id === route)) return config;
+  const known = config.routes.map(({ id }) => id).join(', ');
+  throw new Error(`--route: ${file} has no route or backend "${route}"; its routes are: ${known || 'none'}`);
 }
 
 function catalogueFrom(file: string | undefined): Catalogue {

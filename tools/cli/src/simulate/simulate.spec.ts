@@ -63,6 +63,7 @@ describe('meritorder simulate', () => {
   it.each<[string, string[], RegExp]>([
     ['without requests', [], /--trace <file>, or --requests <n>/],
     ['with a speed for made-up times', ['--requests', '5', '--speed', '2'], /for a trace as it is/],
+    ['with a route that is none', ['--requests', '5', '--route', 'atuo'], /a\.yaml has no route or backend "atuo"/],
     ['with a number that is none', ['--requests', '-5'], /a whole number from 1/],
   ])('%s says what to do', async (_name, args, reason) => {
     await expect(run('--config', file('a.yaml', yaml('2')), ...args)).rejects.toThrow(reason);
