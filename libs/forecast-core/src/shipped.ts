@@ -11,8 +11,8 @@ export interface ResidualQuantiles {
   readonly scores: readonly number[];
 }
 
-/** The shipped scores count as so many of the org's other series. */
-const SHIPPED_WITNESSES = 3;
+/** The shipped scores, however many series they are of, count as so many of the org's own: elsewhere is one neighbour. */
+const SHIPPED_WITNESSES = 1;
 
 /** The shipped scores at the horizon, drawn straight (in the logarithm of days) between the two nearest that were measured. */
 export function shippedWitnesses(shipped: ShippedResiduals, activity: SeenActivity, horizonDays: number): Weighted[] {
