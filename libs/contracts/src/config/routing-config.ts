@@ -101,7 +101,8 @@ export const TierConfig = z.strictObject({
     .meta({ description: 'The only ones that serve it. Default: all.' }),
   ...RoutingSettings,
   maxCostUsd: Usd.optional().meta({
-    description: 'The most that a request may cost; `max_cost_usd` can only be less.',
+    description:
+      'The most that others may charge for a request, as an upper bound; own hardware does not count. `max_cost_usd` can only be less.',
   }),
   maxValueUsd: Usd.optional().meta({ description: 'The most that `value_usd` counts. Default: no limit.' }),
   allowSubstitution: z.boolean().default(true).meta({ description: 'Whether `allow_substitution` is heard.' }),

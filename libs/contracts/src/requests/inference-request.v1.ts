@@ -4,7 +4,9 @@ import { ATTRIBUTION_KEYS, AttributionValue, UsdText } from '../primitives.js';
 /** What a caller may ask of Meritorder itself, beside what OpenAI defines. */
 export const MeritorderOptions = z
   .strictObject({
-    max_cost_usd: UsdText.refine((text) => !text.startsWith('-'), 'must not be negative').optional(),
+    max_cost_usd: UsdText.refine((text) => !text.startsWith('-'), 'must not be negative')
+      .optional()
+      .meta({ description: 'The most that others may charge for it, as an upper bound. Own hardware does not count.' }),
     deadline_ms: z.int().min(1).max(518_400_000).optional().meta({
       description: 'Of a job at most six days; of anything else the deadline of requests counts where it is shorter.',
     }),

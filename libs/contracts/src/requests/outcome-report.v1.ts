@@ -21,7 +21,9 @@ export const OutcomeReport = z
           'thumbs: true is up. judge: the score, 0 to 1. edit: the share of the answer that was kept. schema: whether it was valid. conversion: false takes one back. retry takes none.',
       }),
     revenue_usd: UsdText.optional().meta({ description: 'Of a conversion; negative: paid back.' }),
-    occurred_at: Instant.optional().meta({ description: 'Default: when it is received.' }),
+    occurred_at: Instant.optional().meta({
+      description: 'Default: when it is received. Not yet to come, and at most 400 days ago.',
+    }),
   })
   .superRefine((report, ctx) => {
     const issue = (path: string, message: string): void => ctx.addIssue({ code: 'custom', path: [path], message });

@@ -301,6 +301,7 @@ it.each([
   [{ request_id: 'r', kind: 'thumbs', value: 1 }, 'body_invalid'],
   [{ request_id: 'r', kind: 'judge', value: 1.2 }, 'body_invalid'],
   [{ request_id: 'r', kind: 'retry', more: 1 }, 'body_invalid'],
+  [{ request_id: 'r', kind: 'retry', occurred_at: '2999-01-01T00:00:00Z' }, 'body_invalid'],
   [{ request_id: 'r', kind: 'retry', outcome_id: 'a\u0000b' }, 'body_invalid'],
   [{ request_id: 'r', kind: 'conversion', revenue_usd: '9999999999' }, 'body_invalid'],
   [JSON.stringify({ request_id: 'r', kind: 'retry', outcome_id: 'x'.repeat(20_000) }), 'body_too_large'],

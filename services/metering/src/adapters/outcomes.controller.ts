@@ -5,7 +5,7 @@ import { isRefusedData, keepOutcome, OutcomesFull } from '@meritorder/ledger-sto
 import { decodeJson, PoisonMessage } from '@meritorder/messaging';
 import { NatsContext } from '@meritorder/service-kit';
 import { meter } from '@meritorder/telemetry';
-import { outcomeOf, recordedOutcome } from '../application/outcome-of.js';
+import { outcomeOf, recordedOutcome, wrongTime } from '../application/outcome-of.js';
 import { METERING, type MeteringRuntime } from '../metering.runtime.js';
 import { WaitingOutcomes } from './outcomes-work.js';
 
@@ -53,7 +53,11 @@ export class OutcomesController {
     if (data.length > MAX_BODY_BYTES)
       return refused('body_too_large', `The body has ${data.length} bytes; the limit is ${MAX_BODY_BYTES}.`);
     try {
-      const outcome = outcomeOf(org, decodeJson(OutcomeReport, data), new Date().toISOString());
+      const report = decodeJson(OutcomeReport, data);
+      const receivedAt = new Date().toISOString();
+      const wrong = wrongTime(report, receivedAt);
+      if (wrong !== undefined) return refused('body_invalid', wrong);
+      const outcome = outcomeOf(org, report, receivedAt);
       const { database } = this.metering;
       const state = await keepOutcome(database, outcome, recordedOutcome, this.waiting.hasRoom(org));
       return { outcome_id: outcome.outcomeId, state };

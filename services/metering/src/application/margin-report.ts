@@ -180,8 +180,9 @@ function segmentsOf(facts: MarginFacts, { orgs }: Learned): MarginSegment[] {
       const brings = predictRevenue(state, conversionSegment({ tier, feature }));
       const isReported = brings.from === 'learned';
       const revenueUsd = isReported ? brings.usd : Math.max(0, from.revenueUsd);
-      const upgrades = able
-        .filter((c) => c !== from)
+      // Of what brings nobody knows what, no backend is better: not even a cheaper one, which may convert less.
+      const others = revenueUsd > 0 ? able.filter((c) => c !== from) : [];
+      const upgrades = others
         .map((to) => upgradeOf(state, from, to, revenueUsd))
         .sort((a, b) => b.extraUsd - a.extraUsd)
         .slice(0, MOST_UPGRADES);

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { EXAMPLES, OutcomeRecordedV1, OutcomeReport, type RoutingDecisionMadeV1 } from '@meritorder/contracts';
-import { outcomeOf, recordedOutcome } from './outcome-of.js';
+import { outcomeOf, recordedOutcome, wrongTime } from './outcome-of.js';
 
 const decision = {
   ...(EXAMPLES.events['routing.decision-made.v1'] as RoutingDecisionMadeV1),
@@ -52,5 +52,17 @@ describe('a recorded outcome', () => {
   it('keeps when it happened apart from when it came in', () => {
     const happened = '2026-11-20T00:00:00.000Z';
     expect(recorded({ kind: 'retry', occurred_at: happened })).toMatchObject({ occurredAt: happened, reportedAt: at });
+  });
+
+  it.each([
+    ['2026-11-26T10:04:00Z', undefined],
+    ['2025-11-26T10:00:00Z', undefined],
+    ['2026-11-26T10:06:00Z', 'yet to come'],
+    ['2999-01-01T00:00:00Z', 'yet to come'],
+    ['1970-01-01T00:00:00Z', 'more than 400 days ago'],
+  ])('that happened at %s, heard of at ten: %s', (occurred_at, wrong) => {
+    const said = wrongTime({ request_id: 'r', kind: 'retry', occurred_at }, '2026-11-26T10:00:00Z');
+    if (wrong === undefined) expect(said).toBeUndefined();
+    else expect(said).toContain(wrong);
   });
 });

@@ -17,7 +17,7 @@ import {
 } from '@meritorder/pacing-core';
 import type { StoredBudget } from '@meritorder/ledger-store';
 import { firstPrice, requestsOf } from './first-price.js';
-import { money } from './money.js';
+import { apart, money } from './money.js';
 import type { PacedBudget, Word } from './paced-budget.js';
 import type { LoggedDecision } from './traffic-facts.js';
 
@@ -129,7 +129,8 @@ function show(
   const from = state.shown;
   if (to === from) return { state, move: null };
   const { why, text } = cause(state, to, facts, change);
-  const reason = `a dollar counts ${money(1 + to)} instead of ${money(1 + from)}: ${text}`;
+  const [now, before] = apart(1 + to, 1 + from);
+  const reason = `a dollar counts ${now} instead of ${before}: ${text}`;
   return {
     state: { ...state, shown: to, shownWhy: why, shownReason: reason },
     move: { from, to, why, reason, numbers: change },
