@@ -47,6 +47,7 @@ const REQUESTS: [string, object][] = [
     },
   ],
   ['/v1/embeddings', { model: 'embedder', input: ['one', 'two'], encoding_format: 'float', dimensions: 8 }],
+  ['/v1/messages/count_tokens', { model: 'auto', system: 's', messages: [message('Write 2 words.')] }],
   [
     '/v1/messages',
     {

@@ -433,6 +433,23 @@ describe("Anthropic's SDK", () => {
     expect((error as any).error).toMatchObject({ type: 'error', error: { type, code } });
   });
 
+  it('counts the tokens of a request without sending it anywhere', async () => {
+    const lines = () => product.simulator.invoice().lines.length;
+    const before = lines();
+    const { model, messages } = ask(5);
+    const counted = await anthropic.messages.countTokens({ model, messages, system: 'Be brief.' });
+    expect(lines()).toBe(before);
+    const { usage } = await anthropic.messages.create(ask(5, { system: 'Be brief.' }));
+    expect(Math.abs(counted.input_tokens - usage.input_tokens)).toBeLessThanOrEqual(3);
+    const longer = await anthropic.messages.countTokens({ model, messages: say('Write 5 words. '.repeat(100)) });
+    expect(longer.input_tokens).toBeGreaterThan(20 * counted.input_tokens);
+    const unknown = await anthropic.messages.countTokens({ model: 'none', messages }).catch((e: unknown) => e);
+    expect(unknown).toBeInstanceOf(Anthropic.NotFoundError);
+    const wrong = await anthropic.messages.countTokens({ model, messages: [] }).catch((e: unknown) => e);
+    expect(wrong).toBeInstanceOf(Anthropic.BadRequestError);
+    expect((wrong as any).error.error.message).toContain('messages');
+  });
+
   it('aborts a stream, and the call upstream is stopped', async () => {
     const cancelled = () => product.simulator.invoice().lines.filter((l) => l.model === 'slow');
     const before = cancelled().length;

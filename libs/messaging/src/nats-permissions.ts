@@ -149,7 +149,13 @@ export const GATEWAY_INBOX_TOKEN = 'gateway';
 function gateway(config: Pick<MeritorderConfig, 'orgs'>): NatsUser {
   return {
     user: 'gateway',
-    publish: ['inference.request.v1.*', 'inference.cancel.v1.*.*', 'inference.ack.v1.*.*', ...ISSUING_KEYS.publish],
+    publish: [
+      'inference.request.v1.*',
+      'inference.estimate.v1.*',
+      'inference.cancel.v1.*.*',
+      'inference.ack.v1.*.*',
+      ...ISSUING_KEYS.publish,
+    ],
     subscribe: [
       `${SERVICE_INBOX.gateway}.>`,
       ...ISSUING_KEYS.subscribe,

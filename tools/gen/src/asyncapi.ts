@@ -298,6 +298,16 @@ export function asyncApi(version: string): Json {
     schemas['estimate-reply.v1']!,
     EXAMPLES.estimate.reply,
   );
+  messages['countedTokens'] = message(
+    'inference.counted-tokens.v1',
+    'With Meritorder-Kind `messages`: how many tokens the request has, as expected at the backend that would be asked. `max_tokens` may be absent.',
+    {
+      type: 'object',
+      properties: { input_tokens: { type: 'integer', minimum: 0 } },
+      required: ['input_tokens'],
+    },
+    { input_tokens: 14 },
+  );
   messages['outcomeReport'] = message(
     'outcome.report.v1',
     'What a request turned out to be worth. Without an inbox it is taken in all the same, and nobody is told.',
@@ -337,7 +347,7 @@ export function asyncApi(version: string): Json {
     inferenceEstimate: {
       address: 'inference.estimate.v1.{org}',
       parameters: ORG,
-      messages: refs('estimateRequest'),
+      messages: refs('estimateRequest', 'messagesRequest'),
     },
     outcomeReported: {
       address: 'outcome.reported.v1.{org}',
@@ -379,6 +389,7 @@ export function asyncApi(version: string): Json {
         'inferenceError',
         'jobAccepted',
         'estimateReply',
+        'countedTokens',
         'outcomeReply',
       ),
     },
@@ -415,7 +426,7 @@ export function asyncApi(version: string): Json {
     answerEstimate: {
       action: 'receive',
       channel: { $ref: '#/channels/inferenceEstimate' },
-      reply: reply('estimateReply'),
+      reply: reply('estimateReply', 'countedTokens', 'inferenceError'),
     },
     takeOutcome: {
       action: 'receive',

@@ -90,3 +90,7 @@ export const EstimateReply = z.union([
   z.object({ error: z.object({ code: z.string(), message: z.string() }) }),
 ]);
 export type EstimateReply = z.infer<typeof EstimateReply>;
+
+/** Of a request of messages (`Meritorder-Kind: messages`, `max_tokens` may be absent): Anthropic's count, as expected at the backend that would be asked. */
+export const CountedTokens = z.object({ input_tokens: Tokens });
+export type CountedTokens = z.infer<typeof CountedTokens>;

@@ -93,7 +93,7 @@ class NatsCall implements OpenCall {
   }
 
   publish(reply: string): void {
-    const { org, kind, key, requestId, idempotencyKey, traceparent, tracestate, body } = this.call;
+    const { org, kind, counts, key, requestId, idempotencyKey, traceparent, tracestate, body } = this.call;
     const h = headers();
     h.set(HEADERS.request, requestId);
     h.set(HEADERS.kind, kind);
@@ -101,7 +101,8 @@ class NatsCall implements OpenCall {
     if (idempotencyKey !== undefined) h.set(HEADERS.idempotencyKey, idempotencyKey);
     if (traceparent) h.set(HEADERS.traceparent, traceparent);
     if (tracestate) h.set(HEADERS.tracestate, tracestate);
-    this.bus.nats.publish(subjects.inferenceRequest(org), body, { reply, headers: h });
+    const subject = counts ? subjects.inferenceEstimate(org) : subjects.inferenceRequest(org);
+    this.bus.nats.publish(subject, body, { reply, headers: h });
   }
 
   take(message: Msg): void {

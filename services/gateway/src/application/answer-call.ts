@@ -18,6 +18,8 @@ export interface CallPorts extends OncePorts {
 /** A request whose key is known and whose body has arrived. */
 export interface IncomingCall {
   kind: Kind;
+  /** Its tokens are counted, and that is all. */
+  counts: boolean;
   org: string;
   key: KeyConfig;
   /** The key as it was presented. */
@@ -43,7 +45,7 @@ export async function answerCall(ports: CallPorts, call: IncomingCall, response:
   }
   let end: CallEnd = { outcome: 'internal' };
   try {
-    const once = call.idempotencyKey !== undefined;
+    const once = call.idempotencyKey !== undefined && !call.counts;
     end = await (once
       ? oncePerKey(ports, call, dialect, response, (recorded) => run(ports, call, dialect, recorded))
       : run(ports, call, dialect, response));

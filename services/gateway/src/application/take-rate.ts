@@ -19,7 +19,7 @@ const UNKNOWN: ReadonlySet<CallOutcome> = new Set(['answered', 'left', 'stream_c
  */
 export async function takeRate(
   { rateLimits, mostMs }: Pick<CallPorts, 'rateLimits' | 'mostMs'>,
-  { org, key, requestId, body }: Pick<IncomingCall, 'org' | 'key' | 'requestId' | 'body'>,
+  { org, key, requestId, body, counts }: Pick<IncomingCall, 'org' | 'key' | 'requestId' | 'body' | 'counts'>,
 ): Promise<{ rate: RateLimitReply; ended(end: CallEnd): void }> {
   // More than a minute has would never fit.
   const most = key.limits?.tokensPerMinute ?? Infinity;
@@ -29,7 +29,7 @@ export async function takeRate(
     rate,
     ended(end) {
       void rateLimits.leave(org, key, requestId);
-      const used = tokensOf(end);
+      const used = counts ? 0 : tokensOf(end);
       if (used !== undefined) void rateLimits.correct(org, key, expected, used);
     },
   };

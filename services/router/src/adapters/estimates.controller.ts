@@ -1,13 +1,15 @@
 import { Controller, Inject, Logger } from '@nestjs/common';
 import { Ctx, MessagePattern, Payload } from '@nestjs/microservices';
-import { EstimateRequest, isOrgReply, type Refusal } from '@meritorder/contracts';
+import { EstimateRequest, HEADERS, isOrgReply, type CountedTokens, type Refusal } from '@meritorder/contracts';
 import { decodeJson } from '@meritorder/messaging';
+import type { Msg } from '@nats-io/transport-node';
 import { NatsContext } from '@meritorder/service-kit';
 import { compareRequest } from '../application/compare-request.js';
+import { countRequestOf, parseRequest, requestIdOf } from '../application/parse-request.js';
 import { ROUTER, type RouterRuntime } from '../router.runtime.js';
 import { incomingOf } from './requests.controller.js';
 
-/** `inference.estimate`: what a request would cost, at each backend. */
+/** `inference.estimate`: what a request would cost, at each backend; of Anthropic's messages, how many tokens they are. */
 @Controller()
 export class EstimatesController {
   private readonly log = new Logger(EstimatesController.name);
@@ -19,6 +21,7 @@ export class EstimatesController {
     const org = message.subject.split('.')[3]!;
     // As for requests: only the org's own inbox is ever answered.
     if (!isOrgReply(org, message.reply)) return;
+    if (message.headers?.get(HEADERS.kind) === 'messages') return this.count(org, message);
     const refuse = ({ code, message: text }: Refusal): void =>
       void message.respond(JSON.stringify({ error: { code, message: text } }));
     const bodyBytes = this.router.bodyLimit(org);
@@ -43,6 +46,28 @@ export class EstimatesController {
     } catch (error) {
       this.log.error(`an estimate of ${org}: ${(error as Error).stack}`);
       refuse({ code: 'internal', message: 'Something broke while estimating.' });
+    }
+  }
+  /** Answers and refuses as a request of messages is: whoever counts goes on to ask. */
+  private count(org: string, message: Msg): void {
+    const incoming = incomingOf(message);
+    const requestId = requestIdOf(incoming);
+    const { ports } = this.router;
+    const refuse = (refusal: Refusal): void => ports.caller.refuse(message.reply!, requestId, refusal);
+    try {
+      const data = countRequestOf(incoming.data);
+      const parsed = parseRequest({ ...incoming, data }, requestId, this.router.bodyLimit(org));
+      if ('code' in parsed) return refuse(parsed);
+      const caller = this.router.resolve(org, incoming.header('key') || undefined, parsed.metadata);
+      if ('code' in caller) return refuse(caller);
+      const reply = compareRequest(ports, { body: parsed.body, ...caller }, ports.clock.nowMs());
+      if ('code' in reply) return refuse(reply);
+      // Rows are by cost, and those that are able come first: what is counted is what would be paid.
+      const counted: CountedTokens = { input_tokens: reply.rows[0]!.input.expectedTokens };
+      message.respond(JSON.stringify(counted));
+    } catch (error) {
+      this.log.error(`a count of ${org}: ${(error as Error).stack}`);
+      refuse({ code: 'internal', message: 'Something broke while counting.' });
     }
   }
 }

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { parseRequest } from './parse-request.js';
+import { countRequestOf, parseRequest } from './parse-request.js';
 
 function parse(idempotencyKey: string, body: object, kind = 'chat') {
   const headers: Record<string, string> = { idempotencyKey, kind };
@@ -27,4 +27,11 @@ it('two different keys, or one that is too long, are refused', () => {
 
 it('without one nothing is added', () => {
   expect(parse('', {})).not.toHaveProperty('body.meritorder');
+});
+
+it('what is counted needs no max_tokens, keeps one that it has, and is not read where it cannot be', () => {
+  const text = (data: string) => Buffer.from(countRequestOf(Buffer.from(data))).toString();
+  expect(JSON.parse(text('{"model":"m"}'))).toEqual({ model: 'm', max_tokens: 1 });
+  const deep = `{"a":${'['.repeat(200_000)}${']'.repeat(200_000)}}`;
+  for (const same of ['{"max_tokens":7}', '7', 'null', '{', deep]) expect(text(same)).toBe(same);
 });

@@ -57,6 +57,18 @@ export function parseRequest(
   return withIdempotencyKey({ requestId, ...reading }, message.header('idempotencyKey'));
 }
 
+/** A request whose tokens are counted has no answer: `max_tokens` may be absent, and counts as one. */
+export function countRequestOf(data: Uint8Array): Uint8Array {
+  try {
+    const value: unknown = JSON.parse(utf8.decode(data));
+    if (typeof value !== 'object' || value === null || 'max_tokens' in value) return data;
+    return Buffer.from(JSON.stringify({ ...value, max_tokens: 1 }));
+  } catch {
+    // Not JSON, or nested too deep to write: whoever parses it says so.
+    return data;
+  }
+}
+
 const MAX_KEY_LENGTH = 255;
 
 /** As if the body had said it; it must not say another. */

@@ -32,8 +32,10 @@ const KINDS = new Map<string, Kind>([
   ['/v1/embeddings', 'embeddings'],
   ['/v1/messages', 'messages'],
 ]);
+/** Anthropic's: how many tokens a request of messages has. Nothing is reserved, and nothing goes to a backend. */
+const COUNT_TOKENS = '/v1/messages/count_tokens';
 const MODELS = '/v1/models';
-const PATHS = [...KINDS.keys(), MODELS].join(', ');
+const PATHS = [...KINDS.keys(), COUNT_TOKENS, MODELS].join(', ');
 /** Longer than the 60 s of common load balancers: whoever reuses a connection must not find it closed. */
 const KEEP_ALIVE_MS = 75_000;
 const TIMEOUT_CHECK_MS = 1_000;
@@ -100,7 +102,8 @@ export class HttpEdge {
     // Whoever asks on an open connection meanwhile is answered, and then told to open another.
     if (this.draining) response.shouldKeepAlive = false;
     const path = request.url!.split('?', 1)[0]!;
-    const kind = KINDS.get(path);
+    const counts = path === COUNT_TOKENS;
+    const kind = counts ? 'messages' : KINDS.get(path);
     if (kind === undefined && answerHealth(request, response, this.options.health)) return;
     const requestId = newId();
     const dialect = dialectOf(kind ?? (request.headers['anthropic-version'] ? 'messages' : 'chat'));
@@ -128,7 +131,7 @@ export class HttpEdge {
       return answerModels(this.options.config, found.org, path.slice(MODELS.length + 1), { http, dialect, requestId });
     const leave = this.slots.take(found.org, found.key.id);
     if (typeof leave !== 'function') return reject(leave);
-    this.call({ request, http, kind, requestId, presented: presented!, ...found, reject })
+    this.call({ request, http, kind, counts, requestId, presented: presented!, ...found, reject })
       .catch((error: Error) => {
         this.options.onError(error, requestId);
         if (response.headersSent) response.destroy();
@@ -146,7 +149,7 @@ export class HttpEdge {
       : { code: 'key_invalid', message: 'The API key is unknown, or was revoked.' };
   }
 
-  private async call({ request, http, kind, requestId, presented, org, key, reject }: Taken): Promise<void> {
+  private async call({ request, http, kind, counts, requestId, presented, org, key, reject }: Taken): Promise<void> {
     const { limits, ports, onOutcome, onError } = this.options;
     const body = await readBody(request, limits.bodyBytes);
     if (body === 'left') return onOutcome(org, kind, 'left');
@@ -162,6 +165,7 @@ export class HttpEdge {
         { ...ports, onError },
         {
           kind,
+          counts,
           org,
           key,
           presentedKey: presented,
@@ -185,6 +189,7 @@ interface Taken {
   request: IncomingMessage;
   http: HttpResponse;
   kind: Kind;
+  counts: boolean;
   requestId: string;
   presented: string;
   org: string;

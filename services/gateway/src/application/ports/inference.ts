@@ -5,6 +5,8 @@ export interface InferenceCall {
   /** The API key in clear: the router binds the request by it. */
   key: string;
   kind: Kind;
+  /** Its tokens are counted, and that is all. */
+  counts: boolean;
   requestId: string;
   /** Of which at most one call is run, whoever asks. */
   idempotencyKey: string | undefined;
