@@ -300,12 +300,8 @@ export function asyncApi(version: string): Json {
   );
   messages['countedTokens'] = message(
     'inference.counted-tokens.v1',
-    'With Meritorder-Kind `messages`: how many tokens the request has, as expected at the backend that would be asked. `max_tokens` may be absent.',
-    {
-      type: 'object',
-      properties: { input_tokens: { type: 'integer', minimum: 0 } },
-      required: ['input_tokens'],
-    },
+    'With Meritorder-Kind `messages`: how many tokens the request has, as expected at the cheapest backend that is able. `max_tokens` may be absent.',
+    schemas['counted-tokens.v1']!,
     { input_tokens: 14 },
   );
   messages['outcomeReport'] = message(

@@ -1,6 +1,7 @@
 import {
   ChatRequest,
   EmbeddingsRequest,
+  CountedTokens,
   EstimateReply,
   EstimateRequest,
   EVENTS,
@@ -34,6 +35,7 @@ export const schemas: Record<string, Json> = {
   'receipt.v1': schemaOf(Receipt),
   'estimate-request.v1': schemaOf(EstimateRequest),
   'estimate-reply.v1': schemaOf(EstimateReply),
+  'counted-tokens.v1': schemaOf(CountedTokens),
   'outcome-report.v1': schemaOf(OutcomeReport),
   'outcome-reply.v1': schemaOf(OutcomeReply),
   'reconcile-request.v1': schemaOf(ReconcileRequest),

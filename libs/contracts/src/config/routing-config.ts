@@ -149,7 +149,7 @@ export function checkObjectives(
       if (objective === 'value' && usdPerQualityPoint === undefined && !worthElsewhere)
         issue(
           [kind, i, 'usdPerQualityPoint'],
-          'is what the objective value weighs cost against; "0": only the value_usd of a caller counts',
+          'is missing: the objective value weighs cost against it; "0" if only the value_usd of callers counts',
         );
       const mayBe = (wanted: readonly string[]): boolean =>
         [objective, ...(kind === 'routes' || objective === undefined ? others.map((o) => o.objective) : [])].some(

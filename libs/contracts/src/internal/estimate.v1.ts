@@ -91,6 +91,6 @@ export const EstimateReply = z.union([
 ]);
 export type EstimateReply = z.infer<typeof EstimateReply>;
 
-/** Of a request of messages (`Meritorder-Kind: messages`, `max_tokens` may be absent): Anthropic's count, as expected at the backend that would be asked. */
+/** Of a request of messages (`Meritorder-Kind: messages`, `max_tokens` may be absent): Anthropic's count, as expected at the cheapest backend that is able. */
 export const CountedTokens = z.object({ input_tokens: Tokens });
 export type CountedTokens = z.infer<typeof CountedTokens>;

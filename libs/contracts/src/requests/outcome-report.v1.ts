@@ -22,7 +22,7 @@ export const OutcomeReport = z
       }),
     revenue_usd: UsdText.optional().meta({ description: 'Of a conversion; negative: paid back.' }),
     occurred_at: Instant.optional().meta({
-      description: 'Default: when it is received. Not yet to come, and at most 400 days ago.',
+      description: 'Default: when it is received. Not yet to come, and no longer ago than decisions are kept.',
     }),
   })
   .superRefine((report, ctx) => {

@@ -40,8 +40,8 @@ export interface RequestPolicy {
 const SLOTS_LEFT_FREE = { low: 0.2, normal: 0.05, high: 0 } as const;
 
 /**
- * What a quality of 1 counts under `quality` where nobody says. Of the objectives it alone needs no figure that is right: only
- * shadow prices stand against it, and they move until the spend fits, whatever the unit (ADR 23).
+ * What a quality of 1 counts under `quality` where nobody says. Of the objectives it alone needs no figure that is right: of
+ * money only shadow prices stand against it, and they move until the spend fits, whatever the unit (ADR 23).
  */
 const UNSAID_WORTH_USD = 1;
 

@@ -55,10 +55,10 @@ export class OutcomesController {
     try {
       const report = decodeJson(OutcomeReport, data);
       const receivedAt = new Date().toISOString();
-      const wrong = wrongTime(report, receivedAt);
+      const { database, config } = this.metering;
+      const wrong = wrongTime(report, receivedAt, config.limits.decisionRetentionDays);
       if (wrong !== undefined) return refused('body_invalid', wrong);
       const outcome = outcomeOf(org, report, receivedAt);
-      const { database } = this.metering;
       const state = await keepOutcome(database, outcome, recordedOutcome, this.waiting.hasRoom(org));
       return { outcome_id: outcome.outcomeId, state };
     } catch (error) {

@@ -163,6 +163,18 @@ describe('the margin report', () => {
     expect(verdictOf({ ...traffic(0.045, 600), candidates })).toBe('not-enough-data');
   });
 
+  it('where nobody knows what a conversion brings no other backend is advised, not even a cheaper one', () => {
+    const unknown = candidates.map((c) => ({ ...c, revenueUsd: 0 }));
+    const worthless = { revenueNanos: 0n };
+    const { outcomes = [], ...facts } = traffic(0.045, 40_000);
+    const { segments } = report({
+      ...facts,
+      outcomes: outcomes.map((o) => ({ ...o, ...worthless })),
+      candidates: unknown,
+    });
+    expect(segments).toMatchObject([{ revenueUsd: 0, upgrades: [] }]);
+  });
+
   it('of an org that reports no conversions nothing is said, and another org’s say nothing of it', () => {
     const { segments, rows } = report({
       costs: [costs({}), costs({ org: 'globex' })],

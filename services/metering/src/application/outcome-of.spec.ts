@@ -56,12 +56,13 @@ describe('a recorded outcome', () => {
 
   it.each([
     ['2026-11-26T10:04:00Z', undefined],
-    ['2025-11-26T10:00:00Z', undefined],
+    ['2026-08-28T10:00:00Z', undefined],
     ['2026-11-26T10:06:00Z', 'yet to come'],
     ['2999-01-01T00:00:00Z', 'yet to come'],
-    ['1970-01-01T00:00:00Z', 'more than 400 days ago'],
+    ['2026-08-28T09:59:59Z', 'more than 90 days ago'],
+    ['1970-01-01T00:00:00Z', 'more than 90 days ago'],
   ])('that happened at %s, heard of at ten: %s', (occurred_at, wrong) => {
-    const said = wrongTime({ request_id: 'r', kind: 'retry', occurred_at }, '2026-11-26T10:00:00Z');
+    const said = wrongTime({ request_id: 'r', kind: 'retry', occurred_at }, '2026-11-26T10:00:00Z', 90);
     if (wrong === undefined) expect(said).toBeUndefined();
     else expect(said).toContain(wrong);
   });

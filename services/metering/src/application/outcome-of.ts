@@ -23,15 +23,23 @@ export function outcomeOf(org: string, report: OutcomeReport, receivedAt: string
 
 /** Clocks of two machines may differ by so much. */
 const CLOCKS_DIFFER_MS = 5 * 60_000;
-/** Longer than requests are kept for. */
-const LONGEST_AGO_MS = 400 * 86_400_000;
+const DAY_MS = 86_400_000;
 
-/** What is wrong with the time that a report says it happened at; undefined: nothing. A delay is learned from it. */
-export function wrongTime({ occurred_at: said }: OutcomeReport, receivedAt: string): string | undefined {
+/**
+ * What is wrong with the time that a report says it happened at; undefined: nothing. A delay is learned from it.
+ * @param keptDays so long a decision stays on record: nothing earlier can be of a request
+ */
+export function wrongTime(
+  { occurred_at: said }: OutcomeReport,
+  receivedAt: string,
+  keptDays: number,
+): string | undefined {
   if (said === undefined) return undefined;
   const agoMs = Date.parse(receivedAt) - Date.parse(said);
   if (agoMs < -CLOCKS_DIFFER_MS) return `occurred_at: ${said} is yet to come`;
-  return agoMs > LONGEST_AGO_MS ? `occurred_at: ${said} is more than 400 days ago` : undefined;
+  return agoMs > keptDays * DAY_MS
+    ? `occurred_at: ${said} is more than ${keptDays} days ago, and decisions are kept no longer`
+    : undefined;
 }
 
 /** The fact to publish: what the outcome says, with what was decided for its request. */

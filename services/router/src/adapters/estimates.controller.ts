@@ -1,10 +1,10 @@
 import { Controller, Inject, Logger } from '@nestjs/common';
 import { Ctx, MessagePattern, Payload } from '@nestjs/microservices';
-import { EstimateRequest, HEADERS, isOrgReply, type CountedTokens, type Refusal } from '@meritorder/contracts';
+import { EstimateRequest, HEADERS, isOrgReply, type Refusal } from '@meritorder/contracts';
 import { decodeJson } from '@meritorder/messaging';
-import type { Msg } from '@nats-io/transport-node';
 import { NatsContext } from '@meritorder/service-kit';
-import { compareRequest } from '../application/compare-request.js';
+import type { Msg } from '@nats-io/transport-node';
+import { compareRequest, countTokens } from '../application/compare-request.js';
 import { countRequestOf, parseRequest, requestIdOf } from '../application/parse-request.js';
 import { ROUTER, type RouterRuntime } from '../router.runtime.js';
 import { incomingOf } from './requests.controller.js';
@@ -48,6 +48,7 @@ export class EstimatesController {
       refuse({ code: 'internal', message: 'Something broke while estimating.' });
     }
   }
+
   /** Answers and refuses as a request of messages is: whoever counts goes on to ask. */
   private count(org: string, message: Msg): void {
     const incoming = incomingOf(message);
@@ -55,15 +56,14 @@ export class EstimatesController {
     const { ports } = this.router;
     const refuse = (refusal: Refusal): void => ports.caller.refuse(message.reply!, requestId, refusal);
     try {
-      const data = countRequestOf(incoming.data);
-      const parsed = parseRequest({ ...incoming, data }, requestId, this.router.bodyLimit(org));
+      const bodyBytes = this.router.bodyLimit(org);
+      const data = incoming.data.length > bodyBytes ? incoming.data : countRequestOf(incoming.data);
+      const parsed = parseRequest({ ...incoming, data }, requestId, bodyBytes);
       if ('code' in parsed) return refuse(parsed);
       const caller = this.router.resolve(org, incoming.header('key') || undefined, parsed.metadata);
       if ('code' in caller) return refuse(caller);
-      const reply = compareRequest(ports, { body: parsed.body, ...caller }, ports.clock.nowMs());
-      if ('code' in reply) return refuse(reply);
-      // Rows are by cost, and those that are able come first: what is counted is what would be paid.
-      const counted: CountedTokens = { input_tokens: reply.rows[0]!.input.expectedTokens };
+      const counted = countTokens(ports, { body: parsed.body, ...caller }, ports.clock.nowMs());
+      if ('code' in counted) return refuse(counted);
       message.respond(JSON.stringify(counted));
     } catch (error) {
       this.log.error(`a count of ${org}: ${(error as Error).stack}`);

@@ -1,6 +1,7 @@
 import type {
   Attribution,
   BackendConfig,
+  CountedTokens,
   EstimateReply,
   EstimateRequest,
   OrgConfig,
@@ -82,4 +83,14 @@ export function compareRequest(
       },
     ),
   };
+}
+
+/** How many tokens a request has, as expected at the cheapest backend that is able: tokenizers differ. */
+export function countTokens(ports: ComparePorts, request: CompareRequest, atMs: number): CountedTokens | Refusal {
+  const compared = compareRequest(ports, request, atMs);
+  if ('code' in compared) return compared;
+  const [cheapest] = compared.rows;
+  if (cheapest) return { input_tokens: cheapest.input.expectedTokens };
+  const message = `No backend of "${compared.route}" has joined yet.`;
+  return { code: 'backend_unavailable', message, retryAfterSeconds: 1 };
 }
