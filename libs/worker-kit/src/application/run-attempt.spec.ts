@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { WORKER_SPEAKS_MS, type PriceVersion, type UsageAttemptClosedV1 } from '@meritorder/contracts';
-import type { ManualClock } from '@meritorder/kernel';
+import { ManualClock } from '@meritorder/kernel';
 import { answers, attempt, block, fails, price, streams, terms, usage, type World } from './attempt-world.for-tests.js';
 import type { UpstreamRequest } from './ports.js';
 
@@ -265,22 +265,22 @@ describe('an attempt that its router has given up says nothing to the caller, wh
     [
       'after a freeze before its first token',
       { stream: true, upstream: (r, a, world) => (freeze(world), streams(2)(r, a)) },
-      ['heartbeat', 'may go', 'upstream', 'closed cancelled'],
+      ['heartbeat', 'may go', 'upstream', 'heartbeat', 'closed cancelled'],
     ],
     [
       'after a freeze, with a whole answer',
       { upstream: (r, _a, world) => (freeze(world), answers(r)) },
-      ['heartbeat', 'may go', 'upstream', 'closed cancelled'],
+      ['heartbeat', 'may go', 'upstream', 'heartbeat', 'closed cancelled'],
     ],
     [
       'after a freeze, with a failure',
       { upstream: (_r, _a, world) => (freeze(world), fails('cut')()) },
-      ['heartbeat', 'may go', 'upstream', 'closed cancelled'],
+      ['heartbeat', 'may go', 'upstream', 'heartbeat', 'closed cancelled'],
     ],
     [
       'after a freeze in the middle of a stream',
       { stream: true, onChunk: (_seq, _abort, _json, world) => freeze(world) },
-      ['heartbeat', 'may go', 'upstream', 'heartbeat', 'chunk 0', 'closed cancelled'],
+      ['heartbeat', 'may go', 'upstream', 'heartbeat', 'chunk 0', 'heartbeat', 'closed cancelled'],
     ],
     [
       'when it was told to stop',
@@ -291,6 +291,42 @@ describe('an attempt that its router has given up says nothing to the caller, wh
     const { log, closed } = await attempt(world);
     expect(log).toEqual(expected);
     expect(closed).toMatchObject([{ sent: true, code: 'stopped' }]);
+  });
+
+  it('goes on after a freeze when the router still waits for it, and asks again after the next', async () => {
+    const asked: boolean[] = [];
+    const { log, closed } = await attempt({
+      stream: true,
+      upstream: (r, a, world) => (freeze(world), streams(2)(r, a)),
+      onChunk: (_seq, _abort, _json, world) => freeze(world),
+      router: (event) => {
+        if (event.type === 'heartbeat') asked.push(event.firstTokenSeen);
+        return { type: event.type === 'heartbeat' ? 'heard' : 'go' };
+      },
+    });
+    expect(log).toEqual([
+      ...['heartbeat', 'may go', 'upstream', 'heartbeat', 'heartbeat', 'chunk 0', 'heartbeat', 'chunk 1'],
+      ...['heartbeat', 'closed finished', 'answer ok', 'finished'],
+    ]);
+    expect(asked).toEqual([false, true, true]);
+    expect(closed).toMatchObject([{ outcome: 'finished' }]);
+  });
+
+  it('says nothing on an answer of the router that took as long as a freeze', async () => {
+    const clock = new ManualClock(Date.parse(terms.reservedAt));
+    let asked = 0;
+    const { log } = await attempt({
+      stream: true,
+      clock,
+      upstream: (r, a) => (freeze({ clock }), streams(2)(r, a)),
+      router: ({ type }) => {
+        if (type === 'heartbeat' && ++asked === 1) freeze({ clock });
+        return type === 'heartbeat' && asked === 2
+          ? { type: 'stop', reason: 'given-up' }
+          : { type: type === 'heartbeat' ? 'heard' : 'go' };
+      },
+    });
+    expect(log).toEqual(['heartbeat', 'may go', 'upstream', 'heartbeat', 'heartbeat', 'closed cancelled']);
   });
 });
 

@@ -5,6 +5,7 @@ import {
   type ErrorCode,
   type Receipt,
   type UsageAttemptClosedV1,
+  type WorkEvent,
   type WorkRequest,
 } from '@meritorder/contracts';
 import type { Clock } from '@meritorder/kernel';
@@ -72,6 +73,8 @@ class Attempt {
   private spoke = false;
   /** When the router was last told that this attempt goes on. */
   private beatAtMs: number;
+  private isGivenUp = false;
+  private asking: Promise<void> | undefined;
   /** Why the spend governor ended the stream. */
   private endedBy: EndedBy | undefined;
   private begun = false;
@@ -110,7 +113,7 @@ class Attempt {
     }
     this.beatAtMs = ports.clock.nowMs();
     const stopHeartbeat = ports.every(HEARTBEAT_MS, () => {
-      if (this.isGivenUp()) this.abort.abort('stopped');
+      if (this.isLate()) void this.askAgain();
       else this.beat();
     });
     try {
@@ -129,7 +132,7 @@ class Attempt {
     await this.begin();
     const facts = this.facts(FINISHED);
     const told = this.withinLimit(JSON.stringify(answer.whole(said, facts.usage)));
-    this.speak();
+    await this.speak();
     // The record is on its way before the answer is, so that no crash in between loses what the backend said.
     const closed = this.close(FINISHED, facts);
     await this.noted;
@@ -157,7 +160,7 @@ class Attempt {
     const ending = this.endedBy ? { ...CUT, code: this.endedBy.cause } : FINISHED;
     const facts = this.facts(ending);
     await this.tell(answer.end(facts.usage));
-    this.speak();
+    await this.speak();
     const closed = this.close(ending, facts);
     await this.noted;
     this.terminal('ok');
@@ -169,8 +172,7 @@ class Attempt {
   private async begin(): Promise<void> {
     const { turn, router } = this.ports;
     const { attemptId, hedgeOf } = this.work.terms;
-    // The router may have given the caller to another meanwhile.
-    if (this.isGivenUp()) throw this.givenUp();
+    await this.goOn();
     if (!(await turn.take())) throw lost();
     this.begun = true;
     this.alsoRan(turn.others());
@@ -186,37 +188,65 @@ class Attempt {
 
   private async tell(chunks: readonly string[]): Promise<void> {
     for (const chunk of chunks) {
-      this.speak();
+      await this.speak();
       await this.ports.caller.chunk(this.seq++, chunk);
     }
   }
 
   /**
    * Before anything is said to the caller. The router hears of the first word before the caller does, on the same connection: should
-   * this worker die now, nobody is asked again for what the caller has. A worker that was frozen or cut off may be given up.
+   * this worker die now, nobody is asked again for what the caller has.
    * @throws UpstreamError
    */
-  private speak(): void {
-    if (this.isGivenUp()) throw this.givenUp();
+  private async speak(): Promise<void> {
+    await this.goOn();
     if (this.spoke) return;
     this.spoke = true;
     this.beat();
   }
 
-  private givenUp(): UpstreamError {
+  /**
+   * A worker that was frozen or cut off may be given up, and somebody else may have answered the caller: it asks before it says
+   * anything. One that paused together with its router is still heard.
+   * @throws UpstreamError
+   */
+  private async goOn(): Promise<void> {
+    while (!this.isStopped() && this.isLate()) await this.askAgain();
+    if (this.isStopped()) throw new UpstreamError('stopped', ENDS.stopped, { ...SENT, retryable: false });
+  }
+
+  private askAgain(): Promise<void> {
+    return (this.asking ??= this.asked().finally(() => (this.asking = undefined)));
+  }
+
+  private async asked(): Promise<void> {
+    const { clock, router } = this.ports;
+    const askedAtMs = clock.nowMs();
+    const reply = await router.request(this.heartbeat(), WORKER_SPEAKS_MS);
+    if (reply?.type === 'heard') {
+      this.beatAtMs = askedAtMs;
+      return;
+    }
+    this.isGivenUp = true;
     this.abort.abort('stopped');
-    return new UpstreamError('stopped', ENDS.stopped, { ...SENT, retryable: false });
   }
 
   private beat(): void {
     const { clock, router } = this.ports;
     this.beatAtMs = clock.nowMs();
-    router.send({ type: 'heartbeat', attemptId: this.work.terms.attemptId, firstTokenSeen: this.spoke });
+    router.send(this.heartbeat());
   }
 
-  /** The router said so, or was not told for so long that this goes on that somebody else may have answered the caller. */
-  private isGivenUp(): boolean {
-    return this.abort.signal.reason === 'stopped' || this.ports.clock.nowMs() - this.beatAtMs > WORKER_SPEAKS_MS;
+  private heartbeat(): WorkEvent {
+    return { type: 'heartbeat', attemptId: this.work.terms.attemptId, firstTokenSeen: this.spoke };
+  }
+
+  private isStopped(): boolean {
+    return this.isGivenUp || this.abort.signal.reason === 'stopped';
+  }
+
+  private isLate(): boolean {
+    return this.ports.clock.nowMs() - this.beatAtMs > WORKER_SPEAKS_MS;
   }
 
   /** Another backend's answer would be as large, so nobody is asked again. */
@@ -275,8 +305,12 @@ class Attempt {
   }
 
   private async failed(error: unknown): Promise<void> {
-    if (this.isGivenUp()) this.abort.abort('stopped');
-    const upstream = this.asUpstreamError(error);
+    const upstream = this.asUpstreamError(
+      await this.goOn().then(
+        () => error,
+        (stopped: unknown) => stopped,
+      ),
+    );
     const cancelled = ENDED_FROM_OUTSIDE.has(upstream.code);
     const closed = this.close({
       outcome: cancelled ? 'cancelled' : upstream.details.sent ? 'failed' : 'not-sent',

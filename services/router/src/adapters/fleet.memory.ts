@@ -18,11 +18,16 @@ export class HeartbeatFleet implements Fleet, FleetViews {
   private readonly sinceOfOrg = new Map<string, Map<string, number>>();
   private readonly shares: SlotShares;
 
-  /** @param random uniform in [0, 1): the jitter of breakers @param weightOf of an org among those that want the same slots */
+  /**
+   * @param random uniform in [0, 1): the jitter of breakers
+   * @param weightOf of an org among those that want the same slots
+   * @param awake measures silence: it does not move while this process stands still
+   */
   constructor(
     private readonly clock: Clock,
     private readonly random: () => number = Math.random,
     weightOf: (org: string) => number = () => 1,
+    private readonly awake: Clock = clock,
   ) {
     this.shares = new SlotShares(weightOf);
   }
@@ -43,20 +48,20 @@ export class HeartbeatFleet implements Fleet, FleetViews {
     this.lastHeard.set(beat.backend, { atMs: this.clock.nowMs(), draining: beat.draining });
     this.sinceOfOrg.delete(beat.backend);
     if (beat.draining) ofBackend.delete(beat.worker);
-    else ofBackend.set(beat.worker, { ...beat, heardAtMs: this.clock.nowMs() });
+    else ofBackend.set(beat.worker, { ...beat, heardAtMs: this.awake.nowMs() });
   }
 
-  workersAlive(backend: string, nowMs = this.clock.nowMs()): number {
-    return this.live(backend, nowMs)?.size ?? 0;
+  workersAlive(backend: string): number {
+    return this.live(backend)?.size ?? 0;
   }
 
   /**
    * By the last heartbeat; of a worker that is alone also by this router's own calls since then. Which of several has those is not
    * known: one that filled up refuses, and the next candidate is tried.
    */
-  workersWithRoom(backend: string, slotsLeftFree = 0, nowMs = this.clock.nowMs()): number {
+  workersWithRoom(backend: string, slotsLeftFree = 0): number {
     let withRoom = 0;
-    const live = this.live(backend, nowMs);
+    const live = this.live(backend);
     const since = live?.size === 1 ? (this.since.get(backend) ?? 0) : 0;
     for (const { inFlight, maxConcurrency } of live?.values() ?? [])
       if (inFlight + since < maxConcurrency - Math.floor(slotsLeftFree * maxConcurrency)) withRoom++;
@@ -66,7 +71,7 @@ export class HeartbeatFleet implements Fleet, FleetViews {
   /** Of all its live workers, with this router's own calls since they were last heard of; of its engine what the fullest says. */
   load(backend: string): ReplicaLoad {
     let [inFlight, capacity, waitingInEngine, kvCacheShare] = [this.since.get(backend) ?? 0, 0, 0, 0];
-    for (const { inFlight: ours, maxConcurrency, engine } of this.live(backend, this.clock.nowMs())?.values() ?? []) {
+    for (const { inFlight: ours, maxConcurrency, engine } of this.live(backend)?.values() ?? []) {
       // An engine may have work of others, too, and a queue.
       inFlight += Math.max(ours, (engine?.running ?? 0) + (engine?.waiting ?? 0));
       capacity += maxConcurrency;
@@ -83,7 +88,7 @@ export class HeartbeatFleet implements Fleet, FleetViews {
     const quotaMs = quotaUntilMs - nowMs;
     const heard = this.lastHeard.get(backend);
     return {
-      workers: [...(this.live(backend, nowMs)?.values() ?? [])].map(({ worker, inFlight, maxConcurrency, engine }) => ({
+      workers: [...(this.live(backend)?.values() ?? [])].map(({ worker, inFlight, maxConcurrency, engine }) => ({
         worker,
         inFlight,
         maxConcurrency,
@@ -137,7 +142,7 @@ export class HeartbeatFleet implements Fleet, FleetViews {
   /** Slots by org, of all live workers, with this router's own calls since they were last heard of. */
   private held(backend: string): Map<string, number> {
     const held = new Map(this.sinceOfOrg.get(backend));
-    for (const { orgs = {} } of this.live(backend, this.clock.nowMs())?.values() ?? [])
+    for (const { orgs = {} } of this.live(backend)?.values() ?? [])
       for (const [org, count] of Object.entries(orgs)) held.set(org, (held.get(org) ?? 0) + count);
     for (const [org, count] of held) if (count <= 0) held.delete(org);
     return held;
@@ -149,10 +154,10 @@ export class HeartbeatFleet implements Fleet, FleetViews {
   }
 
   /** Undefined: none was ever heard of. */
-  private live(backend: string, nowMs: number): ReadonlyMap<string, WorkerHeartbeat> | undefined {
+  private live(backend: string): ReadonlyMap<string, WorkerHeartbeat> | undefined {
     const ofBackend = this.workers.get(backend);
     if (ofBackend === undefined) return undefined;
-    const oldest = nowMs - ALIVE_MS;
+    const oldest = this.awake.nowMs() - ALIVE_MS;
     for (const [worker, beat] of ofBackend) if (beat.heardAtMs < oldest) ofBackend.delete(worker);
     return ofBackend;
   }

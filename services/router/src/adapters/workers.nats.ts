@@ -7,7 +7,7 @@ import {
   type RouterReply,
   type WorkRequest,
 } from '@meritorder/contracts';
-import { newId } from '@meritorder/kernel';
+import { newId, type Clock } from '@meritorder/kernel';
 import { injectTrace, SERVICE_INBOX, type Bus } from '@meritorder/messaging';
 import type { Context } from '@opentelemetry/api';
 import type { AttemptSignal, Workers, WorkSession } from '../application/ports.js';
@@ -20,17 +20,31 @@ export class NatsWorkers implements Workers {
   private readonly sessions = new Map<string, Session>();
   private readonly subscription: Subscription;
 
-  constructor(private readonly bus: Bus) {
+  /** @param awake does not move while this process stands still */
+  constructor(
+    private readonly bus: Bus,
+    private readonly awake: Clock,
+  ) {
     this.subscription = bus.nats.subscribe(`${this.prefix}.*`, {
       callback: (error, message) => {
-        if (!error) this.sessions.get(message.subject.slice(this.prefix.length + 1))?.hear(message);
+        if (error) return;
+        const session = this.sessions.get(message.subject.slice(this.prefix.length + 1));
+        if (session) session.hear(message);
+        else answerForGone(message);
       },
     });
+  }
+
+  /** To be called several times a second. */
+  giveUpSilent(): void {
+    const nowMs = this.awake.nowMs();
+    for (const session of this.sessions.values()) session.giveUpIfSilent(nowMs);
   }
 
   dispatch(work: WorkRequest, backend: BackendConfig, context: Context): WorkSession {
     const { attemptId } = work.terms;
     const session = new Session(
+      this.awake,
       () => this.bus.nats.publish(subjects.attemptGo(backend, attemptId)),
       (reason) => this.bus.nats.publish(subjects.attemptStop(attemptId), reason ?? ''),
       () => this.sessions.delete(attemptId),
@@ -51,12 +65,13 @@ export class NatsWorkers implements Workers {
 class Session implements WorkSession {
   private readonly heard: Heard[] = [];
   private waiting: ((heard: Heard) => void) | undefined;
-  private timer: NodeJS.Timeout | undefined;
+  private waitingSinceMs = 0;
   private firstTokenSeen = false;
   private take!: () => void;
   readonly taken = new Promise<void>((resolve) => (this.take = resolve));
 
   constructor(
+    private readonly awake: Clock,
     readonly go: WorkSession['go'],
     readonly stop: WorkSession['stop'],
     private readonly onClose: () => void,
@@ -68,11 +83,8 @@ class Session implements WorkSession {
     if (signal.type !== 'refused' && signal.type !== 'no-worker') this.take();
     if (signal.type === 'heartbeat') this.firstTokenSeen = signal.firstTokenSeen;
     const heard: Heard = { signal, reply: (answer) => void (message.reply && message.respond(JSON.stringify(answer))) };
-    clearTimeout(this.timer);
-    if (this.waiting) {
-      this.waiting(heard);
-      this.waiting = undefined;
-    } else this.heard.push(heard);
+    if (this.waiting) this.tell(heard);
+    else this.heard.push(heard);
   }
 
   next(): Promise<Heard> {
@@ -80,17 +92,29 @@ class Session implements WorkSession {
     if (ready) return Promise.resolve(ready);
     return new Promise((resolve) => {
       this.waiting = resolve;
-      this.timer = setTimeout(() => {
-        this.waiting = undefined;
-        resolve({ signal: { type: 'silent', firstTokenSeen: this.firstTokenSeen }, reply: () => {} });
-      }, WORKER_SILENT_MS);
+      this.waitingSinceMs = this.awake.nowMs();
     });
   }
 
+  giveUpIfSilent(nowMs: number): void {
+    if (this.waiting && nowMs - this.waitingSinceMs >= WORKER_SILENT_MS)
+      this.tell({ signal: { type: 'silent', firstTokenSeen: this.firstTokenSeen }, reply: () => {} });
+  }
+
   close(): void {
-    clearTimeout(this.timer);
     this.onClose();
   }
+
+  private tell(heard: Heard): void {
+    this.waiting?.(heard);
+    this.waiting = undefined;
+  }
+}
+
+/** A worker that was silent for long asks whether it was given up. */
+function answerForGone(message: Msg): void {
+  if (message.reply && signalOf(message)?.type === 'heartbeat')
+    message.respond(JSON.stringify({ type: 'stop', reason: 'given-up' } satisfies RouterReply));
 }
 
 function signalOf(message: Msg): AttemptSignal | undefined {

@@ -64,6 +64,7 @@ class Following {
           break;
         case 'heartbeat':
           if (signal.firstTokenSeen) race?.firstToken(leg);
+          reply({ type: 'heard' });
           break;
         case 'first-token':
           reply(race?.firstToken(leg) ?? { type: 'noted', others: [] });

@@ -197,9 +197,9 @@ export interface FleetViews {
 
 /** Live workers and the health of backends. */
 export interface Fleet {
-  workersAlive(backend: string, nowMs?: number): number;
+  workersAlive(backend: string): number;
   /** @param slotsLeftFree share of a worker's slots that does not count as room, 0..1 */
-  workersWithRoom(backend: string, slotsLeftFree?: number, nowMs?: number): number;
+  workersWithRoom(backend: string, slotsLeftFree?: number): number;
   allows(backend: string, nowMs?: number): boolean;
   /** Whether an org may have one more slot of own hardware, which others may want too. It is noted that it asked. */
   mayTake(backend: string, org: string): boolean;

@@ -17,8 +17,8 @@ export function viewsOf(
       backend,
       price: catalogue.price(id, atMs),
       otherPrices: catalogue.otherPrices(id, atMs),
-      workersAlive: fleet.workersAlive(id, atMs),
-      workersWithRoom: fleet.workersWithRoom(id, backend.kind === 'local' ? slotsLeftFree : 0, atMs),
+      workersAlive: fleet.workersAlive(id),
+      workersWithRoom: fleet.workersWithRoom(id, backend.kind === 'local' ? slotsLeftFree : 0),
       breakerClosed: fleet.allows(id, atMs),
       overShare: askingOrg !== undefined && backend.kind === 'local' && !fleet.mayTake(id, askingOrg),
     };
