@@ -59,6 +59,8 @@ export async function connectBus(options: BusOptions): Promise<Bus> {
       ...(options.tls ? { tls: options.tls } : {}),
       // What was refused once may be replaced in its file: a service does not give up.
       ignoreAuthErrorAbort: true,
+      // A stack for every request, which is thrown away unless that fails.
+      noAsyncTraces: true,
     });
   } catch (error) {
     const { message } = error as Error;

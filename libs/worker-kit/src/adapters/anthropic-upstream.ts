@@ -38,6 +38,7 @@ export class AnthropicUpstream implements ProviderUpstream {
           case 'error':
             throw errorInAnswer(event['error']);
           case 'message_stop':
+            answer.ended();
             reader.end();
             if (head !== undefined) yield head;
             return;

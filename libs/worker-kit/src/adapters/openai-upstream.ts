@@ -38,6 +38,7 @@ export class OpenAiUpstream implements ProviderUpstream {
     for await (const events of serverSentEvents(answer)) {
       for (const { data } of events) {
         if (data === DONE) {
+          answer.ended();
           request.reader.end();
           return;
         }

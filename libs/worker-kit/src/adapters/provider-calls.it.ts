@@ -1,3 +1,4 @@
+import type { Socket } from 'node:net';
 import { describe, expect, it } from 'vitest';
 import { backendOf, serve, workerFor } from './provider-world.for-tests.js';
 import { plain, sendStream } from './raw-server.for-tests.js';
@@ -101,6 +102,56 @@ it('a stream may be as long as it likes, an event may not', async () => {
   expect(log.filter((entry) => entry.startsWith('chunk'))).toHaveLength(5_000);
   const endless = await chat('provider: x', '', Buffer.from(`data: ${'a'.repeat(5_000_000)}`));
   expect(endless.closed).toMatchObject([{ outcome: 'failed', code: 'protocol', sent: true }]);
+});
+
+describe('the connection of a stream that has said that it is over', () => {
+  const HEAD = 'HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n';
+  const frame = (bytes: Buffer): Buffer =>
+    Buffer.concat([Buffer.from(`${bytes.length.toString(16)}\r\n`), bytes, Buffer.from('\r\n')]);
+  const LAST_FRAME = '0\r\n\r\n';
+
+  /** When the second call may come. */
+  const isOver = new Map<Socket, Promise<unknown>>();
+
+  /** Two streams, one after the other, and the connections that they came over. */
+  async function twoStreams(afterwards: (socket: Socket) => unknown) {
+    const sockets: Socket[] = [];
+    const server = await serve((_request, socket) => {
+      sockets.push(socket);
+      socket.write(HEAD);
+      socket.write(frame(CHAT));
+      afterwards(socket);
+    });
+    const call = workerFor(backendOf(`provider: openai, apiKeyEnv: K, baseUrl: "${server.url}/v1"`));
+    const first = await call({ stream: true });
+    await isOver.get(sockets[0]!);
+    const second = await call({ stream: true });
+    return { sockets, answers: [first, second] };
+  }
+
+  it('takes the next call, also when its last frame comes later', async () => {
+    const { sockets, answers } = await twoStreams((socket) => {
+      const later = new Promise((r) => setTimeout(r, 30)).then(() => socket.write(LAST_FRAME));
+      isOver.set(
+        socket,
+        later.then(() => new Promise((r) => setTimeout(r, 30))),
+      );
+    });
+    expect(new Set(sockets).size).toBe(1);
+    expect(answers.flatMap((a) => a.closed)).toMatchObject([{ outcome: 'finished' }, { outcome: 'finished' }]);
+  });
+
+  it.each<[string, (socket: Socket) => unknown]>([
+    ['the last frame does not come', () => {}],
+    ['more comes than an end', (socket) => socket.write(frame(Buffer.alloc(10_000, 'x')))],
+  ])('is closed when %s', async (_what, afterwards) => {
+    const { sockets, answers } = await twoStreams((socket) => {
+      isOver.set(socket, new Promise((resolve) => socket.once('close', resolve)));
+      afterwards(socket);
+    });
+    expect(new Set(sockets).size).toBe(2);
+    expect(answers.flatMap((a) => a.closed)).toMatchObject([{ outcome: 'finished' }, { outcome: 'finished' }]);
+  });
 });
 
 describe('what Azure says of its content filters', () => {

@@ -6,6 +6,9 @@ import { refusalOf } from './refusal.js';
 
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 const MAX_ERROR_BYTES = 64 * 1024;
+/** What comes after the end of a stream, for the sake of its connection. */
+const MAX_REST_BYTES = 4 * 1024;
+const REST_WITHIN_MS = 1_000;
 
 export const SENT_RETRYABLE = { retryable: true, sent: true, refusedUpstream: false };
 export const SENT_FINAL = { retryable: false, sent: true, refusedUpstream: false };
@@ -104,6 +107,8 @@ function responseOf({ status, body }: WireReply): Dispatcher.ResponseData {
 
 /** An answer whose body is still to be read. */
 export class HttpAnswer {
+  private hasEnded = false;
+
   constructor(
     private readonly response: Dispatcher.ResponseData,
     private readonly patience: Patience,
@@ -116,6 +121,11 @@ export class HttpAnswer {
   /** Something was generated: from here on the time between tokens counts. */
   heard(): void {
     this.patience.heard();
+  }
+
+  /** It has said that it is over: what may still come is its last frame, after which its connection takes the next call. */
+  ended(): void {
+    this.hasEnded = true;
   }
 
   /** Closes the connection, also under a read that is waiting. */
@@ -139,6 +149,24 @@ export class HttpAnswer {
     } catch (error) {
       throw transportError(error, true);
     } finally {
+      if (this.hasEnded) void this.readRest(reads);
+      else this.leave();
+    }
+  }
+
+  private async readRest(reads: AsyncIterator<Uint8Array>): Promise<void> {
+    this.patience.end();
+    const late = setTimeout(() => this.leave(), REST_WITHIN_MS);
+    try {
+      let bytes = 0;
+      for (;;) {
+        const { done, value } = await reads.next();
+        if (done || (bytes += value.length) > MAX_REST_BYTES) return;
+      }
+    } catch {
+      // The answer was whole without it.
+    } finally {
+      clearTimeout(late);
       this.leave();
     }
   }
