@@ -305,8 +305,18 @@ describe('an attempt that its router has given up says nothing to the caller, wh
       },
     });
     expect(log).toEqual([
-      ...['heartbeat', 'may go', 'upstream', 'heartbeat', 'heartbeat', 'chunk 0', 'heartbeat', 'chunk 1'],
-      ...['heartbeat', 'closed finished', 'answer ok', 'finished'],
+      'heartbeat',
+      'may go',
+      'upstream',
+      'heartbeat',
+      'heartbeat',
+      'chunk 0',
+      'heartbeat',
+      'chunk 1',
+      'heartbeat',
+      'closed finished',
+      'answer ok',
+      'finished',
     ]);
     expect(asked).toEqual([false, true, true]);
     expect(closed).toMatchObject([{ outcome: 'finished' }]);
