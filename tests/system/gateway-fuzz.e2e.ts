@@ -47,6 +47,19 @@ const REQUESTS: [string, object][] = [
     },
   ],
   ['/v1/embeddings', { model: 'embedder', input: ['one', 'two'], encoding_format: 'float', dimensions: 8 }],
+  [
+    '/v1/responses',
+    {
+      model: 'quick',
+      instructions: 's',
+      input: [message('Write 2 words.'), { type: 'function_call', call_id: 'a', name: 'f', arguments: '{}' }],
+      max_output_tokens: 4,
+      stream: true,
+      tools: [{ type: 'function', name: 'f', parameters: { type: 'object' } }],
+      text: { format: { type: 'json_schema', name: 's', schema: { type: 'object' } } },
+      metadata: { department: 'eng' },
+    },
+  ],
   ['/v1/messages/count_tokens', { model: 'auto', system: 's', messages: [message('Write 2 words.')] }],
   [
     '/v1/messages',

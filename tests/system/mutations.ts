@@ -14,6 +14,7 @@ const ODD_VALUES: Json[] = [
   '\u0000\u001f',
   '\ud800',
   '__proto__',
+  'constructor',
   '../../etc/passwd',
   'data: x\n\ndata: [DONE]\n\n',
   'acme.>',

@@ -15,6 +15,7 @@ import type { UsageAttemptClosedV1 } from './events/usage-attempt-closed.v1.js';
 import type { UsageAttemptExtendedV1 } from './events/usage-attempt-extended.v1.js';
 import type { EmbeddingsRequest } from './requests/embeddings-request.v1.js';
 import type { MessagesRequest } from './requests/messages-request.v1.js';
+import type { ResponsesRequest } from './requests/responses-request.v1.js';
 import type { OutcomeReply, OutcomeReport } from './requests/outcome-report.v1.js';
 import type { AttemptTerms } from './internal/work.v1.js';
 import type { BatchCollectedV1 } from './internal/batch.v1.js';
@@ -140,6 +141,49 @@ export const EXAMPLES = {
     },
     event: { type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text: 'The' } },
     lastEvent: { type: 'message_stop', meritorder: receipt },
+  },
+  responses: {
+    request: {
+      model: 'auto',
+      instructions: 'Answer in one sentence.',
+      input: 'What is a merit order?',
+      max_output_tokens: 200,
+      metadata: { department: 'support', feature: 'chatbot' },
+    } satisfies ResponsesRequest,
+    answer: {
+      id: 'resp_chatcmpl-1',
+      object: 'response',
+      created_at: 1795512600,
+      status: 'completed',
+      model: 'gpt-4.1-mini',
+      output: [
+        {
+          id: 'msg_chatcmpl-1',
+          type: 'message',
+          status: 'completed',
+          role: 'assistant',
+          content: [{ type: 'output_text', text: 'The cheapest that serves the load.', annotations: [], logprobs: [] }],
+        },
+      ],
+      store: false,
+      usage: {
+        input_tokens: 1000,
+        input_tokens_details: { cached_tokens: 0 },
+        output_tokens: 7,
+        output_tokens_details: { reasoning_tokens: 0 },
+        total_tokens: 1007,
+      },
+      meritorder: receipt,
+    },
+    event: {
+      type: 'response.output_text.delta',
+      sequence_number: 4,
+      item_id: 'msg_chatcmpl-1',
+      output_index: 0,
+      content_index: 0,
+      delta: 'The',
+      logprobs: [],
+    },
   },
   receipt,
   outcome: {

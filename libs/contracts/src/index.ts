@@ -7,6 +7,7 @@ export * from './receipt.js';
 export * from './requests/inference-request.v1.js';
 export * from './requests/embeddings-request.v1.js';
 export * from './requests/messages-request.v1.js';
+export * from './requests/responses-request.v1.js';
 export * from './requests/outcome-report.v1.js';
 export * from './internal/work.v1.js';
 export * from './internal/decisions.v1.js';

@@ -19,7 +19,7 @@ export const Instant = z.iso.datetime();
 export const Basis = z.enum(['cash', 'full']);
 export type Basis = z.infer<typeof Basis>;
 
-export const Kind = z.enum(['chat', 'embeddings', 'messages']);
+export const Kind = z.enum(['chat', 'embeddings', 'messages', 'responses']);
 export type Kind = z.infer<typeof Kind>;
 
 /** Who an amount belongs to. Only what a caller may be billed or budgeted by. */

@@ -1,4 +1,8 @@
-export { chatOfMessages, type ChatReading, type Uncarried } from './messages-to-chat.js';
+export type { ChatReading, Uncarried } from './chat-reading.js';
+export { chatOfMessages } from './messages-to-chat.js';
+export { chatOfResponses } from './responses/responses-to-chat.js';
+export { responseOfChat, type ResponseNames } from './responses/chat-to-response.js';
+export { EventsOfResponse, type ResponseEvent } from './responses/chunks-to-response.js';
 export { messageOfChat, usageBlock, type AskedFor, type StopReason } from './chat-to-message.js';
 export { EventsOfChunks, type AnswerNames, type MessageEvent } from './chunks-to-events.js';
 export { TranslationError } from './translation-error.js';

@@ -1,24 +1,8 @@
 import type { ChatRequest, MessagesRequest, MessagesTool } from '@meritorder/contracts';
 import { chatMessages, type Rendering } from './conversation.js';
+import { MOST_REPORTED, type ChatReading, type Uncarried } from './chat-reading.js';
 import { objectOf, stated, type Json } from './json.js';
 
-/** What a chat completion cannot say of a messages request. */
-export interface Uncarried {
-  /** Dotted, for example `messages.3.content.0`. */
-  path: string;
-  what: string;
-}
-
-export interface ChatReading {
-  /** The request as a chat completion. */
-  chat: ChatRequest;
-  /** The first things that are not in `chat` as they were meant; empty: all of it is. At most MOST_REPORTED. */
-  uncarried: Uncarried[];
-  /** A field whose cost no bound is known for, whoever serves it. */
-  unbounded: string | undefined;
-}
-
-const MOST_REPORTED = 16;
 /** OpenAI's limit; a server with another one is told no more either. */
 const MOST_STOPS = 4;
 

@@ -2,14 +2,17 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { recordedAnswers, type RecordedAnswer } from '@meritorder/testing';
 import { readUsage, usageReader } from '@meritorder/usage-core';
-import { EventsOfChunks, messageOfChat } from './index.js';
+import { ResponsesRequest } from '@meritorder/contracts';
+import { EventsOfChunks, EventsOfResponse, messageOfChat, responseOfChat } from './index.js';
 import { readEvents, said } from './read-events.for-tests.js';
+import { readResponse } from './responses/read-response.for-tests.js';
 
 type Any = Record<string, any>;
 const data = process.env['MERITORDER_TEST_DATA'];
 if (!data && process.env['CI'] === 'true') throw new Error('CI needs MERITORDER_TEST_DATA');
 const ASKED = { stopSequences: [] };
 const NAMES = { id: 'unnamed', model: 'unnamed' };
+const RESPONSE = ResponsesRequest.parse({ model: 'auto', input: 'hi' });
 
 /** OpenAI's chat answers, whoever gave them. */
 function chatAnswers(): RecordedAnswer[] {
@@ -88,4 +91,27 @@ describe.skipIf(!data)(`recorded chat answers${data ? '' : ' (MERITORDER_TEST_DA
       );
     },
   );
+
+  it.each(answers.map((a) => [a.name, a] as const))('%s: as a response, too', (_name, answer) => {
+    const expected = recorded(answer);
+    const events = answer.events.filter((e): e is Any => typeof e === 'object' && e !== null);
+    const names = { ...NAMES, createdSeconds: 1 };
+    const translator = new EventsOfResponse(names, RESPONSE);
+    const { usage } = readUsage('openai-chat', answer.events);
+    const response: Any = answer.stream
+      ? readResponse([
+          ...events.flatMap((event) => translator.feed(event)),
+          ...translator.end(usage),
+          translator.last(false),
+        ])
+      : responseOfChat(events[0]!, RESPONSE, names, usage);
+    const parts = response['output'].flatMap((item: Any) => item['content'] ?? []);
+    expect(parts.map((part: Any) => part['text'] ?? part['refusal']).join('')).toBe(expected.text);
+    const calls = response['output'].filter((item: Any) => item['type'] === 'function_call');
+    expect(calls.map((c: Any) => ({ name: c['name'], input: JSON.parse(c['arguments'] || '{}') }))).toEqual(
+      expected.calls,
+    );
+    const isCut = events.some((e) => e['choices']?.[0]?.finish_reason === 'length');
+    expect(response['status']).toBe(isCut ? 'incomplete' : 'completed');
+  });
 });

@@ -3,7 +3,7 @@ import type { BackendConfig, Capability, ChatRequest, Kind, ServiceTier, UsageUn
 /** What a request asks of a backend, read from its body. */
 export interface Requirements {
   kind: Kind;
-  /** What of a request of kind messages a backend of another protocol could not be told, in words. */
+  /** What of a request of another kind a backend that is sent a chat completion could not be told, in words. */
   uncarried: string | undefined;
   /** What of a chat completion a protocol has no words for, in words; undefined: nothing. */
   uncarriedBy?: ((protocol: string) => string | undefined) | undefined;
@@ -131,9 +131,9 @@ function inputModalitiesOf(body: ChatRequest): Modality[] {
   return MODALITIES.filter((modality) => types.some((type) => type.includes(modality)));
 }
 
-/** A backend that does not say serves chat and messages, one of them translated. */
+/** A backend that does not say serves chat and messages, one of them translated; responses are served by whoever serves chat. */
 export function servesKind({ kinds }: Pick<BackendConfig, 'kinds'>, kind: Kind): boolean {
-  return kinds?.includes(kind) ?? kind !== 'embeddings';
+  return kinds?.includes(kind === 'responses' ? 'chat' : kind) ?? kind !== 'embeddings';
 }
 
 /** Protocols whose backends are passed a request of kind messages as it came. */
@@ -141,7 +141,7 @@ const SPEAK_MESSAGES: ReadonlySet<string> = new Set(['anthropic']);
 
 /** Whether a request of this kind reaches the backend as a chat completion that it was translated into. */
 export function isTranslated({ protocol }: Pick<BackendConfig, 'protocol'>, kind: Kind): boolean {
-  return kind === 'messages' && !SPEAK_MESSAGES.has(protocol);
+  return kind === 'responses' || (kind === 'messages' && !SPEAK_MESSAGES.has(protocol));
 }
 
 /** Whether what reaches the backend is a chat completion, as it came or translated into one. */

@@ -21,6 +21,7 @@ it('every kind of request is there, and its answer, with its example', () => {
       'inferenceRequest',
       'embeddingsRequest',
       'messagesRequest',
+      'responsesRequest',
     ]);
   for (const name of Object.keys({ ...channels.inferenceRequest.messages, ...channels.replyInbox.messages }))
     expect(components.messages[name]?.examples[0].payload, name).toBeDefined();

@@ -197,12 +197,20 @@ export function asyncApi(version: string): Json {
     EXAMPLES.messages.request,
     requestHeaders({ type: 'string', const: 'messages' }, true),
   );
-  for (const [name, of, example] of [
-    ['embeddingsAnswer', "OpenAI's list of embeddings", EXAMPLES.embeddings.answer],
-    ['messagesAnswer', "Not streaming: Anthropic's message", EXAMPLES.messages.answer],
+  messages['responsesRequest'] = message(
+    'inference.responses-request.v1',
+    "OpenAI's request for a response, with the same two additions. It reaches every backend as a chat completion, and nothing is kept: what a chat completion cannot say, an earlier response by its id too, is refused.",
+    schemas['responses-request.v1']!,
+    EXAMPLES.responses.request,
+    requestHeaders({ type: 'string', const: 'responses' }, true),
+  );
+  for (const [kind, of, example] of [
+    ['embeddings', "OpenAI's list of embeddings", EXAMPLES.embeddings.answer],
+    ['messages', "Not streaming: Anthropic's message", EXAMPLES.messages.answer],
+    ['responses', "Not streaming: OpenAI's response", EXAMPLES.responses.answer],
   ] as const)
-    messages[name] = message(
-      `inference.${name === 'embeddingsAnswer' ? 'embeddings' : 'messages'}-answer.v1`,
+    messages[`${kind}Answer`] = message(
+      `inference.${kind}-answer.v1`,
       `${of} with its receipt in \`meritorder\`.`,
       { type: 'object', properties: { meritorder: schemas['receipt.v1'] }, required: ['meritorder'] },
       example,
@@ -212,6 +220,13 @@ export function asyncApi(version: string): Json {
     "Streaming of messages: the data of Anthropic's events, numbered and acknowledged as chunks are. The last message is `message_stop`, with Meritorder-Status and the receipt.",
     { type: 'object', properties: { type: { type: 'string' }, meritorder: schemas['receipt.v1'] }, required: ['type'] },
     EXAMPLES.messages.event,
+    STREAM_HEADERS,
+  );
+  messages['responsesEvent'] = message(
+    'inference.responses-event.v1',
+    "Streaming of a response: the data of OpenAI's events, numbered and acknowledged as chunks are. The last message is `response.completed` or `response.incomplete` with the whole response, with Meritorder-Status and the receipt.",
+    { type: 'object', properties: { type: { type: 'string' }, meritorder: schemas['receipt.v1'] }, required: ['type'] },
+    EXAMPLES.responses.event,
     STREAM_HEADERS,
   );
   messages['inferenceAnswer'] = message(
@@ -338,7 +353,7 @@ export function asyncApi(version: string): Json {
     inferenceRequest: {
       address: 'inference.request.v1.{org}',
       parameters: ORG,
-      messages: refs('inferenceRequest', 'embeddingsRequest', 'messagesRequest'),
+      messages: refs('inferenceRequest', 'embeddingsRequest', 'messagesRequest', 'responsesRequest'),
     },
     inferenceEstimate: {
       address: 'inference.estimate.v1.{org}',
@@ -357,7 +372,7 @@ export function asyncApi(version: string): Json {
       parameters: ORG,
       description:
         'Durable: kept before it is acknowledged, run at least once. `Nats-Msg-Id` makes a repetition harmless.',
-      messages: refs('inferenceRequest', 'embeddingsRequest', 'messagesRequest'),
+      messages: refs('inferenceRequest', 'embeddingsRequest', 'messagesRequest', 'responsesRequest'),
     },
     inferenceAck: {
       address: 'inference.ack.v1.{org}.{request}',
@@ -382,6 +397,8 @@ export function asyncApi(version: string): Json {
         'embeddingsAnswer',
         'messagesAnswer',
         'messagesEvent',
+        'responsesAnswer',
+        'responsesEvent',
         'inferenceError',
         'jobAccepted',
         'estimateReply',
@@ -416,6 +433,8 @@ export function asyncApi(version: string): Json {
         'embeddingsAnswer',
         'messagesAnswer',
         'messagesEvent',
+        'responsesAnswer',
+        'responsesEvent',
         'inferenceError',
       ),
     },

@@ -12,6 +12,7 @@ import {
   Receipt,
   ReconcileReport,
   ReconcileRequest,
+  ResponsesRequest,
 } from '@meritorder/contracts';
 import { z } from 'zod';
 
@@ -32,6 +33,7 @@ export const schemas: Record<string, Json> = {
   'inference-request.v1': schemaOf(ChatRequest),
   'embeddings-request.v1': schemaOf(EmbeddingsRequest),
   'messages-request.v1': schemaOf(MessagesRequest),
+  'responses-request.v1': schemaOf(ResponsesRequest),
   'receipt.v1': schemaOf(Receipt),
   'estimate-request.v1': schemaOf(EstimateRequest),
   'estimate-reply.v1': schemaOf(EstimateReply),

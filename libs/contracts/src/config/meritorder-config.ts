@@ -33,10 +33,14 @@ const BackendFields = z.strictObject({
     .min(1)
     .meta({ description: 'The most that one choice can have; bounds a request without max_tokens.' }),
   capabilities: z.array(z.enum(CAPABILITIES)).default(['streaming']),
-  kinds: z.array(Kind).min(1).optional().meta({
-    description:
-      'Kinds of requests it serves. Default: chat and messages; one of the two is translated where the protocol does not have it. An embedding model needs [embeddings].',
-  }),
+  kinds: z
+    .array(Kind.exclude(['responses']))
+    .min(1)
+    .optional()
+    .meta({
+      description:
+        'Kinds of requests it serves. Default: chat and messages; one of the two is translated where the protocol does not have it. Whoever serves chat serves responses, which are sent as chat completions. An embedding model needs [embeddings].',
+    }),
   maxConcurrency: z.int().min(1).max(10_000).default(64).meta({ description: 'Calls in flight per worker.' }),
   templateTokensPerMessage: z
     .int()

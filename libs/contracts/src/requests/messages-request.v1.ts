@@ -28,10 +28,12 @@ const ToolUseBlock = z.looseObject({
 const OtherBlock = z.looseObject({ type: z.string().min(1).max(64), cache_control: CacheControl });
 
 function blocksOf<T extends z.ZodType>(known: Readonly<Record<string, T>>) {
+  // A block may be of the type "constructor".
+  const schemas = new Map(Object.entries(known));
   return z
     .array(
       OtherBlock.superRefine((block, ctx) => {
-        const parsed = known[block.type]?.safeParse(block);
+        const parsed = schemas.get(block.type)?.safeParse(block);
         for (const issue of parsed?.error?.issues ?? [])
           ctx.addIssue({ code: 'custom', path: issue.path, message: issue.message });
       }),

@@ -6,7 +6,7 @@ import type {
 } from '@ai-sdk/provider';
 import type { ChatRequest } from '@meritorder/contracts';
 import { listOf, objectOf, stated, textOf, type Json } from '../json.js';
-import type { Uncarried } from '../messages-to-chat.js';
+import type { Uncarried } from '../chat-reading.js';
 import { markOf, type SdkProtocol, type Telling } from './part-of-chat.js';
 import { promptOfChat } from './prompt-of-chat.js';
 
@@ -50,19 +50,21 @@ const CARRIED_FIELDS: ReadonlySet<string> = new Set([
 ]);
 
 /** Values that say what is so without them. */
-const AS_WITHOUT: Readonly<Record<string, (value: unknown) => boolean>> = {
-  n: (n) => n === 1,
-  logprobs: (asked) => asked === false,
-  top_logprobs: (count) => count === 0,
-  logit_bias: (bias) => Object.keys(objectOf(bias) ?? { x: 0 }).length === 0,
-  store: (asked) => asked === false,
-  modalities: (names) => listOf(names).every((name) => name === 'text'),
-  tools: (tools) => listOf(tools).length === 0,
-  presence_penalty: (penalty) => penalty === 0,
-  frequency_penalty: (penalty) => penalty === 0,
-  parallel_tool_calls: (allowed) => allowed === true,
-  stop: (stop) => listOf(stop).length === 0 && textOf(stop) === undefined,
-};
+const AS_WITHOUT = new Map<string, (value: unknown) => boolean>(
+  Object.entries({
+    n: (n: unknown) => n === 1,
+    logprobs: (asked: unknown) => asked === false,
+    top_logprobs: (count: unknown) => count === 0,
+    logit_bias: (bias: unknown) => Object.keys(objectOf(bias) ?? { x: 0 }).length === 0,
+    store: (asked: unknown) => asked === false,
+    modalities: (names: unknown) => listOf(names).every((name) => name === 'text'),
+    tools: (tools: unknown) => listOf(tools).length === 0,
+    presence_penalty: (penalty: unknown) => penalty === 0,
+    frequency_penalty: (penalty: unknown) => penalty === 0,
+    parallel_tool_calls: (allowed: unknown) => allowed === true,
+    stop: (stop: unknown) => listOf(stop).length === 0 && textOf(stop) === undefined,
+  }),
+);
 
 /**
  * A chat completion as the SDK of a provider takes it. Pure: used to send it, and before that to find out who can be sent it.
@@ -76,7 +78,7 @@ export function callOfChat(protocol: SdkProtocol, body: ChatRequest): CallOfChat
     mark: (marked) => markOf(protocol, marked),
   };
   const asked = Object.fromEntries(
-    Object.entries(stated(body)).filter(([field, value]) => !AS_WITHOUT[field]?.(value)),
+    Object.entries(stated(body)).filter(([field, value]) => !AS_WITHOUT.get(field)?.(value)),
   ) as Json & ChatRequest;
   for (const field of Object.keys(asked))
     if (field === 'n' || !CARRIED_FIELDS.has(field)) telling.cannotCarry(field, `"${field}"`);

@@ -1,12 +1,17 @@
-import type { MessagesRequest, Receipt, Usage, WorkRequest } from '@meritorder/contracts';
+import type { MessagesRequest, Receipt, ResponsesRequest, Usage, WorkRequest } from '@meritorder/contracts';
 import {
   chatOfMessages,
+  chatOfResponses,
   EventsOfChunks,
+  EventsOfResponse,
   messageOfChat,
+  responseOfChat,
   TranslationError,
   usageBlock,
   type AnswerNames,
   type AskedFor,
+  type ChatReading,
+  type ResponseNames,
 } from '@meritorder/dialect-core';
 
 type Json = Record<string, unknown>;
@@ -24,7 +29,7 @@ export interface AnswerDialect {
   /** What is left to say after the last chunk. @param usage as it is booked */
   end(usage: Usage | undefined): readonly string[];
   /** The terminal message of a stream. */
-  last(names: AnswerNames & { createdSeconds: number }, receipt: Receipt): Json;
+  last(names: ResponseNames, receipt: Receipt, status: 'ok' | 'cancelled'): Json;
 }
 
 /**
@@ -37,10 +42,13 @@ export function answerDialect(
   marks = false,
 ): AnswerDialect {
   const { terms, body } = work;
+  const names = { id: terms.attemptId, model: terms.model };
+  if (terms.kind === 'responses') {
+    const createdSeconds = Math.floor(Date.parse(terms.reservedAt) / 1_000);
+    return new TranslatedResponse(body as ResponsesRequest, { ...names, createdSeconds });
+  }
   if (terms.kind !== 'messages') return new AsItComes(body);
-  return translated
-    ? new TranslatedMessages(body as MessagesRequest, { id: terms.attemptId, model: terms.model }, marks)
-    : new NativeMessages(body);
+  return translated ? new TranslatedMessages(body as MessagesRequest, names, marks) : new NativeMessages(body);
 }
 
 /** OpenAI's own: chat completions and embeddings. */
@@ -83,10 +91,7 @@ class TranslatedMessages implements AnswerDialect {
   private readonly events: EventsOfChunks;
 
   constructor(request: MessagesRequest, names: AnswerNames, marks: boolean) {
-    const { chat, uncarried } = chatOfMessages(request, marks ? 'marked-wire' : 'wire');
-    if (uncarried.length > 0)
-      throw new TranslationError(`a chat completion cannot say ${uncarried[0]!.what} (${uncarried[0]!.path})`);
-    this.body = chat;
+    this.body = carried(chatOfMessages(request, marks ? 'marked-wire' : 'wire'));
     this.asked = { stopSequences: request.stop_sequences ?? [] };
     this.events = new EventsOfChunks(names, this.asked);
   }
@@ -106,6 +111,42 @@ class TranslatedMessages implements AnswerDialect {
   last(_names: unknown, receipt: Receipt): Json {
     return messageStop(receipt);
   }
+}
+
+/** OpenAI's response, of a backend that speaks chat completions, as all do here. */
+class TranslatedResponse implements AnswerDialect {
+  readonly body: Json;
+  private readonly events: EventsOfResponse;
+
+  constructor(
+    private readonly request: ResponsesRequest,
+    private readonly names: ResponseNames,
+  ) {
+    this.body = carried(chatOfResponses(request));
+    this.events = new EventsOfResponse(names, request);
+  }
+
+  whole(answer: Json, usage: Usage | undefined): Json {
+    return responseOfChat(answer, this.request, this.names, usage);
+  }
+  chunk(json: string): readonly string[] {
+    return this.events.feed(JSON.parse(json) as Json).map((event) => JSON.stringify(event));
+  }
+  cut(lastChunk: string): readonly string[] {
+    return this.chunk(lastChunk);
+  }
+  end(usage: Usage | undefined): readonly string[] {
+    return this.events.end(usage).map((event) => JSON.stringify(event));
+  }
+  last(_names: unknown, receipt: Receipt, status: 'ok' | 'cancelled'): Json {
+    return { ...this.events.last(status === 'cancelled'), meritorder: receipt };
+  }
+}
+
+/** @throws TranslationError where a chat completion cannot say all of a request. */
+function carried({ chat, uncarried: [first] }: ChatReading): Json {
+  if (first) throw new TranslationError(`a chat completion cannot say ${first.what} (${first.path})`);
+  return chat;
 }
 
 /** Anthropic's, of a backend that speaks it itself. */

@@ -393,7 +393,7 @@ class Attempt {
       createdSeconds: Math.floor(clock.nowMs() / 1_000),
     };
     const receipt = this.receipt(status === 'ok' ? 'finished' : 'cancelled');
-    caller.finish(status, JSON.stringify(answer.last(names, receipt)), true);
+    caller.finish(status, JSON.stringify(answer.last(names, receipt, status)), true);
   }
 
   /** After `close`. */

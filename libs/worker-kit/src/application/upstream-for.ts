@@ -22,5 +22,6 @@ export function upstreamFor<U>(
   const wire = wires[backend.protocol];
   const own = wire?.[kind];
   if (own) return { upstream: own, translated: false };
-  return kind === 'messages' && wire?.chat ? { upstream: wire.chat, translated: true } : undefined;
+  const isTranslated = kind === 'messages' || kind === 'responses';
+  return isTranslated && wire?.chat ? { upstream: wire.chat, translated: true } : undefined;
 }

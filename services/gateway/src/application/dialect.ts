@@ -1,6 +1,7 @@
 import { ERRORS, type Kind, type Receipt, type Refusal } from '@meritorder/contracts';
 import { anthropic } from './dialects/anthropic.js';
 import { openai } from './dialects/openai.js';
+import { responses } from './dialects/responses.js';
 import type { RateLimitReply } from './ports/rate-limits.js';
 
 /** How one provider's clients are answered. */
@@ -20,7 +21,7 @@ export interface Dialect {
 }
 
 export function dialectOf(kind: Kind): Dialect {
-  return kind === 'messages' ? anthropic : openai;
+  return kind === 'messages' ? anthropic : kind === 'responses' ? responses : openai;
 }
 
 /** Longest wait that an SDK takes from a server, seconds: for more it falls back to its own, which is shorter. */

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import { EXAMPLES, type BackendConfig, type Kind } from '@meritorder/contracts';
-import { chatOfMessages } from '@meritorder/dialect-core';
+import { chatOfMessages, chatOfResponses } from '@meritorder/dialect-core';
 import { emptyLearned, forecastRequest } from '@meritorder/estimate-core';
 import { seededRandom } from '@meritorder/kernel';
 import { requirementsOf } from '@meritorder/routing-core';
@@ -54,7 +54,30 @@ const VALID: Record<Kind, Any> = {
     output_config: { format: { type: 'json_schema', schema: {} } },
     stop_sequences: ['END'],
   },
+  responses: {
+    ...EXAMPLES.responses.request,
+    instructions: 's',
+    input: [
+      {
+        role: 'user',
+        content: [
+          { type: 'input_text', text: 'x' },
+          { type: 'input_image', image_url: 'u', detail: 'low' },
+        ],
+      },
+      { type: 'message', role: 'assistant', content: [{ type: 'output_text', text: 'y', annotations: [] }] },
+      { type: 'function_call', call_id: 'a', name: 'f', arguments: '{}' },
+      { type: 'function_call_output', call_id: 'a', output: [{ type: 'input_text', text: 'z' }] },
+      { type: 'item_reference', id: 'msg_1' },
+    ],
+    tools: [{ type: 'function', name: 'f', parameters: {} }, { type: 'web_search' }],
+    tool_choice: { type: 'function', name: 'f' },
+    text: { format: { type: 'json_schema', name: 's', schema: {} }, verbosity: 'low' },
+    reasoning: { effort: 'low', summary: null },
+    include: ['message.output_text.logprobs'],
+  },
 };
+const INHERITED = Object.getOwnPropertyNames(Object.prototype);
 const JUNK: readonly unknown[] = [
   null,
   0,
@@ -74,10 +97,16 @@ const JUNK: readonly unknown[] = [
   { type: 1 },
   'ephemeral',
   'tool',
+  ...INHERITED,
   undefined,
 ];
 
 /** One to three places of a value replaced, removed, or doubled. */
+/** Also by a name that every object has from its prototype. */
+function name(at: Any, field: string, value: unknown): void {
+  Object.defineProperty(at, field, { value, enumerable: true, configurable: true, writable: true });
+}
+
 function mutated(value: unknown, random: () => number): unknown {
   const copy = structuredClone(value) as Any;
   const pick = (n: number): number => Math.floor(random() * n);
@@ -95,7 +124,7 @@ function mutated(value: unknown, random: () => number): unknown {
       const how = pick(4);
       if (how === 0) delete at[key];
       else if (how === 1 && Array.isArray(at)) at.push(structuredClone(next));
-      else if (how === 2) at[`${key}x`] = next;
+      else if (how === 2) name(at, pick(2) > 0 ? `${key}x` : INHERITED[pick(INHERITED.length)]!, next);
       else at[key] = structuredClone(JUNK[pick(JUNK.length)]);
       break;
     }
@@ -113,7 +142,7 @@ const backend = {
   maxTokensPerImage: 9,
 } as BackendConfig;
 
-it.each(['chat', 'embeddings', 'messages'] as const)(
+it.each(['chat', 'embeddings', 'messages', 'responses'] as const)(
   'ten thousand mutations of a valid request of kind %s: each is read to its end or refused by a field, none breaks anything',
   (kind) => {
     const random = seededRandom(23);
@@ -136,6 +165,7 @@ it.each(['chat', 'embeddings', 'messages'] as const)(
       expect(forecast.inputTokensUpper).toBeLessThanOrEqual(forecast.inputTokensBound ?? Number.POSITIVE_INFINITY);
       promptPrefix('acme', body);
       if (kind === 'messages') chatOfMessages(source!.sent as Any, 'wire');
+      if (kind === 'responses') chatOfResponses(source!.sent as Any);
       JSON.stringify(upstreamBody(reading, 5));
       seen.read++;
     }

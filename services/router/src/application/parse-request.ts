@@ -35,7 +35,7 @@ export function parseRequest(
   if (!kind.success) {
     return {
       code: 'header_invalid',
-      message: `Meritorder-Kind must be chat, embeddings or messages, not "${message.header('kind').slice(0, 64)}".`,
+      message: `Meritorder-Kind must be chat, embeddings, messages or responses, not "${message.header('kind').slice(0, 64)}".`,
     };
   }
   if (message.data.length > maxBodyBytes) {

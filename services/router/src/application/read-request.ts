@@ -2,11 +2,12 @@ import {
   ChatRequest,
   EmbeddingsRequest,
   MessagesRequest,
+  ResponsesRequest,
   type Kind,
   type Metadata,
   type Refusal,
 } from '@meritorder/contracts';
-import { chatOfMessages } from '@meritorder/dialect-core';
+import { chatOfMessages, chatOfResponses, type Uncarried } from '@meritorder/dialect-core';
 import type { AskedKind } from '@meritorder/routing-core';
 import type { z } from 'zod';
 
@@ -42,6 +43,10 @@ export function readRequest(kind: Kind, value: unknown): RequestReading | Refusa
       const parsed = MessagesRequest.safeParse(value);
       return parsed.success ? ofMessages(parsed.data) : invalid(parsed.error);
     }
+    case 'responses': {
+      const parsed = ResponsesRequest.safeParse(value);
+      return parsed.success ? ofResponses(parsed.data) : invalid(parsed.error);
+    }
   }
 }
 
@@ -69,11 +74,20 @@ function ofMessages(request: MessagesRequest): RequestReading {
       unbounded,
       // What is thought lies inside the output, and a backend refuses a budget of it that leaves nothing to say.
       leastTokens: request.thinking?.type === 'enabled' ? request.thinking.budget_tokens! + 1 : undefined,
-      uncarried: uncarried.map(({ path, what }) => `${what} (${path})`).join(', ') || undefined,
+      uncarried: inWords(uncarried),
     },
     metadata: chat.metadata,
   };
 }
+
+function ofResponses(request: ResponsesRequest): RequestReading {
+  const { chat, uncarried } = chatOfResponses(request);
+  const source = { kind: 'responses' as const, sent: request, uncarried: inWords(uncarried) };
+  return { kind: 'responses', body: chat, source, metadata: chat.metadata };
+}
+
+const inWords = (uncarried: readonly Uncarried[]): string | undefined =>
+  uncarried.map(({ path, what }) => `${what} (${path})`).join(', ') || undefined;
 
 const MOST_ISSUES = 3;
 

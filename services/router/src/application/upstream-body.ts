@@ -19,6 +19,10 @@ export function upstreamBody(
       const { meritorder: _options, ...rest } = source.sent;
       return { ...rest, max_tokens: maxTokens };
     }
+    case 'responses': {
+      const { meritorder: _options, metadata: _metadata, ...rest } = source.sent;
+      return { ...rest, max_output_tokens: maxTokens };
+    }
     default: {
       const { meritorder: _options, metadata: _metadata, max_completion_tokens: _max, ...rest } = body;
       return { ...rest, max_tokens: maxTokens };

@@ -31,6 +31,7 @@ const KINDS = new Map<string, Kind>([
   ['/v1/chat/completions', 'chat'],
   ['/v1/embeddings', 'embeddings'],
   ['/v1/messages', 'messages'],
+  ['/v1/responses', 'responses'],
 ]);
 /** Anthropic's: how many tokens a request of messages has. Nothing is reserved, and nothing goes to a backend. */
 const COUNT_TOKENS = '/v1/messages/count_tokens';

@@ -1,6 +1,6 @@
 import type { Dialect } from '../dialect.js';
 import type { RateState } from '../ports/rate-limits.js';
-import { frame, frameOf } from './frames.js';
+import { frame, frameOf, typeOf } from './frames.js';
 
 /** Anthropic's error types by HTTP status; others by their class. */
 const TYPES: Record<number, string> = {
@@ -50,15 +50,4 @@ function headersOf(what: 'requests' | 'tokens', state: RateState | undefined, no
     [`anthropic-ratelimit-${what}-remaining`]: String(state.remaining),
     [`anthropic-ratelimit-${what}-reset`]: new Date(nowMs + state.resetSeconds * 1_000).toISOString(),
   };
-}
-
-const TYPE_FIRST = /^\{\s*"type"\s*:\s*"([a-z_]{1,64})"/;
-const EVENT_NAME = /^[a-z_]{1,64}$/;
-
-function typeOf(json: Uint8Array): string {
-  const start = Buffer.from(json.buffer, json.byteOffset, Math.min(json.length, 96)).toString('latin1');
-  const first = TYPE_FIRST.exec(start)?.[1];
-  if (first) return first;
-  const { type } = JSON.parse(Buffer.from(json).toString()) as { type?: unknown };
-  return typeof type === 'string' && EVENT_NAME.test(type) ? type : 'message';
 }

@@ -24,3 +24,20 @@ export function frame(before: string, json: Uint8Array): Uint8Array {
 export function frameOf(before: string, value: object): Uint8Array {
   return frame(before, Buffer.from(JSON.stringify(value)));
 }
+
+const TYPE_FIRST = /^\{\s*"type"\s*:\s*"([a-z_.]{1,64})"/;
+const EVENT_NAME = /^[a-z_.]{1,64}$/;
+
+/** What an event says it is; `message`, as of an event without a name, where it does not say. */
+export function typeOf(json: Uint8Array): string {
+  const start = Buffer.from(json.buffer, json.byteOffset, Math.min(json.length, 96)).toString('latin1');
+  const first = TYPE_FIRST.exec(start)?.[1];
+  if (first) return first;
+  const { type } = JSON.parse(Buffer.from(json).toString()) as { type?: unknown };
+  return typeof type === 'string' && EVENT_NAME.test(type) ? type : 'message';
+}
+
+/** An event with its own type as its name. */
+export function typedFrame(json: Uint8Array): Uint8Array {
+  return frame(`event: ${typeOf(json)}\ndata: `, json);
+}

@@ -1,0 +1,97 @@
+import type { ChatRequest, ResponsesItem, ResponsesPart, ResponsesRequest } from '@meritorder/contracts';
+import { objectOf, stated, textOf, type Json } from '../json.js';
+import type { CannotCarry } from './responses-to-chat.js';
+
+type ChatMessage = ChatRequest['messages'][number];
+type Part = { type: string; [more: string]: unknown };
+
+const WORDS = new Map(
+  Object.entries({
+    item_reference: 'an item by its id, since none is kept: send the item, and `store: false` so that your SDK does',
+    reasoning: 'what a model thought',
+  }),
+);
+
+/** The items of a request as the messages of a chat completion, its instructions first. */
+export function chatMessagesOf({ instructions, input }: ResponsesRequest, cannotCarry: CannotCarry): ChatMessage[] {
+  const messages: ChatMessage[] = instructions ? [{ role: 'system', content: instructions }] : [];
+  if (typeof input === 'string') messages.push({ role: 'user', content: input });
+  else input.forEach((item, i) => add(messages, item, `input.${i}`, cannotCarry));
+  return messages;
+}
+
+function add(messages: ChatMessage[], item: ResponsesItem, path: string, cannotCarry: CannotCarry): void {
+  switch (item.type ?? 'message') {
+    case 'message': {
+      const { role, content } = item as unknown as { role: ChatMessage['role']; content: string | ResponsesPart[] };
+      messages.push({ role, content: contentOf(content, `${path}.content`, cannotCarry) });
+      return;
+    }
+    case 'function_call': {
+      const call = {
+        id: item['call_id'],
+        type: 'function',
+        function: { name: item['name'], arguments: item['arguments'] },
+      };
+      // What an assistant says and calls together is one message; a chat completion has no other way to call twice.
+      const last = messages.at(-1);
+      if (last?.role === 'assistant')
+        last['tool_calls'] = [...((last['tool_calls'] as Json[] | undefined) ?? []), call];
+      else messages.push({ role: 'assistant', content: null, tool_calls: [call] });
+      return;
+    }
+    case 'function_call_output': {
+      const output = item['output'] as string | ResponsesPart[];
+      messages.push({
+        role: 'tool',
+        tool_call_id: item['call_id'],
+        content: contentOf(output, `${path}.output`, cannotCarry),
+      });
+      return;
+    }
+    default:
+      cannotCarry(path, WORDS.get(item.type!) ?? `an item "${item.type}"`);
+      // So that an estimate sees it.
+      messages.push({ role: 'user', content: JSON.stringify(item) });
+  }
+}
+
+/** One plain text is content as it is: not every server reads a list there. */
+function contentOf(
+  content: string | readonly ResponsesPart[],
+  path: string,
+  cannotCarry: CannotCarry,
+): string | Part[] {
+  if (typeof content === 'string') return content;
+  const parts = content.map((part, i) => partOf(part, `${path}.${i}`, cannotCarry));
+  const [only, ...others] = parts;
+  if (only === undefined) return '';
+  return only.type === 'text' && others.length === 0 ? (only['text'] as string) : parts;
+}
+
+function partOf(part: ResponsesPart, path: string, cannotCarry: CannotCarry): Part {
+  switch (part.type) {
+    case 'input_text':
+    case 'output_text':
+      return { type: 'text', text: part['text'] };
+    case 'refusal':
+      return { type: 'text', text: part['refusal'] };
+    case 'input_image': {
+      const url = textOf(part['image_url']);
+      if (url !== undefined) return { type: 'image_url', image_url: stated({ url, detail: part['detail'] }) };
+      break;
+    }
+    case 'input_file': {
+      const { file_data, file_id, filename } = part;
+      if (textOf(file_data) ?? textOf(file_id)) return { type: 'file', file: stated({ file_data, file_id, filename }) };
+      break;
+    }
+    case 'input_audio': {
+      const audio = objectOf(part['input_audio']);
+      if (audio) return { type: 'input_audio', input_audio: audio };
+      break;
+    }
+  }
+  cannotCarry(path, `"${part.type}" as it is here`);
+  return part;
+}

@@ -1,0 +1,245 @@
+import { createOpenAI } from '@ai-sdk/openai';
+import { generateText, jsonSchema, Output, stepCountIs, streamText, tool } from 'ai';
+import OpenAI from 'openai';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { z } from 'zod';
+import { zodTextFormat } from 'openai/helpers/zod';
+import { ACME_KEY, post, startGatewayProduct } from './gateway-product.js';
+import { startScriptedProvider, type ScriptedProvider } from './scripted-provider.js';
+
+let product: Awaited<ReturnType<typeof startGatewayProduct>>;
+let scripted: ScriptedProvider;
+let openai: OpenAI;
+
+const WEATHER = {
+  type: 'object',
+  properties: { city: { type: 'string' } },
+  required: ['city'],
+  additionalProperties: false,
+} as const;
+const TOOL = {
+  type: 'function' as const,
+  name: 'weather',
+  description: 'of a city',
+  parameters: WEATHER,
+  strict: true,
+};
+
+beforeAll(async () => {
+  scripted = await startScriptedProvider();
+  product = await startGatewayProduct({
+    backends: [
+      { id: 'quick' },
+      { id: 'able', config: { baseUrl: scripted.url, capabilities: ['streaming', 'tools', 'json'] } },
+      { id: 'slow', behaviour: { outputTokensPerSecond: 40, wordsPerChunk: 1 } },
+      { id: 'cutting', behaviour: { cutStreamRate: 1 } },
+      { id: 'capped' },
+    ],
+    config: {
+      routes: [{ id: 'auto', backends: ['quick'] }],
+      budgets: [{ id: 'spent', selector: { org: 'acme', backend: 'capped' }, window: 'total', limitUsd: '0.000001' }],
+    },
+  });
+  openai = new OpenAI({ baseURL: `${product.url}/v1`, apiKey: ACME_KEY, maxRetries: 0 });
+});
+afterAll(async () => {
+  await product?.stop();
+  await scripted?.stop();
+});
+
+const callsOf = (model: string): number => product.simulator.invoice().lines.filter((l) => l.model === model).length;
+
+describe("responses, asked for by OpenAI's SDK", () => {
+  it('are answered, with the receipt and the usage that is booked', async () => {
+    const response: any = await openai.responses.create({
+      model: 'auto',
+      instructions: 'Be brief.',
+      input: 'Write 5 words.',
+      max_output_tokens: 50,
+      metadata: { department: 'eng' },
+    });
+    expect(response.output_text.split(' ')).toHaveLength(5);
+    expect(response).toMatchObject({
+      object: 'response',
+      status: 'completed',
+      store: false,
+      instructions: 'Be brief.',
+    });
+    expect(response.usage).toMatchObject({ output_tokens: 5, input_tokens_details: { cached_tokens: 0 } });
+    const { meritorder: receipt } = response;
+    expect(receipt.backend).toBe('quick');
+    expect(receipt.usage).toMatchObject({ inputTokens: response.usage.input_tokens, outputTokens: 5 });
+    const billed = product.simulator
+      .invoice()
+      .lines.find((l) => l.clientRequestId === receipt.attempts.at(-1).attempt_id)!;
+    expect(receipt.cost.basis).toBe('confirmed');
+    expect(Math.round(Number(receipt.cost.usd) * 1e9)).toBe(Number(billed.nanoUsd));
+  });
+
+  it('stream as its own events, which it puts together to the response', async () => {
+    const stream = openai.responses.stream({ model: 'auto', input: 'Write 12 words.', max_output_tokens: 50 });
+    const types: string[] = [];
+    const numbers: number[] = [];
+    let said = '';
+    for await (const event of stream) {
+      types.push(event.type);
+      numbers.push(event.sequence_number);
+      if (event.type === 'response.output_text.delta') said += event.delta;
+    }
+    const response: any = await stream.finalResponse();
+    expect(response.output_text).toBe(said);
+    expect(said.split(' ')).toHaveLength(12);
+    expect(numbers).toEqual(numbers.map((_, i) => i));
+    expect(types.slice(0, 4)).toEqual([
+      'response.created',
+      'response.in_progress',
+      'response.output_item.added',
+      'response.content_part.added',
+    ]);
+    expect(types.slice(-4)).toEqual([
+      'response.output_text.done',
+      'response.content_part.done',
+      'response.output_item.done',
+      'response.completed',
+    ]);
+    expect(response.usage.output_tokens).toBe(12);
+    expect(response.meritorder.cost.basis).toBe('confirmed');
+  });
+
+  it('call tools, and go on from the items of an earlier response', async () => {
+    const tools = [TOOL];
+    const first = await openai.responses.create({ model: 'able', input: 'weather?', tools, max_output_tokens: 50 });
+    const call = first.output.find((item) => item.type === 'function_call')!;
+    expect(call).toMatchObject({ name: 'weather', status: 'completed' });
+    expect(JSON.parse(call.arguments)).toEqual({ city: 'Paris' });
+    const second = await openai.responses.create({
+      model: 'able',
+      tools,
+      max_output_tokens: 50,
+      input: [
+        { role: 'user', content: 'weather?' },
+        ...(first.output as OpenAI.Responses.ResponseInputItem[]),
+        { type: 'function_call_output', call_id: call.call_id, output: 'sunny in Paris' },
+      ],
+    });
+    expect(second.output_text).toBe('all is fine');
+  });
+
+  it('call tools in a stream', async () => {
+    const stream = openai.responses.stream({ model: 'able', input: 'weather?', tools: [TOOL], max_output_tokens: 50 });
+    let args = '';
+    for await (const event of stream) if (event.type === 'response.function_call_arguments.delta') args += event.delta;
+    const [call] = (await stream.finalResponse()).output;
+    expect(call).toMatchObject({ type: 'function_call', name: 'weather', arguments: args, status: 'completed' });
+    expect(JSON.parse(args)).toEqual({ city: 'Paris' });
+  });
+
+  it('come as JSON of a schema', async () => {
+    const format = zodTextFormat(z.object({ city: z.string(), degrees: z.number() }), 'weather');
+    const { output_parsed } = await openai.responses.parse({
+      model: 'able',
+      input: 'weather?',
+      text: { format },
+      max_output_tokens: 50,
+    });
+    expect(output_parsed).toEqual({ city: 'Paris', degrees: 21 });
+  });
+
+  it('say that they are incomplete at their limit', async () => {
+    const response = await openai.responses.create({ model: 'auto', input: 'Write 40 words.', max_output_tokens: 16 });
+    expect(response).toMatchObject({ status: 'incomplete', incomplete_details: { reason: 'max_output_tokens' } });
+  });
+
+  it.each([
+    ['an earlier response', { previous_response_id: 'resp_1' }, /previous_response_id/],
+    ["a provider's own tool", { tools: [{ type: 'web_search' as const }] }, /web_search.*tools\.0/],
+    ['an item by its id', { input: [{ type: 'item_reference' as const, id: 'msg_1' }] }, /input\.0/],
+    ['a field that nobody knows', { shiny: true } as object, /shiny/],
+  ])('are refused with the place, where they ask for %s', async (_what, more, said) => {
+    const asked = { model: 'auto', input: 'Write 5 words.', max_output_tokens: 50, ...more };
+    const calls = callsOf('quick');
+    const error = await openai.responses.create(asked as never).then(
+      () => undefined,
+      (e: unknown) => e,
+    );
+    expect(error).toBeInstanceOf(OpenAI.APIError);
+    expect((error as InstanceType<typeof OpenAI.APIError>).message).toMatch(said);
+    expect(callsOf('quick')).toBe(calls);
+  });
+
+  it('raise its own errors: for what is not allowed, what is wrong, and a stream that breaks off', async () => {
+    const ask = (more: object) =>
+      openai.responses.create({ model: 'auto', input: 'Write 5 words.', max_output_tokens: 50, ...more } as never);
+    await expect(ask({ model: 'capped' })).rejects.toMatchObject({ status: 402, code: 'budget_exhausted' });
+    await expect(ask({ input: [{ role: 'user' }] })).rejects.toBeInstanceOf(OpenAI.BadRequestError);
+    await expect(ask({ input: [{ role: 'user' }] })).rejects.toMatchObject({ param: 'input.0.content' });
+    const broken = openai.responses.stream({ model: 'cutting', input: 'Write 30 words.', max_output_tokens: 50 });
+    await expect(broken.finalResponse()).rejects.toMatchObject({ code: 'stream_cut' });
+  });
+
+  it('stop at the provider when their caller leaves', async () => {
+    const stream = openai.responses.stream({ model: 'slow', input: 'Write 400 words.', max_output_tokens: 500 });
+    for await (const event of stream) if (event.type === 'response.output_text.delta') break;
+    const cut = () => product.simulator.invoice().lines.find((l) => l.model === 'slow');
+    await expect.poll(cut, { timeout: 10_000 }).toMatchObject({ outcome: 'cancelled' });
+    expect(cut()!.outputTokens).toBeLessThan(100);
+  });
+});
+
+describe("the Vercel AI SDK's own OpenAI provider", () => {
+  const model = (id: string) => createOpenAI({ baseURL: `${product.url}/v1`, apiKey: ACME_KEY })(id);
+
+  it('generates, streams, and knows the usage', async () => {
+    const { text, usage } = await generateText({ model: model('auto'), prompt: 'Write 6 words.', maxOutputTokens: 50 });
+    expect(text.split(' ')).toHaveLength(6);
+    expect(usage.outputTokens).toBe(6);
+    const stream = streamText({ model: model('auto'), prompt: 'Write 20 words.', maxOutputTokens: 50 });
+    let streamed = '';
+    for await (const part of stream.textStream) streamed += part;
+    expect(streamed.trim().split(/\s+/)).toHaveLength(20);
+    expect((await stream.usage).outputTokens).toBe(20);
+    expect(await stream.finishReason).toBe('stop');
+  });
+
+  it('calls tools and goes on, and generates objects', async () => {
+    const { text, steps } = await generateText({
+      model: model('able'),
+      prompt: 'weather?',
+      maxOutputTokens: 50,
+      stopWhen: stepCountIs(3),
+      tools: {
+        weather: tool({
+          inputSchema: jsonSchema<{ city: string }>(WEATHER as never),
+          execute: async ({ city }) => `sunny in ${city}`,
+        }),
+      },
+    });
+    expect(text).toBe('all is fine');
+    expect(steps[0]!.toolResults[0]!.output).toBe('sunny in Paris');
+    const { output } = await generateText({
+      model: model('able'),
+      prompt: 'weather?',
+      output: Output.object({ schema: z.object({ city: z.string(), degrees: z.number() }) }),
+      maxOutputTokens: 50,
+    });
+    expect(output).toEqual({ city: 'Paris', degrees: 21 });
+  });
+
+  it('raises errors with the status and does not ask again in vain', async () => {
+    await expect(generateText({ model: model('capped'), prompt: 'x', maxOutputTokens: 50 })).rejects.toMatchObject({
+      statusCode: 402,
+    });
+  });
+});
+
+it('an Idempotency-Key gets the same response again, streamed or not, for one call and one charge', async () => {
+  for (const stream of [false, true]) {
+    const body = { model: 'auto', input: 'Write 5 words.', max_output_tokens: 50, stream };
+    const headers = { 'idempotency-key': `responses-${stream}` };
+    const ask = async () => (await post(product.url, body, { path: '/v1/responses', headers })).text();
+    const calls = callsOf('quick');
+    const first = await ask();
+    expect(await ask()).toBe(first);
+    expect(callsOf('quick')).toBe(calls + 1);
+  }
+});
