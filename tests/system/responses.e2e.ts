@@ -1,10 +1,10 @@
 import { createOpenAI } from '@ai-sdk/openai';
-import { generateText, jsonSchema, Output, stepCountIs, streamText, tool } from 'ai';
+import { generateText, jsonSchema, Output, stepCountIs, streamText, tool, type ModelMessage } from 'ai';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { z } from 'zod';
 import { zodTextFormat } from 'openai/helpers/zod';
-import { ACME_KEY, post, startGatewayProduct } from './gateway-product.js';
+import { ACME_KEY, GLOBEX_KEY, post, startGatewayProduct } from './gateway-product.js';
 import { startScriptedProvider, type ScriptedProvider } from './scripted-provider.js';
 
 let product: Awaited<ReturnType<typeof startGatewayProduct>>;
@@ -62,7 +62,7 @@ describe("responses, asked for by OpenAI's SDK", () => {
     expect(response).toMatchObject({
       object: 'response',
       status: 'completed',
-      store: false,
+      store: true,
       instructions: 'Be brief.',
     });
     expect(response.usage).toMatchObject({ output_tokens: 5, input_tokens_details: { cached_tokens: 0 } });
@@ -177,6 +177,56 @@ describe("responses, asked for by OpenAI's SDK", () => {
     await expect(broken.finalResponse()).rejects.toMatchObject({ code: 'stream_cut' });
   });
 
+  it('go on from an earlier one by its id, streamed or not, with what was said and not what was instructed', async () => {
+    const ask = (more: object) =>
+      openai.responses.create({ model: 'able', max_output_tokens: 50, ...more } as never) as Promise<any>;
+    const first = await ask({ input: 'one', instructions: 'Only now.' });
+    const stream = openai.responses.stream({
+      model: 'able',
+      input: [{ role: 'user', content: 'two' }],
+      previous_response_id: first.id,
+      max_output_tokens: 50,
+    });
+    const second: any = await stream.finalResponse();
+    expect(second).toMatchObject({ previous_response_id: first.id, store: true });
+    await ask({ input: 'three', previous_response_id: second.id });
+    expect(scripted.asked.at(-1)!['messages']).toEqual([
+      { role: 'user', content: 'one' },
+      { role: 'assistant', content: 'all is fine' },
+      { role: 'user', content: 'two' },
+      { role: 'assistant', content: 'all is fine' },
+      { role: 'user', content: 'three' },
+    ]);
+  });
+
+  it('are read and forgotten by their ids, and not kept where that was asked', async () => {
+    const kept = await openai.responses.create({ model: 'auto', input: 'Write 3 words.', max_output_tokens: 50 });
+    expect((await openai.responses.retrieve(kept.id)).output_text).toBe(kept.output_text);
+    await openai.responses.delete(kept.id);
+    await expect(openai.responses.retrieve(kept.id)).rejects.toBeInstanceOf(OpenAI.NotFoundError);
+    const unkept: any = await openai.responses.create({
+      model: 'auto',
+      input: 'Write 3 words.',
+      max_output_tokens: 50,
+      store: false,
+    });
+    expect(unkept.store).toBe(false);
+    await expect(openai.responses.retrieve(unkept.id)).rejects.toMatchObject({ status: 404, code: 'response_unknown' });
+  });
+
+  it("are nobody else's: another org neither reads, forgets nor goes on from one", async () => {
+    const mine = await openai.responses.create({ model: 'quick', input: 'Write 3 words.', max_output_tokens: 50 });
+    const other = new OpenAI({ baseURL: `${product.url}/v1`, apiKey: GLOBEX_KEY, maxRetries: 0 });
+    await expect(other.responses.retrieve(mine.id)).rejects.toBeInstanceOf(OpenAI.NotFoundError);
+    await expect(other.responses.delete(mine.id)).rejects.toBeInstanceOf(OpenAI.NotFoundError);
+    const ask = (more: object) =>
+      other.responses.create({ model: 'quick', input: 'Write 3 words.', max_output_tokens: 50, ...more } as never);
+    await expect(ask({ previous_response_id: mine.id })).rejects.toMatchObject({ param: 'previous_response_id' });
+    const { id } = mine.output[0] as { id: string };
+    await expect(ask({ input: [{ type: 'item_reference', id }] })).rejects.toMatchObject({ param: 'input.0' });
+    expect((await openai.responses.retrieve(mine.id)).id).toBe(mine.id);
+  });
+
   it('stop at the provider when their caller leaves', async () => {
     const stream = openai.responses.stream({ model: 'slow', input: 'Write 400 words.', max_output_tokens: 500 });
     for await (const event of stream) if (event.type === 'response.output_text.delta') break;
@@ -187,7 +237,16 @@ describe("responses, asked for by OpenAI's SDK", () => {
 });
 
 describe("the Vercel AI SDK's own OpenAI provider", () => {
-  const model = (id: string) => createOpenAI({ baseURL: `${product.url}/v1`, apiKey: ACME_KEY })(id);
+  const sent: string[] = [];
+  const model = (id: string) =>
+    createOpenAI({
+      baseURL: `${product.url}/v1`,
+      apiKey: ACME_KEY,
+      fetch: (url, init) => {
+        sent.push(String(init?.body));
+        return fetch(url, init);
+      },
+    })(id);
 
   it('generates, streams, and knows the usage', async () => {
     const { text, usage } = await generateText({ model: model('auto'), prompt: 'Write 6 words.', maxOutputTokens: 50 });
@@ -223,6 +282,22 @@ describe("the Vercel AI SDK's own OpenAI provider", () => {
       maxOutputTokens: 50,
     });
     expect(output).toEqual({ city: 'Paris', degrees: 21 });
+  });
+
+  it('holds a conversation, in which it refers to what was said by its id', async () => {
+    const first = await generateText({ model: model('able'), prompt: 'one', maxOutputTokens: 50 });
+    const messages: ModelMessage[] = [
+      { role: 'user', content: 'one' },
+      ...first.response.messages,
+      { role: 'user', content: 'two' },
+    ];
+    await generateText({ model: model('able'), messages, maxOutputTokens: 50 });
+    expect(sent.at(-1)).toContain('item_reference');
+    expect(scripted.asked.at(-1)!['messages']).toEqual([
+      { role: 'user', content: 'one' },
+      { role: 'assistant', content: 'all is fine' },
+      { role: 'user', content: 'two' },
+    ]);
   });
 
   it('raises errors with the status and does not ask again in vain', async () => {

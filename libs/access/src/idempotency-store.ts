@@ -2,10 +2,9 @@ import { claimKey, forgetAnswers, freeKey, keepAnswer, type KeptAnswer } from '@
 import { sha256Hex } from '@meritorder/kernel';
 import { meter } from '@meritorder/telemetry';
 import type { DataSource } from 'typeorm';
+import { forgetAll, forgetEveryMinute } from './forget-every-minute.js';
 
 const KEPT_MS = 24 * 3_600_000;
-const FORGET_EVERY_MS = 60_000;
-const FORGET_BATCH = 1_000;
 
 export type Claim =
   { state: 'claimed' } | { state: 'in-flight' } | ({ state: 'finished' } & KeptAnswer) | { state: 'mismatch' };
@@ -37,7 +36,7 @@ export class PostgresIdempotencyStore {
   private readonly ownerMs: number;
   private readonly keptMs: number;
   private readonly maxAnswerBytes: number;
-  private timer: NodeJS.Timeout | undefined;
+  private stop = (): void => {};
 
   constructor(
     private readonly source: DataSource,
@@ -50,26 +49,18 @@ export class PostgresIdempotencyStore {
 
   /** Forgets what has ended, every minute, until `close`. */
   start(): void {
-    this.timer = setInterval(() => {
-      this.forgetEnded().catch((error: Error) =>
-        this.options.onError?.(`answers that have ended are not forgotten: ${error.message}`),
-      );
-    }, FORGET_EVERY_MS);
-    this.timer.unref();
+    this.stop = forgetEveryMinute(
+      (limit) => forgetAnswers(this.source, limit),
+      (error) => this.options.onError?.(`answers that have ended are not forgotten: ${error.message}`),
+    );
   }
 
   close(): void {
-    clearInterval(this.timer);
+    this.stop();
   }
 
-  async forgetEnded(): Promise<number> {
-    let forgotten = 0;
-    for (let more = true; more;) {
-      const deleted = await forgetAnswers(this.source, FORGET_BATCH);
-      forgotten += deleted;
-      more = deleted === FORGET_BATCH;
-    }
-    return forgotten;
+  forgetEnded(): Promise<number> {
+    return forgetAll((limit) => forgetAnswers(this.source, limit));
   }
 
   /** @param fingerprint of all that makes two requests the same. @throws when Postgres cannot be asked: then do not run it. */

@@ -328,6 +328,20 @@ export const ERRORS = {
     meaning: 'The key has as many requests in flight as its own limit, or that of one gateway, allows.',
     wayOut: 'Wait for answers, or raise the `concurrency` of the key or `limits.requestsInFlightPerKey`.',
   },
+  response_unknown: {
+    status: 404,
+    type: 'invalid_request_error',
+    retryable: false,
+    meaning: 'No response of the org is kept under this id.',
+    wayOut: 'They are kept for `limits.responsesKeptHours`, unless the request said `store: false`.',
+  },
+  responses_unavailable: {
+    status: 503,
+    type: 'api_error',
+    retryable: true,
+    meaning: 'What a request for a response refers to could not be read; it was not run.',
+    wayOut: 'Send it again; if it stays so, look at the Postgres of the gateway.',
+  },
   idempotency_unavailable: {
     status: 503,
     type: 'api_error',

@@ -15,6 +15,7 @@ import { Decisions1764600000000 } from './migrations/1764600000000-decisions.js'
 import { Hedges1764700000000 } from './migrations/1764700000000-hedges.js';
 import { Charges1764705000000 } from './migrations/1764705000000-charges.js';
 import { ApiKeys1764710000000 } from './migrations/1764710000000-api-keys.js';
+import { KeptResponses1764720000000 } from './migrations/1764720000000-kept-responses.js';
 
 const MIGRATIONS = [
   Books1764000000000,
@@ -26,6 +27,7 @@ const MIGRATIONS = [
   Hedges1764700000000,
   Charges1764705000000,
   ApiKeys1764710000000,
+  KeptResponses1764720000000,
 ];
 const RETRYABLE = new Set(['40001', '40P01']);
 const TRIES = 8;

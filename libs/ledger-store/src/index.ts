@@ -17,6 +17,7 @@ export * from './hardware-fits.js';
 export * from './hardware-hosts.js';
 export * from './hardware-periods.js';
 export * from './idempotency-answers.js';
+export * from './kept-responses.js';
 export * from './leases.js';
 export * from './margin.js';
 export * from './outbox.js';

@@ -1,5 +1,5 @@
 import { Logger, type DynamicModule } from '@nestjs/common';
-import { keyIssuing, PostgresIdempotencyStore, RedisRateLimits } from '@meritorder/access';
+import { keyIssuing, PostgresIdempotencyStore, PostgresResponseStore, RedisRateLimits } from '@meritorder/access';
 import { KeyRing } from '@meritorder/access/keys';
 import { systemClock } from '@meritorder/kernel';
 import { connectDatabase } from '@meritorder/ledger-store';
@@ -11,6 +11,7 @@ import { NatsInference } from './adapters/inference.nats.js';
 
 const DRAIN_LIMIT_MS = 25_000;
 const DEFAULT_PORT = 8080;
+const HOUR_MS = 3_600_000;
 /** Beyond the deadline of a request, so that the error of the router or the worker comes first. */
 const DEADLINE_GRACE_MS = 5_000;
 
@@ -28,6 +29,9 @@ export async function gatewayModule(context: ServiceContext): Promise<DynamicMod
   const rateLimits = RedisRateLimits.open(env['REDIS_URL'] ?? 'redis://127.0.0.1:6379', warn);
   const idempotency = new PostgresIdempotencyStore(database, { requestDeadlineMs: mostMs, onError: warn });
   idempotency.start();
+  const keptMs = limits.responsesKeptHours * HOUR_MS;
+  const responses = keptMs > 0 ? new PostgresResponseStore(database, { keptMs, onError: warn }) : undefined;
+  responses?.start();
   const inference = new NatsInference(bus, mostMs, warn);
   const keys = await KeyRing.open({
     config,
@@ -42,7 +46,15 @@ export async function gatewayModule(context: ServiceContext): Promise<DynamicMod
     config,
     limits,
     keys,
-    ports: { inference, rateLimits, idempotency, mostMs, nowMs: () => systemClock.nowMs() },
+    ports: {
+      inference,
+      rateLimits,
+      idempotency,
+      responses,
+      mostBytes: limits.bodyBytes,
+      mostMs,
+      nowMs: () => systemClock.nowMs(),
+    },
     health,
     onOutcome: (org, kind, outcome) => requests.add(1, { org, kind, outcome }),
     onError: (error, requestId) => log.error(`request ${requestId}: ${error.stack}`),
@@ -64,6 +76,7 @@ export async function gatewayModule(context: ServiceContext): Promise<DynamicMod
         inference.close();
         keys.close();
         idempotency.close();
+        responses?.close();
         rateLimits.close();
         await database.destroy();
       }

@@ -199,7 +199,7 @@ export function asyncApi(version: string): Json {
   );
   messages['responsesRequest'] = message(
     'inference.responses-request.v1',
-    "OpenAI's request for a response, with the same two additions. It reaches every backend as a chat completion, and nothing is kept: what a chat completion cannot say, an earlier response by its id too, is refused.",
+    "OpenAI's request for a response, with the same two additions. It reaches every backend as a chat completion: what that cannot say is refused. The HTTP gateway keeps responses; over NATS nothing is kept, so an earlier one by its id is refused too.",
     schemas['responses-request.v1']!,
     EXAMPLES.responses.request,
     requestHeaders({ type: 'string', const: 'responses' }, true),

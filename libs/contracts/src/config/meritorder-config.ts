@@ -231,6 +231,10 @@ export const MeritorderConfig = z
         headerBytes: z.int().min(1_024).max(1_048_576).default(16_384).meta({
           description: 'Of an HTTP request, all headers together.',
         }),
+        responsesKeptHours: z.int().min(0).max(8_760).default(24).meta({
+          description:
+            'How long the gateway keeps what is answered on `/v1/responses`, and what was asked, so that a later request can go on from it by its id; never where that says `store: false`. 0: nothing is kept.',
+        }),
         requestReadTimeoutMs: Milliseconds.default(30_000).meta({
           description: 'For the headers and the body of an HTTP request to arrive.',
         }),

@@ -57,7 +57,10 @@ export const ResponsesRequest = z.looseObject({
     .nullish(),
   reasoning: z.looseObject({ effort: z.string().nullish(), summary: z.string().nullish() }).nullish(),
   include: z.array(z.string()).max(64).nullish(),
-  store: z.boolean().nullish().meta({ description: 'Nothing is kept: what answers is marked `store: false`.' }),
+  store: z
+    .boolean()
+    .nullish()
+    .meta({ description: 'The HTTP gateway keeps responses unless this is false; over NATS none is kept.' }),
   metadata: Metadata.nullish(),
   meritorder: MeritorderOptions.nullish(),
 });

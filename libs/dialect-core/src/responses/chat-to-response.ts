@@ -3,7 +3,7 @@ import { usageBlock } from '../chat-to-message.js';
 import { listOf, objectOf, textOf, type Json } from '../json.js';
 import { TranslationError } from '../translation-error.js';
 
-/** What a response is called where its backend gives it no name. */
+/** What a response is called: by an id of ours, since some servers give all answers the same one; the rest where its backend does not say. */
 export interface ResponseNames {
   id: string;
   model: string;
@@ -35,7 +35,7 @@ export function responseOfChat(
   const choice = objectOf(listOf(answer['choices'])[0]);
   const message = objectOf(choice?.['message']);
   if (!choice || !message) throw new TranslationError('the answer has no message');
-  const id = textOf(answer['id']) ?? names.id;
+  const { id } = names;
   const created = answer['created'];
   const status = statusOf(choice['finish_reason']);
   const parts = [

@@ -4,7 +4,7 @@ import { EventsOfResponse, responseOfChat, TranslationError, type ResponseEvent 
 import { readResponse } from './read-response.for-tests.js';
 
 type Any = Record<string, any>;
-const NAMES = { id: 'fallback', model: 'fallback', createdSeconds: 7 };
+const NAMES = { id: 'a-1', model: 'fallback', createdSeconds: 7 };
 const ASKED = ResponsesRequest.parse({ model: 'auto', input: 'hi' });
 const USAGE: Usage = {
   inputTokens: 7,
@@ -61,14 +61,14 @@ describe('the stream of a chat completion as the events of a response', () => {
     ]);
     expect(events.map((e) => e.sequence_number)).toEqual(events.map((_, i) => i));
     expect(readResponse(events)).toMatchObject({
-      id: 'resp_chatcmpl-1',
+      id: 'resp_a-1',
       created_at: 9,
       status: 'completed',
       model: 'm-1',
       usage: SAID,
       output: [
         {
-          id: 'msg_chatcmpl-1',
+          id: 'msg_a-1',
           type: 'message',
           status: 'completed',
           content: [{ type: 'output_text', text: 'Hello', annotations: [] }],
@@ -88,8 +88,8 @@ describe('the stream of a chat completion as the events of a response', () => {
     const calls = (readResponse(events)['output'] as Any[]).slice(1);
     expect(calls.map(({ call_id, name, arguments: args }) => [call_id, name, args])).toEqual([
       ['c-0', 'f', '{"a":1}'],
-      ['call_chatcmpl-1_1', 'g', '{"b":2}'],
-      ['call_chatcmpl-1_2', 'h', '{}'],
+      ['call_a-1_1', 'g', '{"b":2}'],
+      ['call_a-1_2', 'h', '{}'],
     ]);
   });
 
@@ -119,7 +119,7 @@ describe('the stream of a chat completion as the events of a response', () => {
   it('of nothing at all is a response without items; a cancelled one says so', () => {
     expect(eventsOf([]).at(-1)).toMatchObject({
       type: 'response.completed',
-      response: { id: 'resp_fallback', output: [] },
+      response: { id: 'resp_a-1', output: [] },
     });
     expect(eventsOf([chunk({ content: 'a' })], true).at(-1)).toMatchObject({
       type: 'response.incomplete',

@@ -104,11 +104,11 @@ export class EventsOfResponse {
     return itemStatus(statusOf(this.finishReason).status);
   }
 
-  private start({ id, model, created }: Json): ResponseEvent[] {
+  private start({ model, created }: Json): ResponseEvent[] {
     if (this.started) return [];
     this.started = true;
     this.names = {
-      id: textOf(id) ?? this.names.id,
+      id: this.names.id,
       model: textOf(model) ?? this.names.model,
       createdSeconds: typeof created === 'number' && created > 0 ? created : this.names.createdSeconds,
     };

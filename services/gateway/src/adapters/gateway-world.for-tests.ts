@@ -135,6 +135,8 @@ export async function startWorld(
       idempotency: options.database
         ? new PostgresIdempotencyStore(options.database, { requestDeadlineMs: mostMs })
         : NO_DATABASE,
+      responses: undefined,
+      mostBytes: config.limits.bodyBytes,
       mostMs,
       nowMs: () => 0,
     },

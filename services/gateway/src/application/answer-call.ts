@@ -1,5 +1,6 @@
 import type { KeyConfig, Kind, Refusal } from '@meritorder/contracts';
 import { dialectOf, type Dialect } from './dialect.js';
+import { withConversation, type ConversationPorts, type ReadCall } from './kept-conversation.js';
 import { oncePerKey, type OncePorts } from './once-per-key.js';
 import type { CallerResponse } from './ports/caller-response.js';
 import type { Inference } from './ports/inference.js';
@@ -7,7 +8,7 @@ import type { RateLimitReply, RateLimits } from './ports/rate-limits.js';
 import { refusalAnswer, Relay } from './relay.js';
 import { takeRate, type CallEnd } from './take-rate.js';
 
-export interface CallPorts extends OncePorts {
+export interface CallPorts extends OncePorts, ConversationPorts {
   inference: Inference;
   rateLimits: RateLimits;
   nowMs(): number;
@@ -55,15 +56,17 @@ export async function answerCall(ports: CallPorts, call: IncomingCall, response:
   return end.outcome;
 }
 
-function run(
-  { inference }: CallPorts,
-  call: IncomingCall,
-  dialect: Dialect,
-  response: CallerResponse,
-): Promise<CallEnd> {
+async function run(ports: CallPorts, call: IncomingCall, dialect: Dialect, response: CallerResponse): Promise<CallEnd> {
+  const { inference } = ports;
+  const read = call.kind === 'responses' ? await withConversation(ports, call) : { body: call.body, keep: undefined };
+  if ('code' in read) {
+    response.send(refusalAnswer(dialect, call.requestId, read));
+    return { outcome: read.code };
+  }
+  const { body, keep } = read satisfies ReadCall;
   return new Promise((resolve) => {
-    const reader = new Relay(dialect, response, call.requestId, resolve);
-    const open = inference.ask({ ...call, key: call.presentedKey }, reader);
+    const reader = new Relay(dialect, response, call.requestId, resolve, keep);
+    const open = inference.ask({ ...call, body, key: call.presentedKey }, reader);
     response.onDrained(() => open.drained());
     response.onGone(() => {
       open.cancel();

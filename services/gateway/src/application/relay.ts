@@ -15,6 +15,8 @@ export class Relay implements AnswerReader {
     private readonly response: CallerResponse,
     private readonly requestId: string,
     private readonly onEnd: (end: CallEnd) => void,
+    /** Whoever has the end of an answer finds it kept. */
+    private readonly keep?: ((response: Record<string, unknown>) => Promise<Record<string, unknown>>) | undefined,
   ) {}
 
   chunk(json: Uint8Array, start: StreamStart | undefined): boolean {
@@ -24,9 +26,11 @@ export class Relay implements AnswerReader {
   }
 
   ended(ending: Ending): void {
-    if (ending.status === 'failed') this.failed(ending.refusal);
-    else if (ending.streamed) this.streamed(ending.body);
-    else this.whole(ending.body);
+    if (ending.status === 'failed') return this.failed(ending.refusal);
+    const told = ending.streamed ? this.streamed(ending.body) : this.whole(ending.body);
+    told.catch((error: Error) =>
+      this.failed({ code: 'internal', message: `The answer cannot be read: ${error.message.slice(0, 200)}` }),
+    );
   }
 
   private begin(start: StreamStart | undefined): void {
@@ -41,16 +45,20 @@ export class Relay implements AnswerReader {
     });
   }
 
-  private whole(body: Buffer): void {
+  private async whole(body: Buffer): Promise<void> {
     const receipt = receiptOf(body);
     const headers = { 'content-type': 'application/json', ...receiptHeaders(receipt) };
-    this.response.send({ status: 200, headers, body });
+    const told = this.keep
+      ? Buffer.from(JSON.stringify(await this.keep(JSON.parse(body.toString('utf8')) as Record<string, unknown>)))
+      : body;
+    this.response.send({ status: 200, headers, body: told });
     this.onEnd({ outcome: 'answered', receipt });
   }
 
-  private streamed(body: Buffer): void {
-    const last = JSON.parse(body.toString('utf8')) as { meritorder?: Receipt };
+  private async streamed(body: Buffer): Promise<void> {
+    const last = JSON.parse(body.toString('utf8')) as { meritorder?: Receipt; response?: Record<string, unknown> };
     if (!this.streaming) this.begin(undefined);
+    if (this.keep && last.response) last.response = await this.keep(last.response);
     this.response.end(this.dialect.finish(last));
     this.onEnd({ outcome: 'answered', receipt: last.meritorder });
   }

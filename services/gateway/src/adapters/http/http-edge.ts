@@ -7,6 +7,7 @@ import { tracer } from '@meritorder/telemetry';
 import { SpanKind, trace } from '@opentelemetry/api';
 import { answerCall, type CallOutcome, type CallPorts } from '../../application/answer-call.js';
 import { dialectOf, type Dialect } from '../../application/dialect.js';
+import { answerKept } from '../../application/answer-kept.js';
 import { KeySlots } from '../../application/key-slots.js';
 import type { Keys } from '../../application/ports/keys.js';
 import { refusalAnswer } from '../../application/relay.js';
@@ -35,6 +36,8 @@ const KINDS = new Map<string, Kind>([
 ]);
 /** Anthropic's: how many tokens a request of messages has. Nothing is reserved, and nothing goes to a backend. */
 const COUNT_TOKENS = '/v1/messages/count_tokens';
+/** OpenAI's, that are kept: one by its id is read or forgotten. */
+const KEPT_RESPONSE = /^\/v1\/responses\/([^/]+)$/;
 const MODELS = '/v1/models';
 const PATHS = [...KINDS.keys(), COUNT_TOKENS, MODELS].join(', ');
 /** Longer than the 60 s of common load balancers: whoever reuses a connection must not find it closed. */
@@ -111,6 +114,7 @@ export class HttpEdge {
     response.setHeader('x-meritorder-request-id', requestId);
     response.setHeader(dialect.requestIdHeader, requestId);
     const http = new HttpResponse(response, this.options.limits.streamAckTimeoutMs);
+    const kept = KEPT_RESPONSE.exec(path)?.[1];
     const isModels = path === MODELS || path.startsWith(`${MODELS}/`);
     const presented = presentedKey(request);
     const found = presented === undefined ? undefined : this.options.keys.find(presented);
@@ -120,14 +124,21 @@ export class HttpEdge {
       if (!request.complete) response.shouldKeepAlive = false;
       http.send(refusalAnswer(dialect, requestId, refusal));
     };
-    if (kind === undefined && !isModels)
+    if (kind === undefined && !isModels && kept === undefined)
       return reject({ code: 'path_unknown', message: `There is nothing at this path; there are: ${PATHS}.` });
-    const method = kind === undefined ? 'GET' : 'POST';
-    if (request.method !== method) {
-      response.setHeader('allow', method);
-      return reject({ code: 'method_unsupported', message: `This path is asked with ${method}.` });
+    const methods = kept !== undefined ? ['GET', 'DELETE'] : [kind === undefined ? 'GET' : 'POST'];
+    if (!methods.includes(request.method!)) {
+      response.setHeader('allow', methods.join(', '));
+      return reject({ code: 'method_unsupported', message: `This path is asked with ${methods.join(' or ')}.` });
     }
     if (!found) return reject(this.noKey(presented));
+    if (kept !== undefined)
+      return void answerKept(this.options.ports.responses, request.method!, found.org, kept)
+        .then((answer) => ('code' in answer ? reject(answer) : http.send(answer)))
+        .catch((error: Error) => {
+          this.options.onError(error, requestId);
+          reject({ code: 'responses_unavailable', message: 'It could not be read.', retryAfterSeconds: 1 });
+        });
     if (kind === undefined)
       return answerModels(this.options.config, found.org, path.slice(MODELS.length + 1), { http, dialect, requestId });
     const leave = this.slots.take(found.org, found.key.id);
