@@ -1,6 +1,12 @@
 import type { BackendConfig, MeritorderConfig, PriceConfig, PriceVersion, RateCard } from '@meritorder/contracts';
 import { canonicalJson, formatDecimal, parseDecimal } from '@meritorder/kernel';
-import { cardFromConfig, catalogueNameOf, PriceConfigError } from './price-config.js';
+import {
+  cardFromConfig,
+  catalogueNameOf,
+  missingBatchRateOf,
+  missingPriceOf,
+  PriceConfigError,
+} from './price-config.js';
 
 /** What the catalogue says of a model from an instant on; `from` null: always. Sorted, the undated one first. */
 export interface CatalogueEntry {
@@ -53,6 +59,17 @@ export function proposalsFor(
     ).map((proposal) => ({ ...proposal, model: other.model })),
   );
   return [...own, ...others];
+}
+
+/**
+ * What a backend's prices lack, so that it gets no traffic, and the line to add: any price, or, where it is asked in batches, the
+ * rate of the service tier `batch`. Undefined: nothing.
+ * @param proposals all that it stands for (`proposalsFor`)
+ */
+export function lackingPriceOf(backend: BackendConfig, proposals: readonly PriceProposal[]): string | undefined {
+  const own = proposals.filter(({ model }) => model === undefined);
+  if (own.length === 0) return missingPriceOf(backend);
+  return backend.batch && !own.some(({ cash }) => cash.serviceTiers?.batch) ? missingBatchRateOf(backend) : undefined;
 }
 
 interface Series {

@@ -174,6 +174,14 @@ export function missingPriceOf(
   );
 }
 
+/** The same for one that is asked in batches, whose prices say nothing of them. */
+export function missingBatchRateOf({ id }: Pick<BackendConfig, 'id'>): string {
+  return (
+    `backend ${id} gets no jobs: its price has no service tier batch, which it is charged by; add to its prices ` +
+    'cash: { ..., serviceTiers: { batch: { percentOfStandard: "50" } } }'
+  );
+}
+
 /** How people name a backend's model in messages. */
 export function catalogueNameOf(backend: Pick<BackendConfig, 'catalogue' | 'provider' | 'model'>): string {
   return typeof backend.catalogue === 'string' ? backend.catalogue : `${backend.provider}/${backend.model}`;

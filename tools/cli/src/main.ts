@@ -1,10 +1,12 @@
 import { Command } from 'commander';
 import { loadConfig, orgInboxPrefix } from '@meritorder/contracts';
+import { bundledCatalogue } from '@meritorder/price-catalogue';
 import { connectDatabase, migrate, trialBalance, unsettledAttempts } from '@meritorder/ledger-store';
 import { connectBus, ensureTopology, natsCredentials, natsTls, SERVICE_INBOX } from '@meritorder/messaging';
 import { nanosToUsd } from '@meritorder/kernel';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { budgetsCommand } from './budgets.js';
+import { warningsOf } from './check.js';
 import { decisionsCommand } from './decisions.js';
 import { estimateCommand } from './estimate.js';
 import { explainCommand } from './explain.js';
@@ -93,11 +95,12 @@ program
   .command('check')
   .description('check a configuration')
   .argument('[file]', 'meritorder.yaml', 'meritorder.yaml')
-  .action((file: string) => {
+  .action(async (file: string) => {
     const config = loadConfig(file);
     console.log(
       `${file}: ${config.orgs.length} orgs, ${config.backends.length} backends, ${config.routes.length} routes, ${config.budgets.length} budgets`,
     );
+    for (const warning of warningsOf(config, bundledCatalogue('as bundled'))) console.error(`warning: ${warning}`);
   });
 
 program

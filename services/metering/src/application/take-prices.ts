@@ -1,7 +1,7 @@
 import type { BackendConfig, MeritorderConfig, PriceVersion } from '@meritorder/contracts';
 import { InvariantError } from '@meritorder/kernel';
 import {
-  missingPriceOf,
+  lackingPriceOf,
   planIntake,
   proposalsFor,
   type BookEntry,
@@ -26,7 +26,7 @@ export interface Taken {
   intake: Intake;
   /** Why this backend's prices could not be read; what is in the book stays in force. */
   error?: string;
-  /** Nobody names a price: the line to add. Budgeted traffic is refused until then. */
+  /** Nobody names a price, or one that it is charged by: the line to add. It gets no traffic until then. */
   missing?: string;
 }
 
@@ -43,8 +43,8 @@ export async function takeConfiguredPrices(
       continue;
     }
     const outcome = await take(ports, backend.id, proposals, 'config', true);
-    const isPriced = proposals.some((p) => p.model === undefined);
-    taken.push(isPriced ? outcome : { ...outcome, missing: missingPriceOf(backend) });
+    const missing = lackingPriceOf(backend, proposals);
+    taken.push(missing === undefined ? outcome : { ...outcome, missing });
   }
   return taken;
 }
