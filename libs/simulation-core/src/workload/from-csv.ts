@@ -6,11 +6,15 @@ const INPUT = ['contexttokens', 'request tokens', 'input_tokens', 'inputtokens']
 const OUTPUT = ['generatedtokens', 'response tokens', 'output_tokens', 'outputtokens'];
 const ROUTE = ['route', 'model'];
 const WISHES = ['max_cost_usd', 'min_quality', 'value_usd', 'deadline_ms', 'max_latency_ms'] as const;
+const ATTRIBUTES = ['org', 'key', ...ATTRIBUTION_KEYS];
+/** What BurstGPT has beside these, and a simulation has no use for. */
+const UNUSED = ['total tokens', 'log type', 'session id', 'elapsed time'];
 
 /**
  * Requests of a trace in CSV: time, input and output tokens as Azure (`TIMESTAMP,ContextTokens,GeneratedTokens`) and BurstGPT name
  * them; beside these, columns named org, key, department, team, customer, feature, task, tier, user, route, and the wishes
  * max_cost_usd, min_quality, value_usd, deadline_ms, max_latency_ms. Cells are not quoted. Numbers as time are seconds since the epoch.
+ * A column of another name is refused: a slip in a name would otherwise be a simulation without what the column says.
  * @throws WorkloadError naming the line
  */
 export function rowsOfCsv(text: string): WorkloadRow[] {
@@ -22,10 +26,9 @@ export function rowsOfCsv(text: string): WorkloadRow[] {
     throw new WorkloadError(
       `line 1: needs the columns TIMESTAMP, ContextTokens, GeneratedTokens, and has ${names.join(', ')}`,
     );
+  refuseUnknown(names);
   const wishes = WISHES.map((name) => [name, names.indexOf(name)] as const).filter(([, at]) => at >= 0);
-  const attributes = ['org', 'key', ...ATTRIBUTION_KEYS]
-    .map((name) => [name, names.indexOf(name)] as const)
-    .filter(([, at]) => at >= 0);
+  const attributes = ATTRIBUTES.map((name) => [name, names.indexOf(name)] as const).filter(([, at]) => at >= 0);
   const profileOf = memo((cells) => profile(cells, attributes, route, wishes));
   const rows: WorkloadRow[] = [];
   for (let i = 1; i < lines.length; i++) {
@@ -33,6 +36,8 @@ export function rowsOfCsv(text: string): WorkloadRow[] {
     if (line.trim() === '') continue;
     const cells = line.split(',').map((cell) => cell.trim());
     try {
+      if (cells.length > names.length)
+        throw new WorkloadError(`has ${cells.length} cells for ${names.length} columns; cells cannot be quoted`);
       rows.push({
         atMs: timeMs(cells[time] ?? ''),
         inputTokens: count(cells[input]),
@@ -44,6 +49,19 @@ export function rowsOfCsv(text: string): WorkloadRow[] {
     }
   }
   return rows;
+}
+
+function refuseUnknown(names: readonly string[]): void {
+  const used = [TIME, INPUT, OUTPUT, ROUTE, ...[...ATTRIBUTES, ...WISHES].map((name) => [name])];
+  for (const name of names)
+    if (!used.flat().includes(name) && !UNUSED.includes(name))
+      throw new WorkloadError(
+        `line 1: there is no column "${name}"; rename it or leave it out. Columns are TIMESTAMP, ContextTokens, GeneratedTokens, ${[ROUTE[0], ...ATTRIBUTES, ...WISHES].join(', ')}`,
+      );
+  for (const same of used) {
+    const given = names.filter((name) => same.includes(name));
+    if (given.length > 1) throw new WorkloadError(`line 1: ${given.join(' and ')} say the same; leave one out`);
+  }
 }
 
 /** Most rows of a trace look alike but for their lengths. */

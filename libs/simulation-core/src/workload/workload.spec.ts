@@ -32,6 +32,21 @@ describe('a trace in CSV', () => {
 
   it.each<[string, string, RegExp]>([
     ['columns that are not there', 'a,b\n1,2', /line 1: needs the columns TIMESTAMP/],
+    [
+      'a column that is none, as a slip in its name makes it',
+      'TIMESTAMP,ContextTokens,GeneratedTokens,departement\n1,1,2,sales',
+      /line 1: there is no column "departement"; rename it or leave it out\. Columns are .*department/,
+    ],
+    [
+      'two columns of one meaning',
+      'TIMESTAMP,time,ContextTokens,GeneratedTokens\n1,1,1,2',
+      /line 1: timestamp and time say the same/,
+    ],
+    [
+      'a cell beyond its columns',
+      'TIMESTAMP,ContextTokens,GeneratedTokens,team\n1,1,2,"a,b"',
+      /line 2: has 5 cells for 4 columns/,
+    ],
     ['a time that is none', 'TIMESTAMP,ContextTokens,GeneratedTokens\nsoon,1,2', /line 2: "soon" is not a time/],
     ['tokens that are none', 'TIMESTAMP,ContextTokens,GeneratedTokens\n1,-1,2', /line 2: "-1" is not a number/],
     [
@@ -41,6 +56,13 @@ describe('a trace in CSV', () => {
     ],
   ])('with %s is refused with the line', (_name, text, reason) => {
     expect(() => rowsOfCsv(text)).toThrow(reason);
+  });
+
+  it('as BurstGPT has it is read, its further columns left aside', () => {
+    const text =
+      'Timestamp,Session ID,Elapsed time,Model,Request tokens,Response tokens,Total tokens,Log Type\n' +
+      '5,,1.2,ChatGPT,472,18,490,Conversation log';
+    expect(rowsOfCsv(text)).toMatchObject([{ atMs: 5_000, inputTokens: 472, profile: { route: 'ChatGPT' } }]);
   });
 
   if (!data) it.skip('of production requests (MERITORDER_TEST_DATA is not set)');

@@ -50,7 +50,8 @@ Examples:
   meritorder decisions export --from 2026-11-01 > november.jsonl; meritorder simulate --trace november.jsonl --config meritorder.yaml
       a period of the ledger: JSON lines with decision records, each with the quality it knew of every candidate
 
-A trace is CSV with TIMESTAMP, ContextTokens, GeneratedTokens, and columns such as org, department, feature, tier, route.
+A trace is CSV with TIMESTAMP, ContextTokens, GeneratedTokens, and columns such as org, department, feature, tier, route;
+a column that it does not know is refused.
 Everything is worked out here: no server is asked, and the same input and seed give the same bytes.
 The last line is all of it as one JSON object, money in integer nano-USD.`;
 
