@@ -172,7 +172,26 @@ it('refuses where too little is known, and says what to do', async () => {
     'globex',
   );
   expect(nothing.code).toBe(2);
-  expect(nothing.text).toContain('quality: not enough data: 0 requests say as much of this policy as 0 of its own');
+  expect(nothing.text).toContain(`cannot be evaluated: no decisions of org globex from ${some} until before `);
+  expect(nothing.text).toMatch(
+    / are on record; there are those of acme from \S+ to \S+: choose one of these with --org\n/,
+  );
+  expect(JSON.parse(nothing.text.trim().split('\n').at(-1)!)).toMatchObject({
+    requests: 0,
+    metrics: [{ metric: 'quality', estimate: null, refusal: expect.stringContaining('choose one of these') }, {}, {}],
+  });
+  const small = policyWith('small.yaml', { backends: ['plain'] });
+  const two = join(folder, 'two.jsonl');
+  writeFileSync(two, readFileSync(join(folder, 'period.jsonl'), 'utf8').split('\n').slice(0, 2).join('\n'));
+  const few = await meritorder('decisions', 'evaluate', '--policy', small, '--trace', two);
+  expect(few.code).toBe(2);
+  expect(few.text).toMatch(/quality: not enough data: \d requests say as much of this policy as \d of its own/);
+  const whole = await meritorder('decisions', 'evaluate', '--policy', small, '--trace', two, '--org', 'acme');
+  expect(whole).toMatchObject({ code: 1, text: expect.stringContaining('all of a --trace counts') });
+  const none = join(folder, 'none.jsonl');
+  writeFileSync(none, '\n');
+  const empty = await meritorder('decisions', 'evaluate', '--policy', small, '--trace', none);
+  expect(empty).toMatchObject({ code: 2, text: expect.stringContaining(`${none} has no decisions`) });
   const missing = await meritorder('decisions', 'evaluate', '--policy', join(folder, 'missing.yaml'));
   expect(missing.code).not.toBe(0);
   expect(missing.text).toMatch(/missing\.yaml/);

@@ -12,6 +12,7 @@ import {
   migrate,
   MOST_OUTCOMES_PER_REQUEST,
   OutcomesFull,
+  orgsOnRecord,
   outcomesOf,
   pruneDecisions,
   waitingOutcomes,
@@ -114,6 +115,19 @@ describe('decisions on record', () => {
     );
     await keep(decision('r', { decidedAt: at(3), ...refused }), decision('r', { decidedAt: at(4), ...refused }));
     expect((await decisionsOf(db, { requestId: 'r' })).map((d) => d.record.decidedAt)).toEqual([1, 2, 3, 4].map(at));
+  });
+
+  it('are told by org, from the first to the last', async () => {
+    expect(await orgsOnRecord(db, 9)).toEqual([]);
+    const at = (n: number): string => new Date(Date.UTC(2026, 10, 24, 9, n)).toISOString();
+    const of = (org: string, n: number) => decision(`${org}-${n}`, { attribution: { org }, decidedAt: at(n) });
+    await keep(of('globex', 5), of('acme', 3), of('acme', 1), of('acme', 2));
+    const [acme, globex] = [
+      { org: 'acme', from: at(1), to: at(3) },
+      { org: 'globex', from: at(5), to: at(5) },
+    ];
+    expect(await orgsOnRecord(db, 9)).toEqual([acme, globex]);
+    expect(await orgsOnRecord(db, 1)).toEqual([acme]);
   });
 
   it('are forgotten with their outcomes after their time, a bounded number at once', async () => {

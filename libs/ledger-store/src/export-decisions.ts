@@ -14,6 +14,13 @@ export interface ExportedRequest {
   place: ExportPlace;
 }
 
+/** The first and the last decision of an org. */
+export interface OrgOnRecord {
+  org: string;
+  from: string;
+  to: string;
+}
+
 /** A place in the order of an export. */
 export interface ExportPlace {
   decidedAt: string;
@@ -78,4 +85,20 @@ export async function exportDecisions(
     outcomes: r.outcomes ?? [],
     place: { decidedAt: r.at.toISOString(), requestId: r.request_id, decisionId: r.decision_id },
   }));
+}
+
+/** Of which orgs and times there are decisions, by org. Walks the index from org to org, so the number of decisions costs nothing. */
+export async function orgsOnRecord(source: DataSource, limit: number): Promise<OrgOnRecord[]> {
+  const rows: { org: string; first: Date; last: Date }[] = await source.query(
+    `with recursive orgs as (
+       (select org from decisions order by org limit 1)
+       union all
+       select (select d.org from decisions d where d.org > orgs.org order by d.org limit 1) from orgs where orgs.org is not null
+     )
+     select org, (select min(decided_at) from decisions d where d.org = orgs.org) as first,
+       (select max(decided_at) from decisions d where d.org = orgs.org) as last
+     from orgs where org is not null limit $1`,
+    [limit],
+  );
+  return rows.map(({ org, first, last }) => ({ org, from: first.toISOString(), to: last.toISOString() }));
 }

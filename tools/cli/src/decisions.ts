@@ -29,13 +29,14 @@ export function decisionsCommand(program: Command, withOperator: Ask): void {
     .option('--org <id>', 'only of this org')
     .action(async ({ org, from, to = Date.now() }: Options) => {
       let count = 0;
+      let nothing = '';
       await withOperator(async (nats) => {
-        for await (const decision of exportedDecisions(nats, spanOf(org, from, to))) {
+        for await (const decision of exportedDecisions(nats, spanOf(org, from, to), (why) => (nothing = why))) {
           count++;
           if (!process.stdout.write(`${JSON.stringify(decision)}\n`)) await once(process.stdout, 'drain');
         }
       });
-      console.error(`${count} requests${count === 0 ? ': decisions of then are not on record' : ''}`);
+      console.error(`${count} requests${nothing && `: ${nothing}`}`);
     });
   evaluateCommand(decisions, withOperator);
 }

@@ -62,3 +62,11 @@ it('tells each estimate with its interval, what is saved at which change of qual
     'of its choices 2.0 % had no chance then: dear',
   ]);
 });
+
+it('says of nothing only why there is nothing', () => {
+  const refusal = 'no decisions of org globex';
+  const metrics = evaluation.metrics.map((of) => ({ ...of, requests: 0, estimate: null, refusal }));
+  expect(evaluationText({ ...evaluation, requests: 0, metrics })).toBe(
+    'candidate.yaml cannot be evaluated: no decisions of org globex',
+  );
+});

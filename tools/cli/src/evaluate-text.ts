@@ -11,6 +11,7 @@ export interface Evaluation extends EvaluatedPolicy {
 /** The evaluation for people. */
 export function evaluationText(of: Evaluation): string {
   const { policy, requests, from, to, metrics } = of;
+  if (requests === 0) return `${policy} cannot be evaluated: ${metrics[0]?.refusal}`;
   const span = from === null || to === null ? '' : `, decided from ${minute(from)} to ${minute(to)} UTC`;
   return [
     `${policy} on ${requests} requests${span}`,

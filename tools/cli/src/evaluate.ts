@@ -42,7 +42,10 @@ export function evaluateCommand(decisions: Command, withOperator: Ask): void {
     .addHelpText('after', HELP)
     .action(async (options: Options) => {
       const { policy, trace, org, to = Date.now(), from = to - 30 * DAY_MS, json } = options;
+      if (trace !== undefined && (org ?? options.from ?? options.to) !== undefined)
+        throw new Error('--org, --from and --to choose what is asked for; all of a --trace counts');
       const evaluation = new PolicyEvaluation(loadConfig(policy));
+      let nothing = `${trace} has no decisions; \`meritorder decisions export\` writes such a file`;
       let first: string | null = null;
       let last: string | null = null;
       const take = (decision: ExportedDecision): void => {
@@ -52,10 +55,13 @@ export function evaluateCommand(decisions: Command, withOperator: Ask): void {
       };
       if (trace === undefined)
         await withOperator(async (nats) => {
-          for await (const decision of exportedDecisions(nats, spanOf(org, from, to))) take(decision);
+          for await (const decision of exportedDecisions(nats, spanOf(org, from, to), (why) => (nothing = why)))
+            take(decision);
         });
       else await linesOf(trace, take);
-      const result: Evaluation = { policy, from: first, to: last, ...evaluation.result() };
+      const evaluated = evaluation.result();
+      if (evaluated.requests === 0) for (const metric of evaluated.metrics) metric.refusal = nothing;
+      const result: Evaluation = { policy, from: first, to: last, ...evaluated };
       if (!json) console.log(`${evaluationText(result)}\n`);
       console.log(JSON.stringify(result));
       if (result.metrics.some((m) => m.refusal !== null)) process.exitCode = 2;

@@ -80,11 +80,17 @@ export const ExportedDecision = z.object({
 });
 export type ExportedDecision = z.infer<typeof ExportedDecision>;
 
+/** The first and the last decision on record of an org. */
+export const DecisionsOnRecord = z.object({ org: Slug, from: Instant, to: Instant });
+export type DecisionsOnRecord = z.infer<typeof DecisionsOnRecord>;
+
 export const DecisionExportReply = z.union([
   z.object({
     decisions: z.array(ExportedDecision),
     /** Null: that was all. */
     next: ExportPlace.nullable(),
+    /** Where there is nothing in the whole period: what there is instead, at most 100 orgs. */
+    onRecord: z.array(DecisionsOnRecord).optional(),
   }),
   z.object({ error: z.object({ code: z.string(), message: z.string() }) }),
 ]);

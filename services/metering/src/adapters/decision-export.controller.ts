@@ -6,7 +6,7 @@ import {
   type ErrorCode,
   type ExportedDecision,
 } from '@meritorder/contracts';
-import { exportDecisions } from '@meritorder/ledger-store';
+import { exportDecisions, orgsOnRecord } from '@meritorder/ledger-store';
 import { decodeJson, PoisonMessage, SERVICE_INBOX } from '@meritorder/messaging';
 import { NatsContext } from '@meritorder/service-kit';
 import { qualityOfAll } from '../application/outcome-of.js';
@@ -15,6 +15,7 @@ import { METERING, type MeteringRuntime } from '../metering.runtime.js';
 const PAGE_RECORDS = 250;
 /** Of the records of a page but its last; a message carries twice as much. */
 const PAGE_BYTES = 3 * 1_024 * 1_024;
+const MOST_ORGS_TOLD = 100;
 
 /** `metering.decision-export`: an operator takes a period of decisions away, page by page. */
 @Controller()
@@ -34,6 +35,8 @@ export class DecisionExportController {
       const { org, from, to, after } = decodeJson(DecisionExportRequest, data);
       const span = { org, from: new Date(from), to: new Date(to), after };
       const rows = await exportDecisions(this.metering.database, span, PAGE_RECORDS);
+      if (rows.length === 0 && after === undefined)
+        return { decisions: [], next: null, onRecord: await orgsOnRecord(this.metering.database, MOST_ORGS_TOLD) };
       const decisions: ExportedDecision[] = [];
       let bytes = 0;
       for (const { record, usage, booked, outcomes } of rows) {
