@@ -14,16 +14,21 @@ const batchPrices = [
 ];
 const batch = { completionSeconds: COMPLETION_SECONDS, collectSeconds: 0.5, pollSeconds: 0.2 };
 
+const AZURE = { protocol: 'azure', apiKeyEnv: 'AZURE_KEY' };
+
 let world: JobsWorld;
 let { product, app, counters, database, results } = {} as JobsWorld;
 
 beforeAll(async () => {
   world = await startJobs('batches-test', {
+    env: { AZURE_KEY: 'key' },
     backends: [
       { id: 'gpt', config: { prices } },
       { id: 'gpt-batch', config: { model: 'gpt', prices: batchPrices, batch } },
       { id: 'claude', config: { prices, protocol: 'anthropic' } },
       { id: 'claude-batch', config: { model: 'claude', prices: batchPrices, protocol: 'anthropic', batch } },
+      { id: 'az', config: { prices, ...AZURE } },
+      { id: 'az-batch', config: { model: 'az', prices: batchPrices, ...AZURE, batch } },
       { id: 'vectors', behaviour: { kind: 'embedding' }, config: { kinds: ['embeddings'], prices, model: 'vectors' } },
       {
         id: 'vectors-batch',
@@ -36,6 +41,7 @@ beforeAll(async () => {
       routes: [
         { id: 'openai', backends: ['gpt', 'gpt-batch'], exploration: false },
         { id: 'anthropic', backends: ['claude', 'claude-batch'], exploration: false },
+        { id: 'azure', backends: ['az', 'az-batch'], exploration: false },
         { id: 'embed', backends: ['vectors', 'vectors-batch'], exploration: false },
       ],
       tiers: [{ id: 'gold', charge: { markup: '2', usdPerRequest: '0' } }],
@@ -53,7 +59,7 @@ async function job(model: string, text: string, more: object = {}, kind = 'chat'
   const h = headers();
   h.set('Meritorder-Kind', kind);
   const body =
-    kind === 'embeddings'
+    kind === 'embeddings' || kind === 'responses'
       ? { model, input: text, metadata: { tier: 'gold', customer: 'initech' }, ...more }
       : JSON.parse(chat(text, { model, metadata: { tier: 'gold', customer: 'initech' }, ...more }));
   if (kind === 'messages') {
@@ -82,6 +88,8 @@ it.each([
   ['messages in one of Anthropic, as they came', 'anthropic', 'claude', 'messages', 'claude-batch'],
   ['chat completions in one of Anthropic', 'anthropic', 'claude', 'chat', 'claude-batch'],
   ['messages in one of OpenAI', 'openai', 'gpt', 'messages', 'gpt-batch'],
+  ['chat completions in one of Azure', 'azure', 'az', 'chat', 'az-batch'],
+  ['responses in one of OpenAI', 'openai', 'gpt', 'responses', 'gpt-batch'],
   ['embeddings in one of OpenAI', 'embed', 'vectors', 'embeddings', 'vectors-batch'],
 ])('%s: jobs that may wait are answered together at half the price', async (_what, route, model, kind, backend) => {
   const before = linesOf(model).length;
@@ -94,7 +102,7 @@ it.each([
     expect(Number(line.nanoUsd)).toBe(kind === 'embeddings' ? line.inputTokens * 500 : halfPrice(line));
     expect(usdToNanos(cost.usd)).toBe(BigInt(line.nanoUsd));
     expect(usdToNanos(cost.charged_usd)).toBe(2n * BigInt(line.nanoUsd));
-    const shape = { chat: 'chat.completion', messages: 'message', embeddings: 'list' }[kind];
+    const shape = { chat: 'chat.completion', messages: 'message', embeddings: 'list', responses: 'response' }[kind];
     expect(body.object ?? body.type).toBe(shape);
   }
   expect(linesOf(model)).toHaveLength(before + 3);
@@ -185,6 +193,7 @@ it('a job that is cancelled while it waits in a batch: not sent it costs nothing
   for (const [route, model] of [
     ['openai', 'gpt'],
     ['anthropic', 'claude'],
+    ['azure', 'az'],
   ] as const) {
     gate(model, true);
     const before = linesOf(model).length;
@@ -225,6 +234,7 @@ it('a job that is cancelled while it waits in a batch: not sent it costs nothing
 
 it.each([
   ['by its name in OpenAI', 'openai', 'gpt'],
+  ['by its name in Azure', 'azure', 'az'],
   [
     "among others of its time by the ids of its calls, which are Anthropic's to tell when it has ended",
     'anthropic',
@@ -281,8 +291,8 @@ it('under kill -9 all along: every job has one result, books equal the invoice, 
 }, 240_000);
 
 /** In batches that the provider has and has not ended. */
-async function linesWaiting(model: 'gpt' | 'claude'): Promise<number> {
-  if (model === 'gpt')
+async function linesWaiting(model: 'gpt' | 'claude' | 'az'): Promise<number> {
+  if (model !== 'claude')
     return (await batches())
       .filter((b) => b.status === 'in_progress')
       .reduce((sum, b) => sum + b.request_counts.total, 0);

@@ -22,7 +22,7 @@ export interface JobsWorld {
 /** Two routers and two provider-workers, started again when they are killed. */
 export async function startJobs(
   name: string,
-  options: Pick<Parameters<typeof startProduct>[0], 'backends' | 'config'>,
+  options: Pick<Parameters<typeof startProduct>[0], 'backends' | 'config' | 'env'>,
 ): Promise<JobsWorld> {
   const product = await startProduct({
     ...options,

@@ -50,7 +50,7 @@ const BackendFields = z.strictObject({
     .meta({ description: 'Upper bound of what the chat template adds to each message.' }),
   batch: BatchConfig.optional().meta({
     description:
-      "It is asked in batches, over the provider's batch API (protocol openai or anthropic), and charges its service tier `batch`: it takes jobs alone, those whose deadline leaves `completionSeconds`. `maxConcurrency` is how many are in one batch at most.",
+      "It is asked in batches, over the provider's batch API (protocol openai, azure or anthropic), and charges its service tier `batch`: it takes jobs alone, those whose deadline leaves `completionSeconds`. `maxConcurrency` is how many are in one batch at most.",
   }),
   connectTimeoutMs: Milliseconds.default(5_000),
   firstTokenTimeoutMs: Milliseconds.default(60_000),
@@ -117,11 +117,12 @@ const BackendFields = z.strictObject({
       'Whether it bills output that it does not stream, such as hidden reasoning: then nobody can watch it, and tolerant budgets hold the upper bound too.',
   }),
 });
+const BATCH_PROTOCOLS: readonly string[] = ['openai', 'azure', 'anthropic'];
 export const BackendConfig = BackendFields.transform((backend, ctx) => {
   const issue = (path: (string | number)[], message: string): void => ctx.addIssue({ code: 'custom', path, message });
   const { batch, kind, protocol } = backend;
-  if (batch && (kind !== 'cloud' || (protocol !== 'openai' && protocol !== 'anthropic')))
-    issue(['batch'], 'batches are sent to cloud backends of the protocols openai and anthropic');
+  if (batch && (kind !== 'cloud' || !BATCH_PROTOCOLS.includes(protocol)))
+    issue(['batch'], `batches are sent to cloud backends of the protocols ${BATCH_PROTOCOLS.join(', ')}`);
   return withBaseUrl(backend, issue);
 });
 export type BackendConfig = z.infer<typeof BackendConfig>;

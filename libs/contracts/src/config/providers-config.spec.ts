@@ -21,6 +21,7 @@ it.each([
   ['kind: cloud, provider: google, protocol: gemini', /batches are sent to cloud backends of the protocols/],
   ['kind: local, provider: own, host: h, baseUrl: "http://h/v1"', /batches are sent to cloud backends/],
   ['kind: cloud, provider: openai', /accepted/],
+  ['kind: cloud, provider: azure, protocol: azure, baseUrl: "https://r.openai.azure.com/openai/v1"', /accepted/],
 ])('batches, asked of %s', (fields, said) => {
   const text = backend(`batch: {}, ${fields}`).replace('kind: cloud, model', 'model');
   let heard = 'accepted';

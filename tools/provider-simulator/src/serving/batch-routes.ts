@@ -13,11 +13,17 @@ import type { Site } from './routes.js';
 const OPENAI: Readonly<Record<string, Wire>> = {
   '/v1/chat/completions': openAiChat,
   '/v1/embeddings': openAiEmbeddings,
+  // As Azure names them.
+  '/chat/completions': openAiChat,
+  '/embeddings': openAiEmbeddings,
 };
+const FILE_STATUS = /^\/v1\/files\/([^/]+)$/;
 const FILE = /^\/v1\/files\/([^/]+)\/content$/;
 const BATCH = /^\/v1\/batches\/([^/]+?)(\/cancel)?$/;
 const MESSAGES_BATCH = /^\/v1\/messages\/batches\/([^/]+?)(\/results|\/cancel)?$/;
 const DAY_MS = 86_400_000;
+/** Files of Azure's clients, which are ready once they were asked for. */
+const unread = new Set<string>();
 
 /** The batch APIs of OpenAI (files, batches) and Anthropic (message batches). @returns false: it is none of their paths */
 export async function routeBatches(
@@ -30,6 +36,7 @@ export async function routeBatches(
   if (!/^\/v1\/(files|batches|messages\/batches)(\/|$)/.test(path)) return false;
   calls.authorise(request);
   const [, file] = FILE.exec(path) ?? [];
+  const [, fileAsked] = FILE_STATUS.exec(path) ?? [];
   const [, batch, cancelled] = BATCH.exec(path) ?? [];
   const [, messages, asked] = MESSAGES_BATCH.exec(path) ?? [];
   const [, query] = (request.url ?? '').split('?', 2);
@@ -37,7 +44,14 @@ export async function routeBatches(
   const post = request.method === 'POST';
   if (post && path === '/v1/files') {
     const text = await uploaded(request, config.maxBodyBytes);
-    sendJson(response, { id: batches.addFile(text), object: 'file', bytes: Buffer.byteLength(text), purpose: 'batch' });
+    const id = batches.addFile(text);
+    const status = request.headers['api-key'] === undefined ? 'processed' : 'pending';
+    if (status === 'pending') unread.add(id);
+    sendJson(response, { id, object: 'file', bytes: Buffer.byteLength(text), purpose: 'batch', status });
+  } else if (get && fileAsked !== undefined) {
+    unread.delete(fileAsked);
+    const bytes = Buffer.byteLength(batches.file(fileAsked));
+    sendJson(response, { id: fileAsked, object: 'file', bytes, purpose: 'batch', status: 'processed' });
   } else if (get && file !== undefined)
     sendText(response, 200, batches.file(file), { 'content-type': 'application/octet-stream' });
   else if (post && path === '/v1/batches')
@@ -102,6 +116,7 @@ function createOpenAi({ batches }: Site, value: unknown): Batch {
   if (!wire) throw invalid(`'${endpoint}' cannot be asked in batches.`, 'endpoint');
   if (body['completion_window'] !== '24h') throw invalid("'completion_window' must be 24h.", 'completion_window');
   const inputFileId = asText(body['input_file_id'], 'input_file_id');
+  if (unread.has(inputFileId)) throw invalid('The file is not processed yet.', 'input_file_id');
   const lines = batches
     .file(inputFileId)
     .split('\n')

@@ -35,8 +35,10 @@ export class Calls {
   /** @throws Refusal 401 unless the request shows one of the configured keys. */
   authorise(request: IncomingMessage): void {
     if (this.#keys.size === 0) return;
-    const { authorization, 'x-api-key': apiKey, 'x-goog-api-key': googleKey } = request.headers;
-    const key = authorization?.startsWith('Bearer ') ? authorization.slice('Bearer '.length) : (apiKey ?? googleKey);
+    const { authorization, 'x-api-key': apiKey, 'x-goog-api-key': googleKey, 'api-key': azureKey } = request.headers;
+    const key = authorization?.startsWith('Bearer ')
+      ? authorization.slice('Bearer '.length)
+      : (apiKey ?? googleKey ?? azureKey);
     if (typeof key !== 'string' || !this.#keys.has(key)) {
       throw new Refusal(401, 'unauthorized', 'Incorrect API key provided.');
     }

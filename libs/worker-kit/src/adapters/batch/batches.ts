@@ -22,6 +22,7 @@ const LEAST_BYTES_LEFT = 65_536;
 
 const APIS: Readonly<Partial<Record<Protocol, BatchApi>>> = {
   openai: new OpenAiBatches(),
+  azure: new OpenAiBatches(),
   anthropic: new AnthropicBatches(),
 };
 

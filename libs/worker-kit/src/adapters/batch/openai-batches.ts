@@ -1,3 +1,4 @@
+import type { BackendConfig } from '@meritorder/contracts';
 import type {
   BatchAccount,
   BatchApi,
@@ -19,15 +20,25 @@ const PAGE = 100;
 
 type Json = Record<string, unknown>;
 
-/** OpenAI's: a file of calls, answered within a day into a file of answers and one of errors, which are not charged. */
+/** How Azure differs: its calls are named without the version, it has another header, and its files take a while. */
+const AZURE: BackendConfig['protocol'] = 'azure';
+const FILE_READY_WITHIN_MS = 60_000;
+const FILE_ASKED_EVERY_MS = 1_000;
+/** Azure's word for a file that it still looks at. */
+const NOT_READY: ReadonlySet<unknown> = new Set(['pending', 'running', 'notRunning', 'uploaded']);
+
+/**
+ * OpenAI's, and Azure's: a file of calls, answered within a day into a file of answers and one of errors, which are not charged.
+ */
 export class OpenAiBatches implements BatchApi {
   async submit(account: BatchAccount, name: string, calls: readonly BatchCall[]): Promise<string> {
-    const endpoint = `/v1${calls[0]!.path}`;
+    const { path } = calls[0]!;
+    const endpoint = account.backend.protocol === AZURE ? path : `/v1${path}`;
     const lines = calls.map(({ id, body }) => JSON.stringify({ custom_id: id, method: 'POST', url: endpoint, body }));
     const form = new FormData();
     form.set('purpose', 'batch');
     form.set('file', new Blob([lines.join('\n')], { type: 'application/jsonl' }), `${name}.jsonl`);
-    const file = await this.ask(account, '/files', { method: 'POST', body: form }).catch((error: unknown) => {
+    const file = await this.upload(account, form).catch((error: unknown) => {
       // A file alone is no batch, whatever became of it.
       if (!(error instanceof UpstreamError)) throw error;
       throw new UpstreamError(error.code, error.message, { ...error.details, refusedUpstream: true });
@@ -43,6 +54,17 @@ export class OpenAiBatches implements BatchApi {
       }),
     });
     return idOf(batch);
+  }
+
+  private async upload(account: BatchAccount, form: FormData): Promise<Json> {
+    let file = await this.ask(account, '/files', { method: 'POST', body: form });
+    if (account.backend.protocol !== AZURE) return file;
+    const until = Date.now() + FILE_READY_WITHIN_MS;
+    while (NOT_READY.has(file['status']) && Date.now() < until) {
+      await new Promise((r) => setTimeout(r, FILE_ASKED_EVERY_MS));
+      file = await this.ask(account, `/files/${encodeURIComponent(idOf(file))}`);
+    }
+    return file;
   }
 
   async find(account: BatchAccount, { name }: SoughtBatch): Promise<FoundBatch | undefined> {
@@ -62,8 +84,8 @@ export class OpenAiBatches implements BatchApi {
         const files = [batch['output_file_id'], batch['error_file_id']].filter((id) => typeof id === 'string');
         const of = new Map<string, CallEnd>();
         for (const id of files) {
-          const path = `/files/${encodeURIComponent(id)}/content`;
-          for (const line of jsonLines(await askText(urlAt(account.credential.baseUrl, path), authorized(account))))
+          const url = urlOf(account, `/files/${encodeURIComponent(id)}/content`);
+          for (const line of jsonLines(await askText(url, authorized(account))))
             of.set(String(line['custom_id']), endOf(line));
         }
         // What was run before a batch was cancelled is in its output, and alone charged for.
@@ -79,17 +101,27 @@ export class OpenAiBatches implements BatchApi {
   }
 
   private ask(account: BatchAccount, path: string, init: RequestInit = {}): Promise<Json> {
-    const [pathname, query] = path.split('?', 2);
-    const url = urlAt(account.credential.baseUrl, pathname!) + (query === undefined ? '' : `?${query}`);
-    return askJson(url, authorized(account, init));
+    return askJson(urlOf(account, path), authorized(account, init));
   }
 }
 
-function authorized({ credential: { apiKey } }: BatchAccount, init: RequestInit = {}): RequestInit {
-  return {
-    ...init,
-    headers: { ...(init.headers as Record<string, string>), ...(apiKey ? { authorization: `Bearer ${apiKey}` } : {}) },
-  };
+/** Files and batches are the resource's, of whatever deployment a base URL of Azure names. */
+function urlOf({ credential }: BatchAccount, path: string): string {
+  const [pathname, query] = path.split('?', 2);
+  const url = new URL(urlAt(credential.baseUrl.replace(DEPLOYMENT, ''), pathname!));
+  for (const [name, value] of new URLSearchParams(query)) url.searchParams.set(name, value);
+  return url.href;
+}
+const DEPLOYMENT = /\/deployments\/[^/?]+/;
+
+function authorized({ backend, credential: { apiKey } }: BatchAccount, init: RequestInit = {}): RequestInit {
+  const key: Record<string, string> =
+    apiKey === undefined
+      ? {}
+      : backend.protocol === AZURE
+        ? { 'api-key': apiKey }
+        : { authorization: `Bearer ${apiKey}` };
+  return { ...init, headers: { ...(init.headers as Record<string, string>), ...key } };
 }
 
 function endOf(line: Json): CallEnd {
