@@ -68,7 +68,7 @@ it('a job that is delivered again while it runs is neither refused nor answered 
   for (const id of ['one', 'two', 'three'])
     await bus.publishEvent({
       type: 'job.accepted.v1',
-      subject: subjects.jobAccepted('acme'),
+      subject: subjects.jobAccepted('acme', requestId),
       id: `acme/${requestId}/${id}`,
       time: data.acceptedAt,
       data,

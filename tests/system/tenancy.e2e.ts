@@ -93,7 +93,7 @@ describe('a user of acme may not publish', () => {
   it.each([
     ['spend: a request as globex', 'inference.request.v1.globex'],
     ['spend: a job as globex', 'inference.job.v1.globex'],
-    ['spend: a job past the router', 'job.accepted.v1.globex'],
+    ['spend: a job past the router', 'job.accepted.v1.globex.any'],
     ['read: an estimate as globex', 'inference.estimate.v1.globex'],
     ['cancel a request of globex', `inference.cancel.v1.globex.${streamId}`],
     ['stop an attempt', 'attempt.stop.v1.any'],
@@ -136,6 +136,7 @@ describe('a user of acme may not publish', () => {
     ['a bucket: a price', '$KV.PRICES.quick'],
     ['a bucket: the epoch', '$KV.EPOCH.newest'],
     ['a bucket: a request key of globex', '$KV.IDEMPOTENCY.globex.any'],
+    ['a bucket: a cancel of globex', '$KV.CANCELS.globex.any'],
     ['the server', '$SYS.REQ.SERVER.PING'],
     ['its account', '$SYS.REQ.ACCOUNT.PING.CONNZ'],
   ])('%s', async (_what, subject) => {

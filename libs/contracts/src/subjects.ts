@@ -56,7 +56,8 @@ export const subjects = {
   /** Internal. */
   /** Of own hardware with its host, so that each host can be allowed its own alone. */
   work: (backend: PlacedBackend) => `work.v1.${placed(backend)}`,
-  jobAccepted: (org: string) => `job.accepted.v1.${token(org)}`,
+  /** With the request, so that whoever hears a cancel can ask the stream whether its job waits. */
+  jobAccepted: (org: string, request: string) => `job.accepted.v1.${token(org)}.${token(request)}`,
   batchCollected: (backend: string) => `batch.collected.v1.${token(backend)}`,
   workerHeartbeat: (backend: PlacedBackend) => `worker.heartbeat.v1.${placed(backend)}`,
   routerFleet: () => 'router.fleet.v1',

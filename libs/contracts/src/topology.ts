@@ -30,7 +30,7 @@ export const STREAMS = {
   },
   jobs: {
     name: 'JOBS',
-    subjects: ['job.accepted.v1.*'],
+    subjects: ['job.accepted.v1.*.*'],
     retention: 'workqueue',
     maxAgeHours: 24 * 7,
     duplicateWindowSeconds: 600,
@@ -122,6 +122,13 @@ export const BUCKETS = {
     purpose: 'How far each batch is: which attempts go, whether it was sent, and what the provider calls it.',
     writer: 'provider-worker',
     maxAgeHours: 24 * 7,
+  },
+  cancels: {
+    name: 'CANCELS',
+    purpose:
+      'Jobs that were cancelled while they were in the stream JOBS, under `<org>.<request>`, as long as one may be there.',
+    writer: 'router',
+    maxAgeHours: STREAMS.jobs.maxAgeHours,
   },
   idempotency: {
     name: 'IDEMPOTENCY',

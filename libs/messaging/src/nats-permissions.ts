@@ -174,7 +174,7 @@ function router(config: Hosted): NatsUser {
       'attempt.go.v1.*.*.*',
       'attempt.stop.v1.*',
       'prompt.sent.v1.*',
-      'job.accepted.v1.*',
+      'job.accepted.v1.*.*',
       'usage.attempt-opened.v1.*',
       'usage.attempt-extended.v1.*',
       'usage.attempt-closed.v1.*',
@@ -189,6 +189,9 @@ function router(config: Hosted): NatsUser {
       ...hostsOf(config).map((host) => `${hostInboxPrefix(host)}.>`),
       ...consuming(STREAMS.jobs.name, DURABLES.routerJobs),
       `$JS.API.STREAM.MSG.GET.${STREAMS.events.name}`,
+      `$JS.API.STREAM.MSG.GET.${STREAMS.jobs.name}`,
+      `$KV.${BUCKETS.cancels.name}.>`,
+      ...watching(BUCKETS.cancels.name),
       ...watching(BUCKETS.prices.name),
       ...watching(BUCKETS.budgets.name),
       `$KV.${BUCKETS.estimates.name}.>`,
@@ -242,7 +245,7 @@ function worker(config: Hosted, user: string, inbox: string): NatsUser {
 }
 
 const BATCHING = [
-  'job.accepted.v1.*',
+  'job.accepted.v1.*.*',
   'dead-letter.v1.*',
   `$KV.${BUCKETS.batches.name}.>`,
   ...watching(BUCKETS.batches.name),

@@ -12,6 +12,7 @@ import type { Bus } from '@meritorder/messaging';
 import type { Context } from '@opentelemetry/api';
 import type { ComparePorts } from './application/compare-request.js';
 import { dispatchRequest, type DispatchPorts } from './application/dispatch-request.js';
+import { RecentCancels } from './application/recent-cancels.js';
 import type { DispatchOutcome } from './application/outcome.js';
 import type { SourceRequest } from './application/read-request.js';
 import type { FleetViews } from './application/ports.js';
@@ -36,7 +37,8 @@ export interface RouterRequest {
 
 /** What the router's entrances share: ports, limits, and the requests in flight. */
 export class RouterRuntime {
-  private readonly inFlight = new Map<string, AbortController>();
+  private readonly inFlight = new Map<string, { abort: AbortController; isJob: boolean }>();
+  private readonly recentCancels = new RecentCancels();
   private readonly inFlightOfOrg = new Map<string, number>();
 
   constructor(
@@ -90,7 +92,7 @@ export class RouterRuntime {
       });
     }
     const abort = new AbortController();
-    this.inFlight.set(key, abort);
+    this.inFlight.set(key, { abort, isJob: request.isJob ?? false });
     this.inFlightOfOrg.set(org, ofOrg + 1);
     const nowMs = systemClock.nowMs();
     const deadlineMs =
@@ -105,7 +107,18 @@ export class RouterRuntime {
   }
 
   cancel(org: string, request: string): void {
-    this.inFlight.get(`${org}.${request}`)?.abort();
+    this.recentCancels.add(org, request, systemClock.nowMs());
+    this.inFlight.get(`${org}.${request}`)?.abort.abort();
+  }
+
+  /** Heard within the last seconds. */
+  wasCancelledLately(org: string, request: string): boolean {
+    return this.recentCancels.has(org, request, systemClock.nowMs());
+  }
+
+  /** False: it is in flight here as a request that is answered at once. */
+  mayBeJob(org: string, request: string): boolean {
+    return this.inFlight.get(`${org}.${request}`)?.isJob ?? true;
   }
 
   isInFlight(org: string, request: string): boolean {

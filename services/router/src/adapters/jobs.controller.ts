@@ -1,6 +1,6 @@
 import { Controller, Inject, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import { Ctx, MessagePattern, Payload } from '@nestjs/microservices';
-import { headers, type Msg } from '@nats-io/transport-node';
+import { headers, type Msg, type Subscription } from '@nats-io/transport-node';
 import {
   DURABLES,
   ERRORS,
@@ -28,12 +28,15 @@ import { parseRequest, requestIdOf } from '../application/parse-request.js';
 import { readRequest } from '../application/read-request.js';
 import { narrowed } from '../application/resolve-caller.js';
 import { ROUTER, type RouterRuntime } from '../router.runtime.js';
+import { NatsCancelledJobs } from './cancelled-jobs.nats.js';
 import { incomingOf } from './requests.controller.js';
+import { isInStream } from './stream-message.nats.js';
 
 /** Without a deadline of its own a job is tried for an hour. */
 const JOB_DEADLINE_MS = 3_600_000;
 const RETRY_MS = 2_000;
 const CANCELLED = 'Cancelled by the caller.';
+const CANCELS_QUEUE = 'jobs';
 const JOB_NAMESPACE = 'b1f1f2a4-6f5e-5c0e-9d68-0d1d3a1f7c55';
 
 /**
@@ -45,13 +48,27 @@ const JOB_NAMESPACE = 'b1f1f2a4-6f5e-5c0e-9d68-0d1d3a1f7c55';
 export class JobsController implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly log = new Logger(JobsController.name);
   private consumer: RunningConsumer | undefined;
+  private cancels: Subscription | undefined;
   private readonly bus: Bus;
+  private readonly cancelledJobs: NatsCancelledJobs;
 
   constructor(@Inject(ROUTER) private readonly router: RouterRuntime) {
     this.bus = router.bus;
+    this.cancelledJobs = new NatsCancelledJobs(this.bus);
   }
 
   onApplicationBootstrap(): void {
+    // A job that waits is in no router's hands: one of them writes down that it is cancelled.
+    this.cancels = this.bus.nats.subscribe('inference.cancel.v1.*.*', {
+      queue: CANCELS_QUEUE,
+      callback: (_error, message) => {
+        const [, , , org, request] = message.subject.split('.');
+        if (!this.router.mayBeJob(org!, request!)) return;
+        this.cancelledJobs
+          .keep(org!, request!)
+          .catch((error: Error) => this.log.warn(`the cancel of ${request} was not written down: ${error.message}`));
+      },
+    });
     this.consumer = runConsumer(this.bus, {
       stream: STREAMS.jobs.name,
       durable: DURABLES.routerJobs,
@@ -63,6 +80,7 @@ export class JobsController implements OnApplicationBootstrap, OnApplicationShut
   }
 
   async onApplicationShutdown(): Promise<void> {
+    this.cancels?.unsubscribe();
     await this.consumer?.drain();
   }
 
@@ -102,7 +120,7 @@ export class JobsController implements OnApplicationBootstrap, OnApplicationShut
     try {
       const ack = await this.bus.publishEvent({
         type: 'job.accepted.v1',
-        subject: subjects.jobAccepted(org),
+        subject: subjects.jobAccepted(org, requestId),
         id: `${org}/${requestId}`,
         time: accepted.acceptedAt,
         data: accepted,
@@ -141,16 +159,13 @@ export class JobsController implements OnApplicationBootstrap, OnApplicationShut
     const { data: job } = delivery.decode(['job.accepted.v1']);
     if (await this.hasResult(job)) return;
     const { answer, cancelled } = job.afterBatch ?? {};
-    if (cancelled)
-      return this.publishResult(
-        job,
-        'error',
-        errorBody({ code: 'cancelled', message: CANCELLED }, job.requestId),
-        delivery,
-      );
+    if (cancelled) return this.publishCancelled(job, delivery);
     if (answer) return this.publishResult(job, 'ok', answer, delivery);
+    const isCancelled = await this.isCancelled(job);
+    // From here to its being in flight nothing is waited for, so that no cancel and no other delivery falls in between.
     // A queue may deliver what somebody has in hand: that is no reason to refuse it.
     if (this.router.isInFlight(job.org, job.requestId)) return delivery.retry(RETRY_MS);
+    if (isCancelled) return this.publishCancelled(job, delivery);
     const org = this.router.directory.orgs.get(job.org);
     const acceptedMs = Date.parse(job.acceptedAt);
     const read = readRequest(job.kind, job.body);
@@ -195,6 +210,15 @@ export class JobsController implements OnApplicationBootstrap, OnApplicationShut
     }
   }
 
+  private async isCancelled({ org, requestId }: JobAcceptedV1): Promise<boolean> {
+    return (await this.cancelledJobs.has(org, requestId)) || this.router.wasCancelledLately(org, requestId);
+  }
+
+  private publishCancelled(job: JobAcceptedV1, delivery: Delivery): Promise<void> {
+    const body = errorBody({ code: 'cancelled', message: CANCELLED }, job.requestId);
+    return this.publishResult(job, 'error', body, delivery);
+  }
+
   private async publishResult(
     job: JobAcceptedV1,
     status: 'ok' | 'error',
@@ -212,15 +236,8 @@ export class JobsController implements OnApplicationBootstrap, OnApplicationShut
   }
 
   /** A job that is delivered again after its result was published has ended. */
-  private async hasResult(job: JobAcceptedV1): Promise<boolean> {
-    const manager = await this.bus.manager();
-    const found = await manager.streams
-      .getMessage(STREAMS.events.name, { last_by_subj: subjects.inferenceResult(job.org, job.requestId) })
-      .catch((error: Error) => {
-        if (/no message found/i.test(error.message)) return null;
-        throw error;
-      });
-    return found !== null && found !== undefined;
+  private hasResult(job: JobAcceptedV1): Promise<boolean> {
+    return isInStream(this.bus, STREAMS.events.name, subjects.inferenceResult(job.org, job.requestId));
   }
 
   private async first(subscription: AsyncIterable<Msg>, timeoutMs: number): Promise<Msg | undefined> {

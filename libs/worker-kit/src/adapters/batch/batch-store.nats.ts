@@ -98,7 +98,7 @@ export class NatsBatchStore implements BatchStore {
   async jobGoesOn(job: JobAcceptedV1, attemptId: string): Promise<void> {
     await this.bus.publishEvent({
       type: 'job.accepted.v1',
-      subject: subjects.jobAccepted(job.org),
+      subject: subjects.jobAccepted(job.org, job.requestId),
       id: `${job.org}/${job.requestId}/${attemptId}${job.afterBatch?.cancelled ? '/cancelled' : ''}`,
       time: new Date().toISOString(),
       data: job,
