@@ -6,12 +6,24 @@ export interface HealthChecks {
   scrape(): Promise<string>;
 }
 
+const PATHS: readonly (string | undefined)[] = ['/health/live', '/health/ready', '/metrics'];
+const ALLOW = 'GET, HEAD, OPTIONS';
+
 /** Answers `/health/live`, `/health/ready` and `/metrics`; false: it is none of them. */
 export function answerHealth(request: IncomingMessage, response: ServerResponse, checks: HealthChecks): boolean {
   const send = (status: number, body: string, type = 'application/json'): void => {
-    response.writeHead(status, { 'content-type': type }).end(body);
+    // To HEAD Node sends no body, and so would not count it.
+    response.writeHead(status, { 'content-type': type, 'content-length': Buffer.byteLength(body) }).end(body);
   };
-  switch (request.url?.split('?')[0]) {
+  const path = request.url?.split('?')[0];
+  if (!PATHS.includes(path)) return false;
+  if (request.method !== 'GET' && request.method !== 'HEAD') {
+    response.setHeader('allow', ALLOW);
+    if (request.method === 'OPTIONS') response.writeHead(204).end();
+    else send(405, `{"error":"this path is asked with GET"}`);
+    return true;
+  }
+  switch (path) {
     case '/health/live':
       send(200, '{"status":"ok"}');
       return true;

@@ -29,6 +29,7 @@ async function join(bus: Bus, env: NodeJS.ProcessEnv): Promise<MeritorderConfig>
     accounts: [],
     exchangeRates: [],
     nats: { nkeys: {} },
+    gateway: { corsOrigins: [] },
     limits,
   };
 }

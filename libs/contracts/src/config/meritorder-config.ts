@@ -2,6 +2,7 @@ import { z } from 'zod';
 import { OPERATOR_ORG } from '../internal/budget-definition.v1.js';
 import { AttributionValue, Kind, Slug, USAGE_UNITS } from '../primitives.js';
 import { BudgetConfig, checkBudgets } from './budgets-config.js';
+import { GatewayConfig } from './gateway-config.js';
 import { HostConfig, ThroughputConfig } from './hosts-config.js';
 import { KEY_TERMS } from './key-terms.js';
 import { NatsConfig, QuotasConfig } from './nats-config.js';
@@ -221,6 +222,7 @@ export const MeritorderConfig = z
     accounts: z.array(AccountConfig).max(1_000).default([]),
     exchangeRates: z.array(ExchangeRateConfig).max(10_000).default([]),
     nats: NatsConfig.prefault({}).meta({ description: 'Who may connect to NATS, beside users with passwords.' }),
+    gateway: GatewayConfig.prefault({}).meta({ description: 'The HTTP edge, beside its limits.' }),
     limits: z
       .strictObject({
         bodyBytes: z.int().min(1_024).max(8_000_000).default(4_000_000),

@@ -58,6 +58,7 @@ const NO_DATABASE: CallPorts['idempotency'] = { claim: away, finish: away, aband
 export async function startWorld(
   options: {
     limits?: Record<string, number>;
+    corsOrigins?: string[];
     keyLimits?: KeyLimits;
     /** Without it idempotency keys are refused. */
     database?: DataSource;
@@ -86,6 +87,7 @@ export async function startWorld(
         },
       ],
       ...(options.limits ? { limits: options.limits } : {}),
+      ...(options.corsOrigins ? { gateway: { corsOrigins: options.corsOrigins } } : {}),
     }),
     'test.yaml',
     {},

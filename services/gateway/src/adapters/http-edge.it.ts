@@ -472,6 +472,55 @@ it('embeddings go by their kind', async () => {
   expect((await next()).header('Meritorder-Kind')).toBe('embeddings');
 });
 
+describe('methods beside that of a path', () => {
+  const open = { authorization: '' };
+
+  it.each([['/v1/models'], ['/v1/models/b'], ['/health/live'], ['/health/ready'], ['/metrics']])(
+    'HEAD %s is answered as GET is, without its body',
+    async (path) => {
+      const [get, head] = [await send(world, { path, method: 'GET' }), await send(world, { path, method: 'HEAD' })];
+      expect(get).toMatchObject({ status: 200, text: expect.stringMatching(/./) });
+      expect(head).toMatchObject({ status: 200, text: '' });
+      for (const name of ['content-type', 'content-length']) expect(head.headers[name]).toBe(get.headers[name]);
+    },
+  );
+
+  it('HEAD needs a key where GET does, and is none of POST', async () => {
+    expect(await send(world, { path: '/v1/models', method: 'HEAD', headers: open })).toMatchObject({ status: 401 });
+    expect(await send(world, { method: 'HEAD' })).toMatchObject({
+      status: 405,
+      headers: { allow: 'POST, OPTIONS' },
+      text: '',
+    });
+  });
+
+  it.each([
+    ['/v1/chat/completions', 'POST, OPTIONS'],
+    ['/v1/embeddings', 'POST, OPTIONS'],
+    ['/v1/messages', 'POST, OPTIONS'],
+    ['/v1/messages/count_tokens', 'POST, OPTIONS'],
+    ['/v1/models', 'GET, HEAD, OPTIONS'],
+    ['/v1/models/b', 'GET, HEAD, OPTIONS'],
+    ['/health/live', 'GET, HEAD, OPTIONS'],
+    ['/health/ready', 'GET, HEAD, OPTIONS'],
+    ['/metrics', 'GET, HEAD, OPTIONS'],
+  ])('OPTIONS %s says %s, and any other method is refused with it', async (path, allow) => {
+    const page = { origin: 'https://app.example.com', 'access-control-request-method': 'POST' };
+    const options = await send(world, { path, method: 'OPTIONS', headers: { ...open, ...page } });
+    expect(options).toMatchObject({ status: 204, headers: { allow }, text: '' });
+    // No web page may ask where none is named.
+    for (const name of Object.keys(options.headers)) expect(name).not.toMatch(/^access-control-|^vary$/);
+    for (const method of ['PUT', 'DELETE', 'PATCH'])
+      expect(await send(world, { path, method })).toMatchObject({ status: 405, headers: { allow } });
+    expect(world.asked).toEqual([]);
+  });
+
+  it('of a path that is not there is unknown, whichever it is', async () => {
+    for (const method of ['OPTIONS', 'HEAD', 'GET'])
+      expect((await send(world, { path: '/v2/chat', method })).status).toBe(404);
+  });
+});
+
 it('health and metrics need no key', async () => {
   for (const path of ['/health/live', '/health/ready', '/metrics'])
     expect((await send(world, { path, method: 'GET', headers: { authorization: '' } })).status).toBe(200);

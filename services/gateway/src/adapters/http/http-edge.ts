@@ -12,12 +12,13 @@ import { KeySlots } from '../../application/key-slots.js';
 import type { Keys } from '../../application/ports/keys.js';
 import { refusalAnswer } from '../../application/relay.js';
 import { answerClientError } from './client-error.js';
+import { Cors } from './cors.js';
 import { HttpResponse } from './http-response.js';
 import { answerModels } from './models.js';
 import { readBody } from './read-body.js';
 
 export interface EdgeOptions {
-  config: Pick<MeritorderConfig, 'orgs' | 'routes' | 'backends'>;
+  config: Pick<MeritorderConfig, 'orgs' | 'routes' | 'backends' | 'gateway'>;
   limits: LimitsConfig;
   keys: Keys;
   ports: Omit<CallPorts, 'onError'>;
@@ -40,6 +41,10 @@ const COUNT_TOKENS = '/v1/messages/count_tokens';
 const KEPT_RESPONSE = /^\/v1\/responses\/([^/]+)$/;
 const MODELS = '/v1/models';
 const PATHS = [...KINDS.keys(), COUNT_TOKENS, MODELS].join(', ');
+/** Of a path; whatever it is, OPTIONS says so. */
+const READING = ['GET', 'HEAD'];
+const CALLING = ['POST'];
+const KEEPING = ['GET', 'HEAD', 'DELETE'];
 /** Longer than the 60 s of common load balancers: whoever reuses a connection must not find it closed. */
 const KEEP_ALIVE_MS = 75_000;
 const TIMEOUT_CHECK_MS = 1_000;
@@ -49,10 +54,12 @@ const DRAIN_CHECK_MS = 50;
 export class HttpEdge {
   readonly server: Server;
   readonly slots: KeySlots;
+  private readonly cors: Cors;
   private draining = false;
 
   constructor(private readonly options: EdgeOptions) {
-    const { limits } = options;
+    const { limits, config } = options;
+    this.cors = new Cors(config.gateway.corsOrigins);
     this.slots = new KeySlots(limits);
     this.server = createServer(
       {
@@ -109,6 +116,7 @@ export class HttpEdge {
     const counts = path === COUNT_TOKENS;
     const kind = counts ? 'messages' : KINDS.get(path);
     if (kind === undefined && answerHealth(request, response, this.options.health)) return;
+    this.cors.mark(request, response);
     const requestId = newId();
     const dialect = dialectOf(kind ?? (request.headers['anthropic-version'] ? 'messages' : 'chat'));
     response.setHeader('x-meritorder-request-id', requestId);
@@ -126,10 +134,14 @@ export class HttpEdge {
     };
     if (kind === undefined && !isModels && kept === undefined)
       return reject({ code: 'path_unknown', message: `There is nothing at this path; there are: ${PATHS}.` });
-    const methods = kept !== undefined ? ['GET', 'DELETE'] : [kind === undefined ? 'GET' : 'POST'];
+    const methods = kept !== undefined ? KEEPING : kind === undefined ? READING : CALLING;
     if (!methods.includes(request.method!)) {
-      response.setHeader('allow', methods.join(', '));
-      return reject({ code: 'method_unsupported', message: `This path is asked with ${methods.join(' or ')}.` });
+      const allow = [...methods, 'OPTIONS'].join(', ');
+      response.setHeader('allow', allow);
+      if (request.method !== 'OPTIONS')
+        return reject({ code: 'method_unsupported', message: `This path is asked with ${methods === KEEPING ? 'GET or DELETE' : methods[0]}.` });
+      this.cors.markPreflight(request, response, allow);
+      return void response.writeHead(204).end();
     }
     if (!found) return reject(this.noKey(presented));
     if (kept !== undefined)
