@@ -1,3 +1,4 @@
+import { z } from 'zod';
 import type {
   BatchAccount,
   BatchApi,
@@ -13,8 +14,6 @@ import { SENT_RETRYABLE } from '../transport.js';
 import { urlAt } from '../url-at.js';
 import { askFirstLine, askJson, askText, jsonLines } from './batch-http.js';
 
-type Json = Record<string, unknown>;
-
 const PAGE = 100;
 /** Of the list; in one minute no account makes so many batches. */
 const MOST_PAGES = 20;
@@ -22,42 +21,72 @@ const MOST_PAGES = 20;
 const CREATED_BEFORE_MS = 60_000;
 const CREATED_AFTER_MS = 180_000;
 
+const Taken = z.object({ id: z.string().min(1) });
+const Count = z.int().min(0);
+const Listed = Taken.extend({
+  created_at: z.iso.datetime({ offset: true }),
+  processing_status: z.string(),
+  // Those that add up to the size of a batch.
+  request_counts: z.object({ processing: Count, succeeded: Count, errored: Count, canceled: Count, expired: Count }),
+});
+const Page = z
+  .object({ data: z.array(Listed), has_more: z.boolean(), last_id: z.string().nullish() })
+  .refine((page) => !page.has_more || page.last_id != null, {
+    path: ['last_id'],
+    message: 'there is more, and not after what',
+  });
+const Status = z.object({ processing_status: z.string() });
+const Identified = z.object({ custom_id: z.string() });
+const Failure = z.object({ error: z.object({ type: z.string().optional(), message: z.string().optional() }) });
+const Result = Identified.extend({
+  result: z
+    .object({
+      type: z.string(),
+      message: z.record(z.string(), z.unknown()).optional(),
+      // Words for people: what is not as expected of them is no reason to doubt the rest.
+      error: Failure.optional().catch(undefined),
+    })
+    .refine(({ type, message }) => type !== 'succeeded' || message !== undefined, {
+      path: ['message'],
+      message: 'succeeded without one',
+    }),
+});
+
 /**
  * Anthropic's message batches, in which only what succeeded is charged. A batch has no name there, and tells the ids of its calls
  * in its results alone: one that was perhaps taken is found again, when it has ended, among those of its time and size.
  */
 export class AnthropicBatches implements BatchApi {
   async submit(account: BatchAccount, _name: string, calls: readonly BatchCall[]): Promise<string> {
-    const { id } = await askJson(at(account, ''), {
+    const answer = await askJson(at(account, ''), {
       method: 'POST',
       headers: headersOf(account),
       body: JSON.stringify({ requests: calls.map((call) => ({ custom_id: call.id, params: call.body })) }),
     });
-    if (typeof id === 'string') return id;
-    throw new UpstreamError('protocol', 'a batch without an id', SENT_RETRYABLE);
+    return checked(Taken, answer, 'a batch that was taken').id;
   }
 
   async find(account: BatchAccount, { sentAtMs, ids }: SoughtBatch): Promise<FoundBatch | undefined> {
     let notYet = false;
     for await (const batch of newestFirst(account)) {
-      const createdAtMs = Date.parse(String(batch['created_at']));
+      const createdAtMs = Date.parse(batch.created_at);
       if (createdAtMs < sentAtMs - CREATED_BEFORE_MS) break;
-      const size = Object.values(batch['request_counts'] as Record<string, number>).reduce((sum, n) => sum + n, 0);
+      const size = Object.values(batch.request_counts).reduce((sum, n) => sum + n, 0);
       if (createdAtMs > sentAtMs + CREATED_AFTER_MS || size !== ids.size) continue;
-      const providerId = String(batch['id']);
-      if (batch['processing_status'] !== 'ended') notYet = true;
-      else if (ids.has(await firstIdOf(account, providerId))) return { providerId };
+      const providerId = batch.id;
+      if (batch.processing_status !== 'ended') notYet = true;
+      else if (await startsWithOneOf(ids, account, providerId)) return { providerId };
     }
     return notYet ? { notYet } : undefined;
   }
 
   async ends(account: BatchAccount, providerId: string): Promise<BatchEnds | undefined> {
     const path = `/${encodeURIComponent(providerId)}`;
-    const { processing_status: status } = await askJson(at(account, path), { headers: headersOf(account) });
-    if (status !== 'ended') return undefined;
+    const batch = checked(Status, await askJson(at(account, path), { headers: headersOf(account) }), 'a batch');
+    if (batch.processing_status !== 'ended') return undefined;
     const text = await askText(at(account, `${path}/results`), { headers: headersOf(account) });
-    const of = jsonLines(text).map((line) => [String(line['custom_id']), endOf(line['result'] as Json)] as const);
-    return { of: new Map(of), others: undefined };
+    const results = jsonLines(text).map((line, i) => checked(Result, line, `result ${i + 1} of a batch`));
+    return { of: new Map(results.map((line) => [line.custom_id, endOf(line)])), others: undefined };
   }
 
   async cancel(account: BatchAccount, providerId: string): Promise<void> {
@@ -66,21 +95,30 @@ export class AnthropicBatches implements BatchApi {
   }
 }
 
-async function* newestFirst(account: BatchAccount): AsyncIterable<Json> {
+async function* newestFirst(account: BatchAccount): AsyncIterable<z.infer<typeof Listed>> {
   let after = '';
   for (let page = 0; page < MOST_PAGES; page++) {
-    const list = await askJson(`${at(account, '')}?limit=${PAGE}${after}`, { headers: headersOf(account) });
-    yield* list['data'] as Json[];
-    if (list['has_more'] !== true) return;
-    after = `&after_id=${encodeURIComponent(String(list['last_id']))}`;
+    const answer = await askJson(`${at(account, '')}?limit=${PAGE}${after}`, { headers: headersOf(account) });
+    const { data, has_more: hasMore, last_id: last } = checked(Page, answer, 'the list of batches');
+    yield* data;
+    if (!hasMore || last == null) return;
+    after = `&after_id=${encodeURIComponent(last)}`;
   }
 }
 
 /** Ids are of one batch alone, so that one of them tells whose it is. */
-async function firstIdOf(account: BatchAccount, providerId: string): Promise<string> {
+async function startsWithOneOf(ids: ReadonlySet<string>, account: BatchAccount, providerId: string): Promise<boolean> {
   const path = `/${encodeURIComponent(providerId)}/results`;
   const [first] = jsonLines(await askFirstLine(at(account, path), { headers: headersOf(account) }));
-  return String(first?.['custom_id']);
+  return first !== undefined && ids.has(checked(Identified, first, 'result 1 of a batch').custom_id);
+}
+
+/** @throws UpstreamError naming the field: an answer that cannot be read says nothing of what was run and charged */
+function checked<T extends z.ZodType>(schema: T, answer: unknown, what: string): z.infer<T> {
+  const parsed = schema.safeParse(answer);
+  if (parsed.success) return parsed.data;
+  const { path, message } = parsed.error.issues[0]!;
+  throw new UpstreamError('protocol', `${what} cannot be read: ${path.join('.')}: ${message}`, SENT_RETRYABLE);
 }
 
 function at({ credential }: BatchAccount, path: string): string {
@@ -96,10 +134,8 @@ function headersOf({ backend, credential }: BatchAccount): Record<string, string
   };
 }
 
-function endOf(result: Json): CallEnd {
-  if (result['type'] === 'succeeded') return { reply: { status: 200, body: JSON.stringify(result['message']) } };
-  const { error } = (result['error'] ?? {}) as { error?: Json };
-  return {
-    notRun: [result['type'], error?.['type'], error?.['message']].filter((s) => typeof s === 'string').join(': '),
-  };
+function endOf({ result }: z.infer<typeof Result>): CallEnd {
+  if (result.type === 'succeeded') return { reply: { status: 200, body: JSON.stringify(result.message) } };
+  const { type, message } = result.error?.error ?? {};
+  return { notRun: [result.type, type, message].filter((said) => said !== undefined).join(': ') };
 }
