@@ -28,7 +28,7 @@ it.each<[string, string | undefined, (typeof acme)[] | undefined, string]>([
     'nothing',
     'globex',
     [],
-    'no decisions of org globex from 2026-11-01T00:00:00.000Z until before 2026-11-02T00:00:00.000Z are on record, nor of any other: none was made yet, metering did not run, or all are older than `decisionRetentionDays`',
+    'no decisions of org globex from 2026-11-01T00:00:00.000Z until before 2026-11-02T00:00:00.000Z are on record, nor of any other: none was made yet, metering did not run, or all are older than `limits.decisionRetentionDays`',
   ],
   [
     'what it does not know, where metering is of a version that does not tell',

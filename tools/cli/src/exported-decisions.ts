@@ -47,7 +47,7 @@ export function whyNothing({ org, from, to }: Span, onRecord: readonly Decisions
   const none = `no decisions${org ? ` of org ${org}` : ''} from ${from} until before ${to} are on record`;
   if (onRecord === undefined) return none;
   if (onRecord.length === 0)
-    return `${none}, nor of any other: none was made yet, metering did not run, or all are older than \`decisionRetentionDays\``;
+    return `${none}, nor of any other: none was made yet, metering did not run, or all are older than \`limits.decisionRetentionDays\``;
   const own = onRecord.filter((of) => org === undefined || of.org === org);
   const spans = (own.length > 0 ? own : onRecord).map((of) => `${of.org} from ${of.from} to ${of.to}`).join(', ');
   return own.length > 0
