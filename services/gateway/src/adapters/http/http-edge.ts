@@ -139,7 +139,10 @@ export class HttpEdge {
       const allow = [...methods, 'OPTIONS'].join(', ');
       response.setHeader('allow', allow);
       if (request.method !== 'OPTIONS')
-        return reject({ code: 'method_unsupported', message: `This path is asked with ${methods === KEEPING ? 'GET or DELETE' : methods[0]}.` });
+        return reject({
+          code: 'method_unsupported',
+          message: `This path is asked with ${methods === KEEPING ? 'GET or DELETE' : methods[0]}.`,
+        });
       this.cors.markPreflight(request, response, allow);
       return void response.writeHead(204).end();
     }
