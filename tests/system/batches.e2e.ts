@@ -29,6 +29,8 @@ beforeAll(async () => {
       { id: 'claude-batch', config: { model: 'claude', prices: batchPrices, protocol: 'anthropic', batch } },
       { id: 'az', config: { prices, ...AZURE } },
       { id: 'az-batch', config: { model: 'az', prices: batchPrices, ...AZURE, batch } },
+      { id: 'le', config: { prices, provider: 'mistral' } },
+      { id: 'le-batch', config: { model: 'le', prices: batchPrices, provider: 'mistral', batch } },
       { id: 'vectors', behaviour: { kind: 'embedding' }, config: { kinds: ['embeddings'], prices, model: 'vectors' } },
       {
         id: 'vectors-batch',
@@ -42,6 +44,7 @@ beforeAll(async () => {
         { id: 'openai', backends: ['gpt', 'gpt-batch'], exploration: false },
         { id: 'anthropic', backends: ['claude', 'claude-batch'], exploration: false },
         { id: 'azure', backends: ['az', 'az-batch'], exploration: false },
+        { id: 'mistral', backends: ['le', 'le-batch'], exploration: false },
         { id: 'embed', backends: ['vectors', 'vectors-batch'], exploration: false },
       ],
       tiers: [{ id: 'gold', charge: { markup: '2', usdPerRequest: '0' } }],
@@ -89,6 +92,7 @@ it.each([
   ['chat completions in one of Anthropic', 'anthropic', 'claude', 'chat', 'claude-batch'],
   ['messages in one of OpenAI', 'openai', 'gpt', 'messages', 'gpt-batch'],
   ['chat completions in one of Azure', 'azure', 'az', 'chat', 'az-batch'],
+  ['chat completions in one of Mistral', 'mistral', 'le', 'chat', 'le-batch'],
   ['responses in one of OpenAI', 'openai', 'gpt', 'responses', 'gpt-batch'],
   ['embeddings in one of OpenAI', 'embed', 'vectors', 'embeddings', 'vectors-batch'],
 ])('%s: jobs that may wait are answered together at half the price', async (_what, route, model, kind, backend) => {
@@ -194,6 +198,7 @@ it('a job that is cancelled while it waits in a batch: not sent it costs nothing
     ['openai', 'gpt'],
     ['anthropic', 'claude'],
     ['azure', 'az'],
+    ['mistral', 'le'],
   ] as const) {
     gate(model, true);
     const before = linesOf(model).length;
@@ -235,6 +240,7 @@ it('a job that is cancelled while it waits in a batch: not sent it costs nothing
 it.each([
   ['by its name in OpenAI', 'openai', 'gpt'],
   ['by its name in Azure', 'azure', 'az'],
+  ['by its name in Mistral', 'mistral', 'le'],
   [
     "among others of its time by the ids of its calls, which are Anthropic's to tell when it has ended",
     'anthropic',
@@ -280,7 +286,7 @@ it('under kill -9 all along: every job has one result, books equal the invoice, 
   for (const id of ids)
     expect(results.get(id)![0]).toMatchObject({ status: 'ok', body: { meritorder: { request_id: id } } });
   expect(expectOneResultEach(world, ids)).toEqual({ ok: ids.length });
-  const { unconfirmed, calls } = await expectBooksAsInvoice(world);
+  const { unconfirmed, calls } = await expectBooksAsInvoice(world, { le: 'mistral' });
   const [row] = await database.query(
     `select count(*)::int as jobs, max(times)::int as "mostCharges", sum(attempts)::int as attempts from
      (select count(*) as attempts, count(*) filter (where s.charged_nanos > 0) as times
@@ -291,7 +297,11 @@ it('under kill -9 all along: every job has one result, books equal the invoice, 
 }, 240_000);
 
 /** In batches that the provider has and has not ended. */
-async function linesWaiting(model: 'gpt' | 'claude' | 'az'): Promise<number> {
+async function linesWaiting(model: 'gpt' | 'claude' | 'az' | 'le'): Promise<number> {
+  if (model === 'le') {
+    const jobs = (await (await fetch(`${product.simulator.url}/v1/batch/jobs`)).json()) as { data: any[] };
+    return jobs.data.filter((j) => j.status === 'RUNNING').reduce((sum, j) => sum + j.total_requests, 0);
+  }
   if (model !== 'claude')
     return (await batches())
       .filter((b) => b.status === 'in_progress')

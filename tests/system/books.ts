@@ -7,6 +7,8 @@ import type { DataSource } from 'typeorm';
 import { expect } from 'vitest';
 import type { Product } from './harness.js';
 
+const OWN = 'simco';
+
 export type ImportedInvoice = Awaited<ReturnType<typeof importInvoice>>;
 
 export interface Books {
@@ -28,17 +30,29 @@ export async function allClosed({ database }: Pick<Books, 'database'>): Promise<
   return unconfirmed.length;
 }
 
-/** When all attempts are closed, imports the provider's invoice: the books equal it then, differed in nothing that was confirmed, and balance. */
-export async function booksAsInvoice(books: Books): Promise<ImportedInvoice> {
+/**
+ * When all attempts are closed, imports the provider's invoice: the books equal it then, differed in nothing that was confirmed, and
+ * balance.
+ * @param others which models are on the invoice of another provider
+ * @returns of the one that the others are not
+ */
+export async function booksAsInvoice(books: Books, others: Record<string, string> = {}): Promise<ImportedInvoice> {
   const { product, operator, database } = books;
   await allClosed(books);
-  const imported = await importInvoice(operator, 'simco', {
-    ...(await readInvoice(`${product.simulator.url}/invoice`)),
-    from: '2000-01-01T00:00:00.000Z',
-    to: new Date(Date.now() + 1_000).toISOString(),
-  });
-  expect(imported).toMatchObject({ differences: [], unmatchedLines: [], confirmedDifferenceNanos: '0' });
-  expect(imported.totals!.ledgerNanos).toBe(imported.totals!.invoiceNanos);
+  const invoice = await readInvoice(`${product.simulator.url}/invoice`);
+  const importOf = async (provider: string): Promise<ImportedInvoice> => {
+    const imported = await importInvoice(operator, provider, {
+      ...invoice,
+      lines: invoice.lines.filter(({ model }) => (others[String(model)] ?? OWN) === provider),
+      from: '2000-01-01T00:00:00.000Z',
+      to: new Date(Date.now() + 1_000).toISOString(),
+    });
+    expect(imported).toMatchObject({ differences: [], unmatchedLines: [], confirmedDifferenceNanos: '0' });
+    expect(imported.totals!.ledgerNanos).toBe(imported.totals!.invoiceNanos);
+    return imported;
+  };
+  const imported = await importOf(OWN);
+  for (const provider of new Set(Object.values(others))) await importOf(provider);
   expect((await trialBalance(database)).reduce((sum, a) => sum + a.balanceNanos, 0n)).toBe(0n);
   return imported;
 }

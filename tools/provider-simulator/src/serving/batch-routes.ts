@@ -21,11 +21,12 @@ const FILE_STATUS = /^\/v1\/files\/([^/]+)$/;
 const FILE = /^\/v1\/files\/([^/]+)\/content$/;
 const BATCH = /^\/v1\/batches\/([^/]+?)(\/cancel)?$/;
 const MESSAGES_BATCH = /^\/v1\/messages\/batches\/([^/]+?)(\/results|\/cancel)?$/;
+const JOB = /^\/v1\/batch\/jobs\/([^/]+?)(\/cancel)?$/;
 const DAY_MS = 86_400_000;
 /** Files of Azure's clients, which are ready once they were asked for. */
 const unread = new Set<string>();
 
-/** The batch APIs of OpenAI (files, batches) and Anthropic (message batches). @returns false: it is none of their paths */
+/** The batch APIs of OpenAI (files, batches), Mistral (files, jobs) and Anthropic (message batches). @returns false: it is none of their paths */
 export async function routeBatches(
   site: Site,
   request: IncomingMessage,
@@ -33,11 +34,12 @@ export async function routeBatches(
   path: string,
 ): Promise<boolean> {
   const { batches, config, calls } = site;
-  if (!/^\/v1\/(files|batches|messages\/batches)(\/|$)/.test(path)) return false;
+  if (!/^\/v1\/(files|batches|batch\/jobs|messages\/batches)(\/|$)/.test(path)) return false;
   calls.authorise(request);
   const [, file] = FILE.exec(path) ?? [];
   const [, fileAsked] = FILE_STATUS.exec(path) ?? [];
   const [, batch, cancelled] = BATCH.exec(path) ?? [];
+  const [, job, jobCancelled] = JOB.exec(path) ?? [];
   const [, messages, asked] = MESSAGES_BATCH.exec(path) ?? [];
   const [, query] = (request.url ?? '').split('?', 2);
   const get = request.method === 'GET';
@@ -68,6 +70,17 @@ export async function routeBatches(
     });
   else if (get && batch !== undefined && !cancelled) sendJson(response, openAiBatch(site, batches.batch(batch)));
   else if (post && batch !== undefined && cancelled) sendJson(response, openAiBatch(site, cancel(batches, batch)));
+  else if (post && path === '/v1/batch/jobs')
+    sendTaken(response, createMistral(site, await readJson(request, config.maxBodyBytes)), (b) => mistralJob(site, b));
+  else if (get && path === '/v1/batch/jobs') {
+    const data = batches.all().filter((b) => b.dialect === 'mistral');
+    sendJson(response, {
+      object: 'list',
+      total: data.length,
+      data: data.slice(0, 100).map((b) => mistralJob(site, b)),
+    });
+  } else if (get && job !== undefined && !jobCancelled) sendJson(response, mistralJob(site, batches.batch(job)));
+  else if (post && job !== undefined && jobCancelled) sendJson(response, mistralJob(site, cancel(batches, job)));
   else if (post && path === '/v1/messages/batches')
     sendTaken(response, createMessages(site, await readJson(request, config.maxBodyBytes)), messageBatch);
   else if (get && path === '/v1/messages/batches') sendJson(response, listMessages(site, new URLSearchParams(query)));
@@ -135,12 +148,63 @@ function createOpenAi({ batches }: Site, value: unknown): Batch {
   });
 }
 
+/** Its lines name neither method nor path nor model: the job does. */
+function createMistral({ batches }: Site, value: unknown): Batch {
+  const body = asObject(value);
+  const endpoint = asText(body['endpoint'], 'endpoint');
+  const wire = OPENAI[endpoint];
+  if (!wire) throw invalid(`'${endpoint}' cannot be asked in batches.`, 'endpoint');
+  const model = asText(body['model'], 'model');
+  const lines = asArray(body['input_files'], 'input_files').flatMap((file) =>
+    batches
+      .file(asText(file, 'input_files'))
+      .split('\n')
+      .filter((text) => text !== '')
+      .map((text): BatchLine => {
+        const line = asObject(JSON.parse(text));
+        const asked = asObject(line['body'], 'body');
+        if ('model' in asked) throw invalid('The job names the model.', 'body.model');
+        return { customId: asText(line['custom_id'], 'custom_id'), wire, body: { ...asked, model } };
+      }),
+  );
+  return batches.create('job-', lines, { dialect: 'mistral', metadata: body['metadata'] ?? null, endpoint });
+}
+
+function mistralJob(site: Site, batch: Batch): unknown {
+  const { output, errors } = filesOf(site, batch) ?? { output: null, errors: null };
+  const count = (isIt: (end: LineEnd) => boolean): number => batch.ends?.filter(isIt).length ?? 0;
+  const expired = count((e) => e.kind === 'expired') > 0;
+  return {
+    id: batch.id,
+    object: 'batch',
+    endpoint: batch.endpoint,
+    metadata: batch.metadata,
+    status: batch.isCancelled
+      ? batch.ends
+        ? 'CANCELLED'
+        : 'CANCELLATION_REQUESTED'
+      : !batch.ends
+        ? 'RUNNING'
+        : expired
+          ? 'TIMEOUT_EXCEEDED'
+          : 'SUCCESS',
+    output_file: output,
+    error_file: errors,
+    errors: [],
+    created_at: Math.floor(batch.createdAtMs / 1_000),
+    total_requests: batch.total,
+    succeeded_requests: count((e) => e.kind === 'answered'),
+    failed_requests: count((e) => e.kind === 'refused'),
+  };
+}
+
 /** Of what was not run nothing is said. */
 type TellableEnd = Exclude<LineEnd, { kind: 'cancelled' }>;
 
 const outputs = new WeakMap<Batch, { output: string | null; errors: string | null }>();
 
-function openAiBatch({ batches }: Site, batch: Batch): unknown {
+/** Undefined: it has not ended. */
+function filesOf({ batches }: Site, batch: Batch): { output: string | null; errors: string | null } | undefined {
   const { ends } = batch;
   let files = outputs.get(batch);
   if (ends && !files) {
@@ -152,6 +216,12 @@ function openAiBatch({ batches }: Site, batch: Batch): unknown {
     };
     outputs.set(batch, files);
   }
+  return files;
+}
+
+function openAiBatch(site: Site, batch: Batch): unknown {
+  const { ends } = batch;
+  const files = filesOf(site, batch);
   const expired = ends?.some((e) => e.kind === 'expired') ?? false;
   return {
     id: batch.id,

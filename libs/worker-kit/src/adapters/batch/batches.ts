@@ -12,6 +12,7 @@ import type { ProviderWires } from '../../application/upstream-for.js';
 import { NatsUsageLog } from '../nats-links.js';
 import { AnthropicBatches } from './anthropic-batches.js';
 import { NatsBatchStore } from './batch-store.nats.js';
+import { MistralBatches } from './mistral-batches.js';
 import { OpenAiBatches } from './openai-batches.js';
 
 /** Batches that one worker looks after at once. */
@@ -20,11 +21,14 @@ const CANCELS_QUEUE = 'batches';
 /** Beside an answer, a job that goes on holds what was asked, and headers. */
 const LEAST_BYTES_LEFT = 65_536;
 
+const OPENAI = new OpenAiBatches();
 const APIS: Readonly<Partial<Record<Protocol, BatchApi>>> = {
-  openai: new OpenAiBatches(),
-  azure: new OpenAiBatches(),
+  openai: OPENAI,
+  azure: OPENAI,
   anthropic: new AnthropicBatches(),
 };
+/** Of providers that speak OpenAI's protocol and have a batch API of their own. */
+const OWN_APIS: ReadonlyMap<string, BatchApi> = new Map([['mistral', new MistralBatches()]]);
 
 export interface BatchOptions {
   bus: Bus;
@@ -105,7 +109,7 @@ export class Batches {
       clock: systemClock,
       store,
       wires,
-      api: ({ protocol }) => APIS[protocol]!,
+      api: ({ protocol, provider }) => (protocol === 'openai' ? OWN_APIS.get(provider) : undefined) ?? APIS[protocol]!,
       credentials: credentialsOf,
       takeCredential: (backend) => pools.of(backend).take(),
       giveBack: (backend, credential, failure) =>

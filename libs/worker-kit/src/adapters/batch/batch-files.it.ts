@@ -2,6 +2,7 @@ import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { afterEach, expect, it } from 'vitest';
 import type { BatchAccount } from '../../application/batch/batch-ports.js';
+import { MistralBatches } from './mistral-batches.js';
 import { OpenAiBatches } from './openai-batches.js';
 
 interface Asked {
@@ -25,7 +26,8 @@ async function provider(path: string, protocol: string, answers: Record<string, 
   });
   await new Promise<void>((resolve) => server!.listen(0, '127.0.0.1', resolve));
   const baseUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}${path}`;
-  const account = { backend: { protocol }, credential: { id: 'main', baseUrl, apiKey: 'key' } } as BatchAccount;
+  const backend = { protocol, model: 'le', batch: { completionSeconds: 90_000 } };
+  const account = { backend, credential: { id: 'main', baseUrl, apiKey: 'key' } } as BatchAccount;
   return { asked, account };
 }
 const CALLS = [{ id: 'a-1', path: '/chat/completions', body: { model: 'm' } }];
@@ -62,4 +64,30 @@ it('OpenAI: by a bearer, named with the version, and the file is not asked for a
   expect(asked.map(({ line }) => line)).toEqual(['POST /v1/files', 'POST /v1/batches']);
   expect(asked.every(({ headers }) => headers.authorization === 'Bearer key')).toBe(true);
   expect(JSON.parse(asked[1]!.body)).toMatchObject({ endpoint: '/v1/chat/completions' });
+});
+
+it('Mistral: its lines name neither model nor path, the job does, and how long it may take', async () => {
+  const line = { custom_id: 'a-1', response: { status_code: 200, body: { id: 'c-1' } }, error: null };
+  const { asked, account } = await provider('/v1', 'openai', {
+    'POST /v1/files': { id: 'f-1' },
+    'POST /v1/batch/jobs': { id: 'j-1' },
+    'GET /v1/batch/jobs?': { data: [{ id: 'j-1', metadata: { meritorder_batch: 'mine' } }] },
+    'GET /v1/batch/jobs/j-1': { id: 'j-1', status: 'CANCELLED', output_file: 'f-2', error_file: null, errors: [] },
+    'GET /v1/files/f-2/content': line,
+  });
+  const batches = new MistralBatches();
+  expect(await batches.submit(account, 'mine', CALLS)).toBe('j-1');
+  expect(asked[0]!.body).toContain('{"custom_id":"a-1","body":{}}');
+  expect(JSON.parse(asked[1]!.body)).toEqual({
+    input_files: ['f-1'],
+    endpoint: '/v1/chat/completions',
+    model: 'le',
+    metadata: { meritorder_batch: 'mine' },
+    timeout_hours: 25,
+  });
+  expect(await batches.find(account, { name: 'mine', sentAtMs: 0, ids: new Set() })).toEqual({ providerId: 'j-1' });
+  expect(await batches.ends(account, 'j-1')).toEqual({
+    of: new Map([['a-1', { reply: { status: 200, body: '{"id":"c-1"}' } }]]),
+    others: { notRun: 'the batch ended as cancelled: []' },
+  });
 });
