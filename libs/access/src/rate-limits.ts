@@ -3,8 +3,11 @@ import { meter } from '@meritorder/telemetry';
 import { Redis } from 'ioredis';
 import { runScript, SCRIPTS } from './scripts.js';
 
-/** How long a request waits for Redis at most; then it is let through. */
-const COMMAND_TIMEOUT_MS = 250;
+/**
+ * How long a request waits for Redis at most; then it is let through. The router waits as long for the same Redis, so a shorter time
+ * would answer nothing sooner, and let through what a busy moment holds up.
+ */
+const COMMAND_TIMEOUT_MS = 1_000;
 
 /** For `x-ratelimit-limit-*`, `-remaining-*` and `-reset-*`. */
 export interface RateState {
