@@ -91,3 +91,10 @@ it('Mistral: its lines name neither model nor path, the job does, and how long i
     others: { notRun: 'the batch ended as cancelled: []' },
   });
 });
+
+it('Mistral: what was answered and is told in no file is not taken for what was not run', async () => {
+  const { account } = await provider('/v1', 'openai', {
+    'GET /v1/batch/jobs/j-1': { id: 'j-1', status: 'CANCELLED', output_file: null, errors: [], succeeded_requests: 1 },
+  });
+  expect(await new MistralBatches().ends(account, 'j-1')).toEqual({ of: new Map(), others: undefined });
+});

@@ -49,7 +49,9 @@ export class MistralBatches implements BatchApi {
       case 'TIMEOUT_EXCEEDED':
       case 'CANCELLED': {
         const of = await endsIn(account, [job['output_file'], job['error_file']]);
-        if (status === 'SUCCESS') return { of, others: undefined };
+        // What was answered is charged: a line that is in no file was not run only where all that were are told.
+        const answered = [...of.values()].filter((end) => 'reply' in end && end.reply.status < 400).length;
+        if (status === 'SUCCESS' || answered < Number(job['succeeded_requests'] ?? 0)) return { of, others: undefined };
         const errors = JSON.stringify(job['errors'] ?? []);
         return { of, others: { notRun: `the batch ended as ${status.toLowerCase()}: ${errors}` } };
       }
