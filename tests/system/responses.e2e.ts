@@ -1,4 +1,5 @@
 import { createOpenAI } from '@ai-sdk/openai';
+import { usdToNanos } from '@meritorder/kernel';
 import { generateText, jsonSchema, Output, stepCountIs, streamText, tool, type ModelMessage } from 'ai';
 import OpenAI from 'openai';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -73,7 +74,7 @@ describe("responses, asked for by OpenAI's SDK", () => {
       .invoice()
       .lines.find((l) => l.clientRequestId === receipt.attempts.at(-1).attempt_id)!;
     expect(receipt.cost.basis).toBe('confirmed');
-    expect(Math.round(Number(receipt.cost.usd) * 1e9)).toBe(Number(billed.nanoUsd));
+    expect(usdToNanos(receipt.cost.usd)).toBe(BigInt(billed.nanoUsd));
   });
 
   it('stream as its own events, which it puts together to the response', async () => {

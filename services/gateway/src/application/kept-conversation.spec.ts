@@ -1,4 +1,4 @@
-import { expect, it } from 'vitest';
+import { expect, it, vi } from 'vitest';
 import type { IncomingCall } from './answer-call.js';
 import { withConversation, type ReadCall } from './kept-conversation.js';
 import type { KeptResponse, ResponseStore } from './ports/responses.js';
@@ -112,4 +112,26 @@ it('does not run what refers to something while that cannot be read; an answer t
   const call = (await read({ model: 'm', input: 'x' })) as ReadCall;
   expect(await call.keep!(RESPONSE)).toEqual(RESPONSE);
   expect(errors).toEqual(['away', 'away']);
+});
+
+it('passes on as it came what is nested too deep to be written again: the router says so', async () => {
+  const deep = `${'['.repeat(100_000)}${']'.repeat(100_000)}`;
+  const body = `{"model":"m","input":"x","previous_response_id":"resp_1","deep":${deep}}`;
+  const call = (await world().read(body, { mostBytes: 1_000_000 })) as ReadCall;
+  expect(call.body.toString()).toBe(body);
+});
+
+it('the end of an answer waits two seconds for a store that says nothing, and then says that it is not kept', async () => {
+  vi.useFakeTimers();
+  try {
+    const { read, errors } = world();
+    const silent = { keep: () => new Promise<void>(() => {}) } as unknown as ResponseStore;
+    const call = (await read({ model: 'm', input: 'x' }, { responses: silent })) as ReadCall;
+    const told = call.keep!(RESPONSE);
+    await vi.advanceTimersByTimeAsync(2_000);
+    expect(await told).toEqual(RESPONSE);
+    expect(errors).toEqual(['a response was not kept within 2000 ms']);
+  } finally {
+    vi.useRealTimers();
+  }
 });

@@ -49,7 +49,9 @@ export async function withConversation(ports: ConversationPorts, call: IncomingC
   let { body } = call;
   if (previous !== undefined || input !== items) {
     const { previous_response_id: _previous, ...rest } = asked;
-    body = Buffer.from(JSON.stringify({ ...rest, input: [...earlier, ...input] }));
+    const text = jsonOf({ ...rest, input: [...earlier, ...input] });
+    if (text === undefined) return asIs;
+    body = Buffer.from(text);
   }
   if (body.length > ports.mostBytes) {
     const message = `With all that it refers to the body has ${body.length} bytes; the limit is ${ports.mostBytes}.`;
@@ -59,7 +61,7 @@ export async function withConversation(ports: ConversationPorts, call: IncomingC
   const keep = async (response: Json): Promise<Json> => {
     const kept = { ...response, store: true, previous_response_id: previous ?? null };
     try {
-      await responses.keep({
+      const done = responses.keep({
         org: call.org,
         id: String(response['id']),
         previous,
@@ -67,6 +69,7 @@ export async function withConversation(ports: ConversationPorts, call: IncomingC
         items: outputOf(response).map((item) => ({ id: String(item['id']), item: JSON.stringify(item) })),
         response: JSON.stringify(kept),
       });
+      await within(KEPT_WITHIN_MS, done);
       return kept;
     } catch (error) {
       // The answer is paid for; it says that it is not kept.
@@ -75,6 +78,17 @@ export async function withConversation(ports: ConversationPorts, call: IncomingC
     }
   };
   return { body, keep: asked['store'] === false ? undefined : keep };
+}
+
+/** The end of an answer waits no longer for its being kept. */
+const KEPT_WITHIN_MS = 2_000;
+
+async function within(ms: number, done: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(new Error(`a response was not kept within ${ms} ms`)), ms);
+  });
+  await Promise.race([done, late]).finally(() => clearTimeout(timer));
 }
 
 /** @returns the same list where nothing is referred to */
@@ -124,6 +138,15 @@ const isText = (id: string): boolean => !id.includes('\u0000');
 
 function isObject(value: unknown): value is Json {
   return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+/** Undefined: it is nested too deep to be written. */
+function jsonOf(value: Json): string | undefined {
+  try {
+    return JSON.stringify(value);
+  } catch {
+    return undefined;
+  }
 }
 
 function objectIn(text: string): Json | undefined {

@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest';
+import { ManualClock } from '@meritorder/kernel';
 import { HeartbeatFleet } from './fleet.memory.js';
 
 function fleetAt(draw: number): { fleet: HeartbeatFleet; pass(ms: number): void } {
@@ -114,4 +115,17 @@ it("a worker that is alone has room as far as this router's own calls since its 
   beat('w2', 1);
   for (let i = 0; i < 4; i++) fleet.began('a', 'acme');
   expect(fleet.workersWithRoom('a')).toBe(1);
+});
+
+it('a worker is gone after 3.5 s in which this router could have heard it, whatever the clock on the wall says', () => {
+  const awake = new ManualClock(0);
+  const wall = new ManualClock(1_000_000);
+  const fleet = new HeartbeatFleet(wall, () => 0, undefined, awake);
+  const beat = { worker: 'w', backend: 'a', inFlight: 0, maxConcurrency: 1, draining: false };
+  fleet.heard(new TextEncoder().encode(JSON.stringify(beat)), 'worker.heartbeat.v1.a', () => ({ id: 'a' }));
+  wall.advance(60_000);
+  awake.advance(3_500);
+  expect(fleet.workersAlive('a')).toBe(1);
+  awake.advance(1);
+  expect(fleet.workersAlive('a')).toBe(0);
 });
