@@ -1,6 +1,7 @@
 import { BUCKETS } from '@meritorder/contracts';
 import type { Bus } from './bus.js';
-import { openBucket, watchBucket } from './topology.js';
+import { watchBucket } from './follow-bucket.js';
+import { openBucket } from './topology.js';
 
 const KEY = 'newest';
 

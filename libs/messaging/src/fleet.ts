@@ -1,7 +1,7 @@
 import { BUCKETS, FoundModel, joinFleet, leaveFleet, type MeritorderConfig } from '@meritorder/contracts';
 import type { Bus } from './bus.js';
 import { decodeJson } from './cloud-events.js';
-import { watchBucket } from './topology.js';
+import { watchBucket } from './follow-bucket.js';
 
 /**
  * Follows the bucket FLEET: what joins becomes a backend of the configuration in force, what leaves is taken out of it. Resolves

@@ -3,6 +3,7 @@ export * from './cloud-events.js';
 export * from './publish-until-kept.js';
 export * from './consumer.js';
 export * from './topology.js';
+export * from './follow-bucket.js';
 export * from './trace-context.js';
 export * from './nats-credentials.js';
 export * from './nats-permissions.js';

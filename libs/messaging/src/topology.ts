@@ -126,30 +126,6 @@ async function ensureConsumer(
   });
 }
 
-/**
- * Follows a bucket: `onChange` for every value that is there and for every later change. Resolves once the values that
- * were there have been seen; the watch goes on until `signal` is aborted, through reconnects.
- */
-export async function watchBucket(
-  bus: Bus,
-  bucket: string,
-  onChange: (key: string, value: Uint8Array | null) => void,
-  signal: AbortSignal,
-): Promise<void> {
-  const kv: KV = await new Kvm(bus.jetstream).open(bucket);
-  const { promise: initialised, resolve: ready } = Promise.withResolvers<void>();
-  if ((await kv.status()).values === 0) ready();
-  const watch = await kv.watch();
-  signal.addEventListener('abort', () => watch.stop(), { once: true });
-  void (async () => {
-    for await (const entry of watch) {
-      onChange(entry.key, entry.operation === 'PUT' ? entry.value : null);
-      if (entry.delta === 0) ready();
-    }
-  })();
-  await initialised;
-}
-
 /** Puts a value only when it differs from what is there, so that watchers see changes alone. */
 export async function putIfChanged(kv: KV, key: string, value: string): Promise<boolean> {
   const current = await kv.get(key);

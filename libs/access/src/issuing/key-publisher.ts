@@ -1,13 +1,12 @@
 import { BUCKETS, type KeyEntry } from '@meritorder/contracts';
 import { markTold, outrank, secretsToTell, untoldSecrets, type SecretEntry } from '@meritorder/ledger-store';
-import { openBucket, type Bus } from '@meritorder/messaging';
+import { openBucket, readBucket, type Bus } from '@meritorder/messaging';
 import type { DataSource } from 'typeorm';
 
 type Bucket = Awaited<ReturnType<typeof openBucket>>;
 
 const TRIES = 5;
 const BATCH = 500;
-const READ_LIMIT_MS = 30_000;
 
 /**
  * Tells routers and gateways, through the bucket KEYS, what Postgres says of each secret. Several may run: every write names the
@@ -42,11 +41,11 @@ export class KeyPublisher {
   async sweep(): Promise<void> {
     const madeAt = await this.bucketMadeAt();
     const bucket = await openBucket(this.bus, BUCKETS.keys.name);
-    const there = await textsOf(bucket);
+    const there = await readBucket(this.bus, BUCKETS.keys.name);
     for (let after = '', more = true; more;) {
       const secrets = await secretsToTell(this.source, after, BATCH);
       for (const secret of secrets) {
-        if (there.get(secret.digest) !== JSON.stringify(secret.entry)) await this.tell(bucket, secret);
+        if (there.get(secret.digest)?.string() !== JSON.stringify(secret.entry)) await this.tell(bucket, secret);
         there.delete(secret.digest);
       }
       more = secrets.length === BATCH;
@@ -89,24 +88,6 @@ export class KeyPublisher {
   private async bucketMadeAt(): Promise<string> {
     return (await (await this.bus.manager()).streams.info(`KV_${BUCKETS.keys.name}`)).created;
   }
-}
-
-/** All values of a bucket, in one pass. */
-async function textsOf(bucket: Bucket): Promise<Map<string, string>> {
-  const texts = new Map<string, string>();
-  if ((await bucket.status()).values === 0) return texts;
-  const watch = await bucket.watch();
-  const late = setTimeout(() => watch.stop(new Error('the values of the bucket did not come')), READ_LIMIT_MS);
-  try {
-    for await (const entry of watch) {
-      if (entry.operation === 'PUT') texts.set(entry.key, entry.string());
-      if (entry.delta === 0) break;
-    }
-  } finally {
-    clearTimeout(late);
-    watch.stop();
-  }
-  return texts;
 }
 
 function revisionOf(text: string): number {

@@ -1,11 +1,8 @@
 import { BUCKETS, KeyEntry, type KeyConfig, type MeritorderConfig } from '@meritorder/contracts';
 import { systemClock, type Clock } from '@meritorder/kernel';
-import { decodeJson, openBucket, type Bus } from '@meritorder/messaging';
+import { decodeJson, followBucket, type BucketEntry, type Bus } from '@meritorder/messaging';
 import { configuredKeys, type KnownKey } from './configured-keys.js';
 import { digestOf } from './secrets.js';
-
-type Bucket = Awaited<ReturnType<typeof openBucket>>;
-type Watch = Awaited<ReturnType<Bucket['watch']>>;
 
 /** Longer ones are no keys, and are not hashed. */
 const MAX_SECRET_LENGTH = 512;
@@ -14,7 +11,7 @@ const CHECK_EVERY_MS = 2_000;
 export const STALE_AFTER_MS = 10_000;
 
 interface Mirror {
-  watch: Watch;
+  following?: { stop(): void };
   entries: Map<string, KeyEntry>;
   /** The newest revision of the bucket that was heard. */
   heard: number;
@@ -74,7 +71,7 @@ export class KeyRing {
   close(): void {
     this.closed = true;
     clearTimeout(this.timer);
-    this.mirror?.watch.stop();
+    this.mirror?.following?.stop();
   }
 
   /** Whose key this is, if it is one, now. */
@@ -128,36 +125,17 @@ export class KeyRing {
   }
 
   private async beginAnew(lastSequence: number): Promise<void> {
-    const bucket = await openBucket(this.options.bus, BUCKETS.keys.name);
-    const { values } = await bucket.status();
-    const watch = await bucket.watch();
-    const next: Mirror = { watch, entries: new Map(), heard: 0 };
-    const { promise: filled, resolve, reject } = Promise.withResolvers<void>();
-    if (values === 0) resolve();
-    void (async () => {
-      for await (const entry of watch) {
-        this.take(next, entry.key, entry.operation === 'PUT' ? entry.value : null);
-        next.heard = Math.max(next.heard, entry.revision);
-        if (entry.delta === 0) resolve();
-      }
-    })().then(
-      () => reject(new Error('the watch ended')),
-      (error: Error) => reject(error),
-    );
-    const late = setTimeout(() => reject(new Error('the keys did not come')), this.staleAfterMs);
-    try {
-      await filled;
-    } catch (error) {
-      watch.stop();
-      throw error;
-    } finally {
-      clearTimeout(late);
-    }
+    const next: Mirror = { entries: new Map(), heard: 0 };
+    const take = (entry: BucketEntry): void => {
+      this.take(next, entry.key, entry.operation === 'PUT' ? entry.value : null);
+      next.heard = Math.max(next.heard, entry.revision);
+    };
+    next.following = await followBucket(this.options.bus, BUCKETS.keys.name, take, this.staleAfterMs);
     // What came last may have been cleared away since.
     next.heard = Math.max(next.heard, lastSequence);
-    this.mirror?.watch.stop();
+    this.mirror?.following?.stop();
     this.mirror = next;
-    if (this.closed) watch.stop();
+    if (this.closed) next.following.stop();
   }
 
   private take(mirror: Mirror, digest: string, value: Uint8Array | null): void {

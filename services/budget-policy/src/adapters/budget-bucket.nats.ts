@@ -1,5 +1,5 @@
 import { BUCKETS, BUDGET_COUNT_KEY, type BudgetDefinition } from '@meritorder/contracts';
-import { openBucket, type Bus } from '@meritorder/messaging';
+import { followBucket, openBucket, type Bus } from '@meritorder/messaging';
 
 type Bucket = Awaited<ReturnType<typeof openBucket>>;
 
@@ -17,18 +17,18 @@ interface Entry {
  */
 export class BudgetBucket {
   private readonly mirror = new Map<string, Entry>();
-  private watch: Awaited<ReturnType<Bucket['watch']>> | undefined;
+  private following: { stop(): void } | undefined;
 
   private constructor(private readonly bucket: Bucket) {}
 
   static async open(bus: Bus): Promise<BudgetBucket> {
     const opened = new BudgetBucket(await openBucket(bus, BUCKETS.budgets.name));
-    await opened.follow();
+    await opened.follow(bus);
     return opened;
   }
 
   close(): void {
-    this.watch?.stop();
+    this.following?.stop();
   }
 
   /** Ids that routers see. */
@@ -91,21 +91,13 @@ export class BudgetBucket {
     if (!known || entry.revision >= known.revision) this.mirror.set(id, entry);
   }
 
-  private async follow(): Promise<void> {
-    const { promise: seen, resolve } = Promise.withResolvers<void>();
-    if ((await this.bucket.status()).values === 0) resolve();
-    const watch = await this.bucket.watch();
-    this.watch = watch;
-    void (async () => {
-      for await (const entry of watch) {
-        this.note(entry.key, {
-          revision: entry.revision,
-          text: entry.operation === 'PUT' ? entry.string() : undefined,
-        });
-        if (entry.delta === 0) resolve();
-      }
-    })();
-    await seen;
+  private async follow(bus: Bus): Promise<void> {
+    this.following = await followBucket(bus, BUCKETS.budgets.name, (entry) =>
+      this.note(entry.key, {
+        revision: entry.revision,
+        text: entry.operation === 'PUT' ? entry.string() : undefined,
+      }),
+    );
   }
 }
 

@@ -1,23 +1,23 @@
 import { BUCKETS, type BudgetPolicy } from '@meritorder/contracts';
-import { openBucket, type Bus } from '@meritorder/messaging';
+import { followBucket, openBucket, type Bus } from '@meritorder/messaging';
 
 type Bucket = Awaited<ReturnType<typeof openBucket>>;
 
 /** What routers follow. Written by one instance at a time, and only where something that a router acts on has changed. */
 export class PolicyBucket {
   private readonly mirror = new Map<string, { revision: number; policy: BudgetPolicy | undefined }>();
-  private watch: Awaited<ReturnType<Bucket['watch']>> | undefined;
+  private following: { stop(): void } | undefined;
 
   private constructor(private readonly bucket: Bucket) {}
 
   static async open(bus: Bus): Promise<PolicyBucket> {
     const opened = new PolicyBucket(await openBucket(bus, BUCKETS.policy.name));
-    await opened.follow();
+    await opened.follow(bus);
     return opened;
   }
 
   close(): void {
-    this.watch?.stop();
+    this.following?.stop();
   }
 
   budgets(): string[] {
@@ -44,18 +44,10 @@ export class PolicyBucket {
     if (!known || revision >= known.revision) this.mirror.set(budget, { revision, policy });
   }
 
-  private async follow(): Promise<void> {
-    const { promise: seen, resolve } = Promise.withResolvers<void>();
-    if ((await this.bucket.status()).values === 0) resolve();
-    const watch = await this.bucket.watch();
-    this.watch = watch;
-    void (async () => {
-      for await (const entry of watch) {
-        this.note(entry.key, entry.revision, entry.operation === 'PUT' ? entry.json<BudgetPolicy>() : undefined);
-        if (entry.delta === 0) resolve();
-      }
-    })();
-    await seen;
+  private async follow(bus: Bus): Promise<void> {
+    this.following = await followBucket(bus, BUCKETS.policy.name, (entry) =>
+      this.note(entry.key, entry.revision, entry.operation === 'PUT' ? entry.json<BudgetPolicy>() : undefined),
+    );
   }
 }
 

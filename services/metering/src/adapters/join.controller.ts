@@ -2,7 +2,7 @@ import { Controller, Inject, Logger } from '@nestjs/common';
 import { Ctx, MessagePattern, Payload } from '@nestjs/microservices';
 import { BUCKETS, FleetJoinRequest, FoundModel, joinFleet } from '@meritorder/contracts';
 import { registerHosts } from '@meritorder/ledger-store';
-import { decodeJson, hostInboxPrefix, openBucket, putIfChanged } from '@meritorder/messaging';
+import { decodeJson, hostInboxPrefix, openBucket, readBucket, putIfChanged } from '@meritorder/messaging';
 import { NatsContext } from '@meritorder/service-kit';
 import { joinHost } from '../application/join-host.js';
 import { METERING, type MeteringRuntime } from '../metering.runtime.js';
@@ -31,8 +31,8 @@ export class JoinController {
     const { bus, config, database, prices } = this.metering;
     const bucket = await openBucket(bus, BUCKETS.fleet.name);
     const known = new Map<string, FoundModel>();
-    for await (const key of await bucket.keys()) {
-      const value = FoundModel.safeParse((await bucket.get(key))?.json());
+    for (const [key, entry] of await readBucket(bus, BUCKETS.fleet.name)) {
+      const value = FoundModel.safeParse(entry.json());
       if (value.success) known.set(key, value.data);
     }
     const joined = joinHost(config, known, host, request);

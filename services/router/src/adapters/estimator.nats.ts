@@ -13,7 +13,7 @@ import {
   type RequestForecast,
 } from '@meritorder/estimate-core';
 import type { Clock } from '@meritorder/kernel';
-import { decodeJson, openBucket, type Bus } from '@meritorder/messaging';
+import { decodeJson, openBucket, readBucket, type Bus } from '@meritorder/messaging';
 import { meter } from '@meritorder/telemetry';
 import { loadTokenizer, tokenizerOf } from '@meritorder/tokenizers';
 import type { Subscription } from '@nats-io/transport-node';
@@ -124,13 +124,11 @@ export class LearningEstimator implements Estimator {
   }
 
   private async restore(): Promise<void> {
-    const bucket = await openBucket(this.bus, BUCKETS.estimates.name);
-    for await (const key of await bucket.keys()) {
-      const entry = await bucket.get(key);
+    for (const [key, entry] of await readBucket(this.bus, BUCKETS.estimates.name)) {
       const org = key === POOL_KEY ? '' : key.slice(ORG_PREFIX.length);
       let snapshot: unknown;
       try {
-        snapshot = entry?.json();
+        snapshot = entry.json();
       } catch {
         snapshot = undefined;
       }

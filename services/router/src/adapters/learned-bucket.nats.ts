@@ -1,5 +1,5 @@
 import { BUCKETS } from '@meritorder/contracts';
-import { openBucket, type Bus } from '@meritorder/messaging';
+import { openBucket, readBucket, type Bus } from '@meritorder/messaging';
 
 const SAVE_EVERY_MS = 60_000;
 
@@ -21,12 +21,11 @@ export class LearnedBucket {
 
   /** Hands over everything that is kept, and from then on keeps what is marked. @param restore false: it cannot be read */
   async start(restore: (name: string, snapshot: unknown) => boolean): Promise<void> {
-    const bucket = await openBucket(this.bus, BUCKETS.learning.name);
-    for await (const key of await bucket.keys()) {
+    for (const [key, entry] of await readBucket(this.bus, BUCKETS.learning.name)) {
       if (!key.startsWith(this.prefix)) continue;
       let snapshot: unknown;
       try {
-        snapshot = (await bucket.get(key))?.json();
+        snapshot = entry.json();
       } catch {
         snapshot = undefined;
       }

@@ -1,0 +1,89 @@
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { BUCKETS, type MeritorderConfig } from '@meritorder/contracts';
+import { testServers, type RunningServer } from '@meritorder/testing';
+import {
+  connectBus,
+  ensureTopology,
+  followBucket,
+  natsServerConfig,
+  natsUsers,
+  openBucket,
+  readBucket,
+  SERVICE_INBOX,
+  type Bus,
+} from './index.js';
+
+const servers = testServers();
+const config = { orgs: [], backends: [] } as unknown as MeritorderConfig;
+const passwords = Object.fromEntries(natsUsers(config).map((u) => [u.user, `pw-${u.user}`]));
+const buses: Bus[] = [];
+const BUDGETS = BUCKETS.budgets.name;
+let server: RunningServer;
+let keeper: Bus;
+let router: Bus;
+
+beforeAll(async () => {
+  server = await servers.nats((port, storeDir) =>
+    natsServerConfig(natsUsers(config), passwords, { listen: `127.0.0.1:${port}`, storeDir }),
+  );
+  await ensureTopology(await as('operator'), config);
+  keeper = await as('budget-policy');
+  router = await as('router');
+});
+afterAll(async () => {
+  for (const bus of buses) await bus.close();
+  await servers.stop();
+});
+
+async function as(user: keyof typeof SERVICE_INBOX): Promise<Bus> {
+  const password = passwords[user];
+  const bus = await connectBus({ url: server.url, user, password, name: user, inboxPrefix: SERVICE_INBOX[user] });
+  buses.push(bus);
+  return bus;
+}
+
+it('an empty bucket is followed at once', async () => {
+  expect(await readBucket(router, BUDGETS)).toEqual(new Map());
+});
+
+it('knows all that was there, although values are replaced while the watch is being made', async () => {
+  const bucket = await openBucket(keeper, BUDGETS);
+  for (let round = 0; round < 300; round++) {
+    // What is put before the call must be seen when it resolves; what is put meanwhile must not keep it from resolving.
+    const marker = String(round);
+    await bucket.put('before', marker);
+    const seen = new Map<string, string>();
+    const opening = followBucket(router, BUDGETS, (entry) => seen.set(entry.key, entry.string()), 5_000);
+    await new Promise((resolve) => setTimeout(resolve, round % 4));
+    for (let put = 0; put < 4; put++) await bucket.put(`budget-${(round + put) % 3}`, marker);
+    const following = await opening;
+    expect(seen.get('before')).toBe(marker);
+    following.stop();
+  }
+});
+
+it('what was the newest and is cleared away keeps nobody waiting', async () => {
+  const bucket = await openBucket(keeper, BUDGETS);
+  await bucket.put('stays', 'here');
+  await bucket.put('goes', 'soon');
+  await bucket.delete('goes');
+  const operator = await (await as('operator')).manager();
+  await operator.streams.purge(`KV_${BUDGETS}`, { filter: `$KV.${BUDGETS}.goes` });
+  const values = await readBucket(router, BUDGETS);
+  expect(values.get('stays')?.string()).toBe('here');
+  expect(values.has('goes')).toBe(false);
+});
+
+it('hears of later changes until it is stopped', async () => {
+  const bucket = await openBucket(keeper, BUDGETS);
+  const heard: string[] = [];
+  const following = await followBucket(router, BUDGETS, (entry) => heard.push(`${entry.operation} ${entry.key}`));
+  await bucket.put('later', '1');
+  await bucket.delete('later');
+  await expect.poll(() => heard.slice(-2)).toEqual(['PUT later', 'DEL later']);
+  following.stop();
+});
+
+it('a bucket that may not be read says so', async () => {
+  await expect(readBucket(await as('provider-worker'), BUDGETS)).rejects.toThrow();
+});
