@@ -1,7 +1,7 @@
 import type { Dialect } from '@meritorder/usage-core';
 import { UpstreamError, type ProviderRequest, type ProviderUpstream } from '../application/ports.js';
 import { errorInAnswer } from './error-in-answer.js';
-import { eventObject, serverSentEvents } from './sse.js';
+import { eventObject, ServerSentEvents } from './sse.js';
 import { HttpTransport, SENT_RETRYABLE, type HttpAnswer } from './transport.js';
 import { urlAt } from './url-at.js';
 
@@ -29,30 +29,35 @@ export class AnthropicUpstream implements ProviderUpstream {
     const { reader } = request;
     const answer = await this.post(request);
     let head: string | undefined;
-    for await (const events of serverSentEvents(answer)) {
-      for (const { data } of events) {
-        const event = eventObject(data);
-        switch (event['type']) {
-          case 'ping':
-            continue;
-          case 'error':
-            throw errorInAnswer(event['error']);
-          case 'message_stop':
-            answer.ended();
-            reader.end();
-            if (head !== undefined) yield head;
-            return;
-          case 'message_start':
-            reader.feed(event);
-            head = data;
-            continue;
+    const stream = new ServerSentEvents(answer);
+    try {
+      for (let events = await stream.next(); events.length > 0; events = await stream.next()) {
+        for (const { data } of events) {
+          const event = eventObject(data);
+          switch (event['type']) {
+            case 'ping':
+              continue;
+            case 'error':
+              throw errorInAnswer(event['error']);
+            case 'message_stop':
+              answer.ended();
+              reader.end();
+              if (head !== undefined) yield head;
+              return;
+            case 'message_start':
+              reader.feed(event);
+              head = data;
+              continue;
+          }
+          answer.heard();
+          reader.feed(event);
+          if (head !== undefined) yield head;
+          head = undefined;
+          yield data;
         }
-        answer.heard();
-        reader.feed(event);
-        if (head !== undefined) yield head;
-        head = undefined;
-        yield data;
       }
+    } finally {
+      answer.done();
     }
     throw new UpstreamError('cut', 'the stream ended before message_stop', SENT_RETRYABLE);
   }

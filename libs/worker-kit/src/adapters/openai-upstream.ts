@@ -1,7 +1,7 @@
 import type { Dialect } from '@meritorder/usage-core';
 import { UpstreamError, type ProviderRequest, type ProviderUpstream } from '../application/ports.js';
 import { errorInAnswer } from './error-in-answer.js';
-import { DONE, eventObject, serverSentEvents } from './sse.js';
+import { DONE, eventObject, ServerSentEvents } from './sse.js';
 import { HttpTransport, SENT_RETRYABLE, type HttpAnswer } from './transport.js';
 import { urlAt } from './url-at.js';
 
@@ -35,16 +35,21 @@ export class OpenAiUpstream implements ProviderUpstream {
 
   async *stream(request: ProviderRequest): AsyncIterable<string> {
     const answer = await this.post(request);
-    for await (const events of serverSentEvents(answer)) {
-      for (const { data } of events) {
-        if (data === DONE) {
-          answer.ended();
-          request.reader.end();
-          return;
+    const stream = new ServerSentEvents(answer);
+    try {
+      for (let events = await stream.next(); events.length > 0; events = await stream.next()) {
+        for (const { data } of events) {
+          if (data === DONE) {
+            answer.ended();
+            request.reader.end();
+            return;
+          }
+          const forward = chunkFor(request, answer, data);
+          if (forward !== undefined) yield forward;
         }
-        const forward = chunkFor(request, answer, data);
-        if (forward !== undefined) yield forward;
       }
+    } finally {
+      answer.done();
     }
     throw new UpstreamError('cut', 'the stream ended before [DONE]', SENT_RETRYABLE);
   }

@@ -6,26 +6,42 @@ import { SENT_FINAL, SENT_RETRYABLE, type HttpAnswer } from './transport.js';
 export const DONE = '[DONE]';
 const MAX_EVENT_CHARACTERS = 4 * 1024 * 1024;
 
-/** The events of a stream, those of one read together. Bounded by its largest event. @throws UpstreamError */
-export async function* serverSentEvents(answer: HttpAnswer): AsyncGenerator<EventSourceMessage[], void> {
-  let events: EventSourceMessage[] = [];
-  const parser = createParser({ onEvent: (event) => events.push(event) });
-  const decoder = new TextDecoder();
-  let pendingCharacters = 0;
-  for await (const bytes of answer.bytes()) {
-    const text = decoder.decode(bytes, { stream: true });
-    parser.feed(text);
-    pendingCharacters = events.length === 0 ? pendingCharacters + text.length : 0;
-    if (pendingCharacters > MAX_EVENT_CHARACTERS)
-      throw new UpstreamError('protocol', 'an event without an end', SENT_FINAL);
-    if (events.length === 0) continue;
-    yield events;
-    events = [];
+/** The events of a stream, in memory bounded by the largest of them. Whoever reads no further says so to the answer. */
+export class ServerSentEvents {
+  private events: EventSourceMessage[] = [];
+  private readonly parser = createParser({ onEvent: (event) => this.events.push(event) });
+  private readonly decoder = new TextDecoder();
+  private pendingCharacters = 0;
+  private isOver = false;
+
+  constructor(private readonly answer: HttpAnswer) {}
+
+  /** Those that came together next; none: that was all. @throws UpstreamError */
+  async next(): Promise<EventSourceMessage[]> {
+    while (!this.isOver) {
+      const bytes = await this.answer.read();
+      if (!bytes) return this.last();
+      const text = this.decoder.decode(bytes, { stream: true });
+      this.parser.feed(text);
+      if (this.events.length > 0) {
+        const { events } = this;
+        this.events = [];
+        this.pendingCharacters = 0;
+        return events;
+      }
+      this.pendingCharacters += text.length;
+      if (this.pendingCharacters > MAX_EVENT_CHARACTERS)
+        throw new UpstreamError('protocol', 'an event without an end', SENT_FINAL);
+    }
+    return [];
   }
-  // Some servers leave out the empty line after the last event; half an event is none.
-  parser.feed('\n\n');
-  const whole = events.filter(({ data }) => data === DONE || isJson(data));
-  if (whole.length > 0) yield whole;
+
+  /** Some servers leave out the empty line after the last event; half an event is none. */
+  private last(): EventSourceMessage[] {
+    this.isOver = true;
+    this.parser.feed('\n\n');
+    return this.events.filter(({ data }) => data === DONE || isJson(data));
+  }
 }
 
 function isJson(data: string): boolean {

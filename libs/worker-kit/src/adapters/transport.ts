@@ -2,6 +2,7 @@ import { Readable } from 'node:stream';
 import { Pool, type Dispatcher } from 'undici';
 import type { BackendConfig } from '@meritorder/contracts';
 import { UpstreamError, type ProviderRequest, type WireCall, type WireReply } from '../application/ports.js';
+import { BodyReads } from './body-reads.js';
 import { refusalOf } from './refusal.js';
 
 const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
@@ -108,11 +109,14 @@ function responseOf({ status, body }: WireReply): Dispatcher.ResponseData {
 /** An answer whose body is still to be read. */
 export class HttpAnswer {
   private hasEnded = false;
+  private readonly reads: BodyReads;
 
   constructor(
     private readonly response: Dispatcher.ResponseData,
     private readonly patience: Patience,
-  ) {}
+  ) {
+    this.reads = new BodyReads(response.body);
+  }
 
   get headers(): Readonly<Record<string, string | string[] | undefined>> {
     return this.response.headers;
@@ -131,37 +135,44 @@ export class HttpAnswer {
   /** Closes the connection, also under a read that is waiting. */
   leave(): void {
     this.patience.end();
-    this.response.body.on('error', () => {}).destroy();
+    this.response.body.destroy();
+  }
+
+  /** To be called by whoever reads no further, whatever made it stop. */
+  done(): void {
+    if (this.hasEnded) void this.readRest();
+    else this.leave();
+  }
+
+  /** The bytes that came next; undefined: that was all. @throws UpstreamError */
+  async read(): Promise<Uint8Array | undefined> {
+    this.patience.waiting();
+    try {
+      return await this.reads.next();
+    } catch (error) {
+      throw transportError(error, true);
+    } finally {
+      this.patience.waited();
+    }
   }
 
   /** Bytes as they come. Whoever stops reading closes the connection. @throws UpstreamError */
   async *bytes(): AsyncGenerator<Uint8Array, void> {
-    const { body } = this.response;
-    const reads = (body as AsyncIterable<Uint8Array>)[Symbol.asyncIterator]();
     try {
-      for (;;) {
-        this.patience.waiting();
-        const { done, value } = await reads.next();
-        this.patience.waited();
-        if (done) return;
-        yield value;
-      }
-    } catch (error) {
-      throw transportError(error, true);
+      for (let bytes = await this.read(); bytes; bytes = await this.read()) yield bytes;
     } finally {
-      if (this.hasEnded) void this.readRest(reads);
-      else this.leave();
+      this.done();
     }
   }
 
-  private async readRest(reads: AsyncIterator<Uint8Array>): Promise<void> {
+  private async readRest(): Promise<void> {
     this.patience.end();
     const late = setTimeout(() => this.leave(), REST_WITHIN_MS);
     try {
-      let bytes = 0;
+      let size = 0;
       for (;;) {
-        const { done, value } = await reads.next();
-        if (done || (bytes += value.length) > MAX_REST_BYTES) return;
+        const bytes = await this.reads.next();
+        if (!bytes || (size += bytes.length) > MAX_REST_BYTES) return;
       }
     } catch {
       // The answer was whole without it.
@@ -208,9 +219,11 @@ export class Patience {
   private readonly abort = new AbortController();
   private readonly deadline: NodeJS.Timeout;
   private readonly onAbort: () => void;
+  /** Runs on while nobody waits: to set and clear one for every chunk costs more than to look again when it goes off. */
   private timer: NodeJS.Timeout | undefined;
   private limitMs: number;
-  private sinceMs = 0;
+  /** Undefined: nobody waits for it now. */
+  private sinceMs: number | undefined;
   private spentMs = 0;
   private hasHeard = false;
 
@@ -232,43 +245,51 @@ export class Patience {
   }
 
   waiting(): void {
-    if (this.limitMs === Infinity || this.timer) return;
-    this.sinceMs = performance.now();
-    this.timer = setTimeout(
-      () =>
-        this.abort.abort(
-          new UpstreamError(
-            'timeout',
-            this.hasHeard ? 'no token for too long' : 'no first token in time',
-            SENT_RETRYABLE,
-          ),
-        ),
-      Math.max(1, this.limitMs - this.spentMs),
-    );
+    if (this.limitMs === Infinity) return;
+    this.sinceMs ??= performance.now();
+    this.timer ??= this.lookIn(this.limitMs - this.spentMs);
   }
 
   waited(): void {
-    if (!this.timer) return;
-    clearTimeout(this.timer);
-    this.timer = undefined;
+    if (this.sinceMs === undefined) return;
     this.spentMs += performance.now() - this.sinceMs;
+    this.sinceMs = undefined;
   }
 
   heard(): void {
     this.spentMs = 0;
-    if (!this.hasHeard && this.limitMs !== Infinity) this.limitMs = this.request.backend.betweenTokensTimeoutMs;
-    this.hasHeard = true;
     // Whoever reads ahead is waiting already.
+    if (this.sinceMs !== undefined) this.sinceMs = performance.now();
+    if (this.hasHeard) return;
+    this.hasHeard = true;
+    if (this.limitMs === Infinity) return;
+    this.limitMs = this.request.backend.betweenTokensTimeoutMs;
     if (!this.timer) return;
     clearTimeout(this.timer);
+    this.timer = this.lookIn(this.limitMs);
+  }
+
+  private lookIn(ms: number): NodeJS.Timeout {
+    return setTimeout(() => this.look(), Math.max(1, ms));
+  }
+
+  private look(): void {
     this.timer = undefined;
-    this.waiting();
+    if (this.sinceMs === undefined) return;
+    const leftMs = this.limitMs - this.spentMs - (performance.now() - this.sinceMs);
+    if (leftMs > 0) {
+      this.timer = this.lookIn(leftMs);
+      return;
+    }
+    const message = this.hasHeard ? 'no token for too long' : 'no first token in time';
+    this.abort.abort(new UpstreamError('timeout', message, SENT_RETRYABLE));
   }
 
   end(): void {
     clearTimeout(this.timer);
     clearTimeout(this.deadline);
     this.timer = undefined;
+    this.sinceMs = undefined;
     this.limitMs = Infinity;
     this.request.signal.removeEventListener('abort', this.onAbort);
   }

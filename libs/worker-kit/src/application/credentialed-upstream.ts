@@ -53,19 +53,56 @@ export class CredentialedUpstream implements Upstream {
     }
   }
 
-  async *stream(request: UpstreamRequest): AsyncIterable<string> {
-    const pool = this.pools.of(request.backend);
+  /** Not a generator: there every chunk would pass through one more. */
+  stream(request: UpstreamRequest): AsyncIterable<string> {
+    return { [Symbol.asyncIterator]: () => new CredentialedStream(this.pools.of(request.backend), this.wire, request) };
+  }
+}
+
+class CredentialedStream implements AsyncIterator<string> {
+  private readonly credential: Credential;
+  private readonly chunks: AsyncIterator<string>;
+  private isBack = false;
+
+  constructor(
+    private readonly pool: CredentialPool,
+    wire: ProviderUpstream,
+    request: UpstreamRequest,
+  ) {
     const credential = taken(pool, request);
-    let isBack = false;
+    this.credential = credential;
+    this.chunks = wire.stream({ ...request, credential })[Symbol.asyncIterator]();
+  }
+
+  next(): Promise<IteratorResult<string>> {
+    return this.chunks.next().then(this.came, this.failed);
+  }
+
+  /** Whoever reads has enough. */
+  async return(): Promise<IteratorResult<string>> {
     try {
-      yield* this.wire.stream({ ...request, credential });
-    } catch (error) {
-      isBack = true;
-      throw givenBack(pool, credential, error);
+      await this.chunks.return?.();
     } finally {
-      // Also when whoever reads has enough.
-      if (!isBack) pool.giveBack(credential);
+      this.giveBack();
     }
+    return { done: true, value: undefined };
+  }
+
+  private readonly came = (result: IteratorResult<string>): IteratorResult<string> => {
+    if (result.done) this.giveBack();
+    return result;
+  };
+
+  private readonly failed = (error: unknown): never => {
+    if (this.isBack) throw error;
+    this.isBack = true;
+    throw givenBack(this.pool, this.credential, error);
+  };
+
+  private giveBack(): void {
+    if (this.isBack) return;
+    this.isBack = true;
+    this.pool.giveBack(this.credential);
   }
 }
 

@@ -147,8 +147,10 @@ class Attempt {
     for await (const json of upstream.stream(this.request())) {
       this.firstTokenMs ??= this.elapsed();
       if (!this.begun) await this.begin();
-      await this.tell(answer.chunk(json));
-      const endedBy = await governed?.passed(json);
+      const telling = this.tell(answer.chunk(json));
+      if (telling) await telling;
+      const passing = governed?.passed(json);
+      const endedBy = passing && (await passing);
       // A stream that is left is aborted upstream. Whoever cancelled it hears of that instead.
       if (!endedBy || this.abort.signal.aborted) continue;
       this.endedBy = endedBy;
@@ -186,11 +188,19 @@ class Attempt {
     this.work = { ...this.work, earlierAttempts: [...this.work.earlierAttempts, ...others] };
   }
 
-  private async tell(chunks: readonly string[]): Promise<void> {
-    for (const chunk of chunks) {
-      await this.speak();
-      await this.ports.caller.chunk(this.seq++, chunk);
+  /** @returns a promise where something is to be waited for: of most chunks nothing is, and then nothing waits */
+  private tell(chunks: readonly string[]): Promise<void> | undefined {
+    for (let i = 0; i < chunks.length; i++) {
+      if (!this.spoke || this.isStopped() || this.isLate()) return this.tellAfter(this.speak(), chunks.slice(i));
+      const behind = this.ports.caller.chunk(this.seq++, chunks[i]!);
+      if (behind) return this.tellAfter(behind, chunks.slice(i + 1));
     }
+    return undefined;
+  }
+
+  private async tellAfter(first: Promise<void>, chunks: readonly string[]): Promise<void> {
+    await first;
+    await this.tell(chunks);
   }
 
   /**
