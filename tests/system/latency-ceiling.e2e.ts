@@ -1,4 +1,4 @@
-import { EstimateReply, RoutingDecisionMadeV1 } from '@meritorder/contracts';
+import { EstimateReply, HEADERS, RoutingDecisionMadeV1 } from '@meritorder/contracts';
 import { replay } from '@meritorder/routing-core';
 import { waitFor } from '@meritorder/testing';
 import type { Msg, NatsConnection } from '@nats-io/transport-node';
@@ -30,7 +30,7 @@ beforeAll(async () => {
     ],
     config: {
       routes: [{ id: 'auto', backends: ['slow', 'fast'], exploration: false }],
-      tiers: [{ id: 'any' }, { id: 'quick', maxLatencyMs: 3_000 }],
+      tiers: [{ id: 'any' }, { id: 'quick', maxLatencyMs: 3_000 }, { id: 'prompt', maxFirstTokenMs: 2_000 }],
     },
   });
   app = await product.app();
@@ -79,6 +79,25 @@ it('the record says of which backend and by how much, and decides the same again
   expect(replay({ ...record, policy: { ...record.policy!, maxLatencySeconds: undefined } })).toMatchObject({
     same: false,
   });
+});
+
+it('a stream is kept from who begins too late, and an answer in one piece is not', async () => {
+  const prompt = (more: object): Promise<Msg> => asked({ metadata: { tier: 'prompt' }, ...more });
+  const first = await prompt({ stream: true });
+  expect([errorCode(first), first.headers?.get(HEADERS.backend)]).toEqual(['', 'fast']);
+  expect(backendOf(await prompt({}))).toBe('slow');
+  const record = await waitFor(() => decisions.findLast((d) => d.policy?.maxFirstTokenSeconds === 2), 'a record');
+  expect(record.candidates.find((c) => c.backend === 'slow')).toMatchObject({
+    exclusionCode: 'too-slow',
+    excluded: expect.stringMatching(
+      /^is expected to say its first token after [4-9]\.\d+ s, above the ceiling of 2 s$/,
+    ),
+  });
+  expect(replay(record)).toMatchObject({ same: true, differences: [] });
+  const wish = await asked({ metadata: {}, stream: true, meritorder: { max_first_token_ms: 1_000 } });
+  expect([errorCode(wish), wish.headers?.get(HEADERS.backend)]).toEqual(['', 'fast']);
+  const alone = await asked({ metadata: {}, model: 'slow', stream: true, meritorder: { max_first_token_ms: 1_000 } });
+  expect(errorCode(alone)).toBe('latency_ceiling');
 });
 
 it('an estimate says so as a request would find', async () => {

@@ -72,7 +72,7 @@ export const ERRORS = {
     meaning:
       'No able backend is expected to answer within the ceiling of latency that the caller, its route or its tier set.',
     wayOut:
-      'Retry after `Retry-After`, when the fastest is measured anew or less busy; else ask for fewer tokens, or raise `max_latency_ms` or `maxLatencyMs`.',
+      'Retry after `Retry-After`, when the fastest is measured anew or less busy; else ask for fewer tokens, or raise `max_latency_ms` or `maxLatencyMs` (of the first token of a stream: `max_first_token_ms`, `maxFirstTokenMs`).',
   },
   job_waiting: {
     status: 503,

@@ -73,6 +73,9 @@ function policyText(policy: DecisionPolicy): string {
     ...(policy.maxCostUsd === null ? [] : [`at most $${policy.maxCostUsd} in cash`]),
     ...(policy.leastMarginShare === null ? [] : [`margin at least ${percent(policy.leastMarginShare)}`]),
     ...(policy.maxLatencySeconds === undefined ? [] : [`an answer expected within ${policy.maxLatencySeconds} s`]),
+    ...(policy.maxFirstTokenSeconds === undefined
+      ? []
+      : [`a first token expected within ${policy.maxFirstTokenSeconds} s`]),
     ...(policy.usdPerSecondLate > 0 ? [`a late second costs $${policy.usdPerSecondLate}`] : []),
     exploration === null
       ? 'no exploring'

@@ -65,6 +65,10 @@ export const RoutingSettings = {
     description:
       'Ceiling of the expected time to the whole answer: a backend above it is not asked. One that was not measured lately gets a few requests first. The least of route, tier and `max_latency_ms` of the caller counts.',
   }),
+  maxFirstTokenMs: z.int().min(1).max(3_600_000).optional().meta({
+    description:
+      'The same for the first token of a stream, with `max_first_token_ms` of the caller; answers in one piece have none.',
+  }),
   usdPerSecondLate: Usd.optional().meta({ description: 'What a second beyond it costs. Default: 0.0001.' }),
   exploration: z
     .union([z.literal(false), ExplorationConfig])

@@ -39,6 +39,8 @@ export const DecisionPolicy = z.object({
   leastMarginShare: z.number().max(1).nullable(),
   /** Most that an answer may be expected to take, seconds; absent: no ceiling. */
   maxLatencySeconds: z.number().positive().optional(),
+  /** Most that the first token of a stream may be expected to take, seconds; absent: no ceiling, or no stream. */
+  maxFirstTokenSeconds: z.number().positive().optional(),
   /** Null: the best is always taken. */
   exploration: ExplorationSettings.nullable(),
 });
@@ -84,6 +86,8 @@ export const CandidateNumbers = z.object({
   latencySeconds: z.number().min(0).optional(),
   /** The same by what was measured lately, which a ceiling is held against; absent: too little was, or there is no ceiling. */
   measuredSeconds: z.number().min(0).optional(),
+  /** To the first token, likewise. */
+  measuredFirstTokenSeconds: z.number().min(0).optional(),
   /** Replicas of one model have the same; absent: it is alone. */
   replicaOf: z.string().max(256).optional(),
   /** With which it is the replica that is asked, of those of its group. */

@@ -13,6 +13,9 @@ export const MeritorderOptions = z
     max_latency_ms: z.int().min(1).max(3_600_000).optional().meta({
       description: 'Backends that are expected to take longer are not asked; never above what the tier allows.',
     }),
+    max_first_token_ms: z.int().min(1).max(3_600_000).optional().meta({
+      description: 'The same for the first token of a stream.',
+    }),
     idempotency_key: z.string().min(1).max(255).optional(),
     min_quality: z.number().min(0).max(1).optional().meta({ description: 'Never below what the tier asks for.' }),
     value_usd: UsdText.refine((text) => !text.startsWith('-'), 'must not be negative')

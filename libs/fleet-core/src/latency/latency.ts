@@ -54,6 +54,27 @@ export function expectedSeconds({ waitSeconds, answer }: Latency): number {
   return waitSeconds + meanOf(answer);
 }
 
+export function expectedFirstTokenSeconds({ waitSeconds, firstToken }: Latency): number {
+  return waitSeconds + meanOf(firstToken);
+}
+
+/** Most that an answer, and the first token of a stream, may be expected to take, seconds; undefined: no ceiling. */
+export interface LatencyCeilings {
+  readonly maxLatencySeconds?: number | undefined;
+  readonly maxFirstTokenSeconds?: number | undefined;
+}
+
+/** What of a measured latency is held against ceilings. */
+export function timesFor(
+  { maxLatencySeconds, maxFirstTokenSeconds }: LatencyCeilings,
+  measured: Latency,
+): { measuredSeconds?: number; measuredFirstTokenSeconds?: number } {
+  return {
+    ...(maxLatencySeconds === undefined ? {} : { measuredSeconds: expectedSeconds(measured) }),
+    ...(maxFirstTokenSeconds === undefined ? {} : { measuredFirstTokenSeconds: expectedFirstTokenSeconds(measured) }),
+  };
+}
+
 /** E[max(0, latency - deadline)], seconds. @param deadlineSeconds from now; below 0: it has passed */
 export function expectedLateSeconds({ waitSeconds, answer }: Latency, deadlineSeconds: number): number {
   return expectedExcess(answer, deadlineSeconds - waitSeconds);

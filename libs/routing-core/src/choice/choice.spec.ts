@@ -52,6 +52,16 @@ describe('a ceiling of latency', () => {
     expect(bestOf(wish('value', { maxLatencySeconds: 8 }), slow(8), fast)).toEqual(['slow', 'fast']);
   });
 
+  it('of the first token keeps out who begins too late, whenever it ends', () => {
+    const late = candidate('late', 0.9, 0.001, { measuredFirstTokenSeconds: 2 });
+    const policy = wish('value', { maxFirstTokenSeconds: 1 });
+    expect(scoreCandidates(policy, [late, fast]).refused).toMatchObject([
+      { candidate: { id: 'late' }, code: 'too-slow' },
+    ]);
+    expect(bestOf(wish('value', { maxFirstTokenSeconds: 2 }), late, fast)).toEqual(['late', 'fast']);
+    expect(bestOf(policy, slow(8), fast)).toEqual(['slow', 'fast']);
+  });
+
   it('leaves one that was not measured its chance, and keeps nobody out where there is none', () => {
     expect(bestOf(wish('value', { maxLatencySeconds: 5 }), slow(), fast)).toEqual(['slow', 'fast']);
     expect(bestOf(wish('value'), slow(8), fast)).toEqual(['slow', 'fast']);

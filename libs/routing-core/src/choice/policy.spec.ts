@@ -4,11 +4,12 @@ import { notAllowed, policyFor } from './policy.js';
 
 const route = (more: object = {}) => RouteConfig.parse({ id: 'auto', backends: ['a'], ...more });
 const tier = (more: object = {}) => TierConfig.parse({ id: 'gold', ...more });
-const of = (settings: { route?: object; tier?: object; wishes?: MeritorderOptions }) =>
+const of = (settings: { route?: object; tier?: object; wishes?: MeritorderOptions; streams?: boolean }) =>
   policyFor({
     route: route(settings.route),
     tier: settings.tier && tier(settings.tier),
     wishes: settings.wishes,
+    ...(settings.streams === undefined ? {} : { streams: settings.streams }),
   });
 
 describe('a wish', () => {
@@ -31,6 +32,15 @@ describe('a wish', () => {
     expect(of({ ...bounds, tier: { maxLatencyMs: 12_000 } }).score.maxLatencySeconds).toBe(9);
     expect(of({ ...bounds, wishes: { max_latency_ms: 2_500 } }).score.maxLatencySeconds).toBe(2.5);
     expect(of({ ...bounds, wishes: { max_latency_ms: 60_000 } }).score.maxLatencySeconds).toBe(5);
+  });
+
+  it('lowers the ceiling of the first token likewise, of streams alone', () => {
+    const bounds = { route: { maxFirstTokenMs: 900 }, tier: { maxFirstTokenMs: 500 } };
+    expect(of({}).score.maxFirstTokenSeconds).toBeUndefined();
+    expect(of(bounds).score.maxFirstTokenSeconds).toBe(0.5);
+    expect(of({ ...bounds, wishes: { max_first_token_ms: 250 } }).score.maxFirstTokenSeconds).toBe(0.25);
+    expect(of({ ...bounds, wishes: { max_first_token_ms: 60_000 } }).score.maxFirstTokenSeconds).toBe(0.5);
+    expect(of({ ...bounds, streams: false }).score.maxFirstTokenSeconds).toBeUndefined();
   });
 
   it('of a value makes value the objective where nobody named one', () => {

@@ -15,6 +15,8 @@ export interface PolicySources {
   route: RouteConfig | undefined;
   tier: TierConfig | undefined;
   wishes: MeritorderOptions | null | undefined;
+  /** Whether the answer comes as a stream: only such have a first token. Default true. */
+  streams?: boolean;
 }
 
 /** What a request is dispatched by: the policy of the score, and what is beside it. */
@@ -52,14 +54,11 @@ const USD_PER_SECOND_LATE = 0.0001;
  * Route, tier and wishes brought together: the tier's word counts before the route's, and a wish is heard within what the tier
  * allows, so that it never lowers a floor nor raises a cap.
  */
-export function policyFor({ route, tier, wishes }: PolicySources): RequestPolicy {
+export function policyFor({ route, tier, wishes, streams = true }: PolicySources): RequestPolicy {
   const caps = [tier?.maxCostUsd, wishes?.max_cost_usd].flatMap((usd) => (usd === undefined ? [] : [usdToNanos(usd)]));
   const maxCostNanos = caps.length === 0 ? undefined : caps.reduce((a, b) => (a < b ? a : b));
   const targetMs = [tier?.targetLatencyMs ?? route?.targetLatencyMs, wishes?.deadline_ms].flatMap((ms) =>
     typeof ms === 'number' ? [ms] : [],
-  );
-  const mostMs = Math.min(
-    ...[tier?.maxLatencyMs, route?.maxLatencyMs, wishes?.max_latency_ms].map((ms) => ms ?? Infinity),
   );
   const hedging = tier?.hedging ?? route?.hedging;
   const objective = objectiveOf(tier, route, wishes);
@@ -76,7 +75,10 @@ export function policyFor({ route, tier, wishes }: PolicySources): RequestPolicy
         tier?.usdPerSecondLate ?? route?.usdPerSecondLate ?? (targetMs.length > 0 ? USD_PER_SECOND_LATE : 0),
       ),
       leastMarginShare: tier?.minMargin ?? null,
-      maxLatencySeconds: mostMs === Infinity ? undefined : mostMs / 1_000,
+      maxLatencySeconds: leastSeconds(tier?.maxLatencyMs, route?.maxLatencyMs, wishes?.max_latency_ms),
+      maxFirstTokenSeconds: streams
+        ? leastSeconds(tier?.maxFirstTokenMs, route?.maxFirstTokenMs, wishes?.max_first_token_ms)
+        : undefined,
       exploration:
         exploration === false || route === undefined
           ? null
@@ -92,6 +94,12 @@ export function policyFor({ route, tier, wishes }: PolicySources): RequestPolicy
     slotsLeftFree: SLOTS_LEFT_FREE[tier?.priority ?? 'high'],
     hedging: hedging === false ? undefined : hedging,
   };
+}
+
+/** Undefined: none says. */
+function leastSeconds(...ms: (number | undefined)[]): number | undefined {
+  const least = Math.min(...ms.map((one) => one ?? Infinity));
+  return least === Infinity ? undefined : least / 1_000;
 }
 
 /** Why a policy does not let a backend serve a request, whatever it could; undefined: it does. */

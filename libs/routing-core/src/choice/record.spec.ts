@@ -23,6 +23,7 @@ function somePolicy(random: Random): DecisionPolicy {
     usdPerSecondLate: amount(random),
     leastMarginShare: random() < 0.7 ? null : random() - 0.2,
     ...maybe(random, 'maxLatencySeconds', random() * 30 + 1),
+    ...maybe(random, 'maxFirstTokenSeconds', random() * 3 + 0.1),
     exploration:
       random() < 0.3
         ? null
@@ -49,6 +50,7 @@ function someCandidates(random: Random): ScoreCandidate[] {
     ...maybe(random, 'beyondRoom', random() < 0.3),
     ...maybe(random, 'latencySeconds', random() * 30),
     ...maybe(random, 'measuredSeconds', random() * 30),
+    ...maybe(random, 'measuredFirstTokenSeconds', random() * 3),
     ...maybe(random, 'replicaOf', pick(random, ['llama', 'qwen'])),
     ...maybe(random, 'replicaChance', random()),
     marginalUsd: amount(random),
@@ -137,7 +139,13 @@ describe('a decision from its record', () => {
   it('is said to be another where a number was changed', () => {
     const random = seededRandom(7);
     const { record } = decided(
-      { ...somePolicy(random), leastQuality: 0, maxCostUsd: null, maxLatencySeconds: undefined },
+      {
+        ...somePolicy(random),
+        leastQuality: 0,
+        maxCostUsd: null,
+        maxLatencySeconds: undefined,
+        maxFirstTokenSeconds: undefined,
+      },
       someCandidates(random),
       {
         holdOut: 0.9,

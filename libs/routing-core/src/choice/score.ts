@@ -71,12 +71,15 @@ function floorMissed(policy: DecisionPolicy, candidate: ScoreCandidate): BelowFl
   return undefined;
 }
 
+/** What is held against the ceilings of a policy. */
+export type MeasuredTimes = Pick<CandidateNumbers, 'measuredSeconds' | 'measuredFirstTokenSeconds'>;
+
 /** What was not measured lately is not too slow: nobody would ever learn that it is fast. */
 export function isTooSlow(
-  { maxLatencySeconds = Infinity }: DecisionPolicy,
-  { measuredSeconds = 0 }: Pick<CandidateNumbers, 'measuredSeconds'>,
+  { maxLatencySeconds = Infinity, maxFirstTokenSeconds = Infinity }: DecisionPolicy,
+  { measuredSeconds = 0, measuredFirstTokenSeconds = 0 }: MeasuredTimes,
 ): boolean {
-  return measuredSeconds > maxLatencySeconds;
+  return measuredSeconds > maxLatencySeconds || measuredFirstTokenSeconds > maxFirstTokenSeconds;
 }
 
 function scoreOf(policy: DecisionPolicy, candidate: ScoreCandidate, place: number): Scored {

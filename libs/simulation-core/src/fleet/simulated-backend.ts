@@ -5,6 +5,7 @@ import {
   engineSpeed,
   expectedLateSeconds,
   expectedSeconds,
+  timesFor,
   gpuSecondsOfWork,
   latencyOf,
   MEAN_WORK_AT_START,
@@ -16,6 +17,7 @@ import {
   type Congestion,
   type EngineSpeed,
   type Latency,
+  type LatencyCeilings,
   type LatencyPrior,
   type ReplicaLoad,
 } from '@meritorder/fleet-core';
@@ -26,7 +28,7 @@ import { SharedReplica, Slots, type Station, type Work } from './station.js';
 
 export type LoadNumbers = Pick<
   CandidateNumbers,
-  'gpuSeconds' | 'usdPerGpuSecond' | 'lateSeconds' | 'latencySeconds' | 'measuredSeconds'
+  'gpuSeconds' | 'usdPerGpuSecond' | 'lateSeconds' | 'latencySeconds' | 'measuredSeconds' | 'measuredFirstTokenSeconds'
 >;
 const NOT_CONGESTED: LoadNumbers = { gpuSeconds: 0, usdPerGpuSecond: 0, lateSeconds: 0 };
 
@@ -73,11 +75,11 @@ export class SimulatedBackend {
   /** Congestion and lateness as a router works them out. Seconds, USD. */
   numbers(
     work: Work,
-    wish: { targetSeconds: number; usdPerSecondLate: number; maxLatencySeconds?: number | undefined },
+    wish: { targetSeconds: number; usdPerSecondLate: number } & LatencyCeilings,
     seen: ReplicaLoad = this.station,
   ): LoadNumbers {
     const mayBeLate = wish.usdPerSecondLate > 0 && wish.targetSeconds < Infinity;
-    const hasCeiling = wish.maxLatencySeconds !== undefined;
+    const hasCeiling = wish.maxLatencySeconds !== undefined || wish.maxFirstTokenSeconds !== undefined;
     if (!this.local && !mayBeLate && !hasCeiling) return NOT_CONGESTED;
     // A second more costs those that wait only where it makes them late, of which this request's own chance is the best guess.
     const usdPerSecond = wish.usdPerSecondLate > 0 ? wish.usdPerSecondLate : USD_PER_SECOND_WAITED;
@@ -94,7 +96,7 @@ export class SimulatedBackend {
       lateSeconds: latency && mayBeLate ? expectedLateSeconds(latency, wish.targetSeconds) : 0,
       ...(latency ? { latencySeconds: expectedSeconds(latency) } : {}),
       // What is configured is how it behaves here, so it need not be measured first.
-      ...(latency && hasCeiling ? { measuredSeconds: expectedSeconds(latency) } : {}),
+      ...(latency ? timesFor(wish, latency) : {}),
     };
   }
 

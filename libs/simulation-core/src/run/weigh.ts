@@ -56,6 +56,7 @@ export function weigh(
         targetSeconds: Math.min(policy.targetSeconds ?? Infinity, deadlineSeconds),
         usdPerSecondLate: policy.score.usdPerSecondLate,
         maxLatencySeconds: policy.score.maxLatencySeconds,
+        maxFirstTokenSeconds: policy.score.maxFirstTokenSeconds,
       }),
     },
   };

@@ -5,7 +5,14 @@ const TIME = ['timestamp', 'time'];
 const INPUT = ['contexttokens', 'request tokens', 'input_tokens', 'inputtokens'];
 const OUTPUT = ['generatedtokens', 'response tokens', 'output_tokens', 'outputtokens'];
 const ROUTE = ['route', 'model'];
-const WISHES = ['max_cost_usd', 'min_quality', 'value_usd', 'deadline_ms', 'max_latency_ms'] as const;
+const WISHES = [
+  'max_cost_usd',
+  'min_quality',
+  'value_usd',
+  'deadline_ms',
+  'max_latency_ms',
+  'max_first_token_ms',
+] as const;
 const ATTRIBUTES = ['org', 'key', ...ATTRIBUTION_KEYS];
 /** What BurstGPT has beside these, and a simulation has no use for. */
 const UNUSED = ['total tokens', 'log type', 'session id', 'elapsed time'];
@@ -13,7 +20,7 @@ const UNUSED = ['total tokens', 'log type', 'session id', 'elapsed time'];
 /**
  * Requests of a trace in CSV: time, input and output tokens as Azure (`TIMESTAMP,ContextTokens,GeneratedTokens`) and BurstGPT name
  * them; beside these, columns named org, key, department, team, customer, feature, task, tier, user, route, and the wishes
- * max_cost_usd, min_quality, value_usd, deadline_ms, max_latency_ms. Cells are not quoted. Numbers as time are seconds since the epoch.
+ * max_cost_usd, min_quality, value_usd, deadline_ms, max_latency_ms, max_first_token_ms. Cells are not quoted. Numbers as time are seconds since the epoch.
  * A column of another name is refused: a slip in a name would otherwise be a simulation without what the column says.
  * @throws WorkloadError naming the line
  */

@@ -1,3 +1,4 @@
+import type { LatencyCeilings } from '@meritorder/fleet-core';
 import { describe, expect, it } from 'vitest';
 import { EXAMPLES, MeritorderConfig, type UsageAttemptClosedV1 } from '@meritorder/contracts';
 import { seededRandom } from '@meritorder/kernel';
@@ -46,6 +47,8 @@ function loads(inFlight = 0) {
   return {
     heard: (event: Partial<UsageAttemptClosedV1>, subject = 'usage.attempt-closed.v1.acme') =>
       learning.heardClosed(new TextEncoder().encode(JSON.stringify({ ...closed, ...event })), subject, 0),
+    ceiling: (ceilings: LatencyCeilings) =>
+      learning.numbers(backend!, TOKENS, { targetSeconds: Infinity, usdPerSecondLate: 0, ...ceilings }, 0),
     numbers: (maxLatencySeconds: number | undefined, nowMs = 0) =>
       learning.numbers(backend!, TOKENS, { targetSeconds: Infinity, usdPerSecondLate: 0, maxLatencySeconds }, nowMs),
     askAgain: (nowMs = 0) => learning.askAgainInSeconds(backend!, 1, nowMs),
@@ -73,6 +76,18 @@ describe('under a ceiling of latency', () => {
     // 1 s and 100 tokens at 10 ms, and some doubt.
     expect(loads(2).numbers(5).measuredSeconds).toBeGreaterThan(2);
     expect(loads(1).numbers(5).measuredSeconds).toBeUndefined();
+  });
+
+  it('of the first token counts that alone', () => {
+    const { heard, ceiling } = loads();
+    expect(ceiling({ maxFirstTokenSeconds: 5 })).not.toHaveProperty('measuredFirstTokenSeconds');
+    for (let i = 0; i < 2; i++) heard(streamed(8, 9));
+    const numbers = ceiling({ maxFirstTokenSeconds: 5 });
+    expect(numbers.measuredFirstTokenSeconds).toBeGreaterThan(8);
+    expect(numbers.measuredFirstTokenSeconds).toBeLessThan(8 * 1.1);
+    expect(numbers).not.toHaveProperty('measuredSeconds');
+    const both = ceiling({ maxFirstTokenSeconds: 5, maxLatencySeconds: 5 });
+    expect(both.measuredSeconds).toBeGreaterThan(both.measuredFirstTokenSeconds!);
   });
 
   it('one that was slow is measured anew once its answers have faded, and says when that is', () => {

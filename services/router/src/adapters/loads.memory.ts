@@ -5,6 +5,7 @@ import {
   engineSpeed,
   expectedLateSeconds,
   expectedSeconds,
+  timesFor,
   gpuSecondsOfWork,
   hedgeAfterSeconds,
   isMeasured,
@@ -71,7 +72,7 @@ export class LearningLoads implements Loads {
   ): ReturnType<Loads['numbers']> {
     const mayBeLate = wish.usdPerSecondLate > 0 && wish.targetSeconds < Infinity;
     // What is not counted is not worked out: of many backends that would be most of a decision's time.
-    const hasCeiling = wish.maxLatencySeconds !== undefined;
+    const hasCeiling = wish.maxLatencySeconds !== undefined || wish.maxFirstTokenSeconds !== undefined;
     if (backend.kind === 'cloud' && !mayBeLate && !hasCeiling) return NOT_CONGESTED;
     const load = this.load(backend);
     const own = this.ofBackend(backend, load.capacity);
@@ -80,6 +81,10 @@ export class LearningLoads implements Loads {
     // A second more costs those that wait only where it makes them late, of which this request's own chance is the best guess.
     const usdPerSecond = wish.usdPerSecondLate > 0 ? wish.usdPerSecondLate : USD_PER_SECOND_WAITED;
     const latency = mayBeLate ? this.latency(backend, own, load, work, nowMs) : undefined;
+    const measured =
+      hasCeiling && isMeasured(own.latency, load.inFlight, nowMs)
+        ? this.latency(backend, own, load, work, nowMs, 0, measuredTime)
+        : undefined;
     return {
       gpuSeconds: congestion ? gpuSecondsOf(own, congestion, work) : 0,
       usdPerGpuSecond: congestion
@@ -90,9 +95,7 @@ export class LearningLoads implements Loads {
         : 0,
       lateSeconds: latency ? expectedLateSeconds(latency, wish.targetSeconds) : 0,
       ...(latency ? { latencySeconds: expectedSeconds(latency) } : {}),
-      ...(hasCeiling && isMeasured(own.latency, load.inFlight, nowMs)
-        ? { measuredSeconds: expectedSeconds(this.latency(backend, own, load, work, nowMs, 0, measuredTime)) }
-        : {}),
+      ...(measured ? timesFor(wish, measured) : {}),
     };
   }
 

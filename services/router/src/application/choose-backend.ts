@@ -7,6 +7,7 @@ import {
   type Able,
   type Decision,
   type Excluded,
+  type MeasuredTimes,
   type RequestPolicy,
   type ScoreCandidate,
 } from '@meritorder/routing-core';
@@ -77,6 +78,7 @@ export function scoreWhenIdle(able: readonly Able[], sources: ChoiceSources): nu
     usdPerGpuSecond: 0,
     lateSeconds: 0,
     measuredSeconds: undefined,
+    measuredFirstTokenSeconds: undefined,
   }));
   return scoreCandidates(sources.policy.score, idle).scored[0]?.scoreUsd;
 }
@@ -87,6 +89,7 @@ function weighAll(able: readonly Able[], sources: ChoiceSources): Weighed[] {
     targetSeconds: Math.min(policy.targetSeconds ?? Infinity, sources.deadlineSeconds),
     usdPerSecondLate: policy.score.usdPerSecondLate,
     maxLatencySeconds: policy.score.maxLatencySeconds,
+    maxFirstTokenSeconds: policy.score.maxFirstTokenSeconds,
   };
   const charged = chargeOf(tier);
   return able.map((candidate) => {
@@ -116,6 +119,7 @@ function weighAll(able: readonly Able[], sources: ChoiceSources): Weighed[] {
       lateSeconds: load.lateSeconds,
       latencySeconds: load.latencySeconds,
       measuredSeconds: load.measuredSeconds,
+      measuredFirstTokenSeconds: load.measuredFirstTokenSeconds,
       beyondRoom: undefined,
       replicaOf: undefined,
       replicaChance: undefined,
@@ -203,14 +207,18 @@ class AskedReplica implements Replica {
 /** Why it is above the ceiling of latency, and when to ask again. */
 export function tooSlow(
   backend: BackendConfig,
-  { measuredSeconds = 0 }: Pick<ScoreCandidate, 'measuredSeconds'>,
+  { measuredSeconds = 0, measuredFirstTokenSeconds = 0 }: MeasuredTimes,
   { loads, policy, nowMs }: Pick<ChoiceSources, 'loads' | 'policy' | 'nowMs'>,
 ): Pick<Excluded, 'why' | 'retryAfterSeconds'> & { code: 'too-slow' } {
-  const { maxLatencySeconds = Infinity } = policy.score;
+  const { maxLatencySeconds = Infinity, maxFirstTokenSeconds = Infinity } = policy.score;
+  const [does, seconds, most] =
+    measuredSeconds > maxLatencySeconds
+      ? ['answer in', measuredSeconds, maxLatencySeconds]
+      : ['say its first token after', measuredFirstTokenSeconds, maxFirstTokenSeconds];
   return {
     code: 'too-slow',
-    why: `is expected to answer in ${measuredSeconds.toPrecision(3)} s, above the ceiling of ${maxLatencySeconds} s`,
-    retryAfterSeconds: loads.askAgainInSeconds(backend, measuredSeconds - maxLatencySeconds, nowMs),
+    why: `is expected to ${does} ${seconds.toPrecision(3)} s, above the ceiling of ${most} s`,
+    retryAfterSeconds: loads.askAgainInSeconds(backend, seconds - most, nowMs),
   };
 }
 

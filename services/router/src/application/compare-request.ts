@@ -43,15 +43,20 @@ export function compareRequest(
   const compared: BackendConfig[] = backends?.map((id) => catalogue.backend(id)!) ?? route.backends;
   const tier = catalogue.tier(org.id, attribution.tier);
   if (tier === 'none') return tierUnknown(catalogue, org, attribution.tier);
-  const policy = policyFor({ route: route.settings, tier, wishes: body.meritorder });
+  const policy = policyFor({
+    route: route.settings,
+    tier,
+    wishes: body.meritorder,
+    streams: body.stream === true,
+  });
   const requirements = { ...requirementsOf(body), uncarriedBy: uncarriedBy(body) };
   const forecast = estimator.estimate({ body, attribution, route: route.id });
   const views = viewsOf(compared, catalogue, fleet, atMs);
   // The router's own filters say who is able, so that an estimate never promises what a request would not get.
   const { able, excluded } = ableCandidates(views, requirements, (backend) => forecast.of(backend), undefined, atMs);
   const unable = new Map(excluded.filter((e) => e.code !== 'unpriced').map((e) => [e.backend.id, e.why]));
-  const { usdPerSecondLate, maxLatencySeconds } = policy.score;
-  const wish = { targetSeconds: Infinity, usdPerSecondLate, maxLatencySeconds };
+  const { usdPerSecondLate, maxLatencySeconds, maxFirstTokenSeconds } = policy.score;
+  const wish = { targetSeconds: Infinity, usdPerSecondLate, maxLatencySeconds, maxFirstTokenSeconds };
   for (const candidate of able) {
     const { backend } = candidate;
     const numbers = loads.numbers(backend, tokensOf(candidate, requirements.choices), wish, atMs);

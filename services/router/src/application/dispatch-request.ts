@@ -180,7 +180,9 @@ class Dispatch {
       });
     retries.earn();
     const estimate = estimator.estimate({ body, embeddings: source?.embeddings, attribution, route: route.id });
-    const policy = this.withRevenue(policyFor({ route: route.settings, tier, wishes: body.meritorder }));
+    const policy = this.withRevenue(
+      policyFor({ route: route.settings, tier, wishes: body.meritorder, streams: body.stream === true }),
+    );
     const asked = { id: route.id, ...this.asked(route.backends, policy, estimate) };
     if (policy.hedging) this.ports.hedges.earn({ route: route.id, tier: policy.score.tier, limits: policy.hedging });
     let last: Refusal | undefined;

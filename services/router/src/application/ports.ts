@@ -22,8 +22,9 @@ import type {
 } from '@meritorder/contracts';
 import type { Attributes, EnforcedBudget, EnforcedWindow } from '@meritorder/budget-core';
 import type { ExtendReply, ReserveCommand, ReserveReply } from '@meritorder/counters';
+import type { LatencyCeilings } from '@meritorder/fleet-core';
 import type { Nanos } from '@meritorder/kernel';
-import type { BackendEstimate } from '@meritorder/routing-core';
+import type { BackendEstimate, MeasuredTimes } from '@meritorder/routing-core';
 import type { Context } from '@opentelemetry/api';
 import type { BudgetPath } from './budget-path.js';
 
@@ -98,9 +99,9 @@ export interface Loads {
   numbers(
     backend: BackendConfig,
     tokens: ExpectedTokens,
-    wish: { targetSeconds: number; usdPerSecondLate: number; maxLatencySeconds?: number | undefined },
+    wish: { targetSeconds: number; usdPerSecondLate: number } & LatencyCeilings,
     nowMs: number,
-  ): Pick<CandidateNumbers, 'gpuSeconds' | 'usdPerGpuSecond' | 'lateSeconds' | 'latencySeconds' | 'measuredSeconds'>;
+  ): Pick<CandidateNumbers, 'gpuSeconds' | 'usdPerGpuSecond' | 'lateSeconds' | 'latencySeconds'> & MeasuredTimes;
   /**
    * How soon one that is too slow may no longer be: when its queue is so much shorter, or what was measured has faded.
    * @param excessSeconds by which it is too slow

@@ -119,6 +119,7 @@ export class RouterView {
           targetSeconds: Math.min(this.policy.targetSeconds ?? Infinity, this.config.limits.requestDeadlineMs / 1_000),
           usdPerSecondLate: this.policy.score.usdPerSecondLate,
           maxLatencySeconds: this.policy.score.maxLatencySeconds,
+          maxFirstTokenSeconds: this.policy.score.maxFirstTokenSeconds,
         },
         this.load(index),
       ),
