@@ -121,9 +121,12 @@ const BackendFields = z.strictObject({
 const BATCH_PROTOCOLS: readonly string[] = ['openai', 'azure', 'anthropic'];
 export const BackendConfig = BackendFields.transform((backend, ctx) => {
   const issue = (path: (string | number)[], message: string): void => ctx.addIssue({ code: 'custom', path, message });
-  const { batch, kind, protocol } = backend;
+  const { batch, kind, protocol, kinds } = backend;
   if (batch && (kind !== 'cloud' || !BATCH_PROTOCOLS.includes(protocol)))
     issue(['batch'], `batches are sent to cloud backends of the protocols ${BATCH_PROTOCOLS.join(', ')}`);
+  // Azure's guide to batches has chat completions alone; a batch of anything else would be refused as a whole.
+  if (batch && protocol === 'azure' && kinds?.includes('embeddings'))
+    issue(['kinds'], 'Azure takes no embeddings in batches, chat completions alone');
   return withBaseUrl(backend, issue);
 });
 export type BackendConfig = z.infer<typeof BackendConfig>;

@@ -22,6 +22,11 @@ it.each([
   ['kind: local, provider: own, host: h, baseUrl: "http://h/v1"', /batches are sent to cloud backends/],
   ['kind: cloud, provider: openai', /accepted/],
   ['kind: cloud, provider: azure, protocol: azure, baseUrl: "https://r.openai.azure.com/openai/v1"', /accepted/],
+  [
+    'kind: cloud, provider: azure, protocol: azure, kinds: [embeddings], baseUrl: "https://r.openai.azure.com/openai/v1"',
+    /kinds: Azure takes no embeddings in batches/,
+  ],
+  ['kind: cloud, provider: openai, kinds: [embeddings]', /accepted/],
 ])('batches, asked of %s', (fields, said) => {
   const text = backend(`batch: {}, ${fields}`).replace('kind: cloud, model', 'model');
   let heard = 'accepted';

@@ -13,9 +13,8 @@ import type { Site } from './routes.js';
 const OPENAI: Readonly<Record<string, Wire>> = {
   '/v1/chat/completions': openAiChat,
   '/v1/embeddings': openAiEmbeddings,
-  // As Azure names them.
+  // As Azure names what it takes in batches.
   '/chat/completions': openAiChat,
-  '/embeddings': openAiEmbeddings,
 };
 const FILE_STATUS = /^\/v1\/files\/([^/]+)$/;
 const FILE = /^\/v1\/files\/([^/]+)\/content$/;
@@ -54,6 +53,9 @@ export async function routeBatches(
     unread.delete(fileAsked);
     const bytes = Buffer.byteLength(batches.file(fileAsked));
     sendJson(response, { id: fileAsked, object: 'file', bytes, purpose: 'batch', status: 'processed' });
+  } else if (request.method === 'DELETE' && fileAsked !== undefined) {
+    batches.deleteFile(fileAsked);
+    sendJson(response, { id: fileAsked, object: 'file', deleted: true });
   } else if (get && file !== undefined)
     sendText(response, 200, batches.file(file), { 'content-type': 'application/octet-stream' });
   else if (post && path === '/v1/batches')
@@ -155,9 +157,10 @@ function createMistral({ batches }: Site, value: unknown): Batch {
   const wire = OPENAI[endpoint];
   if (!wire) throw invalid(`'${endpoint}' cannot be asked in batches.`, 'endpoint');
   const model = asText(body['model'], 'model');
-  const lines = asArray(body['input_files'], 'input_files').flatMap((file) =>
+  const inputFiles = asArray(body['input_files'], 'input_files').map((file) => asText(file, 'input_files'));
+  const lines = inputFiles.flatMap((file) =>
     batches
-      .file(asText(file, 'input_files'))
+      .file(file)
       .split('\n')
       .filter((text) => text !== '')
       .map((text): BatchLine => {
@@ -167,7 +170,12 @@ function createMistral({ batches }: Site, value: unknown): Batch {
         return { customId: asText(line['custom_id'], 'custom_id'), wire, body: { ...asked, model } };
       }),
   );
-  return batches.create('job-', lines, { dialect: 'mistral', metadata: body['metadata'] ?? null, endpoint });
+  return batches.create('job-', lines, {
+    dialect: 'mistral',
+    metadata: body['metadata'] ?? null,
+    inputFileId: inputFiles[0]!,
+    endpoint,
+  });
 }
 
 function mistralJob(site: Site, batch: Batch): unknown {
@@ -177,6 +185,7 @@ function mistralJob(site: Site, batch: Batch): unknown {
   return {
     id: batch.id,
     object: 'batch',
+    input_files: [batch.inputFileId],
     endpoint: batch.endpoint,
     metadata: batch.metadata,
     status: batch.isCancelled

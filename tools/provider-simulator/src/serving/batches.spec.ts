@@ -72,6 +72,18 @@ describe("OpenAI's official client", () => {
   });
 });
 
+it('the file of a batch can be deleted, after which it is none; Azure has no embeddings in batches', async () => {
+  const simulator = await simulate({ prices: PRICES });
+  const client = openAi(simulator);
+  const { id, input_file_id: file } = await submit(client, ['Write 3 words.']);
+  await vi.waitFor(async () => expect((await client.batches.retrieve(id)).status).toBe('completed'));
+  await client.files.delete(file);
+  await expect(client.files.retrieve(file)).rejects.toThrow(OpenAI.NotFoundError);
+  const batch = { input_file_id: file, endpoint: '/embeddings', completion_window: '24h' };
+  const refused = await post(simulator, '/v1/batches', batch);
+  expect([refused.status, await refused.text()]).toEqual([400, expect.stringContaining('cannot be asked in batches')]);
+});
+
 it('a batch whose answer is cut is processed and charged all the same, and in the list', async () => {
   const simulator = await simulate({ prices: PRICES, batchCutRate: 1 });
   const client = openAi(simulator);

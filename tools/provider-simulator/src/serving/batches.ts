@@ -28,7 +28,7 @@ export interface Batch {
   /** Whose it is: each API lists its own. */
   dialect: 'openai' | 'azure' | 'mistral' | 'anthropic';
   metadata: unknown;
-  /** Of OpenAI: the file that it came in, and for which path. */
+  /** Where it came in a file: which, and for which path. */
   inputFileId?: string;
   endpoint?: string;
   total: number;
@@ -73,6 +73,12 @@ export class Batches {
     const text = this.#files.get(id);
     if (text === undefined) throw new Refusal(404, 'not-found', `No such File object: ${id}`, { field: 'id' });
     return text;
+  }
+
+  /** @throws Refusal 404 */
+  deleteFile(id: string): void {
+    this.file(id);
+    this.#files.delete(id);
   }
 
   /** @throws Refusal 404 */

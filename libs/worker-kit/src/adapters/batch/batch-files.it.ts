@@ -1,35 +1,8 @@
-import { createServer, type IncomingMessage, type Server } from 'node:http';
-import type { AddressInfo } from 'node:net';
-import { afterEach, expect, it } from 'vitest';
-import type { BatchAccount } from '../../application/batch/batch-ports.js';
+import { describe, expect, it } from 'vitest';
+import { provider } from './batch-provider.for-tests.js';
 import { MistralBatches } from './mistral-batches.js';
 import { OpenAiBatches } from './openai-batches.js';
 
-interface Asked {
-  line: string;
-  headers: IncomingMessage['headers'];
-  body: string;
-}
-let server: Server | undefined;
-afterEach(() => void server?.close());
-
-/** What a provider was asked, each answered by the first that fits. */
-async function provider(path: string, protocol: string, answers: Record<string, object>) {
-  const asked: Asked[] = [];
-  server = createServer(async (request, response) => {
-    const parts: Buffer[] = [];
-    for await (const part of request) parts.push(part as Buffer);
-    const line = `${request.method} ${request.url}`;
-    asked.push({ line, headers: request.headers, body: Buffer.concat(parts).toString() });
-    const [, answer] = Object.entries(answers).find(([start]) => line.startsWith(start)) ?? [];
-    response.writeHead(answer ? 200 : 404, { 'content-type': 'application/json' }).end(JSON.stringify(answer ?? {}));
-  });
-  await new Promise<void>((resolve) => server!.listen(0, '127.0.0.1', resolve));
-  const baseUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}${path}`;
-  const backend = { protocol, model: 'le', batch: { completionSeconds: 90_000 } };
-  const account = { backend, credential: { id: 'main', baseUrl, apiKey: 'key' } } as BatchAccount;
-  return { asked, account };
-}
 const CALLS = [{ id: 'a-1', path: '/chat/completions', body: { model: 'm' } }];
 
 it('Azure: by its own header, below the resource of a dated deployment, once the file is processed', async () => {
@@ -97,4 +70,48 @@ it('Mistral: what was answered and is told in no file is not taken for what was 
     'GET /v1/batch/jobs/j-1': { id: 'j-1', status: 'CANCELLED', output_file: null, errors: [], succeeded_requests: 1 },
   });
   expect(await new MistralBatches().ends(account, 'j-1')).toEqual({ of: new Map(), others: undefined });
+});
+
+describe('the file that calls came in', () => {
+  const azure = (status: string) => ({
+    'DELETE /openai/v1/files/': { deleted: true },
+    'GET /openai/v1/batches/b-1': { id: 'b-1', status, input_file_id: 'f/1', output_file_id: '', error_file_id: null },
+  });
+  const mistral = (status: string) => ({
+    'DELETE /v1/files/': { deleted: true },
+    'GET /v1/batch/jobs/j-1': { id: 'j-1', status, input_files: ['f/1', 'f/2'], output_file: '', errors: [] },
+  });
+  const deletions = (asked: { line: string }[]) => asked.map(({ line }) => line).filter((l) => l.startsWith('DELETE'));
+
+  it.each(['completed', 'failed', 'expired', 'cancelled'])('is deleted when a batch of Azure is %s', async (status) => {
+    const { asked, account } = await provider('/openai/v1', 'azure', azure(status));
+    expect(await new OpenAiBatches().ends(account, 'b-1')).toMatchObject({ of: new Map() });
+    expect(deletions(asked)).toEqual(['DELETE /openai/v1/files/f%2F1']);
+  });
+
+  it('is deleted when a job of Mistral has ended, each of them', async () => {
+    const { asked, account } = await provider('/v1', 'openai', mistral('SUCCESS'));
+    expect(await new MistralBatches().ends(account, 'j-1')).toMatchObject({ of: new Map() });
+    expect(deletions(asked)).toEqual(['DELETE /v1/files/f%2F1', 'DELETE /v1/files/f%2F2']);
+  });
+
+  it('stays while the batch runs, and where it is of OpenAI', async () => {
+    const running = await provider('/openai/v1', 'azure', azure('in_progress'));
+    expect(await new OpenAiBatches().ends(running.account, 'b-1')).toBeUndefined();
+    const job = await provider('/v1', 'openai', mistral('RUNNING'));
+    expect(await new MistralBatches().ends(job.account, 'j-1')).toBeUndefined();
+    const openai = await provider('/openai/v1', 'openai', azure('completed'));
+    await new OpenAiBatches().ends(openai.account, 'b-1');
+    expect([running, job, openai].flatMap(({ asked }) => deletions(asked))).toEqual([]);
+  });
+
+  it('changes nothing of how the batch ended where it cannot be deleted', async () => {
+    const { 'DELETE /openai/v1/files/': _deleted, ...refused } = azure('cancelled');
+    const { asked, account } = await provider('/openai/v1', 'azure', refused);
+    expect(await new OpenAiBatches().ends(account, 'b-1')).toEqual({
+      of: new Map(),
+      others: { notRun: 'the batch was cancelled' },
+    });
+    expect(deletions(asked)).toHaveLength(1);
+  });
 });

@@ -31,6 +31,20 @@ export async function uploadFile(account: BatchAccount, name: string, lines: rea
   }
 }
 
+/**
+ * Takes away the files that the calls of a batch came in, once it has ended: Azure takes no batch more where a resource has 500,
+ * and nobody reads them again. No harm is done where one stays: it may be gone already, or the key may not delete.
+ */
+export async function deleteFiles(account: BatchAccount, files: readonly unknown[]): Promise<void> {
+  const ids = files.filter(isId);
+  await Promise.allSettled(ids.map((id) => ask(account, `/files/${encodeURIComponent(id)}`, { method: 'DELETE' })));
+}
+
+/** Some providers write an empty one where there is none. */
+function isId(file: unknown): file is string {
+  return typeof file === 'string' && file !== '';
+}
+
 async function readied(account: BatchAccount, file: Json): Promise<Json> {
   const until = Date.now() + FILE_READY_WITHIN_MS;
   let now = file;
@@ -44,8 +58,7 @@ async function readied(account: BatchAccount, file: Json): Promise<Json> {
 /** How the calls ended that are in these files; what is no id of one is passed over. @throws UpstreamError */
 export async function endsIn(account: BatchAccount, files: readonly unknown[]): Promise<Map<string, CallEnd>> {
   const of = new Map<string, CallEnd>();
-  for (const id of files) {
-    if (typeof id !== 'string') continue;
+  for (const id of files.filter(isId)) {
     const url = urlOf(account, `/files/${encodeURIComponent(id)}/content`);
     for (const line of jsonLines(await askText(url, authorized(account))))
       of.set(String(line['custom_id']), endOf(line));

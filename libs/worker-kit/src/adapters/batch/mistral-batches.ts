@@ -6,7 +6,7 @@ import type {
   FoundBatch,
   SoughtBatch,
 } from '../../application/batch/batch-ports.js';
-import { ask, endsIn, idOf, NAME, named, posted, uploadFile } from './batch-files.js';
+import { ask, deleteFiles, endsIn, idOf, NAME, named, posted, uploadFile } from './batch-files.js';
 
 /** The newest so many are looked through for a name. */
 const PAGE = 100;
@@ -49,6 +49,8 @@ export class MistralBatches implements BatchApi {
       case 'TIMEOUT_EXCEEDED':
       case 'CANCELLED': {
         const of = await endsIn(account, [job['output_file'], job['error_file']]);
+        const { input_files: inputs } = job;
+        await deleteFiles(account, Array.isArray(inputs) ? inputs : []);
         // What was answered is charged: a line that is in no file was not run only where all that were are told.
         const answered = [...of.values()].filter((end) => 'reply' in end && end.reply.status < 400).length;
         if (status === 'SUCCESS' || answered < Number(job['succeeded_requests'] ?? 0)) return { of, others: undefined };

@@ -6,7 +6,7 @@ import type {
   FoundBatch,
   SoughtBatch,
 } from '../../application/batch/batch-ports.js';
-import { ask, AZURE, endsIn, idOf, NAME, named, posted, uploadFile } from './batch-files.js';
+import { ask, AZURE, deleteFiles, endsIn, idOf, NAME, named, posted, uploadFile, type Json } from './batch-files.js';
 
 /** The newest so many are looked through for a name. */
 const PAGE = 100;
@@ -33,22 +33,28 @@ export class OpenAiBatches implements BatchApi {
 
   async ends(account: BatchAccount, providerId: string): Promise<BatchEnds | undefined> {
     const batch = await ask(account, `/batches/${encodeURIComponent(providerId)}`);
-    switch (batch['status']) {
-      case 'failed':
-        return { of: new Map(), others: { notRun: `the batch was refused: ${JSON.stringify(batch['errors'])}` } };
-      case 'completed':
-      case 'expired':
-      case 'cancelled': {
-        const of = await endsIn(account, [batch['output_file_id'], batch['error_file_id']]);
-        // What was run before a batch was cancelled is in its output, and alone charged for.
-        const others = batch['status'] === 'cancelled' ? { notRun: 'the batch was cancelled' } : undefined;
-        return { of, others };
-      }
-    }
-    return undefined;
+    const ends = await endsOf(account, batch);
+    if (ends && account.backend.protocol === AZURE) await deleteFiles(account, [batch['input_file_id']]);
+    return ends;
   }
 
   async cancel(account: BatchAccount, providerId: string): Promise<void> {
     await ask(account, `/batches/${encodeURIComponent(providerId)}/cancel`, { method: 'POST' });
   }
+}
+
+async function endsOf(account: BatchAccount, batch: Json): Promise<BatchEnds | undefined> {
+  switch (batch['status']) {
+    case 'failed':
+      return { of: new Map(), others: { notRun: `the batch was refused: ${JSON.stringify(batch['errors'])}` } };
+    case 'completed':
+    case 'expired':
+    case 'cancelled': {
+      const of = await endsIn(account, [batch['output_file_id'], batch['error_file_id']]);
+      // What was run before a batch was cancelled is in its output, and alone charged for.
+      const others = batch['status'] === 'cancelled' ? { notRun: 'the batch was cancelled' } : undefined;
+      return { of, others };
+    }
+  }
+  return undefined;
 }
