@@ -14,6 +14,7 @@ const batchPrices = [
 ];
 const batch = { completionSeconds: COMPLETION_SECONDS, collectSeconds: 0.5, pollSeconds: 0.2 };
 
+const ROUTES = ['openai', 'anthropic', 'azure', 'mistral', 'gemini'];
 const AZURE = { protocol: 'azure', apiKeyEnv: 'AZURE_KEY' };
 
 let world: JobsWorld;
@@ -31,6 +32,8 @@ beforeAll(async () => {
       { id: 'az-batch', config: { model: 'az', prices: batchPrices, ...AZURE, batch } },
       { id: 'le', config: { prices, provider: 'mistral' } },
       { id: 'le-batch', config: { model: 'le', prices: batchPrices, provider: 'mistral', batch } },
+      { id: 'flash', config: { prices, protocol: 'gemini' } },
+      { id: 'flash-batch', config: { model: 'flash', prices: batchPrices, protocol: 'gemini', batch } },
       { id: 'vectors', behaviour: { kind: 'embedding' }, config: { kinds: ['embeddings'], prices, model: 'vectors' } },
       {
         id: 'vectors-batch',
@@ -45,6 +48,7 @@ beforeAll(async () => {
         { id: 'anthropic', backends: ['claude', 'claude-batch'], exploration: false },
         { id: 'azure', backends: ['az', 'az-batch'], exploration: false },
         { id: 'mistral', backends: ['le', 'le-batch'], exploration: false },
+        { id: 'gemini', backends: ['flash', 'flash-batch'], exploration: false },
         { id: 'embed', backends: ['vectors', 'vectors-batch'], exploration: false },
       ],
       tiers: [{ id: 'gold', charge: { markup: '2', usdPerRequest: '0' } }],
@@ -93,6 +97,8 @@ it.each([
   ['messages in one of OpenAI', 'openai', 'gpt', 'messages', 'gpt-batch'],
   ['chat completions in one of Azure', 'azure', 'az', 'chat', 'az-batch'],
   ['chat completions in one of Mistral', 'mistral', 'le', 'chat', 'le-batch'],
+  ['chat completions in one of Gemini', 'gemini', 'flash', 'chat', 'flash-batch'],
+  ['messages in one of Gemini', 'gemini', 'flash', 'messages', 'flash-batch'],
   ['responses in one of OpenAI', 'openai', 'gpt', 'responses', 'gpt-batch'],
   ['embeddings in one of OpenAI', 'embed', 'vectors', 'embeddings', 'vectors-batch'],
 ])('%s: jobs that may wait are answered together at half the price', async (_what, route, model, kind, backend) => {
@@ -160,27 +166,41 @@ it('while a batch is open its holds stay at the price of batches, whatever is ki
   }
 });
 
-it('a job whose line fails or expires is called at once, and pays for that call alone', async () => {
-  for (const fault of [{ batchExpireRate: 1 }, { errorRate: 1 }]) {
-    gate('gpt', true);
-    product.simulator.control.faults('gpt', fault);
-    const before = linesOf('gpt').length;
-    const sent = (await batches()).length;
-    const id = await job('openai', 'Write 6 words.', patient);
-    await waitFor(async () => (await batches()).length > sent, 'the batch to be sent');
-    gate('gpt', false);
-    await waitFor(async () => (await batches())[0].status !== 'in_progress', 'the batch to end');
-    product.simulator.control.faults('gpt', { batchExpireRate: 0, errorRate: 0 });
-    const { status, body } = await resultOf(id);
-    expect([status, body.meritorder.backend]).toEqual(['ok', 'gpt']);
-    expect(linesOf('gpt')).toHaveLength(before + 1);
-    const [first, second] = await waitFor(async () => {
-      const all = await attemptsOf(id);
-      return all.length === 2 && all.every((a) => a.state !== 'opened') && all;
-    }, 'both to be booked');
-    expect(first).toMatchObject({ backend: 'gpt-batch', outcome: 'failed' });
-    expect(second).toMatchObject({ backend: 'gpt', outcome: 'finished' });
-  }
+it.each([
+  ['OpenAI', 'openai', 'gpt'],
+  ['Gemini', 'gemini', 'flash'],
+] as const)(
+  'a job whose line fails or expires in a batch of %s is called at once, and pays for that call alone',
+  async (_whose, route, model) => {
+    for (const fault of [{ batchExpireRate: 1 }, { errorRate: 1 }]) {
+      gate(model, true);
+      product.simulator.control.faults(model, fault);
+      const before = linesOf(model).length;
+      const id = await job(route, 'Write 6 words.', patient);
+      await waitFor(async () => (await linesWaiting(model)) === 1, 'the batch to be sent');
+      gate(model, false);
+      await waitFor(async () => (await linesWaiting(model)) === 0, 'the batch to end');
+      product.simulator.control.faults(model, { batchExpireRate: 0, errorRate: 0 });
+      const { status, body } = await resultOf(id);
+      expect([status, body.meritorder.backend]).toEqual(['ok', model]);
+      expect(linesOf(model)).toHaveLength(before + 1);
+      const [first, second] = await waitFor(async () => {
+        const all = await attemptsOf(id);
+        return all.length === 2 && all.every((a) => a.state !== 'opened') && all;
+      }, 'both to be booked');
+      expect(first).toMatchObject({ backend: `${model}-batch`, outcome: 'failed', state: 'free' });
+      expect(second).toMatchObject({ backend: model, outcome: 'finished' });
+    }
+  },
+);
+
+it('the file that calls came in is not left at Azure and at Mistral when their batch has ended', async () => {
+  const files = [
+    ...(await batches()).filter((b) => b.endpoint === '/chat/completions').map((b) => b.input_file_id),
+    ...(await batches('/v1/batch/jobs')).flatMap((job) => job.input_files),
+  ];
+  expect(files.length).toBeGreaterThanOrEqual(2);
+  for (const file of files) expect((await fetch(`${product.simulator.url}/v1/files/${file}`)).status).toBe(404);
 });
 
 it('a job that is cancelled while it waits in a batch: not sent it costs nothing, sent it is booked, and with all of a batch the batch is cancelled', async () => {
@@ -199,6 +219,7 @@ it('a job that is cancelled while it waits in a batch: not sent it costs nothing
     ['anthropic', 'claude'],
     ['azure', 'az'],
     ['mistral', 'le'],
+    ['gemini', 'flash'],
   ] as const) {
     gate(model, true);
     const before = linesOf(model).length;
@@ -241,6 +262,7 @@ it.each([
   ['by its name in OpenAI', 'openai', 'gpt'],
   ['by its name in Azure', 'azure', 'az'],
   ['by its name in Mistral', 'mistral', 'le'],
+  ['by its name in Gemini', 'gemini', 'flash'],
   [
     "among others of its time by the ids of its calls, which are Anthropic's to tell when it has ended",
     'anthropic',
@@ -268,7 +290,7 @@ it('under kill -9 all along: every job has one result, books equal the invoice, 
   const ids: string[] = [];
   for (let round = 0; round < 5; round++) {
     const some = Array.from({ length: 12 }, (_, i) =>
-      waitFor(() => job(i % 2 ? 'openai' : 'anthropic', `Write ${5 + i} words.`, patient), {
+      waitFor(() => job(ROUTES[i % ROUTES.length]!, `Write ${5 + i} words.`, patient), {
         message: 'the job to be kept',
         timeoutMs: 20_000,
       }),
@@ -297,22 +319,27 @@ it('under kill -9 all along: every job has one result, books equal the invoice, 
 }, 240_000);
 
 /** In batches that the provider has and has not ended. */
-async function linesWaiting(model: 'gpt' | 'claude' | 'az' | 'le'): Promise<number> {
-  if (model === 'le') {
-    const jobs = (await (await fetch(`${product.simulator.url}/v1/batch/jobs`)).json()) as { data: any[] };
-    return jobs.data.filter((j) => j.status === 'RUNNING').reduce((sum, j) => sum + j.total_requests, 0);
+async function linesWaiting(model: 'gpt' | 'claude' | 'az' | 'le' | 'flash'): Promise<number> {
+  const sum = (counts: number[]): number => counts.reduce((a, b) => a + b, 0);
+  switch (model) {
+    case 'le': {
+      const running = (await batches('/v1/batch/jobs')).filter((j) => j.status === 'RUNNING');
+      return sum(running.map((j) => j.total_requests));
+    }
+    case 'claude':
+      return sum((await batches('/v1/messages/batches?limit=1000')).map((b) => b.request_counts.processing));
+    case 'flash': {
+      const operations = await batches('/v1beta/batches?pageSize=1000', 'operations');
+      return sum(operations.map(({ metadata }) => Number(metadata.batchStats.pendingRequestCount ?? 0)));
+    }
+    default: {
+      const running = (await batches()).filter((b) => b.status === 'in_progress');
+      return sum(running.map((b) => b.request_counts.total));
+    }
   }
-  if (model !== 'claude')
-    return (await batches())
-      .filter((b) => b.status === 'in_progress')
-      .reduce((sum, b) => sum + b.request_counts.total, 0);
-  const list = (await (await fetch(`${product.simulator.url}/v1/messages/batches?limit=1000`)).json()) as {
-    data: any[];
-  };
-  return list.data.reduce((sum, b) => sum + b.request_counts.processing, 0);
 }
 
-/** Of OpenAI, the newest first. */
-async function batches(): Promise<any[]> {
-  return ((await (await fetch(`${product.simulator.url}/v1/batches`)).json()) as { data: any[] }).data;
+/** The newest first; those of OpenAI and Azure where no path says others. */
+async function batches(path = '/v1/batches', name = 'data'): Promise<any[]> {
+  return ((await (await fetch(`${product.simulator.url}${path}`)).json()) as Record<string, any[]>)[name]!;
 }

@@ -51,7 +51,7 @@ const BackendFields = z.strictObject({
     .meta({ description: 'Upper bound of what the chat template adds to each message.' }),
   batch: BatchConfig.optional().meta({
     description:
-      "It is asked in batches, over the provider's batch API (protocol openai, azure or anthropic), and charges its service tier `batch`: it takes jobs alone, those whose deadline leaves `completionSeconds`. `maxConcurrency` is how many are in one batch at most.",
+      "It is asked in batches, over the provider's batch API (protocol openai, azure, anthropic or gemini), and charges its service tier `batch`: it takes jobs alone, those whose deadline leaves `completionSeconds`. `maxConcurrency` is how many are in one batch at most.",
   }),
   connectTimeoutMs: Milliseconds.default(5_000),
   firstTokenTimeoutMs: Milliseconds.default(60_000),
@@ -118,7 +118,7 @@ const BackendFields = z.strictObject({
       'Whether it bills output that it does not stream, such as hidden reasoning: then nobody can watch it, and tolerant budgets hold the upper bound too.',
   }),
 });
-const BATCH_PROTOCOLS: readonly string[] = ['openai', 'azure', 'anthropic'];
+const BATCH_PROTOCOLS: readonly string[] = ['openai', 'azure', 'anthropic', 'gemini'];
 export const BackendConfig = BackendFields.transform((backend, ctx) => {
   const issue = (path: (string | number)[], message: string): void => ctx.addIssue({ code: 'custom', path, message });
   const { batch, kind, protocol, kinds } = backend;

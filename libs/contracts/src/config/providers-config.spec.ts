@@ -18,7 +18,11 @@ const message = (fields: string): string => {
 };
 
 it.each([
-  ['kind: cloud, provider: google, protocol: gemini', /batches are sent to cloud backends of the protocols/],
+  [
+    'kind: cloud, provider: aws, protocol: bedrock, region: eu-west-1',
+    /batches are sent to cloud backends of the protocols/,
+  ],
+  ['kind: cloud, provider: google, protocol: gemini', /accepted/],
   ['kind: local, provider: own, host: h, baseUrl: "http://h/v1"', /batches are sent to cloud backends/],
   ['kind: cloud, provider: openai', /accepted/],
   ['kind: cloud, provider: azure, protocol: azure, baseUrl: "https://r.openai.azure.com/openai/v1"', /accepted/],

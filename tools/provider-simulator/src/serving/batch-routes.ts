@@ -96,13 +96,13 @@ export async function routeBatches(
   return true;
 }
 
-function sendTaken(response: ServerResponse, batch: Batch, told: (batch: Batch) => unknown): void {
+export function sendTaken(response: ServerResponse, batch: Batch, told: (batch: Batch) => unknown): void {
   if (batch.isCut) response.destroy();
   else sendJson(response, told(batch));
 }
 
 /** @throws Refusal where there is no such batch, or it has ended */
-function cancel(batches: Site['batches'], id: string): Batch {
+export function cancel(batches: Site['batches'], id: string): Batch {
   const batch = batches.batch(id);
   if (batch.ends) throw invalid('A batch that has ended cannot be cancelled.', 'id');
   batches.cancel(batch);

@@ -72,6 +72,64 @@ describe("OpenAI's official client", () => {
   });
 });
 
+it("Gemini's batches come in a file by key and are answered in one, at half the price; what was not run is in none", async () => {
+  const simulator = await simulate({ prices: PRICES }, { apiKeys: ['google-key'] });
+  const key = { 'x-goog-api-key': 'google-key' };
+  const at = (path: string): string => `${simulator.url}${path}`;
+  const get = async (path: string): Promise<any> => (await fetch(at(path), { headers: key })).json();
+  const batch = async (): Promise<string> => {
+    const command = (what: string) => ({ method: 'POST', headers: { ...key, 'x-goog-upload-command': what } });
+    const start = await fetch(at('/upload/v1beta/files'), command('start'));
+    const lines = ['Write 3 words.', 'Write 5 words.'].map((text, i) =>
+      JSON.stringify({ key: `line-${i}`, request: { contents: [{ role: 'user', parts: [{ text }] }] } }),
+    );
+    const body = lines.join('\n');
+    const sent = await fetch(start.headers.get('x-goog-upload-url')!, { ...command('upload, finalize'), body });
+    const { file } = (await sent.json()) as any;
+    const create = { batch: { displayName: 'mine', inputConfig: { fileName: file.name } } };
+    const path = at('/v1beta/models/m:batchGenerateContent');
+    const taken = await fetch(path, { method: 'POST', headers: key, body: JSON.stringify(create) });
+    return ((await taken.json()) as any).name;
+  };
+  const ended = (name: string, state: string): Promise<any> =>
+    vi.waitFor(async () => {
+      const operation = await get(`/v1beta/${name}`);
+      expect(operation).toMatchObject({ done: true, metadata: { state: `BATCH_STATE_${state}` } });
+      return operation;
+    });
+
+  const { metadata, response } = await ended(await batch(), 'SUCCEEDED');
+  expect(metadata).toMatchObject({
+    displayName: 'mine',
+    batchStats: { requestCount: '2', successfulRequestCount: '2' },
+  });
+  const text = await (await fetch(at(`/download/v1beta/${response.responsesFile}:download`), { headers: key })).text();
+  expect(
+    text
+      .trim()
+      .split('\n')
+      .map((line) => JSON.parse(line)),
+  ).toMatchObject([
+    { key: 'line-0', response: { usageMetadata: { candidatesTokenCount: 3 } } },
+    { key: 'line-1', response: { usageMetadata: { candidatesTokenCount: 5 } } },
+  ]);
+  const [charged] = simulator.invoice().lines;
+  expect(charged!.clientRequestId).toBe('line-0');
+  expect(Number(charged!.nanoUsd)).toBe((charged!.inputTokens * 1_000 + 3 * 2_000) / 2);
+
+  simulator.control.gate('m', true);
+  const name = await batch();
+  const page = await get('/v1beta/batches?pageSize=1');
+  expect(page.operations).toMatchObject([{ name, metadata: { state: 'BATCH_STATE_RUNNING' } }]);
+  expect((await get(`/v1beta/batches?pageSize=1&pageToken=${page.nextPageToken}`)).operations).toHaveLength(1);
+  await fetch(at(`/v1beta/${name}:cancel`), { method: 'POST', headers: key });
+  const cancelled = await ended(name, 'CANCELLED');
+  expect(cancelled.metadata.batchStats).toEqual({ requestCount: '2' });
+  expect(cancelled).not.toHaveProperty('response');
+  expect(simulator.invoice().lines).toHaveLength(2);
+  expect((await fetch(at('/v1beta/batches'))).status).toBe(401);
+});
+
 it('the file of a batch can be deleted, after which it is none; Azure has no embeddings in batches', async () => {
   const simulator = await simulate({ prices: PRICES });
   const client = openAi(simulator);

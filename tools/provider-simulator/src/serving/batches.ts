@@ -26,11 +26,13 @@ export interface Batch {
   id: string;
   createdAtMs: number;
   /** Whose it is: each API lists its own. */
-  dialect: 'openai' | 'azure' | 'mistral' | 'anthropic';
+  dialect: 'openai' | 'azure' | 'mistral' | 'gemini' | 'anthropic';
   metadata: unknown;
   /** Where it came in a file: which, and for which path. */
   inputFileId?: string;
   endpoint?: string;
+  /** Of Gemini: of all of its lines. */
+  model?: string;
   total: number;
   /** Nobody is told that it was taken. */
   isCut: boolean;
@@ -97,7 +99,7 @@ export class Batches {
   create(
     prefix: string,
     lines: readonly BatchLine[],
-    about: Pick<Batch, 'dialect' | 'metadata' | 'inputFileId' | 'endpoint'>,
+    about: Pick<Batch, 'dialect' | 'metadata' | 'inputFileId' | 'endpoint' | 'model'>,
   ): Batch {
     if (lines.length === 0) throw invalid('A batch has at least one request.', 'requests');
     if (new Set(lines.map((l) => l.customId)).size < lines.length)

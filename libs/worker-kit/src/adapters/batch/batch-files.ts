@@ -3,7 +3,7 @@ import type { BatchAccount, CallEnd } from '../../application/batch/batch-ports.
 import { UpstreamError } from '../../application/ports.js';
 import { SENT_RETRYABLE } from '../transport.js';
 import { urlAt } from '../url-at.js';
-import { askJson, askText, jsonLines } from './batch-http.js';
+import { askJson, askText, beforehand, jsonLines } from './batch-http.js';
 
 /** What OpenAI's batches, Azure's and Mistral's have in common: calls come in a file, and their ends go out in files. */
 
@@ -18,17 +18,14 @@ const FILE_ASKED_EVERY_MS = 1_000;
 /** Azure's words for a file that it still looks at. */
 const NOT_READY: ReadonlySet<unknown> = new Set(['pending', 'running', 'notRunning', 'uploaded']);
 
-/** @returns its id @throws UpstreamError: a file alone is no batch, whatever became of it */
-export async function uploadFile(account: BatchAccount, name: string, lines: readonly string[]): Promise<string> {
+/** @returns its id @throws UpstreamError */
+export function uploadFile(account: BatchAccount, name: string, lines: readonly string[]): Promise<string> {
   const form = new FormData();
   form.set('purpose', 'batch');
   form.set('file', new Blob([lines.join('\n')], { type: 'application/jsonl' }), `${name}.jsonl`);
-  try {
-    return idOf(await readied(account, await ask(account, '/files', { method: 'POST', body: form })));
-  } catch (error) {
-    if (!(error instanceof UpstreamError)) throw error;
-    throw new UpstreamError(error.code, error.message, { ...error.details, refusedUpstream: true });
-  }
+  const upload = async (): Promise<string> =>
+    idOf(await readied(account, await ask(account, '/files', { method: 'POST', body: form })));
+  return beforehand(upload());
 }
 
 /**

@@ -8,23 +8,44 @@ const TIMEOUT_MS = 120_000;
 const MAX_ANSWER_BYTES = 256 * 1024 * 1024;
 
 /** One call to a batch API: no retry, no redirect, bounded in time and size. @throws UpstreamError */
-export function askText(url: string, init: RequestInit): Promise<string> {
-  return ask(url, init, () => false);
+export async function askText(url: string, init: RequestInit): Promise<string> {
+  return (await ask(url, init)).text;
+}
+
+/** One header of what is answered. @throws UpstreamError also where it is not there */
+export async function askHeader(url: string, init: RequestInit, name: string): Promise<string> {
+  const value = (await ask(url, init)).headers.get(name);
+  if (value !== null) return value;
+  throw new UpstreamError('protocol', `an answer without ${name}`, SENT_RETRYABLE);
 }
 
 /** The same; it is read as far as its first line is, which may be followed by some of the next. @throws UpstreamError */
 export async function askFirstLine(url: string, init: RequestInit): Promise<string> {
-  const text = await ask(url, init, (part) => part.includes(LINE_END));
+  const { text } = await ask(url, init, (part) => part.includes(LINE_END));
   return text.split('\n', 1)[0]!;
 }
 
-async function ask(url: string, init: RequestInit, isEnough: (part: Uint8Array) => boolean): Promise<string> {
+/** What comes before a batch is made, such as its file: alone it is none, so what it throws says that nothing was done. */
+export async function beforehand<T>(work: Promise<T>): Promise<T> {
+  try {
+    return await work;
+  } catch (error) {
+    if (!(error instanceof UpstreamError)) throw error;
+    throw new UpstreamError(error.code, error.message, { ...error.details, refusedUpstream: true });
+  }
+}
+
+async function ask(
+  url: string,
+  init: RequestInit,
+  isEnough: (part: Uint8Array) => boolean = () => false,
+): Promise<{ text: string; headers: Headers }> {
   let answering = false;
   try {
     const response = await fetch(url, { ...init, redirect: 'error', signal: AbortSignal.timeout(TIMEOUT_MS) });
     answering = true;
     const text = await boundedText(response, isEnough);
-    if (response.ok) return text;
+    if (response.ok) return { text, headers: response.headers };
     const refusal = refusalOf(
       { status: response.status, headers: Object.fromEntries(response.headers), body: text },
       Date.now(),
