@@ -23,8 +23,15 @@ export interface Outcome {
   reportedAt: string;
 }
 
-/** The fact to publish of an outcome and the decision whose attempt answered. Pure. */
-export type OutcomeEvent = (outcome: Outcome, decision: RoutingDecisionMadeV1) => OutcomeRecordedV1;
+/**
+ * The fact to publish of an outcome and the decision whose attempt answered. Pure.
+ * @param wasConverted whether the request had converted by what was reported of it before
+ */
+export type OutcomeEvent = (
+  outcome: Outcome,
+  decision: RoutingDecisionMadeV1,
+  wasConverted: boolean,
+) => OutcomeRecordedV1;
 
 /** Most outcomes of one request. */
 export const MOST_OUTCOMES_PER_REQUEST = 32;
@@ -112,7 +119,7 @@ export async function joinWaiting(
   eventOf: OutcomeEvent,
 ): Promise<string[]> {
   if (requests.length === 0) return [];
-  const rows: (OutcomeRow & { record: RoutingDecisionMadeV1 })[] = await manager.query(
+  const rows: (OutcomeRow & { record: RoutingDecisionMadeV1; was_converted: boolean | null })[] = await manager.query(
     `with waiting as materialized (
        select distinct request_id, org from outcomes
        where attempt_number is null and (request_id, org) in (select * from unnest($1::text[], $2::text[]))
@@ -128,14 +135,21 @@ export async function joinWaiting(
          and (not a.failed or o.reported_at < now() - $3 * interval '1 ms')
        returning o.*, a.record
      )
-     select * from joined order by request_id, org, outcome_id`,
+     select joined.*, (
+       select before.value = 1 from outcomes before
+       where before.request_id = joined.request_id and before.org = joined.org
+         and before.kind = 'conversion' and before.value is not null
+         and (before.reported_at, before.outcome_id) < (joined.reported_at, joined.outcome_id)
+       order by before.reported_at desc, before.outcome_id desc limit 1
+     ) as was_converted
+     from joined order by request_id, org, outcome_id`,
     [requests.map((r) => r.requestId), requests.map((r) => r.org), FAILED_GRACE_MS],
   );
   await putOutbox(
     manager,
     'metering',
     rows.map((row) => {
-      const body = eventOf(outcomeOf(row), row.record);
+      const body = eventOf(outcomeOf(row), row.record, row.was_converted ?? false);
       return {
         type: 'outcome.recorded.v1' as const,
         subject: subjects.outcomeRecorded(row.org),

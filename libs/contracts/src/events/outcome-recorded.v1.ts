@@ -15,6 +15,8 @@ export const OutcomeRecordedV1 = z.object({
   quality: z.object({ value: z.number().min(0).max(1), weight: z.number().gt(0).max(1) }).optional(),
   /** Whether it is a conversion, or takes one back. */
   converted: z.boolean().optional(),
+  /** Of such a one: whether the request had converted by what was reported of it before. */
+  wasConverted: z.boolean().optional(),
   /** What it brought; negative: paid back. */
   revenueNanos: NanosText.optional(),
   /** As in the decision. */

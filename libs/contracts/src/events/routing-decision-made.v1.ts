@@ -69,6 +69,8 @@ export const CandidateNumbers = z.object({
   conversionVariance: z.number().min(0).optional(),
   /** Whether its own requests say enough of it; false: it rests on others. */
   conversionKnown: z.boolean().optional(),
+  /** Of one without requests of its own and of its prior quality: what the hold-out goes by. */
+  priorConversion: z.number().min(0).max(1).optional(),
   /** What the request adds; USD. `expectedCashUsd` and `expectedFullUsd` stand beside it. */
   marginalUsd: z.number().min(0),
   /** What the customer would be charged, USD; absent: no charge rule. */

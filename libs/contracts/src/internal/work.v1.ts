@@ -25,6 +25,8 @@ export const AttemptExpectation = z.object({
   outputP99Tokens: z.int().nonnegative(),
   maxTokens: z.int().positive(),
   choices: z.int().positive(),
+  /** Of the answer, calibrated, 0..1: what conversions are learned by. */
+  quality: z.number().min(0).max(1).optional(),
 });
 export type AttemptExpectation = z.infer<typeof AttemptExpectation>;
 

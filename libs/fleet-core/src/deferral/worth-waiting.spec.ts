@@ -6,6 +6,7 @@ import { latestStartMs, worthWaiting, type Deferral } from './worth-waiting.js';
 const JOB: Deferral = {
   scoreNowUsd: -0.004,
   scoreWhenIdleUsd: -0.0001,
+  costNowUsd: 0.004,
   deadlineMs: 3_600_000,
   expectedServiceSeconds: 60,
   marginSeconds: 40,
@@ -22,6 +23,8 @@ describe('a job', () => {
 
   it.each<[string, Partial<Deferral>, object]>([
     ['starts when now is as good', { scoreNowUsd: -0.0001 }, { wait: false, why: 'as-good-now' }],
+    ['starts when waiting gains a hair', { scoreNowUsd: -0.0001 - 1e-12, costNowUsd: 0 }, { why: 'as-good-now' }],
+    ['starts when waiting gains too small a share', { scoreNowUsd: -0.000139 }, { wait: false, why: 'as-good-now' }],
     ['starts where there is no own hardware', { scoreWhenIdleUsd: undefined }, { wait: false, why: 'no-own-hardware' }],
     ['waits when nothing can take it', { scoreNowUsd: undefined }, { wait: true, why: 'nothing-now' }],
     ['waits without a deadline', { deadlineMs: undefined }, { wait: true, recheckAtMs: 5_000 }],

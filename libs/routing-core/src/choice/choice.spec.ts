@@ -142,6 +142,30 @@ describe('exploration', () => {
     }
   });
 
+  it('does so under `quality`, too, which itself counts no cost', () => {
+    const draws = 4_000;
+    const random = seededRandom(11);
+    const best = candidate('best', 0.88, 0.0004, { qualityVariance: 0.001, outcomes: 50 });
+    const dear = candidate('dear', 0.86, 0.21, { qualityVariance: 0.001, outcomes: 50 });
+    const policy = wish('quality', { usdPerQuality: 1, exploration: DEFAULT_EXPLORATION });
+    let spentUsd = 0;
+    for (let i = 0; i < draws; i++) {
+      const { order } = decide(policy, [best, dear], { holdOut: 0.5, explore: random(), replica: 0 });
+      spentUsd += order[0]!.candidate.marginalUsd;
+    }
+    const { probabilities } = decide(policy, [best, dear], { holdOut: 0.5, explore: 0, replica: 0 });
+    expect(probabilities.reduce((sum, p) => sum + p)).toBeCloseTo(1, 9);
+    expect(spentUsd / draws).toBeLessThan(0.0004 * (1 + 3 * DEFAULT_EXPLORATION.spendShare));
+  });
+
+  it('holds out by what conversions are before learning, and not by a quality that is no rate', () => {
+    const policy = wish('margin', { revenueUsd: 20, exploration: DEFAULT_EXPLORATION });
+    const cheap = candidate('cheap', 0.8, 0.0005, { conversion: 0.03, conversionVariance: 0, priorConversion: 0.03 });
+    const dear = candidate('dear', 0.9, 0.5, { conversion: 0.0301, conversionVariance: 0, priorConversion: 0.0301 });
+    const { kind, order } = decide(policy, [cheap, dear], { holdOut: 0, explore: 0.5, replica: 0 });
+    expect([kind, order[0]!.candidate.id]).toEqual(['hold-out', 'cheap']);
+  });
+
   it('logs the probability with which each is in fact chosen, the hold-out included', () => {
     const given = scored(
       candidate('a', 0.8, 0.001, { qualityVariance: 0.01 }),

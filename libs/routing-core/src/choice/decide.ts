@@ -154,9 +154,9 @@ function unlearned(policy: DecisionPolicy, eligible: readonly Scored[]): string 
   let best: Scored | undefined;
   let bestUsd = -Infinity;
   for (const scored of eligible) {
-    const { priorQuality } = scored.candidate;
+    const { priorQuality, priorConversion = priorQuality } = scored.candidate;
     if (priorQuality < policy.leastQuality) continue;
-    const scoreUsd = scored.scoreUsd - scored.valueUsd + worthUsd * priorQuality;
+    const scoreUsd = scored.scoreUsd - scored.valueUsd + worthUsd * (margin ? priorConversion : priorQuality);
     if (scoreUsd > bestUsd) [best, bestUsd] = [scored, scoreUsd];
   }
   return best?.candidate.id;

@@ -77,26 +77,33 @@ function explorationOf(
   knownIncomeUsd: number | undefined,
 ): { explored: number[]; guard: ExplorationGuard | undefined } {
   const explored: number[] = [];
-  let others = 0;
+  let chances = 0;
   for (const s of scored) {
     const chance = s === best ? 0 : chanceOfBetter(s, best);
-    if (chance > 0) others++;
+    chances += chance;
     explored.push(chance);
   }
-  const allowanceUsd = settings.spendShare * Math.max(best.moneyUsd, settings.leastCostUsd);
-  const incomeUsd = settings.revenueShare === undefined || others === 0 ? undefined : knownIncomeUsd;
+  const allowanceUsd = settings.spendShare * Math.max(best.spendUsd, settings.leastCostUsd);
+  const incomeUsd = settings.revenueShare === undefined || chances === 0 ? undefined : knownIncomeUsd;
   const most: (number | undefined)[] | undefined = incomeUsd === undefined ? undefined : [];
   let requests = 0;
   for (let i = 0; i < explored.length; i++) {
     const chance = explored[i] as number;
-    // Each has an equal part of the allowance, so that a dear one does not keep the others from being tried.
-    const extraUsd = (scored[i] as Scored).moneyUsd - best.moneyUsd;
-    let allowed = extraUsd > 0 ? Math.min(chance, allowanceUsd / (others * extraUsd)) : chance;
+    // Each has a part of the allowance by its chance: a dear one does not keep the others from being tried, nor does one that has
+    // hardly any.
+    const extraUsd = (scored[i] as Scored).spendUsd - best.spendUsd;
+    let allowed =
+      chance > 0 && extraUsd > 0 ? Math.min(chance, (allowanceUsd * chance) / (chances * extraUsd)) : chance;
     if (most !== undefined) {
       const guarded =
         chance === 0
           ? undefined
-          : mostExplored(scored[i] as Scored, best, incomeUsd as number, settings.revenueShare as number, others);
+          : mostExplored(
+              scored[i] as Scored,
+              best,
+              incomeUsd as number,
+              ((settings.revenueShare as number) * chance) / chances,
+            );
       most.push(guarded);
       allowed = Math.min(allowed, guarded ?? 1);
     }

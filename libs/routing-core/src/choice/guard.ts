@@ -16,21 +16,15 @@ export function incomeOf(policy: DecisionPolicy, { candidate, valueUsd }: Scored
  * With which probability a candidate may be explored at most, so that all that are explored together cost no more than the share
  * of the income: its marginal cost above the best's, and the value that is expected to be lost (economics, section 4).
  *
- * @param others how many are explored, above 0: each has an equal part of the share
+ * @param share of the income that this one may cost: its part of what all may
  */
-export function mostExplored(
-  one: Scored,
-  best: Scored,
-  incomeUsd: number,
-  revenueShare: number,
-  others: number,
-): number {
+export function mostExplored(one: Scored, best: Scored, incomeUsd: number, share: number): number {
   return mostExploration(
     {
       revenueUsd: incomeUsd,
       extraCostUsd: one.candidate.marginalUsd - best.candidate.marginalUsd,
       lostValueUsd: best.valueUsd - one.valueUsd,
     },
-    revenueShare / others,
+    share,
   );
 }

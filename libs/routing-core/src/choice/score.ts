@@ -18,6 +18,8 @@ export interface Scored {
   readonly valueUsd: number;
   /** What its money counts: marginal cost once, and what it takes from budgets at their shadow prices; USD. */
   readonly moneyUsd: number;
+  /** The same where the objective does not count marginal cost: what exploring adds to the spend. */
+  readonly spendUsd: number;
   /** How far the score may be off for want of outcomes, as a standard deviation, USD. */
   readonly deviationUsd: number;
 }
@@ -88,15 +90,15 @@ function scoreOf(policy: DecisionPolicy, candidate: ScoreCandidate, place: numbe
   const margin = objective === 'margin';
   const { conversion = candidate.quality, conversionVariance = candidate.qualityVariance } = candidate;
   const valueUsd = margin ? policy.revenueUsd * conversion : usdPerQuality * candidate.quality;
-  const moneyUsd =
-    (objective === 'quality' ? 0 : candidate.marginalUsd) +
-    candidate.shadowCash * candidate.cashUsd +
-    candidate.shadowFull * candidate.fullUsd;
+  const scarceUsd = candidate.shadowCash * candidate.cashUsd + candidate.shadowFull * candidate.fullUsd;
+  const spendUsd = candidate.marginalUsd + scarceUsd;
+  const moneyUsd = objective === 'quality' ? scarceUsd : spendUsd;
   return {
     candidate,
     place,
     valueUsd,
     moneyUsd,
+    spendUsd,
     scoreUsd:
       valueUsd -
       moneyUsd -

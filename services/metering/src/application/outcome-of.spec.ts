@@ -13,6 +13,7 @@ const recorded = (report: Record<string, unknown>): OutcomeRecordedV1 =>
     recordedOutcome(
       outcomeOf('acme', OutcomeReport.parse({ request_id: decision.requestId, ...report }), at),
       decision,
+      false,
     ),
   );
 
@@ -26,11 +27,11 @@ describe('a recorded outcome', () => {
     [{ kind: 'retry' }, { quality: { value: 0, weight: 0.5 } }],
     [
       { kind: 'conversion', revenue_usd: '19.99' },
-      { converted: true, revenueNanos: '19990000000' },
+      { converted: true, wasConverted: false, revenueNanos: '19990000000' },
     ],
     [
       { kind: 'conversion', outcome_id: 'refund', value: false, revenue_usd: '-19.99' },
-      { converted: false, revenueNanos: '-19990000000' },
+      { converted: false, wasConverted: false, revenueNanos: '-19990000000' },
     ],
   ])('says what was reported, and what was decided: %j', (report, expected) => {
     expect(recorded(report)).toEqual({

@@ -43,7 +43,11 @@ export function wrongTime(
 }
 
 /** The fact to publish: what the outcome says, with what was decided for its request. */
-export function recordedOutcome(outcome: Outcome, decision: RoutingDecisionMadeV1): OutcomeRecordedV1 {
+export function recordedOutcome(
+  outcome: Outcome,
+  decision: RoutingDecisionMadeV1,
+  wasConverted: boolean,
+): OutcomeRecordedV1 {
   const { kind } = outcome;
   const reading = readingOf(outcome);
   return {
@@ -54,6 +58,7 @@ export function recordedOutcome(outcome: Outcome, decision: RoutingDecisionMadeV
     backend: decision.choice!,
     kind,
     ...reading,
+    ...(reading?.converted === undefined ? {} : { wasConverted }),
     ...(outcome.revenueNanos === null ? {} : { revenueNanos: outcome.revenueNanos.toString() }),
     tags: decision.tags ?? [],
     ...(decision.promptFeatures === undefined ? {} : { promptFeatures: decision.promptFeatures }),

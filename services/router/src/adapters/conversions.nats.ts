@@ -54,6 +54,11 @@ export class LearningConversions implements Conversions {
       if (state) this.orgs.set(org, state);
       return state !== undefined;
     });
+    this.listen();
+  }
+
+  /** Learns from now on. */
+  listen(): void {
     this.subscriptions = [
       this.hear('metering.usage-rated.v1.*', (data) => this.heardUsage(decodeJson(MeteringUsageRatedV1, data))),
       this.hear('outcome.recorded.v1.*', (data) => this.heardOutcome(decodeJson(OutcomeRecordedV1, data))),
@@ -70,9 +75,15 @@ export class LearningConversions implements Conversions {
     const segment = conversionSegment(attribution);
     return {
       revenueUsd: predictRevenue(state, segment).usd,
-      of: (backend, quality) => {
+      of: (backend, { quality, priorQuality }) => {
         const { conversion, variance, enough } = predictConversion(state, segment, backend.id, { quality });
-        return { conversion, conversionVariance: variance, conversionKnown: enough };
+        const unlearned = predictConversion(state, segment, NOBODY, { quality: priorQuality });
+        return {
+          conversion,
+          conversionVariance: variance,
+          conversionKnown: enough,
+          priorConversion: unlearned.conversion,
+        };
       },
     };
   }
@@ -97,6 +108,7 @@ export class LearningConversions implements Conversions {
       segment: conversionSegment(event.attribution),
       backend: event.backend,
       requestedAtMs: Date.parse(event.occurredAt),
+      ...(event.expected?.quality === undefined ? {} : { quality: event.expected.quality }),
     };
     learnTrial(this.ofOrg(org), trial, this.clock.nowMs());
     this.kept.mark(org);
@@ -107,7 +119,7 @@ export class LearningConversions implements Conversions {
     if (event.kind !== 'conversion' || event.converted === undefined) return;
     if (!this.remembered.isNew(`${org}/${event.requestId}/${event.outcomeId}`)) return;
     const request = `${org}/${event.requestId}`;
-    const wasConverted = this.converted.get(request) ?? !event.converted;
+    const wasConverted = event.wasConverted ?? this.converted.get(request) ?? false;
     this.converted.delete(request);
     this.converted.set(request, event.converted);
     if (this.converted.size > MOST_CONVERTED) this.converted.delete(this.converted.keys().next().value!);
@@ -136,4 +148,6 @@ export class LearningConversions implements Conversions {
   }
 }
 
+/** A backend without trials: no id of a backend is empty. */
+const NOBODY = '';
 const NOTHING_LEARNED = emptyOrgConversion(0);

@@ -69,12 +69,14 @@ export class LearningLoads implements Loads {
     tokens: ExpectedTokens,
     wish: Parameters<Loads['numbers']>[2],
     nowMs: number,
+    isIdle = false,
   ): ReturnType<Loads['numbers']> {
     const mayBeLate = wish.usdPerSecondLate > 0 && wish.targetSeconds < Infinity;
     // What is not counted is not worked out: of many backends that would be most of a decision's time.
     const hasCeiling = wish.maxLatencySeconds !== undefined || wish.maxFirstTokenSeconds !== undefined;
     if (backend.kind === 'cloud' && !mayBeLate && !hasCeiling) return NOT_CONGESTED;
-    const load = this.load(backend);
+    const seen = this.load(backend);
+    const load = isIdle ? { ...seen, ...NOTHING_IN_FLIGHT } : seen;
     const own = this.ofBackend(backend, load.capacity);
     const { congestion } = own;
     const work = workOf(backend, tokens);
@@ -234,6 +236,7 @@ function wholeAnswer(prior: LatencyPrior, seconds: number, outputTokens: number)
   };
 }
 
+const NOTHING_IN_FLIGHT = { inFlight: 0, waitingInEngine: 0, kvCacheShare: 0 };
 const NOT_CONGESTED = { gpuSeconds: 0, usdPerGpuSecond: 0, lateSeconds: 0 } as const;
 
 function gpuSecondsOf({ speed }: BackendLoad, { shape }: Congestion, work: TokenWork): number {

@@ -1,5 +1,5 @@
 import type { BackendConfig, DecisionDraws, TierConfig } from '@meritorder/contracts';
-import { chooseReplica, type Replica } from '@meritorder/fleet-core';
+import { chooseReplica, RECHECK_SECONDS, type Replica } from '@meritorder/fleet-core';
 import {
   chargeOf,
   decide,
@@ -71,22 +71,21 @@ export function chooseBackend(able: readonly Able[], sources: ChoiceSources, dra
   };
 }
 
-/** The best score of own hardware as if it were idle, USD; undefined: none of these may take it. */
+/** The best score of own hardware if it were idle when a job is looked at again, USD; undefined: none of these may take it. */
 export function scoreWhenIdle(able: readonly Able[], sources: ChoiceSources): number | undefined {
-  const idle = weighAll(able, sources).map(({ numbers }) => ({
+  const idle = weighAll(able, sources, RECHECK_SECONDS).map(({ numbers }) => ({
     ...numbers,
-    usdPerGpuSecond: 0,
-    lateSeconds: 0,
     measuredSeconds: undefined,
     measuredFirstTokenSeconds: undefined,
   }));
   return scoreCandidates(sources.policy.score, idle).scored[0]?.scoreUsd;
 }
 
-function weighAll(able: readonly Able[], sources: ChoiceSources): Weighed[] {
+/** @param idleInSeconds started so much later, on hardware that is idle then; undefined: now, as it is */
+function weighAll(able: readonly Able[], sources: ChoiceSources, idleInSeconds?: number): Weighed[] {
   const { policy, quality, conversions, loads, tier, choices, nowMs } = sources;
   const wish = {
-    targetSeconds: Math.min(policy.targetSeconds ?? Infinity, sources.deadlineSeconds),
+    targetSeconds: Math.min(policy.targetSeconds ?? Infinity, sources.deadlineSeconds) - (idleInSeconds ?? 0),
     usdPerSecondLate: policy.score.usdPerSecondLate,
     maxLatencySeconds: policy.score.maxLatencySeconds,
     maxFirstTokenSeconds: policy.score.maxFirstTokenSeconds,
@@ -96,8 +95,8 @@ function weighAll(able: readonly Able[], sources: ChoiceSources): Weighed[] {
     const { backend, expectedFullUsd: fullUsd } = candidate;
     const path = sources.pathOf(backend);
     const expected = quality.of(backend);
-    const converts = conversions?.of(backend, expected.quality);
-    const load = loads.numbers(backend, tokensOf(candidate, choices), wish, nowMs);
+    const converts = conversions?.of(backend, expected);
+    const load = loads.numbers(backend, tokensOf(candidate, choices), wish, nowMs, idleInSeconds !== undefined);
     // One shape for all, whatever is known: a decision makes one for every backend.
     const numbers: ScoreCandidate = {
       id: backend.id,
@@ -108,6 +107,7 @@ function weighAll(able: readonly Able[], sources: ChoiceSources): Weighed[] {
       conversion: converts?.conversion,
       conversionVariance: converts?.conversionVariance,
       conversionKnown: converts?.conversionKnown,
+      priorConversion: converts?.priorConversion,
       marginalUsd: candidate.expectedMarginalUsd,
       cashUsd: candidate.expectedCashUsd,
       fullUsd,

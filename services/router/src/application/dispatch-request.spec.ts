@@ -160,7 +160,7 @@ async function dispatch(world: World) {
     conversions: {
       read: () => ({
         revenueUsd: 0,
-        of: () => ({ conversion: 0.02, conversionVariance: 0, conversionKnown: false }),
+        of: () => ({ conversion: 0.02, conversionVariance: 0, conversionKnown: false, priorConversion: 0.02 }),
       }),
     },
     loads: {
@@ -633,7 +633,13 @@ describe('a request', () => {
 
   it('says what was expected, so that whoever hears of the usage can learn from it', async () => {
     const { works, decisions, sentTo } = await dispatch({});
-    expect(works[0]!.terms.expected).toEqual({ ...EXPECTATION, route: 'auto', maxTokens: 40, choices: 1 });
+    expect(works[0]!.terms.expected).toEqual({
+      ...EXPECTATION,
+      route: 'auto',
+      maxTokens: 40,
+      choices: 1,
+      quality: 0.5,
+    });
     expect(works[0]!.inputTokensExpected).toBe(10);
     expect(decisions[0]!.candidates[0]).toMatchObject({
       inputTokensExpected: 10,

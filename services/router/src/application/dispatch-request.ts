@@ -371,6 +371,7 @@ class Dispatch {
       // The record knows no request without output; embeddings are one.
       maxTokens: Math.max(1, maxTokens),
       choices: this.requirements.choices,
+      quality: offer.quality,
     };
     estimate.sentTo(chosen.backend, nowMs);
     return this.work(offer, reply, attemptId, decided, nowMs, expected, reason);
@@ -392,6 +393,7 @@ class Dispatch {
     const { able } = ableCandidates(own, this.requirements, (b) => estimate.of(b), policy.maxCostNanos, nowMs);
     const decision = worthWaiting({
       scoreNowUsd: choice.decision.order[0]?.scoreUsd,
+      costNowUsd: choice.decision.order[0]?.moneyUsd ?? 0,
       scoreWhenIdleUsd: scoreWhenIdle(able, this.sources(policy, quality, nowMs)),
       deadlineMs: jobDeadlineMs,
       expectedServiceSeconds: Math.max(0, ...able.map((a) => this.latencySeconds(a, nowMs))),
@@ -466,7 +468,7 @@ class Dispatch {
     );
   }
 
-  private offer({ candidate, path: { windows } }: Weighed): Offer {
+  private offer({ candidate, path: { windows }, numbers }: Weighed): Offer {
     const hold = holdOf(
       candidate,
       windows.map((w) => w.budget.definition),
@@ -477,7 +479,7 @@ class Dispatch {
         sliceTokens: this.limits.governedSliceTokens,
       },
     );
-    return { candidate, windows, hold };
+    return { candidate, windows, hold, quality: numbers.quality };
   }
 
   private paths(nowMs: number): (backend: WorkBackend) => BudgetPath {

@@ -101,6 +101,8 @@ export interface Loads {
     tokens: ExpectedTokens,
     wish: { targetSeconds: number; usdPerSecondLate: number } & LatencyCeilings,
     nowMs: number,
+    /** As if nothing were in flight there. */
+    isIdle?: boolean,
   ): Pick<CandidateNumbers, 'gpuSeconds' | 'usdPerGpuSecond' | 'lateSeconds' | 'latencySeconds'> & MeasuredTimes;
   /**
    * How soon one that is too slow may no longer be: when its queue is so much shorter, or what was measured has faded.
@@ -152,8 +154,8 @@ export interface ConversionReading {
   revenueUsd: number;
   of(
     backend: BackendConfig,
-    quality: number,
-  ): Required<Pick<CandidateNumbers, 'conversion' | 'conversionVariance' | 'conversionKnown'>>;
+    expected: Pick<CandidateNumbers, 'quality' | 'priorQuality'>,
+  ): Required<Pick<CandidateNumbers, 'conversion' | 'conversionVariance' | 'conversionKnown' | 'priorConversion'>>;
 }
 
 /** What was learned of conversions. Memory only. */

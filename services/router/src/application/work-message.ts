@@ -11,6 +11,8 @@ export interface Offer {
   candidate: Able;
   windows: readonly EnforcedWindow[];
   hold: Hold;
+  /** Expected of its answer, 0..1. */
+  quality: number;
 }
 
 /** All that an attempt is sent with. */
