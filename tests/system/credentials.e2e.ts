@@ -107,8 +107,8 @@ describe('several credentials of one backend', () => {
   it('all refused are the backend cooling down: one call more, then none', async () => {
     calls.length = 0;
     spent.add(KEYS.GOOD_KEY);
-    expect(errorCode(await ask(app, chat('Write 5 words.')))).toBe('backend_failed');
-    for (let i = 0; i < 3; i++) expect(errorCode(await ask(app, chat('Write 5 words.')))).toBe('backend_unavailable');
+    expect(errorCode(await ask(app, chat('Write 5 words.')))).toBe('backend_quota');
+    for (let i = 0; i < 3; i++) expect(errorCode(await ask(app, chat('Write 5 words.')))).toBe('backend_quota');
     expect(calls).toEqual([KEYS.GOOD_KEY]);
   });
 

@@ -153,11 +153,31 @@ describe('embeddings over plain NATS', () => {
     const inputs = Array.from({ length: 130 }, (_, i) => `text ${i}`);
     const answer = await embed(inputs, { model: 'wide' });
     expect(answer.json<any>().error).toMatchObject({
-      code: 'backend_failed',
+      code: 'answer_unusable',
       message: expect.stringMatching(/ask for less at once, of embeddings in base64/),
     });
     const event = await waitFor(() => [...rated.values()].find((e) => e.backend === 'wide'), 'it to be rated');
     expect(event).toMatchObject({ state: 'confirmed', usage: { inputTokens: 260 } });
+  });
+
+  it('that no message can carry are paid for once, also as a job and under an idempotency key', async () => {
+    const inputs = Array.from({ length: 131 }, (_, i) => `text ${i}`);
+    const paid = () => [...rated.values()].filter((e) => e.backend === 'wide' && e.usage?.inputTokens === 262).length;
+    const body = { model: 'wide', meritorder: { idempotency_key: 'wide-once' } };
+    expect((await embed(inputs, body)).json<any>().error.code).toBe('answer_unusable');
+    expect((await embed(inputs, body)).json<any>().error.code).toBe('request_duplicate');
+    const results: any[] = [];
+    const subscription = operator.subscribe('inference.result.v1.acme.*', {
+      callback: (_error, m) => void results.push(m.json()),
+    });
+    await operator.flush();
+    const job = JSON.stringify({ model: 'wide', input: inputs });
+    const options = { timeout: 5_000, headers: ofKind('embeddings')! };
+    const accepted = (await app.request('inference.job.v1.acme', job, options)).json<any>();
+    const result = await waitFor(() => results.find((r) => r.requestId === accepted.request_id), 'its result');
+    subscription.unsubscribe();
+    expect(result).toMatchObject({ status: 'error', body: { error: { code: 'answer_unusable' } } });
+    await waitFor(() => paid() === 2, 'both to be rated');
   });
 
   it('as a durable job end in an event with the vectors', async () => {

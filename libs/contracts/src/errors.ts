@@ -250,6 +250,21 @@ export const ERRORS = {
     meaning: 'Every candidate failed before its first token.',
     wayOut: 'The message names each failure.',
   },
+  backend_quota: {
+    status: 429,
+    type: 'rate_limit_error',
+    retryable: true,
+    meaning: 'The quota at the provider is used up, of every backend that could have answered.',
+    wayOut: 'Retry after `Retry-After`; give the backend more credentials, or the route more backends.',
+  },
+  answer_unusable: {
+    status: 502,
+    type: 'api_error',
+    retryable: false,
+    meaning:
+      'A backend answered, and charged for it, what cannot be passed on: too large for a message, or without an end.',
+    wayOut: 'The message says why; the same request would be answered, and charged, alike. Ask for less at once.',
+  },
   upstream_rejected: {
     status: 400,
     type: 'invalid_request_error',

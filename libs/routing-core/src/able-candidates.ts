@@ -24,6 +24,8 @@ export interface BackendView {
   workersWithRoom: number;
   workersAlive: number;
   breakerClosed: boolean;
+  /** For how long it is not; undefined: nobody knows. */
+  cooling?: { quota: boolean; seconds: number } | undefined;
   /** Of own hardware: the org that asks has its part of the slots, and others want theirs. */
   overShare?: boolean;
 }
@@ -74,6 +76,8 @@ export interface Excluded {
   why: string;
   /** After which it may be another answer; undefined: nobody knows. */
   retryAfterSeconds?: number;
+  /** It is the provider's quota that is used up. */
+  quota?: boolean;
 }
 
 /** Below this many output tokens an answer is of little use, so a hold is not clamped further. */
@@ -127,7 +131,7 @@ function consider(
   const unpriced = unpricedOf(price, backend.batch ? { ...requirements, tier: 'batch' } : requirements);
   if (unpriced) return { backend, code: 'unpriced', why: unpriced };
   if (view.workersAlive === 0) return { backend, code: 'unavailable', why: 'no live worker' };
-  if (!view.breakerClosed) return { backend, code: 'unavailable', why: 'cooling down after failures' };
+  if (!view.breakerClosed) return coolingDown(view);
   if (view.workersWithRoom === 0) return { backend, code: 'busy', why: 'all workers are busy' };
   if (view.overShare)
     return { backend, code: 'busy', why: 'the org has its part of the slots, and others want theirs' };
@@ -234,6 +238,14 @@ function unbatchedOf(
   if (standardTierOnly || (tier !== undefined && tier !== 'batch'))
     return 'is asked in batches; the request names another service tier';
   return undefined;
+}
+
+function coolingDown({ backend, cooling }: BackendView): Excluded {
+  if (cooling === undefined) return { backend, code: 'unavailable', why: 'cooling down after failures' };
+  const { quota, seconds } = cooling;
+  const retryAfterSeconds = Math.max(1, Math.ceil(seconds));
+  const why = quota ? `out of quota at its provider for ${retryAfterSeconds} s` : 'cooling down after failures';
+  return { backend, code: 'unavailable', why, retryAfterSeconds, quota };
 }
 
 function tooLong(backend: BackendConfig, estimate: BackendEstimate): string {

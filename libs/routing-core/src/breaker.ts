@@ -53,6 +53,17 @@ export type BreakerEvent =
   /** A call ended without saying anything about the backend: nobody took it, the caller went, or it was the caller's fault. */
   | { type: 'neutral' };
 
+/** Why no call may be sent, and for how long; while another one probes, that is soon known. */
+export function breakerCools(
+  { openUntilMs, quotaUntilMs }: BreakerState,
+  nowMs: number,
+): { quota: boolean; seconds: number } {
+  return {
+    quota: quotaUntilMs > nowMs && quotaUntilMs >= openUntilMs,
+    seconds: Math.max(0, Math.max(quotaUntilMs, openUntilMs) - nowMs) / 1_000,
+  };
+}
+
 /** Whether a call may be sent now. */
 export function breakerAllows(state: BreakerState, nowMs: number): boolean {
   return nowMs >= state.openUntilMs && nowMs >= state.quotaUntilMs && !(state.trips > 0 && state.probing);

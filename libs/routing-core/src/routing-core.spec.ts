@@ -67,6 +67,12 @@ describe('what is able', () => {
     ['no worker', view('x', { workersAlive: 0 }), {}, /no live worker/],
     ['busy workers', view('x', { workersWithRoom: 0 }), {}, /busy/],
     ['an open breaker', view('x', { breakerClosed: false }), {}, /cooling down/],
+    [
+      'a quota',
+      view('x', { breakerClosed: false, cooling: { quota: true, seconds: 19.2 } }),
+      {},
+      /^out of quota at its provider for 20 s$/,
+    ],
   ])('excludes for %s', (_name, candidate, more, why) => {
     const { able, excluded } = ableCandidates([candidate], requirementsOf(body(more)), estimate, undefined, AT);
     expect(able).toEqual([]);

@@ -12,7 +12,13 @@ const MAX_KEY_LENGTH = 255;
 /** Of an answer that is kept for a caller that asks again. */
 const MAX_KEPT_BYTES = 4_000_000;
 /** After these part of the request may have been answered and is paid for: asking again must not run it again. */
-const PERHAPS_PAID: ReadonlySet<CallOutcome> = new Set(['stream_cut', 'cancelled', 'reader_away', 'deadline_exceeded']);
+const PERHAPS_PAID: ReadonlySet<CallOutcome> = new Set([
+  'stream_cut',
+  'cancelled',
+  'reader_away',
+  'deadline_exceeded',
+  'answer_unusable',
+]);
 
 export interface OncePorts {
   idempotency: IdempotencyStore;

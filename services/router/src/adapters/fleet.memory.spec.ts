@@ -13,6 +13,7 @@ describe('the health of backends', () => {
     const { fleet, pass } = fleetAt(0);
     for (let i = 0; i < 5; i++) fleet.failed('a', 'connect');
     expect([fleet.allows('a'), fleet.allows('b')]).toEqual([false, true]);
+    expect(fleet.cooling('a')).toEqual({ quota: false, seconds: 3.75 });
     pass(3_750);
     expect(fleet.allows('a')).toBe(true);
     fleet.probing('a');
@@ -24,7 +25,9 @@ describe('the health of backends', () => {
   it('is not lost by quotas, which cool down for as long as they ask', () => {
     const { fleet, pass } = fleetAt(0.5);
     fleet.quota('a', 120_000);
-    pass(119_999);
+    pass(119_000);
+    expect(fleet.cooling('a')).toEqual({ quota: true, seconds: 1 });
+    pass(999);
     expect(fleet.allows('a')).toBe(false);
     pass(1);
     expect(fleet.allows('a')).toBe(true);

@@ -1,7 +1,14 @@
 import { subjects, WorkerHeartbeat, type PlacedBackend } from '@meritorder/contracts';
 import type { Clock } from '@meritorder/kernel';
 import { decodeJson } from '@meritorder/messaging';
-import { breakerAllows, CLOSED, nextBreaker, type BreakerEvent, type BreakerState } from '@meritorder/routing-core';
+import {
+  breakerAllows,
+  breakerCools,
+  CLOSED,
+  nextBreaker,
+  type BreakerEvent,
+  type BreakerState,
+} from '@meritorder/routing-core';
 import type { Fleet, FleetView, FleetViews, ReplicaLoad } from '../application/ports.js';
 import { SlotShares } from './slot-shares.memory.js';
 
@@ -106,6 +113,9 @@ export class HeartbeatFleet implements Fleet, FleetViews {
 
   allows(backend: string, nowMs = this.clock.nowMs()): boolean {
     return breakerAllows(this.breakers.get(backend) ?? CLOSED, nowMs);
+  }
+  cooling(backend: string, nowMs = this.clock.nowMs()): { quota: boolean; seconds: number } {
+    return breakerCools(this.breakers.get(backend) ?? CLOSED, nowMs);
   }
   mayTake(backend: string, org: string): boolean {
     return this.shares.ask(backend, org, this.held(backend), this.load(backend), this.clock.nowMs());

@@ -23,6 +23,7 @@ import {
 } from '@meritorder/messaging';
 import { NatsContext } from '@meritorder/service-kit';
 import { v5 as uuidV5 } from 'uuid';
+import { FailedRuns, RETRY_MS } from '../application/failed-runs.js';
 import type { DispatchOutcome } from '../application/outcome.js';
 import { parseRequest, requestIdOf } from '../application/parse-request.js';
 import { readRequest } from '../application/read-request.js';
@@ -34,7 +35,6 @@ import { isInStream } from './stream-message.nats.js';
 
 /** Without a deadline of its own a job is tried for an hour. */
 const JOB_DEADLINE_MS = 3_600_000;
-const RETRY_MS = 2_000;
 const CANCELLED = 'Cancelled by the caller.';
 const CANCELS_QUEUE = 'jobs';
 const JOB_NAMESPACE = 'b1f1f2a4-6f5e-5c0e-9d68-0d1d3a1f7c55';
@@ -51,6 +51,7 @@ export class JobsController implements OnApplicationBootstrap, OnApplicationShut
   private cancels: Subscription | undefined;
   private readonly bus: Bus;
   private readonly cancelledJobs: NatsCancelledJobs;
+  private readonly failedRuns = new FailedRuns();
 
   constructor(@Inject(ROUTER) private readonly router: RouterRuntime) {
     this.bus = router.bus;
@@ -196,8 +197,9 @@ export class JobsController implements OnApplicationBootstrap, OnApplicationShut
             refusal: { code: 'org_unknown', message: `The org "${job.org}" is not configured any more.` },
           } satisfies DispatchOutcome as DispatchOutcome);
       if (outcome.ended === 'batched') return;
-      if (outcome.ended === 'refused' && ERRORS[outcome.refusal.code].retryable && Date.now() + RETRY_MS < deadlineMs) {
-        return delivery.retry((outcome.refusal.retryAfterSeconds ?? 0) * 1_000 || RETRY_MS);
+      if (outcome.ended === 'refused') {
+        const waitMs = this.failedRuns.waitMs(`${job.org}/${job.requestId}`, outcome.refusal);
+        if (waitMs !== undefined && Date.now() + waitMs < deadlineMs) return delivery.retry(waitMs);
       }
       const body =
         outcome.ended === 'refused'

@@ -3,7 +3,7 @@ import { homesOf } from '@meritorder/fleet-core';
 import { policyFor, type Able } from '@meritorder/routing-core';
 import { expect, it } from 'vitest';
 import { budgetPath } from './budget-path.js';
-import { chooseBackend, scoreWhenIdle } from './choose-backend.js';
+import { chooseBackend } from './choose-backend.js';
 import type { ReplicaLoad } from './ports.js';
 
 const { backends } = MeritorderConfig.parse({

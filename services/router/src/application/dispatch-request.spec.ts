@@ -177,6 +177,7 @@ async function dispatch(world: World) {
       workersAlive: () => 1,
       workersWithRoom: () => 1,
       allows: () => true,
+      cooling: () => ({ quota: false, seconds: 0 }),
       mayTake: () => true,
       began: (b) => void (inFlight[b] = (inFlight[b] ?? 0) + 1),
       left: (b) => void (inFlight[b] = (inFlight[b] ?? 0) - 1),
@@ -476,11 +477,19 @@ describe('a request', () => {
     };
     expect((await dispatch(everywhere('context-length'))).refusals).toMatchObject([{ code: 'no_able_backend' }]);
     expect((await dispatch(everywhere('quota'))).refusals).toMatchObject([
-      { code: 'backend_failed', retryAfterSeconds: 3 },
+      { code: 'backend_quota', retryAfterSeconds: 3 },
     ]);
     const [broken] = (await dispatch(everywhere('server-error'))).refusals;
-    expect(broken).toMatchObject({ code: 'backend_failed' });
+    expect(broken).toMatchObject({
+      code: 'backend_failed',
+      details: { failures: ['server-error', 'server-error', 'server-error'] },
+    });
     expect(broken).not.toHaveProperty('retryAfterSeconds');
+  });
+
+  it('that was answered with what cannot be passed on is not to be asked again: it would be charged again', async () => {
+    const { refusals } = await dispatch({ workers: { a: [ready, failed('protocol', false)] } });
+    expect(refusals).toMatchObject([{ code: 'answer_unusable' }]);
   });
 
   it('tells held from exhausted, with the numbers and when to retry (pitfall 36)', async () => {

@@ -1,4 +1,4 @@
-import { HEDGE_LOST, type Receipt, type Refusal } from '@meritorder/contracts';
+import { HEDGE_LOST, type ErrorCode, type Receipt, type Refusal } from '@meritorder/contracts';
 import type { GrowingHold } from './extend-hold.js';
 import type { HedgeRace, Leg } from './hedge-race.js';
 import type { OpenHandshake, Opening } from './open-handshake.js';
@@ -131,7 +131,7 @@ class Following {
       return signal.retryable ? this.next('failed', refusal, signal.code) : refused(refusal);
     }
     const refusal: Refusal = {
-      code: signal.code === 'context-length' ? 'no_able_backend' : 'backend_failed',
+      code: codeOf(signal),
       message: `${backend}: ${signal.message} (${signal.code})`,
       ...(signal.code === 'quota' && signal.retryAfterSeconds !== undefined
         ? { retryAfterSeconds: Math.max(1, Math.ceil(signal.retryAfterSeconds)) }
@@ -145,8 +145,10 @@ class Following {
     const { tried } = this.attempt.path;
     const { attemptId, backend } = this.attempt.leg;
     tried.push({ attempt_id: attemptId, backend, outcome, code: code ?? refusal.code });
+    const failures = tried.flatMap((t) => (t.outcome === 'failed' && t.code !== undefined ? [t.code] : []));
+    const details = outcome === 'failed' ? { details: { ...refusal.details, failures } } : {};
     const earlier = tried.length > 1 ? `${tried.length} candidates failed; the last one: ` : '';
-    return { ended: 'next', refusal: { ...refusal, message: `${earlier}${refusal.message}` } };
+    return { ended: 'next', refusal: { ...refusal, ...details, message: `${earlier}${refusal.message}` } };
   }
 }
 
@@ -162,6 +164,20 @@ const NOT_OPENED: Record<Exclude<Opening, 'open' | 'unwanted'>, Refusal> = {
     retryAfterSeconds: 1,
   },
 };
+
+/** Whatever it is asked again, what one answered that cannot be passed on would be as large as before. */
+function codeOf({ code, retryable }: Extract<AttemptSignal, { type: 'failed' }>): ErrorCode {
+  switch (code) {
+    case 'context-length':
+      return 'no_able_backend';
+    case 'quota':
+      return 'backend_quota';
+    case 'protocol':
+      return retryable ? 'backend_failed' : 'answer_unusable';
+    default:
+      return 'backend_failed';
+  }
+}
 
 /** Failures that are the request's, or nobody's. */
 const SAYS_NOTHING_OF_BACKEND: ReadonlySet<string> = new Set([

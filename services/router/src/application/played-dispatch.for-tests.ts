@@ -207,6 +207,7 @@ export class Played {
         workersAlive: () => 1,
         workersWithRoom: () => 1,
         allows: () => true,
+        cooling: () => ({ quota: false, seconds: 0 }),
         mayTake: () => true,
         began: () => {},
         left: () => {},

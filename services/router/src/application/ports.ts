@@ -204,6 +204,8 @@ export interface Fleet {
   /** @param slotsLeftFree share of a worker's slots that does not count as room, 0..1 */
   workersWithRoom(backend: string, slotsLeftFree?: number): number;
   allows(backend: string, nowMs?: number): boolean;
+  /** Why it does not, and for how long. */
+  cooling(backend: string, nowMs?: number): { quota: boolean; seconds: number };
   /** Whether an org may have one more slot of own hardware, which others may want too. It is noted that it asked. */
   mayTake(backend: string, org: string): boolean;
   /** A request was decided for a backend, and has left it again: its load, before any heartbeat knows. */

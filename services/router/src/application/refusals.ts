@@ -142,8 +142,13 @@ export function kindUnsupported(route: string, kind: Kind): Refusal {
 /** The refusal when no candidate passed the filters. A backend that could serve later outweighs one that never can. */
 export function exclusionRefusal(excluded: readonly Excluded[]): Refusal {
   const message = excluded.map((e) => `${e.backend.id}: ${e.why}`).join('; ');
-  if (excluded.some((e) => e.code === 'unavailable' || e.code === 'busy'))
-    return { code: 'backend_unavailable', message, retryAfterSeconds: 1 };
+  const later = excluded.filter((e) => e.code === 'unavailable' || e.code === 'busy');
+  if (later.length > 0)
+    return {
+      code: later.every((e) => e.quota) ? 'backend_quota' : 'backend_unavailable',
+      message,
+      retryAfterSeconds: Math.min(...later.map((e) => e.retryAfterSeconds ?? 1)),
+    };
   const slow = excluded.filter((e) => e.code === 'too-slow');
   if (slow.length > 0)
     return {
