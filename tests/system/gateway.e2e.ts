@@ -43,6 +43,7 @@ beforeAll(async () => {
       { id: 'slow', behaviour: { outputTokensPerSecond: 40, wordsPerChunk: 1 } },
       { id: 'cutting', behaviour: { cutStreamRate: 1 } },
       { id: 'failing', behaviour: { errorRate: 1 } },
+      { id: 'spent', behaviour: { rateLimit: 1 } },
       { id: 'picky', config: { contextTokens: 50 } },
       { id: 'capped' },
       {
@@ -196,7 +197,18 @@ describe('the OpenAI SDK', () => {
 
   it('lists and finds models: the routes and backends of the org of the key', async () => {
     const ids = (await openai.models.list()).data.map((m) => m.id);
-    expect(ids).toEqual(['auto', 'quick', 'able', 'slow', 'cutting', 'failing', 'picky', 'capped', 'embedder']);
+    expect(ids).toEqual([
+      'auto',
+      'quick',
+      'able',
+      'slow',
+      'cutting',
+      'failing',
+      'spent',
+      'picky',
+      'capped',
+      'embedder',
+    ]);
     expect(await openai.models.retrieve('able')).toMatchObject({ object: 'model', owned_by: 'simco' });
     const globex = new OpenAI({ baseURL: `${product.url}/v1`, apiKey: GLOBEX_KEY });
     expect((await globex.models.list()).data.map((m) => m.id)).toEqual(['quick']);
@@ -246,6 +258,13 @@ describe('errors are those of the SDK', () => {
     ],
     ['a spent budget', () => create({ model: 'capped' }), OpenAI.APIError, 'budget_exhausted', 402],
     ['a backend that fails', () => create({ model: 'failing' }), OpenAI.InternalServerError, 'backend_failed', 502],
+    [
+      'a backend without quota',
+      () => create({ model: 'spent' }).then(() => create({ model: 'spent' })),
+      OpenAI.RateLimitError,
+      'backend_quota',
+      429,
+    ],
     [
       'a path that is not there',
       () => openai.post('/nothing', { maxRetries: 0 }),
@@ -427,8 +446,12 @@ describe("Anthropic's SDK", () => {
     ['none', Anthropic.NotFoundError, 'not_found_error', 'route_unknown'],
     ['capped', Anthropic.APIError, 'billing_error', 'budget_exhausted'],
     ['failing', Anthropic.InternalServerError, 'api_error', 'backend_failed'],
+    ['spent', Anthropic.RateLimitError, 'rate_limit_error', 'backend_quota'],
   ] as const)('raises its own error for %s', async (model, kind, type, code) => {
-    const error = await anthropic.messages.create(ask(5, { model })).catch((e: unknown) => e);
+    const call = () => anthropic.messages.create(ask(5, { model })).catch((e: unknown) => e);
+    // One a minute is the quota of `spent`.
+    await call();
+    const error = await call();
     expect(error).toBeInstanceOf(kind);
     expect((error as any).error).toMatchObject({ type: 'error', error: { type, code } });
   });
