@@ -105,6 +105,44 @@ describe('the client', () => {
     await waitFor(() => stats().cancelled === cancelled + 1, 'the backend to see it left');
   });
 
+  it.each(['abort', 'close'])('%s stops the call upstream, also while nobody reads', async (how) => {
+    const stats = () => product.simulator.control.stats().models['slow']!;
+    await waitFor(() => stats().running === 0, 'the one before to be over');
+    const { cancelled } = stats();
+    const own = await Meritorder.connect({
+      servers: product.stack.nats.url,
+      org: 'acme',
+      ...product.stack.credentials('org-acme'),
+    });
+    const abort = new AbortController();
+    const stream = own.stream(say('a very long story', { model: 'slow' }), { signal: abort.signal });
+    const asked = own.ask(say('a very long story', { model: 'slow' }), { signal: abort.signal });
+    asked.catch(() => {});
+    await waitFor(() => stats().running === 2, 'both to run');
+    if (how === 'abort') abort.abort(new Error('enough'));
+    else await own.close();
+    await waitFor(() => stats().cancelled === cancelled + 2, 'the backend to see both left');
+    for (const answer of [asked, stream.text()])
+      await expect(answer).rejects.toMatchObject(how === 'abort' ? { message: 'enough' } : { code: 'closed' });
+    if (how === 'abort') await own.close();
+  });
+
+  it('a subscription that is refused, and whoever throws when told of it, ends nobody else', async () => {
+    const stranger = Meritorder.over(await product.app('globex'), 'acme');
+    const told: unknown[] = [];
+    const stop = stranger.subscribe('alerts', () => {}, {
+      onError: (error, event) => {
+        told.push([error.name, event]);
+        throw new Error('the logger broke');
+      },
+    });
+    await waitFor(() => told.length > 0, 'it to be told');
+    expect(told).toEqual([['PermissionViolationError', undefined]]);
+    await stop();
+    stranger.subscribe('alerts', () => {});
+    await expect(client.ask(say('still here'))).resolves.toBeDefined();
+  });
+
   it('what was aborted before is never sent', async () => {
     const lines = product.simulator.invoice().lines.length;
     const signal = AbortSignal.abort(new Error('too late'));

@@ -6,8 +6,10 @@ import type { ChatChunk } from './wire.js';
 export interface AnswerSource {
   requestId: string;
   subscription: Subscription;
-  /** Tells the worker to stop; what was generated is paid for. */
+  /** Tells the worker to stop; what was generated is paid for. Never throws. */
   cancel(): void;
+  /** It is over, however it ended. */
+  over(): void;
   /** Longest silence between two messages, milliseconds. */
   silenceMs: number;
   signal: AbortSignal | undefined;
@@ -15,13 +17,20 @@ export interface AnswerSource {
 
 /**
  * A streamed answer: iterate it once for its chunks, then `receipt` is there. A reader that is slow slows the stream down, since
- * chunks are acknowledged as they are taken; one that leaves the loop cancels the request.
+ * chunks are acknowledged as they are taken; one that leaves the loop cancels the request, and so does its signal, whatever the
+ * reader is doing meanwhile.
  */
 export class AnswerStream implements AsyncIterable<ChatChunk> {
   private settled: Receipt | undefined;
   private begun = false;
+  private isOver = false;
+  private readonly left = Promise.withResolvers<never>();
+  private readonly onAbort = (): void => this.leave(this.source.signal!.reason);
 
-  constructor(private readonly source: AnswerSource) {}
+  constructor(private readonly source: AnswerSource) {
+    this.left.promise.catch(() => {});
+    source.signal?.addEventListener('abort', this.onAbort, { once: true });
+  }
 
   get requestId(): string {
     return this.source.requestId;
@@ -47,18 +56,18 @@ export class AnswerStream implements AsyncIterable<ChatChunk> {
     const { subscription } = this.source;
     const messages = subscription[Symbol.asyncIterator]();
     let expected = 0;
-    let over = false;
+    let isLast = false;
     try {
       for (;;) {
         const message = await this.next(messages);
         const error = errorOf(message, this.requestId);
-        over = error !== undefined || message.headers?.get('Meritorder-Status') !== '';
+        isLast = error !== undefined || message.headers?.get('Meritorder-Status') !== '';
         if (error) throw error;
         const sequence = Number(message.headers?.get('Meritorder-Seq'));
         if (sequence !== expected)
           throw this.noticed('chunk_lost', `chunk ${expected} is missing: ${sequence} came in its place`);
         expected++;
-        if (over) {
+        if (isLast) {
           this.settled = message.json<{ meritorder: Receipt }>().meritorder;
           if (message.headers?.get('Meritorder-Status') === 'cancelled')
             throw new MeritorderError('cancelled', 'The request was cancelled.', 499, this.requestId);
@@ -68,29 +77,39 @@ export class AnswerStream implements AsyncIterable<ChatChunk> {
         if (message.reply) message.respond();
       }
     } finally {
-      subscription.unsubscribe();
-      if (!over) this.source.cancel();
+      this.end(!isLast);
     }
   }
 
+  /** Ends it from outside: the request is cancelled, and whoever reads is told the reason. Once it is over it changes nothing. */
+  leave(reason: unknown): void {
+    this.left.reject(reason);
+    this.end(true);
+  }
+
+  private end(isToBeCancelled: boolean): void {
+    if (this.isOver) return;
+    this.isOver = true;
+    const { signal, subscription } = this.source;
+    signal?.removeEventListener('abort', this.onAbort);
+    subscription.unsubscribe();
+    if (isToBeCancelled) this.source.cancel();
+    this.source.over();
+  }
+
   private async next(messages: AsyncIterator<Msg>): Promise<Msg> {
-    const { signal, silenceMs } = this.source;
-    signal?.throwIfAborted();
+    const { silenceMs } = this.source;
     let timer: NodeJS.Timeout | undefined;
-    let onAbort: (() => void) | undefined;
-    const ends = new Promise<never>((_, reject) => {
-      const silent = (): void => reject(this.noticed('no_answer', `nothing came for ${silenceMs} ms`));
-      timer = setTimeout(silent, silenceMs);
-      onAbort = () => reject(signal!.reason as Error);
-      signal?.addEventListener('abort', onAbort, { once: true });
+    const silent = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(this.noticed('no_answer', `nothing came for ${silenceMs} ms`)), silenceMs);
     });
     try {
-      const next = await Promise.race([messages.next(), ends]);
+      // Why it was left counts before the end of its messages, which follows from that.
+      const next = await Promise.race([this.left.promise, messages.next(), silent]);
       if (next.done) throw this.noticed('closed', 'the connection was closed');
       return next.value;
     } finally {
       clearTimeout(timer);
-      signal?.removeEventListener('abort', onAbort!);
     }
   }
 

@@ -44,7 +44,10 @@ export type EventHandler = (event: OrgEvent) => void | Promise<void>;
 export interface SubscribeOptions {
   /** Processes that share a queue name share the events. */
   queue?: string;
-  /** Told of a handler that threw. Default: nobody; the event comes again. */
+  /**
+   * Told of a handler that threw, and without an event of a subscription that ended because NATS refused it or the connection
+   * broke. Default: nobody; the event comes again. What it throws itself is dropped.
+   */
   onError?: (error: Error, event: OrgEvent | undefined) => void;
 }
 
@@ -69,6 +72,9 @@ const REPORT_TIMEOUT_MS = 10_000;
 
 /** A connection to Meritorder for one org. */
 export class Meritorder {
+  /** What is being answered: how to end each. */
+  private readonly open = new Set<(reason: MeritorderError) => void>();
+
   private constructor(
     private readonly nats: NatsConnection,
     private readonly org: string,
@@ -110,13 +116,17 @@ export class Meritorder {
       subscription.unsubscribe();
       throw notSent(error as Error, requestId);
     }
-    return new AnswerStream({
+    const leave = (reason: MeritorderError): void => stream.leave(reason);
+    const stream = new AnswerStream({
       requestId,
       subscription,
       cancel: () => this.cancel(requestId),
+      over: () => void this.open.delete(leave),
       silenceMs: options.timeoutMs ?? DEFAULT_TIMEOUT_MS,
       signal: options.signal,
     });
+    this.open.add(leave);
+    return stream;
   }
 
   /** A request of any kind, in the words of the kind, answered whole. @throws MeritorderError. */
@@ -128,24 +138,30 @@ export class Meritorder {
       requestId,
       headers: this.headers(requestId, kind, options),
     });
-    let stop: (() => void) | undefined;
-    const aborted = new Promise<never>((_, reject) => {
-      stop = () => reject(signal!.reason as Error);
-      signal?.addEventListener('abort', stop, { once: true });
-    });
+    const left = Promise.withResolvers<never>();
+    const leave = (reason: unknown): void => {
+      this.cancel(requestId);
+      left.reject(reason);
+    };
+    const onAbort = (): void => leave(signal!.reason);
+    signal?.addEventListener('abort', onAbort, { once: true });
+    this.open.add(leave);
     try {
-      return (await Promise.race([asked, aborted])).json();
+      return (await Promise.race([asked, left.promise])).json();
     } catch (error) {
-      if (signal?.aborted || (error instanceof MeritorderError && error.code === 'no_answer')) this.cancel(requestId);
+      if (error instanceof MeritorderError && error.code === 'no_answer') this.cancel(requestId);
       throw error;
     } finally {
-      signal?.removeEventListener('abort', stop!);
+      this.open.delete(leave);
+      signal?.removeEventListener('abort', onAbort);
       asked.catch(() => undefined);
     }
   }
 
+  /** Does nothing once the connection is closing. */
   cancel(requestId: string): void {
-    if (!this.nats.isClosed()) this.nats.publish(subjects.inferenceCancel(this.org, requestId));
+    if (!this.nats.isClosed() && !this.nats.isDraining())
+      this.nats.publish(subjects.inferenceCancel(this.org, requestId));
   }
 
   /**
@@ -185,6 +201,13 @@ export class Meritorder {
   subscribe(subscriber: string, handler: EventHandler, options: SubscribeOptions = {}): () => Promise<void> {
     const { queue, onError } = options;
     const subscription = this.nats.subscribe(subjects.delivery(this.org, subscriber), queue ? { queue } : {});
+    const tell = (error: unknown, event?: OrgEvent): void => {
+      try {
+        onError?.(error as Error, event);
+      } catch {
+        // Whoever is told of errors must not make more of them.
+      }
+    };
     const running = (async () => {
       for await (const message of subscription) {
         let event: OrgEvent | undefined;
@@ -193,20 +216,21 @@ export class Meritorder {
           await handler(event);
           message.respond();
         } catch (error) {
+          tell(error, event);
           message.respond(DELIVERY_REFUSED);
-          onError?.(error as Error, event);
         }
       }
-    })();
+    })().catch((error: unknown) => tell(error));
     return async () => {
       subscription.unsubscribe();
       await running;
-      if (!this.nats.isClosed()) await this.nats.flush();
+      if (!this.nats.isClosed() && !this.nats.isDraining()) await this.nats.flush();
     };
   }
 
-  /** Sends what is still to be sent; a connection of its own is closed. */
+  /** Cancels what is still being answered, whose readers get `closed`, and sends what is to be sent; a connection of its own is closed. */
   async close(): Promise<void> {
+    for (const leave of this.open) leave(new MeritorderError('closed', 'The client was closed.', 0, undefined));
     if (this.owned) await this.nats.drain();
     else await this.nats.flush();
   }
