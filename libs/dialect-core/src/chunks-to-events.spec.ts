@@ -102,6 +102,26 @@ describe('the stream of a chat completion as the events of a message', () => {
     });
   });
 
+  it('two calls with the same index are two: each in a chunk, or in pieces that say no id', () => {
+    const events = eventsOf([
+      chunk({ tool_calls: [call(0, 'a', '{"x":1}', 'A')] }),
+      chunk({ tool_calls: [call(0, 'b', '{"y":', 'B')] }),
+      chunk({ tool_calls: [call(0, '', '2}', '')] }),
+      chunk({}, 'tool_calls'),
+    ]);
+    expect(readEvents(events)['content']).toEqual([
+      { type: 'tool_use', id: 'A', name: 'a', input: { x: 1 } },
+      { type: 'tool_use', id: 'B', name: 'b', input: { y: 2 } },
+    ]);
+  });
+
+  it('a call that says its id and name in every piece is one', () => {
+    const pieces = ['{"x"', ':1', '}'].map((args) => chunk({ tool_calls: [call(0, 'a', args, 'A')] }));
+    expect(readEvents(eventsOf(pieces))['content']).toEqual([
+      { type: 'tool_use', id: 'A', name: 'a', input: { x: 1 } },
+    ]);
+  });
+
   it('the arguments of a call are told while they come, not at its end', () => {
     const events = new EventsOfChunks(NAMES, ASKED);
     events.feed(chunk({ tool_calls: [call(0, 'a', '{"x":', 'A')] }));

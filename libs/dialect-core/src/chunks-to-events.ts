@@ -1,4 +1,5 @@
 import type { Usage } from '@meritorder/contracts';
+import { pieceOf } from './call-places.js';
 import { callId, spokenText, stopOf, usageBlock, type AskedFor } from './chat-to-message.js';
 import { listOf, objectOf, textOf, type Json } from './json.js';
 import { OpenCalls, type OpenCall } from './open-calls.js';
@@ -81,15 +82,8 @@ export class EventsOfChunks {
   }
 
   private note(call: Json): void {
-    const made = objectOf(call['function']) ?? {};
-    const { index } = call;
-    const args = made['arguments'];
-    this.calls.add({
-      index: typeof index === 'number' ? index : undefined,
-      id: textOf(call['id']),
-      name: textOf(made['name']) ?? '',
-      args: objectOf(args) ? JSON.stringify(args) : (textOf(args) ?? ''),
-    });
+    const args = objectOf(call['function'])?.['arguments'];
+    this.calls.add({ ...pieceOf(call), args: objectOf(args) ? JSON.stringify(args) : (textOf(args) ?? '') });
   }
 
   /** @param all the answer has ended, so nothing is waited for any more. */

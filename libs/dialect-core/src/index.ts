@@ -4,6 +4,7 @@ export { chatOfResponses } from './responses/responses-to-chat.js';
 export { responseOfChat, type ResponseNames } from './responses/chat-to-response.js';
 export { EventsOfResponse, type ResponseEvent } from './responses/chunks-to-response.js';
 export { messageOfChat, usageBlock, type AskedFor, type StopReason } from './chat-to-message.js';
+export { DistinctCalls } from './distinct-calls.js';
 export { EventsOfChunks, type AnswerNames, type MessageEvent } from './chunks-to-events.js';
 export { TranslationError } from './translation-error.js';
 export { callOfChat, type CallOfChat } from './provider/call-of-chat.js';

@@ -1,3 +1,4 @@
+import { CallPlaces, type PieceOf } from './call-places.js';
 import { TranslationError } from './translation-error.js';
 
 /** Follows the text of a JSON object, character by character, to its last brace. */
@@ -60,33 +61,24 @@ export class OpenCall {
   }
 }
 
-export interface CallPiece {
-  /** Absent: of a new call where it has a name, else of the one that came last. */
-  index: number | undefined;
-  id: string | undefined;
-  name: string;
+export interface CallPiece extends PieceOf {
   args: string;
 }
 
-/** Calls of one answer, at most. */
-const MOST_CALLS = 1_024;
-
-/** The calls of one answer, by their index. */
+/** The calls of one answer, by their place in it. */
 export class OpenCalls {
+  private readonly places = new CallPlaces();
   private readonly calls = new Map<number, OpenCall>();
 
   /** @throws TranslationError beyond MOST_CALLS. */
   add(piece: CallPiece): void {
-    const last = Math.max(-1, ...this.calls.keys());
-    const index = piece.index ?? (piece.name === '' ? Math.max(0, last) : last + 1);
-    if (!Number.isInteger(index) || index < 0 || index >= MOST_CALLS)
-      throw new TranslationError(`the answer has a tool call ${index}; at most ${MOST_CALLS} are read`);
-    let call = this.calls.get(index);
-    if (!call) this.calls.set(index, (call = new OpenCall()));
+    const place = this.places.of(piece);
+    let call = this.calls.get(place);
+    if (!call) this.calls.set(place, (call = new OpenCall()));
     call.add(piece);
   }
 
-  /** The first whose block was not begun, with its index. */
+  /** The first whose block was not begun, with its place. */
   next(): [number, OpenCall] | undefined {
     const waiting = [...this.calls].filter(([, call]) => !call.told);
     return waiting.reduce<[number, OpenCall] | undefined>((a, b) => (a && a[0] < b[0] ? a : b), undefined);

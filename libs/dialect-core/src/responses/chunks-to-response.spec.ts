@@ -93,6 +93,20 @@ describe('the stream of a chat completion as the events of a response', () => {
     ]);
   });
 
+  it('two calls with the same index are two, and one that repeats its id is one', () => {
+    const events = eventsOf([
+      chunk({ tool_calls: [call(0, 'f', '{"a":', 'c-0')] }),
+      chunk({ tool_calls: [call(0, 'f', '1}', 'c-0')] }),
+      chunk({ tool_calls: [call(0, 'g', '{"b":', 'c-1')] }),
+      chunk({ tool_calls: [call(0, '', '2}', '')] }, 'tool_calls'),
+    ]);
+    const calls = readResponse(events)['output'] as Any[];
+    expect(calls.map(({ call_id, name, arguments: args }) => [call_id, name, args])).toEqual([
+      ['c-0', 'f', '{"a":1}'],
+      ['c-1', 'g', '{"b":2}'],
+    ]);
+  });
+
   it('a refusal is a part of its own, and log probabilities stay with their text', () => {
     const events = eventsOf([
       chunk({ content: 'a' }, null, { logprobs: { content: [{ token: 'a', logprob: -1, top_logprobs: [] }] } }),

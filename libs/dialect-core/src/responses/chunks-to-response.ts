@@ -1,4 +1,5 @@
 import type { ResponsesRequest, Usage } from '@meritorder/contracts';
+import { CallPlaces, pieceOf } from '../call-places.js';
 import { listOf, objectOf, textOf, type Json } from '../json.js';
 import { TranslationError } from '../translation-error.js';
 import {
@@ -19,8 +20,6 @@ import {
 /** One event of OpenAI's stream of a response. */
 export type ResponseEvent = { type: string; sequence_number: number; [more: string]: unknown };
 
-/** Calls of one answer, at most. */
-const MOST_CALLS = 1_024;
 /** Of one answer: more than any model writes at once, and so little that the last event fits a message. */
 const MOST_CHARACTERS = 1_000_000;
 
@@ -33,6 +32,7 @@ export class EventsOfResponse {
   private names: ResponseNames;
   private started = false;
   private message: SaidMessage | undefined;
+  private readonly places = new CallPlaces();
   private readonly calls = new Map<number, MadeCall>();
   private items = 0;
   private finishReason: unknown;
@@ -159,25 +159,19 @@ export class EventsOfResponse {
     return { item_id: `msg_${this.names.id}`, output_index: message.place, content_index: part.index };
   }
 
-  /** A piece without an index is of a new call where it has a name, else of the one that came last. */
   private call(events: ResponseEvent[], piece: Json): void {
-    const made = objectOf(piece['function']) ?? {};
-    const name = textOf(made['name']);
-    const last = Math.max(-1, ...this.calls.keys());
-    const given = piece['index'];
-    const index = typeof given === 'number' ? given : name === undefined ? Math.max(0, last) : last + 1;
-    if (!Number.isInteger(index) || index < 0 || index >= MOST_CALLS)
-      throw new TranslationError(`the answer has a tool call ${index}; at most ${MOST_CALLS} are read`);
+    const known = pieceOf(piece);
+    const index = this.places.of(known);
     let call = this.calls.get(index);
     if (!call) {
-      if (name === undefined) throw new TranslationError('a tool is called that has no name');
+      if (known.name === '') throw new TranslationError('a tool is called that has no name');
       const id = `fc_${this.names.id}_${index}`;
-      call = { id, index, place: this.items++, callId: textOf(piece['id']), name, args: '' };
+      call = { id, index, place: this.items++, callId: known.id, name: known.name, args: '' };
       this.calls.set(index, call);
       const item = this.itemOf(call, 'in_progress');
       events.push(this.event('response.output_item.added', { output_index: call.place, item }));
     }
-    const delta = argumentsIn(made['arguments']);
+    const delta = argumentsIn(objectOf(piece['function'])?.['arguments']);
     if (delta === '') return;
     this.count(delta);
     call.args += delta;

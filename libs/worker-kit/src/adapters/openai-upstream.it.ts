@@ -9,6 +9,7 @@ import { startSimulator, type Simulator, type SimulatorConfig } from '@meritorde
 import { waitFor } from '@meritorder/testing';
 import { attempt, credentialed, price, terms, type World } from '../application/attempt-world.for-tests.js';
 import type { Upstream } from '../application/ports.js';
+import { rawServer, sendStream } from './raw-server.for-tests.js';
 import { OPENAI_EMBEDDINGS, OpenAiUpstream } from './openai-upstream.js';
 
 const stops: (() => Promise<unknown>)[] = [];
@@ -172,6 +173,54 @@ describe('a client that leaves (pitfall 13)', () => {
     expect(closed[0]).toMatchObject({ outcome: 'failed', code: 'cut', usageBasis: 'estimated' });
     expect(closed[0]!.usage!.outputTokens).toBeGreaterThanOrEqual(line.outputTokens);
     expect(closed[0]!.usage!.outputTokens).toBeLessThanOrEqual(line.outputTokens * 4 + 4);
+  });
+});
+
+describe('chunks on their way to the caller', () => {
+  const OLLAMA = [
+    '{"choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}}]}',
+    '{"choices": [{"index": 0, "delta": {"tool_calls": [{"index": 0, "id": "c1", "function": {"name": "a", "arguments": "{}"}}]}}]}',
+    '{"choices": [{"index": 0, "delta": {"tool_calls": [{"index": 0, "id": "c2", "function": {"name": "b", "arguments": "{}"}}]}}]}',
+    '{"choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]}',
+  ];
+
+  async function heardOf(chunks: readonly string[], includeUsage: boolean): Promise<string[]> {
+    const server = await rawServer((_request, socket) =>
+      sendStream(socket, Buffer.from([...chunks, '[DONE]'].map((chunk) => `data: ${chunk}\n\n`).join(''))),
+    );
+    stops.push(() => server.stop());
+    const heard: string[] = [];
+    await call(server.url, 1, true, {
+      work: { includeUsage },
+      onChunk: (_seq, _abort, json) => heard.push(json),
+    });
+    return heard;
+  }
+  const callsIn = (chunk: string): any[] => JSON.parse(chunk).choices[0].delta.tool_calls;
+
+  it('two calls with the same index get one each; every other chunk is the bytes that came', async () => {
+    const heard = await heardOf(OLLAMA, true);
+    expect(heard.toSpliced(2, 1)).toEqual(OLLAMA.toSpliced(2, 1));
+    expect(callsIn(heard[2]!)).toEqual([{ index: 1, id: 'c2', function: { name: 'b', arguments: '{}' } }]);
+  });
+
+  it('the same in a chunk that loses a usage block that was not asked for', async () => {
+    const counted = OLLAMA.map(
+      (chunk) => `${chunk.slice(0, -1)}, "usage": {"prompt_tokens": 1, "completion_tokens": 1}}`,
+    );
+    const heard = await heardOf(counted, false);
+    expect(heard.join('')).not.toContain('usage');
+    expect(heard.slice(1, 3).flatMap(callsIn)).toMatchObject([
+      { index: 0, id: 'c1' },
+      { index: 1, id: 'c2' },
+    ]);
+  });
+
+  it('calls whose indexes are right are the bytes that came', async () => {
+    const right = OLLAMA.map((chunk, i) =>
+      i === 2 ? chunk.replace('[{"index": 0, "id"', '[{"index": 1, "id"') : chunk,
+    );
+    expect(await heardOf(right, true)).toEqual(right);
   });
 });
 

@@ -1,3 +1,4 @@
+import { DistinctCalls } from '@meritorder/dialect-core';
 import type { Dialect } from '@meritorder/usage-core';
 import { UpstreamError, type ProviderRequest, type ProviderUpstream } from '../application/ports.js';
 import { errorInAnswer } from './error-in-answer.js';
@@ -36,6 +37,7 @@ export class OpenAiUpstream implements ProviderUpstream {
   async *stream(request: ProviderRequest): AsyncIterable<string> {
     const answer = await this.post(request);
     const stream = new ServerSentEvents(answer);
+    const calls = new DistinctCalls();
     try {
       for (let events = await stream.next(); events.length > 0; events = await stream.next()) {
         for (const { data } of events) {
@@ -44,7 +46,7 @@ export class OpenAiUpstream implements ProviderUpstream {
             request.reader.end();
             return;
           }
-          const forward = chunkFor(request, answer, data);
+          const forward = chunkFor(request, answer, calls, data);
           if (forward !== undefined) yield forward;
         }
       }
@@ -92,14 +94,23 @@ function chatBody({ body, backend, stream }: ProviderRequest): Record<string, un
   };
 }
 
-/** What the caller gets of one event: the event, without a usage block that it did not ask for. */
-function chunkFor({ reader, includeUsage }: ProviderRequest, answer: HttpAnswer, data: string): string | undefined {
+/**
+ * What the caller gets of one event: the bytes that came, unless it has a usage block that was not asked for, or calls of tools
+ * that share an index with others.
+ */
+function chunkFor(
+  { reader, includeUsage }: ProviderRequest,
+  answer: HttpAnswer,
+  calls: DistinctCalls,
+  data: string,
+): string | undefined {
   const chunk = eventObject(data);
   if (chunk['error']) throw errorInAnswer(chunk['error']);
   const saysSomething = Array.isArray(chunk['choices']) && chunk['choices'].length > 0;
   if (saysSomething) answer.heard();
   reader.feed(chunk);
-  if (!chunk['usage'] || includeUsage) return data;
-  const { usage: _usage, ...rest } = chunk;
+  const distinct = calls.of(chunk);
+  if (!chunk['usage'] || includeUsage) return distinct === chunk ? data : JSON.stringify(distinct);
+  const { usage: _usage, ...rest } = distinct;
   return saysSomething ? JSON.stringify(rest) : undefined;
 }
