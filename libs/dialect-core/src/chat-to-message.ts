@@ -1,5 +1,6 @@
 import type { Usage } from '@meritorder/contracts';
 import { ALL, parse as parsePartial } from 'partial-json';
+import { isNullText } from './held-null.js';
 import { listOf, objectOf, textOf, type Json } from './json.js';
 import { TranslationError } from './translation-error.js';
 
@@ -62,10 +63,10 @@ function toolUse(call: Json, index: number, answerId: string | undefined, cut: b
   };
 }
 
-/** @param cut the answer ended at its limit, so that the arguments may lack their end: what there is of them counts. */
+/** None, and `null`, are `{}`. @param cut the answer ended at its limit, so that the arguments may lack their end: what there is of them counts. */
 function inputOf(args: unknown, name: string, cut: boolean): Json {
   const text = textOf(args)?.trim() ?? '';
-  if (text === '') return objectOf(args) ?? {};
+  if (text === '' || isNullText(text)) return objectOf(args) ?? {};
   let value: unknown;
   try {
     value = cut ? parsePartial(text, ALL) : JSON.parse(text);

@@ -122,6 +122,23 @@ describe('the stream of a chat completion as the events of a message', () => {
     ]);
   });
 
+  it.each<[string, string[]]>([
+    ['none', ['']],
+    ['null', ['null']],
+    ['null in pieces', ['', ' nu', 'll', '\n']],
+  ])('a call whose arguments are %s has none', (_what, pieces) => {
+    const told = pieces.map((args) => chunk({ tool_calls: [call(0, 'a', args, 'A')] }));
+    const events = eventsOf([...told, chunk({ tool_calls: [call(1, 'b', '{"y":null}', 'B')] }, 'tool_calls')]);
+    const content = [
+      { type: 'tool_use', id: 'A', name: 'a', input: {} },
+      { type: 'tool_use', id: 'B', name: 'b', input: { y: null } },
+    ];
+    expect(readEvents(events)['content']).toEqual(content);
+    const tool_calls = [call(0, 'a', pieces.join(''), 'A'), call(1, 'b', '{"y":null}', 'B')];
+    const whole = { choices: [{ message: { tool_calls }, finish_reason: 'tool_calls' }] };
+    expect(messageOfChat(whole, ASKED, USAGE)['content']).toEqual(content);
+  });
+
   it('the arguments of a call are told while they come, not at its end', () => {
     const events = new EventsOfChunks(NAMES, ASKED);
     events.feed(chunk({ tool_calls: [call(0, 'a', '{"x":', 'A')] }));
@@ -171,6 +188,7 @@ describe('the stream of a chat completion as the events of a message', () => {
   it.each<[string, Any]>([
     ['arguments that are a list', call(0, 'a', '[1]', 'A')],
     ['arguments that go on after their end', call(0, 'a', '{} {}', 'A')],
+    ['arguments that go on after null', call(0, 'a', 'null {}', 'A')],
     ['a call beyond any use', call(5_000, 'a', '{}', 'A')],
     ['a call that never gets a name', call(0, '', '{}', 'A')],
   ])('%s: an error, not a wrong call', (_name, bad) => {

@@ -1,4 +1,5 @@
 import { CallPlaces, type PieceOf } from './call-places.js';
+import { HeldNull } from './held-null.js';
 import { TranslationError } from './translation-error.js';
 
 /** Follows the text of a JSON object, character by character, to its last brace. */
@@ -40,17 +41,19 @@ export class OpenCall {
   told = false;
   private untold = '';
   private readonly text = new ObjectText();
+  private readonly held = new HeldNull();
 
   add(piece: CallPiece): void {
     this.id ??= piece.id;
     if (this.name === '') this.name = piece.name;
-    this.untold += piece.args;
-    this.text.add(piece.args, this.name);
+    const args = this.held.add(piece.args);
+    this.untold += args;
+    this.text.add(args, this.name);
   }
 
-  /** Its arguments are complete. */
+  /** Its arguments are complete. Where they are `null`, none are told, which is read as `{}`. */
   get ended(): boolean {
-    return this.text.ended;
+    return this.text.ended || this.held.isNull;
   }
 
   /** What of its arguments no event has carried yet; empties it. */

@@ -1,5 +1,6 @@
 import type { ResponsesRequest, Usage } from '@meritorder/contracts';
 import { usageBlock } from '../chat-to-message.js';
+import { isNullText } from '../held-null.js';
 import { listOf, objectOf, textOf, type Json } from '../json.js';
 import { TranslationError } from '../translation-error.js';
 
@@ -46,7 +47,7 @@ export function responseOfChat(
     const { id: callId, function: made } = objectOf(call) ?? {};
     const { name, arguments: args } = objectOf(made) ?? {};
     if (textOf(name) === undefined) throw new TranslationError('a tool is called that has no name');
-    return callItem(id, i, textOf(callId), name as string, argumentsIn(args), 'completed');
+    return callItem(id, i, textOf(callId), name as string, wholeArguments(args), 'completed');
   });
   return responseObject(
     asked,
@@ -148,9 +149,14 @@ export function textIn(content: unknown): string {
     : (textOf(content) ?? '');
 }
 
-/** A text, as OpenAI has it; some servers send the object itself. */
+/** Of a call or of a piece of it: a text, as OpenAI has it; some servers send the object itself. */
 export function argumentsIn(args: unknown): string {
   return objectOf(args) ? JSON.stringify(args) : (textOf(args) ?? '');
+}
+
+function wholeArguments(args: unknown): string {
+  const text = argumentsIn(args);
+  return isNullText(text) ? '{}' : text;
 }
 
 /** All input counts, what the cache read or wrote included. */

@@ -159,6 +159,18 @@ describe('a whole chat completion as a response', () => {
     choices: [{ index: 0, message, finish_reason }],
   });
 
+  it.each([
+    ['{"a":', 'null', '}'],
+    ['n', 'ull'],
+    ['', ''],
+  ])('whose call has the arguments %s%s: null is an empty object, and nothing else is changed', (...pieces) => {
+    const text = pieces.join('');
+    const whole = responseOfChat(answer({ tool_calls: [call(0, 'f', text, 'c-0')] }), ASKED, NAMES, USAGE);
+    const events = eventsOf(pieces.map((args) => chunk({ tool_calls: [call(0, 'f', args, 'c-0')] })));
+    for (const { output } of [whole, readResponse(events)] as Any[])
+      expect(output).toMatchObject([{ name: 'f', arguments: text === 'null' ? '{}' : text }]);
+  });
+
   it('has the items that its stream has', () => {
     const message = { content: 'Hello', tool_calls: [call(undefined, 'f', '{"a":1}', 'c-0')] };
     const whole = responseOfChat(answer(message, 'tool_calls'), ASKED, NAMES, USAGE);

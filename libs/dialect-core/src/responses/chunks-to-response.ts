@@ -1,5 +1,6 @@
 import type { ResponsesRequest, Usage } from '@meritorder/contracts';
 import { CallPlaces, pieceOf } from '../call-places.js';
+import { HeldNull } from '../held-null.js';
 import { listOf, objectOf, textOf, type Json } from '../json.js';
 import { TranslationError } from '../translation-error.js';
 import {
@@ -78,6 +79,7 @@ export class EventsOfResponse {
       events.push(this.event('response.output_item.done', { output_index: message.place, item }));
     }
     for (const call of this.calls.values()) {
+      this.grow(events, call, call.held.end());
       const { id, place, name, args } = call;
       const at = { item_id: id, output_index: place };
       events.push(
@@ -166,14 +168,18 @@ export class EventsOfResponse {
     if (!call) {
       if (known.name === '') throw new TranslationError('a tool is called that has no name');
       const id = `fc_${this.names.id}_${index}`;
-      call = { id, index, place: this.items++, callId: known.id, name: known.name, args: '' };
+      call = { id, index, place: this.items++, callId: known.id, name: known.name, args: '', held: new HeldNull() };
       this.calls.set(index, call);
       const item = this.itemOf(call, 'in_progress');
       events.push(this.event('response.output_item.added', { output_index: call.place, item }));
     }
-    const delta = argumentsIn(objectOf(piece['function'])?.['arguments']);
+    const args = argumentsIn(objectOf(piece['function'])?.['arguments']);
+    this.count(args);
+    this.grow(events, call, call.held.add(args));
+  }
+
+  private grow(events: ResponseEvent[], call: MadeCall, delta: string): void {
     if (delta === '') return;
-    this.count(delta);
     call.args += delta;
     const at = { item_id: call.id, output_index: call.place };
     events.push(this.event('response.function_call_arguments.delta', { ...at, delta }));
@@ -225,6 +231,7 @@ interface MadeCall {
   callId: string | undefined;
   name: string;
   args: string;
+  held: HeldNull;
 }
 
 function partOf({ type, text, logprobs }: SaidPart): Json {
