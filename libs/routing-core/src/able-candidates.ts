@@ -69,7 +69,17 @@ export interface Able {
   expectedMarginalUsd: number;
 }
 
-export type ExclusionCode = 'unable' | 'unpriced' | 'unavailable' | 'busy' | 'above-cap' | 'below-floor' | 'too-slow';
+export type ExclusionCode =
+  /** What it is cannot serve what the request is, under any policy. */
+  | 'unable'
+  /** The policy does not let it. */
+  | 'not-allowed'
+  | 'unpriced'
+  | 'unavailable'
+  | 'busy'
+  | 'above-cap'
+  | 'below-floor'
+  | 'too-slow';
 export interface Excluded {
   backend: BackendConfig;
   code: ExclusionCode;

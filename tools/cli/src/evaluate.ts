@@ -2,7 +2,7 @@ import { createReadStream } from 'node:fs';
 import { createInterface } from 'node:readline';
 import type { Command } from 'commander';
 import { ExportedDecision, loadConfig } from '@meritorder/contracts';
-import { PolicyEvaluation } from '@meritorder/simulation-core';
+import { BYTE_ORDER_MARK, PolicyEvaluation } from '@meritorder/simulation-core';
 import type { NatsConnection } from '@nats-io/transport-node';
 import { evaluationText, type Evaluation } from './evaluate-text.js';
 import { exportedDecisions, spanOf } from './exported-decisions.js';
@@ -75,7 +75,7 @@ async function linesOf(file: string, take: (decision: ExportedDecision) => void)
     if (line.trim() === '') continue;
     let decision: ExportedDecision;
     try {
-      decision = ExportedDecision.parse(JSON.parse(line));
+      decision = ExportedDecision.parse(JSON.parse(line.replace(BYTE_ORDER_MARK, '')));
     } catch (error) {
       throw new Error(`${file}: line ${number} is no exported decision: ${(error as Error).message.split('\n')[0]}`, {
         cause: error,

@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { Attribution, Basis, Instant, Kind, NanosText, Slug } from '../primitives.js';
+import { Wishes } from '../requests/inference-request.v1.js';
 
 export const OBJECTIVES = ['cheapest', 'value', 'margin', 'quality'] as const;
 /** What a route or tier is after; each is a preset of one score. */
@@ -107,6 +108,8 @@ export const RoutingDecisionMadeV1 = z.object({
   attribution: Attribution,
   kind: Kind,
   route: Slug,
+  /** What the caller asked for; it is in `policy`, as far as route and tier allow. Absent: nothing. */
+  wishes: Wishes.optional(),
   objective: Objective,
   decidedAt: Instant,
   epoch: z.int().nonnegative(),
@@ -128,7 +131,7 @@ export const RoutingDecisionMadeV1 = z.object({
       boundCashNanos: NanosText.nullable(),
       boundFullNanos: NanosText.nullable(),
       excluded: z.string().nullable(),
-      /** Why in one word: `unable`, `unpriced`, `unavailable`, `busy`, `above-cap`, `below-floor`, `too-slow`. */
+      /** Why in one word: `unable` (whatever the policy), `not-allowed`, `unpriced`, `unavailable`, `busy`, `above-cap`, `below-floor`, `too-slow`. */
       exclusionCode: z.string().max(64).optional(),
       numbers: CandidateNumbers.optional(),
       scoreUsd: z.number().optional(),

@@ -29,6 +29,9 @@ export const MeritorderOptions = z
   .meta({ description: 'Wishes of the caller; all optional.' });
 export type MeritorderOptions = z.infer<typeof MeritorderOptions>;
 
+/** Of these what a decision heeds. */
+export const Wishes = MeritorderOptions.omit({ idempotency_key: true });
+
 export const Metadata = z
   .record(z.string().max(64), z.string().max(512))
   .refine((m) => Object.keys(m).length <= 16, 'at most 16 entries')

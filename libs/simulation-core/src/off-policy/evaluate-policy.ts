@@ -116,7 +116,7 @@ export class PolicyEvaluation {
   /** With which the policy takes each candidate first; empty: it refuses the request. */
   private chancesOf(record: RoutingDecisionMadeV1, draws: NonNullable<RoutingDecisionMadeV1['draws']>) {
     const { org, ...attributes } = record.attribution;
-    const asked = askedOf(this.config, { org, route: record.route, attributes });
+    const asked = askedOf(this.config, { org, route: record.route, attributes, wishes: record.wishes });
     if (asked.refusal !== undefined) return new Map<string, number>();
     const { tier, backends, policy } = asked;
     // What conversions bring is learned, not configured, as soon as some were reported.

@@ -2,7 +2,7 @@ import type { EnforcedWindow, ReserveCandidate } from '@meritorder/budget-core';
 import type { DecisionDraws, MeritorderConfig, PriceVersion, TierConfig, Usage } from '@meritorder/contracts';
 import { seededRandom } from '@meritorder/kernel';
 import { rate, type CatalogueEntry } from '@meritorder/pricing-core';
-import { ableCandidates, decide, holdOf, type Decision } from '@meritorder/routing-core';
+import { ableCandidates, decide, holdOf, type Decision, type Requirements } from '@meritorder/routing-core';
 import type { SimulatedBackend } from '../fleet/simulated-backend.js';
 import type { Work } from '../fleet/station.js';
 import { ArrivalsForecast } from '../money/arrivals-forecast.js';
@@ -124,7 +124,11 @@ class Run {
     draws: DecisionDraws,
     nowMs: number,
   ): void {
-    const { policy, requirements, lanes, tier } = prepared;
+    const { policy, requirements, tier } = prepared;
+    const lanes =
+      recorded && recorded.unable.size > 0
+        ? prepared.lanes.filter((lane) => !recorded.unable.has(lane.backend.config.id))
+        : prepared.lanes;
     const inputTokens = this.workload.inputTokens[index]!;
     const estimate = estimateFor(prepared.output, recorded, inputTokens, this.boundFactor);
     for (const { backend, view } of lanes) {
@@ -135,7 +139,7 @@ class Run {
     }
     const { able, excluded } = ableCandidates(
       lanes.map((l) => l.view),
-      recorded?.maxTokens === undefined ? requirements : { ...requirements, maxTokens: recorded.maxTokens },
+      recorded ? asRecorded(requirements, recorded) : requirements,
       recorded ? (backend) => asExpected(estimate, recorded, backend.id) : () => estimate,
       policy.maxCostNanos,
       nowMs,
@@ -303,4 +307,9 @@ class Run {
     if (requestsPerMinute === undefined && tokensPerMinute === undefined) return undefined;
     return { account: provider, requestsPerMinute, tokensPerMinute, tokens: Math.ceil(tokens) };
   }
+}
+
+/** What the record says of the request; of what it asked for beside that, `unable` is what is left. */
+function asRecorded(requirements: Requirements, { kind, maxTokens }: RecordedRequest): Requirements {
+  return { ...requirements, kind, ...(maxTokens === undefined ? {} : { maxTokens }) };
 }

@@ -124,9 +124,21 @@ function count(text: string | undefined): number {
 
 /** Seconds since the epoch, or a date with up to nine fraction digits of a second; without a zone in UTC. */
 function timeMs(text: string): number {
-  if (/^\d+(\.\d+)?$/.test(text)) return Number(text) * 1_000;
+  if (/^\d+(\.\d+)?$/.test(text)) return within(Number(text) * 1_000, text);
   const match = /^(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(\.\d{1,9})?(Z|[+-]\d\d:\d\d)?$/.exec(text);
   const wholeMs = match ? Date.parse(`${match[1]}T${match[2]}${match[4] ?? 'Z'}`) : Number.NaN;
-  if (Number.isNaN(wholeMs)) throw new WorkloadError(`"${text}" is not a time`);
-  return wholeMs + Number(`0${match![3] ?? ''}`) * 1_000;
+  // The 31st of February is read as a day of March.
+  const day = match && new Date(Date.parse(`${match[1]}T00:00:00Z`));
+  if (Number.isNaN(wholeMs) || !day || day.toISOString().slice(0, 10) !== match[1])
+    throw new WorkloadError(`"${text}" is not a time`);
+  return within(wholeMs + Number(`0${match[3] ?? ''}`) * 1_000, text);
+}
+
+const LATEST_MS = Date.UTC(2100, 0);
+
+/** A time in another unit would be one of another century, and its windows, prices and load all wrong. Traces may begin at 0. */
+function within(ms: number, text: string): number {
+  if (ms < LATEST_MS) return ms;
+  const hint = ms / 1_000 < LATEST_MS ? ': it looks like milliseconds, and seconds are asked for' : '';
+  throw new WorkloadError(`"${text}" is after the year 2100${hint}`);
 }

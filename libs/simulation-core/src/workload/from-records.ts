@@ -1,5 +1,5 @@
 import { RoutingDecisionMadeV1, Usage } from '@meritorder/contracts';
-import { WorkloadError, type RecordedCandidate, type WorkloadRow } from './workload.js';
+import { BYTE_ORDER_MARK, WorkloadError, type RecordedCandidate, type WorkloadRow } from './workload.js';
 
 /**
  * Requests of a period of the ledger: JSON lines, each a decision record (`routing.decision-made`), alone, as `record`, or as `data`
@@ -9,19 +9,23 @@ import { WorkloadError, type RecordedCandidate, type WorkloadRow } from './workl
  */
 export function rowsOfRecords(text: string): WorkloadRow[] {
   const rows: WorkloadRow[] = [];
-  text.split(/\r?\n/).forEach((line, i) => {
-    if (line.trim() === '') return;
-    try {
-      const row = rowOf(JSON.parse(line));
-      if (row) rows.push(row);
-    } catch (error) {
-      throw new WorkloadError(`line ${i + 1}: ${(error as Error).message.split('\n')[0]}`);
-    }
-  });
+  const shared = new Map<string, ReadonlySet<string>>();
+  text
+    .replace(BYTE_ORDER_MARK, '')
+    .split(/\r?\n/)
+    .forEach((line, i) => {
+      if (line.trim() === '') return;
+      try {
+        const row = rowOf(JSON.parse(line), shared);
+        if (row) rows.push(row);
+      } catch (error) {
+        throw new WorkloadError(`line ${i + 1}: ${(error as Error).message.split('\n')[0]}`);
+      }
+    });
   return rows;
 }
 
-function rowOf(value: unknown): WorkloadRow | undefined {
+function rowOf(value: unknown, shared: Map<string, ReadonlySet<string>>): WorkloadRow | undefined {
   const line = (typeof value === 'object' && value !== null ? value : {}) as Record<string, unknown>;
   const parsed = RoutingDecisionMadeV1.safeParse(line['record'] ?? line['data'] ?? line);
   if (!parsed.success) {
@@ -39,15 +43,30 @@ function rowOf(value: unknown): WorkloadRow | undefined {
     atMs: Date.parse(record.decidedAt),
     inputTokens: input,
     outputTokens: usage ? usage.outputTokens : Math.ceil(record.outputTokensExpected),
-    profile: { org, route: record.route, attributes },
+    profile: { org, route: record.route, attributes, wishes: record.wishes },
     recorded: {
       inputTokensBound: Math.max(input, Math.ceil(record.inputTokensBound)),
-      maxTokens: record.maxTokens ?? undefined,
+      // The record knows no request without output; embeddings are one.
+      maxTokens: record.kind === 'embeddings' ? 0 : (record.maxTokens ?? undefined),
       outputTokensExpected: record.outputTokensExpected,
+      kind: record.kind,
+      unable: unableOf(record, shared),
       candidates: new Map(record.candidates.flatMap(candidateOf)),
       draws: record.draws,
     },
   };
+}
+
+/** One set for all requests that share it: there are few. */
+function unableOf(
+  { candidates }: RoutingDecisionMadeV1,
+  shared: Map<string, ReadonlySet<string>>,
+): ReadonlySet<string> {
+  const ids = candidates.flatMap((c) => (c.exclusionCode === 'unable' ? [c.backend] : [])).sort();
+  const key = ids.join();
+  let known = shared.get(key);
+  if (known === undefined) shared.set(key, (known = new Set(ids)));
+  return known;
 }
 
 function candidateOf(of: RoutingDecisionMadeV1['candidates'][number]): [string, RecordedCandidate][] {

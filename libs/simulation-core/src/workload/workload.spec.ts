@@ -48,6 +48,21 @@ describe('a trace in CSV', () => {
       /line 2: has 5 cells for 4 columns/,
     ],
     ['a time that is none', 'TIMESTAMP,ContextTokens,GeneratedTokens\nsoon,1,2', /line 2: "soon" is not a time/],
+    [
+      'a day that is none',
+      'TIMESTAMP,ContextTokens,GeneratedTokens\n2026-02-31 00:00:00,1,2',
+      /line 2: "2026-02-31 00:00:00" is not a time/,
+    ],
+    [
+      'milliseconds',
+      'TIMESTAMP,ContextTokens,GeneratedTokens\n1790000000000,1,2',
+      /line 2: "1790000000000" is after the year 2100: it looks like milliseconds/,
+    ],
+    [
+      'a time beyond all',
+      'TIMESTAMP,ContextTokens,GeneratedTokens\n99999999999999999999,1,2',
+      /line 2: "99999999999999999999" is after the year 2100$/,
+    ],
     ['tokens that are none', 'TIMESTAMP,ContextTokens,GeneratedTokens\n1,-1,2', /line 2: "-1" is not a number/],
     [
       'a wish that is none',
@@ -94,6 +109,30 @@ describe('a period of the ledger', () => {
       quality: 0.99,
       cashNanos: String(1_000_000 + 50 * 4_000),
     });
+  });
+
+  it('sends nothing to who could not serve it, hears what the caller wished for, and has embeddings without output', () => {
+    const { key: _key, ...attribution } = record.attribution;
+    const [first] = record.candidates;
+    const of = (backend: string, more: object) => ({ ...first!, backend, ...more });
+    const lineOf = (more: object): string =>
+      JSON.stringify({
+        record: { ...record, route: 'any', attribution, ...more },
+        usage: { ...USAGE, outputTokens: 50 },
+      });
+    const rest = `  - { id: vectors, kind: cloud, provider: v, model: v, kinds: [embeddings], baseUrl: "http://127.0.0.1:1/v1", contextTokens: 100000, maxOutputTokens: 1,
+      prices: [{ effectiveFrom: 2026-01-01T00:00:00Z, source: test, cash: { inputUsdPerMillionTokens: "1", outputUsdPerMillionTokens: "0" } }] }
+routes: [{ id: any, backends: [dear, plain, vectors], exploration: false }]\n`;
+    const answeredBy = (...lines: string[]) =>
+      simulate(config(rest), workloadOf(rowsOfRecords(lines.join('\n'))), { seed: 1 }, nothingListed).answeredBy;
+    const known = [of('dear', { numbers: { ...NUMBERS, quality: 0.9 } })];
+    const lacksTools = { numbers: undefined, excluded: 'lacks tools', exclusionCode: 'unable' };
+    const dearer = { numbers: undefined, excluded: 'is not for the tier x', exclusionCode: 'not-allowed' };
+    expect(answeredBy(lineOf({ candidates: [...known, of('plain', lacksTools)] }))).toEqual({ dear: 1 });
+    // What another policy may allow is not out.
+    expect(answeredBy(lineOf({ candidates: [...known, of('plain', dearer)] }))).toEqual({ plain: 1 });
+    expect(answeredBy(lineOf({ candidates: known, wishes: { min_quality: 0.85 } }))).toEqual({ dear: 1 });
+    expect(answeredBy(`\uFEFF${lineOf({ kind: 'embeddings', maxTokens: 0, candidates: [] })}`)).toEqual({ vectors: 1 });
   });
 
   it('leaves later attempts out and refuses what is no record, with the line', () => {

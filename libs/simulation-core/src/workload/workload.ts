@@ -1,4 +1,4 @@
-import type { Attribution, DecisionDraws, MeritorderOptions } from '@meritorder/contracts';
+import type { Attribution, DecisionDraws, Kind, MeritorderOptions } from '@meritorder/contracts';
 
 /** What many requests of a workload have in common. Undefined: what the configuration takes first. */
 export interface RequestProfile {
@@ -29,6 +29,9 @@ export interface RecordedRequest {
   inputTokensBound: number;
   maxTokens: number | undefined;
   outputTokensExpected: number;
+  kind: Kind;
+  /** Backends that could not serve what it was, under any policy; of others nobody knows. */
+  unable: ReadonlySet<string>;
   candidates: ReadonlyMap<string, RecordedCandidate>;
   draws: DecisionDraws | undefined;
 }
@@ -57,6 +60,9 @@ export interface WorkloadRow {
   profile: RequestProfile;
   recorded?: RecordedRequest;
 }
+
+/** What some programs write before a text. */
+export const BYTE_ORDER_MARK = /^\uFEFF/;
 
 /** A trace or record that cannot be used; the message names the line. */
 export class WorkloadError extends Error {

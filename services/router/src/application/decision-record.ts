@@ -1,5 +1,6 @@
 import type {
   Attribution,
+  ChatRequest,
   DecisionDraws,
   DecisionPolicy,
   Kind,
@@ -12,7 +13,7 @@ import type { Choice, Weighed } from './choose-backend.js';
 import type { QualityReading } from './ports.js';
 
 export interface DecisionToRecord {
-  request: { requestId: string; attribution: Attribution; kind: Kind };
+  request: { requestId: string; attribution: Attribution; kind: Kind; body: Pick<ChatRequest, 'meritorder'> };
   route: string;
   attemptNumber: number;
   hedgeOf: string | undefined;
@@ -43,6 +44,7 @@ export function decisionRecord(d: DecisionToRecord): RoutingDecisionMadeV1 {
     attribution: d.request.attribution,
     kind: d.request.kind,
     route: d.route,
+    ...wishesOf(d.request.body),
     objective: d.policy.objective,
     decidedAt: new Date(d.decidedAtMs).toISOString(),
     epoch: d.epoch,
@@ -66,6 +68,11 @@ export function decisionRecord(d: DecisionToRecord): RoutingDecisionMadeV1 {
     tags: d.quality.tags,
     promptFeatures: d.quality.promptFeatures,
   };
+}
+
+function wishesOf({ meritorder }: Pick<ChatRequest, 'meritorder'>): Pick<RoutingDecisionMadeV1, 'wishes'> {
+  const { idempotency_key: _key, ...wishes } = meritorder ?? {};
+  return Object.keys(wishes).length === 0 ? {} : { wishes };
 }
 
 type Candidate = RoutingDecisionMadeV1['candidates'][number];

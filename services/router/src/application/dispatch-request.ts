@@ -671,7 +671,7 @@ interface AskedBackends {
 function notServing({ all, policy }: AskedBackends): Excluded[] {
   return all.flatMap((backend) => {
     const why = notAllowed(policy, backend);
-    return why === undefined ? [] : [{ backend, code: 'unable' as const, why }];
+    return why === undefined ? [] : [{ backend, code: 'not-allowed' as const, why }];
   });
 }
 
