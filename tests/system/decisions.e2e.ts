@@ -1,6 +1,6 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
-import { OutcomeRecordedV1, OutcomeReply } from '@meritorder/contracts';
+import { OutcomeRecordedV1, OutcomeReply, type Receipt } from '@meritorder/contracts';
 import { connectDatabase } from '@meritorder/ledger-store';
 import { waitFor } from '@meritorder/testing';
 import type { NatsConnection } from '@nats-io/transport-node';
@@ -73,13 +73,15 @@ async function meritorder(...args: string[]): Promise<{ code: number; text: stri
 async function answered(): Promise<string> {
   const reply = await ask(app, chat('What is a merit order?', { metadata: { feature: 'chat' } }));
   expect(errorCode(reply)).toBe('');
-  const { request_id } = reply.json<{ meritorder: { request_id: string } }>().meritorder;
+  const { request_id, attempts } = reply.json<{ meritorder: Receipt }>().meritorder;
+  // Not of one that failed before it: the decision that answered may come to the record after that.
+  const answering = attempts.at(-1)!.attempt_id;
   await waitFor(
     async () =>
       (
         await database.query(
-          `select 1 from decisions d join attempt_settled s on s.attempt_id = d.attempt_id where d.request_id = $1`,
-          [request_id],
+          `select 1 from decisions d join attempt_settled s on s.attempt_id = d.attempt_id where d.request_id = $1 and d.attempt_id = $2`,
+          [request_id, answering],
         )
       ).length > 0,
     { message: 'decision and cost are on record' },
