@@ -14,6 +14,8 @@ export interface ChatReading {
   uncarried: Uncarried[];
   /** A field whose cost no bound is known for, whoever serves it. */
   unbounded: string | undefined;
+  /** Where a part of `chat` is in the request, dotted; undefined: it is not known. */
+  placeOf: (part: object) => string | undefined;
 }
 
 export const MOST_REPORTED = 16;

@@ -19,6 +19,8 @@ export interface Rendering {
   marks: boolean;
   /** Is told of what a chat completion cannot say, by its path in the request and in words. */
   cannotCarry(path: string, what: string): void;
+  /** Is told of each part that is not text, and where it comes from. */
+  cameFrom(part: object, path: string): void;
 }
 
 /** OpenAI has no field for a tool that failed, so its result says it in words. */
@@ -28,7 +30,7 @@ const TOOL_FAILED = 'The tool failed: ';
 export function chatMessages({ system, messages }: MessagesRequest, rendering: Rendering): ChatMessage[] {
   const result: ChatMessage[] = [];
   if (system) {
-    const parts = typeof system === 'string' ? system : partsOf(system, 'system', rendering);
+    const parts = typeof system === 'string' ? system : partsOf(placed(system, 'system'), rendering);
     if (parts.length > 0) result.push({ role: 'system', content: contentOf(parts) });
   }
   messages.forEach((message, i) => {
@@ -47,13 +49,16 @@ export function chatMessages({ system, messages }: MessagesRequest, rendering: R
 function ofUser({ content }: MessagesMessage, path: string, rendering: Rendering): ChatMessage[] {
   if (typeof content === 'string') return [{ role: 'user', content }];
   const results: ChatMessage[] = [];
-  const rest: MessagesBlock[] = [];
-  content.forEach((block, i) => {
-    if (block.type !== 'tool_result') return void rest.push(block);
-    if (rest.length > 0) rendering.cannotCarry(`${path}.content.${i}`, 'a tool_result after other content');
-    results.push(toolMessage(block as ToolResultBlock, `${path}.content.${i}`, rendering));
-  });
-  const parts = partsOf(rest, `${path}.content`, rendering);
+  const rest: PlacedBlock[] = [];
+  for (const { block, at } of placed(content, `${path}.content`)) {
+    if (block.type !== 'tool_result') {
+      rest.push({ block, at });
+      continue;
+    }
+    if (rest.length > 0) rendering.cannotCarry(at, 'a tool_result after other content');
+    results.push(toolMessage(block as ToolResultBlock, at, rendering));
+  }
+  const parts = partsOf(rest, rendering);
   return parts.length > 0 ? [...results, { role: 'user', content: contentOf(parts) }] : results;
 }
 
@@ -62,7 +67,7 @@ function toolMessage(block: ToolResultBlock, path: string, rendering: Rendering)
   const blocks = typeof block.content === 'string' ? [{ type: 'text', text: block.content }] : (block.content ?? []);
   for (const { type } of blocks)
     if (type !== 'text') rendering.cannotCarry(`${path}.content`, `"${type}" in the result of a tool`);
-  const parts = partsOf(blocks, `${path}.content`, rendering);
+  const parts = partsOf(placed(blocks, `${path}.content`), rendering);
   if (block.is_error) parts.unshift({ type: 'text', text: TOOL_FAILED });
   return {
     role: 'tool',
@@ -74,24 +79,25 @@ function toolMessage(block: ToolResultBlock, path: string, rendering: Rendering)
 
 function ofAssistant({ content }: MessagesMessage, path: string, rendering: Rendering): ChatMessage[] {
   if (typeof content === 'string') return [{ role: 'assistant', content }];
-  const said: MessagesBlock[] = [];
+  const said: PlacedBlock[] = [];
   const calls: Json[] = [];
   let mark: Json = {};
-  content.forEach((block, i) => {
+  for (const { block, at } of placed(content, `${path}.content`)) {
     if (block.type !== 'tool_use') {
-      if (calls.length > 0) rendering.cannotCarry(`${path}.content.${i}`, `"${block.type}" after a tool_use`);
-      return void said.push(block);
+      if (calls.length > 0) rendering.cannotCarry(at, `"${block.type}" after a tool_use`);
+      said.push({ block, at });
+      continue;
     }
     const call = block as ToolUseBlock;
-    reportUnknown(call, ['type', 'id', 'name', 'input', 'cache_control'], `${path}.content.${i}`, rendering);
+    reportUnknown(call, ['type', 'id', 'name', 'input', 'cache_control'], at, rendering);
     mark = { ...mark, ...markOf(call, rendering) };
     calls.push({
       id: call.id,
       type: 'function',
       function: { name: call.name, arguments: JSON.stringify(call.input) },
     });
-  });
-  const parts = partsOf(said, `${path}.content`, rendering);
+  }
+  const parts = partsOf(said, rendering);
   return [
     {
       role: 'assistant',
@@ -102,13 +108,23 @@ function ofAssistant({ content }: MessagesMessage, path: string, rendering: Rend
   ];
 }
 
+/** A block with its place in the request: blocks that become messages of their own are taken from between others. */
+interface PlacedBlock {
+  block: MessagesBlock;
+  at: string;
+}
+
+function placed(blocks: readonly MessagesBlock[], path: string): PlacedBlock[] {
+  return blocks.map((block, i) => ({ block, at: `${path}.${i}` }));
+}
+
 /** Text and images; whatever else stays what it is, so that an estimate sees it, and is reported. */
-function partsOf(blocks: readonly MessagesBlock[], path: string, rendering: Rendering): Part[] {
-  return blocks.map((block, i) => {
-    const at = `${path}.${i}`;
+function partsOf(blocks: readonly PlacedBlock[], rendering: Rendering): Part[] {
+  return blocks.map(({ block, at }) => {
     if (block.type === 'text') return textPart(block as TextBlock, at, rendering);
     if (block.type === 'image') return imagePart(block as ImageBlock, at, rendering);
     rendering.cannotCarry(at, `"${block.type}"`);
+    rendering.cameFrom(block, at);
     if (block.type !== 'thinking' && block.type !== 'redacted_thinking') return block;
     // What a model thought earlier is text to it, however it is wrapped; it is never longer than this.
     const { type: _type, cache_control: _mark, ...text } = block;
@@ -133,7 +149,9 @@ function imagePart(block: ImageBlock, path: string, rendering: Rendering): Part 
       : source.type === 'url'
         ? source.url
         : source.file_id;
-  return { type: 'image_url', image_url: { url }, ...markOf(block, rendering) };
+  const part = { type: 'image_url', image_url: { url }, ...markOf(block, rendering) };
+  rendering.cameFrom(part, path);
+  return part;
 }
 
 /** One plain text is content as it is: not every server reads a list there. */

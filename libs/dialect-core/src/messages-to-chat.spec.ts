@@ -237,6 +237,24 @@ describe('for an estimate', () => {
     for (const word of words) expect(JSON.stringify(chat)).toContain(word);
   });
 
+  it('knows where in the request each part is that is not text', () => {
+    const document = { type: 'document', source: { type: 'base64', media_type: 'application/pdf', data: 'aGk=' } };
+    const result = { type: 'tool_result', tool_use_id: 't', content: [{ type: 'text', text: 'a' }, document] };
+    const { chat, uncarried, placeOf } = read(
+      { system: 'Be brief.', ...user(result, { type: 'text', text: 'b' }, { type: 'image', source: PNG }, document) },
+      'reading',
+    );
+    const parts = chat.messages.flatMap(({ content }) => (Array.isArray(content) ? content : []));
+    expect(parts.map((part) => [part.type, placeOf(part)])).toEqual([
+      ['text', undefined],
+      ['document', 'messages.0.content.0.content.1'],
+      ['text', undefined],
+      ['image_url', 'messages.0.content.2'],
+      ['document', 'messages.0.content.3'],
+    ]);
+    expect(uncarried.at(-1)!.path).toBe('messages.0.content.3');
+  });
+
   it('takes wishes and attribution from `meritorder`', () => {
     const { chat } = read({ meritorder: { max_cost_usd: '0.1', metadata: { department: 'eng' } } }, 'reading');
     expect(chat).toMatchObject({ meritorder: { max_cost_usd: '0.1' }, metadata: { department: 'eng' } });

@@ -36,7 +36,9 @@ const BOUNDED_FIELDS: ReadonlySet<string> = new Set([
  */
 export function chatOfMessages(body: MessagesRequest, purpose: 'reading' | 'wire' | 'marked-wire'): ChatReading {
   const uncarried: Uncarried[] = [];
+  const places = new WeakMap<object, string>();
   const rendering: Rendering = {
+    cameFrom: (part, path) => void places.set(part, path),
     marks: purpose !== 'wire',
     cannotCarry: (path, what) => void (uncarried.length < MOST_REPORTED && uncarried.push({ path, what })),
   };
@@ -65,7 +67,7 @@ export function chatOfMessages(body: MessagesRequest, purpose: 'reading' | 'wire
   const unbounded = Object.keys(fields).find((field) => !BOUNDED_FIELDS.has(field));
   for (const field of Object.keys(fields))
     if (!BOUNDED_FIELDS.has(field)) rendering.cannotCarry(field, 'a field that is not known');
-  return { chat, uncarried, unbounded };
+  return { chat, uncarried, unbounded, placeOf: (part) => places.get(part) };
 }
 
 function toolOf(tool: MessagesTool, path: string, rendering: Rendering): { type: string; [more: string]: unknown } {

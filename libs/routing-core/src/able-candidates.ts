@@ -39,6 +39,8 @@ export interface BackendEstimate {
   cacheWriteTokensExpected: number;
   /** The most input tokens the request can have; undefined: it has a part without a bound. */
   inputTokensBound: number | undefined;
+  /** Which part that is, and what to do about it. */
+  inputUnbounded?: string | undefined;
   /** What the input is trusted to stay under; never above its bound. */
   inputTokensUpper: number;
   /** Of one choice. */
@@ -265,10 +267,10 @@ function tooLong(backend: BackendConfig, estimate: BackendEstimate): string {
 /** What may cost without a bound; undefined: nothing. */
 function unboundedOf(
   backend: BackendConfig,
-  { inputTokensBound }: BackendEstimate,
+  { inputTokensBound, inputUnbounded }: BackendEstimate,
   { units }: Requirements,
 ): string | undefined {
-  if (inputTokensBound === undefined) return 'the input has parts without a cost bound (images need maxTokensPerImage)';
+  if (inputTokensBound === undefined) return inputUnbounded ?? 'the input has parts without a cost bound';
   if (units.length === 0) return undefined;
   const unbounded = units.filter((unit) => backend.unitBounds?.[unit] === undefined);
   if (unbounded.length > 0)

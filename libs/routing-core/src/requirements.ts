@@ -97,10 +97,17 @@ function hasToolTurn({ messages }: ChatRequest): boolean {
   });
 }
 
+/** Parts that are text to the model; Anthropic's are told from PDFs and images by their estimate, that has no bound for those. */
+const TEXT_PARTS = /^(text|refusal|search_result|(server|mcp)_tool_use|[a-z_]{1,48}_tool_result)$/;
+
 function hasNonTextPart(body: ChatRequest): boolean {
-  return body.messages.some(
-    (m) => Array.isArray(m.content) && m.content.some((part) => part.type !== 'text' && part.type !== 'refusal'),
-  );
+  return body.messages.some((m) => Array.isArray(m.content) && m.content.some((part) => !isText(part)));
+}
+
+function isText(part: { type: string; [more: string]: unknown }): boolean {
+  if (part.type !== 'document') return TEXT_PARTS.test(part.type);
+  const source = part['source'] as { type?: unknown } | null | undefined;
+  return source?.type === 'text' || source?.type === 'content';
 }
 
 const MODALITIES: readonly Modality[] = ['audio', 'image', 'video'];

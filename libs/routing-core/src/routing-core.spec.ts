@@ -205,10 +205,25 @@ describe('what is able', () => {
     expect(holdOf({ tools: [{ type: 'web_search' }] }) - holdOf({})).toBe(1_000n * 1_000n);
   });
 
-  it('excludes what has parts without a cost bound, and says what to configure', () => {
-    const unbounded = () => ({ ...estimate(), inputTokensBound: undefined });
+  it('excludes what has parts without a cost bound, and says which and why', () => {
+    const inputUnbounded = 'messages.0.content.1 is an image: without maxTokensPerImage its tokens have no bound';
+    const unbounded = () => ({ ...estimate(), inputTokensBound: undefined, inputUnbounded });
     const { excluded } = ableCandidates([view('x')], requirementsOf(body()), unbounded, undefined, AT);
-    expect(excluded[0]!.why).toMatch(/maxTokensPerImage/);
+    expect(excluded[0]!.why).toBe(inputUnbounded);
+  });
+
+  it.each<[string, object, boolean]>([
+    ['plain text', { type: 'document', source: { type: 'text', data: 'x' } }, false],
+    ['texts', { type: 'document', source: { type: 'content', content: [] } }, false],
+    ['a search result', { type: 'search_result', content: [] }, false],
+    ['a call of a provider', { type: 'server_tool_use', input: {} }, false],
+    ['a result of a provider', { type: 'web_search_tool_result', content: [] }, false],
+    ['a PDF', { type: 'document', source: { type: 'base64', data: 'x' } }, true],
+    ['a broken document', { type: 'document', source: null }, true],
+    ['a picture', { type: 'image_url' }, true],
+  ])('%s among the messages needs vision: %s', (_name, part, needsVision) => {
+    const { capabilities } = requirementsOf(body({ messages: [{ role: 'user', content: [part] }] }));
+    expect(capabilities.includes('vision')).toBe(needsVision);
   });
 });
 

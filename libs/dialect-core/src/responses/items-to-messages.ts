@@ -12,19 +12,25 @@ const WORDS = new Map(
   }),
 );
 
+/** Is told of what a chat completion cannot say, and of where each part comes from. */
+export interface ItemsTold {
+  cannotCarry: CannotCarry;
+  cameFrom(part: object, path: string): void;
+}
+
 /** The items of a request as the messages of a chat completion, its instructions first. */
-export function chatMessagesOf({ instructions, input }: ResponsesRequest, cannotCarry: CannotCarry): ChatMessage[] {
+export function chatMessagesOf({ instructions, input }: ResponsesRequest, told: ItemsTold): ChatMessage[] {
   const messages: ChatMessage[] = instructions ? [{ role: 'system', content: instructions }] : [];
   if (typeof input === 'string') messages.push({ role: 'user', content: input });
-  else input.forEach((item, i) => add(messages, item, `input.${i}`, cannotCarry));
+  else input.forEach((item, i) => add(messages, item, `input.${i}`, told));
   return messages;
 }
 
-function add(messages: ChatMessage[], item: ResponsesItem, path: string, cannotCarry: CannotCarry): void {
+function add(messages: ChatMessage[], item: ResponsesItem, path: string, told: ItemsTold): void {
   switch (item.type ?? 'message') {
     case 'message': {
       const { role, content } = item as unknown as { role: ChatMessage['role']; content: string | ResponsesPart[] };
-      messages.push({ role, content: contentOf(content, `${path}.content`, cannotCarry) });
+      messages.push({ role, content: contentOf(content, `${path}.content`, told) });
       return;
     }
     case 'function_call': {
@@ -45,31 +51,31 @@ function add(messages: ChatMessage[], item: ResponsesItem, path: string, cannotC
       messages.push({
         role: 'tool',
         tool_call_id: item['call_id'],
-        content: contentOf(output, `${path}.output`, cannotCarry),
+        content: contentOf(output, `${path}.output`, told),
       });
       return;
     }
     default:
-      cannotCarry(path, WORDS.get(item.type!) ?? `an item "${item.type}"`);
+      told.cannotCarry(path, WORDS.get(item.type!) ?? `an item "${item.type}"`);
       // So that an estimate sees it.
       messages.push({ role: 'user', content: JSON.stringify(item) });
   }
 }
 
 /** One plain text is content as it is: not every server reads a list there. */
-function contentOf(
-  content: string | readonly ResponsesPart[],
-  path: string,
-  cannotCarry: CannotCarry,
-): string | Part[] {
+function contentOf(content: string | readonly ResponsesPart[], path: string, told: ItemsTold): string | Part[] {
   if (typeof content === 'string') return content;
-  const parts = content.map((part, i) => partOf(part, `${path}.${i}`, cannotCarry));
+  const parts = content.map((part, i) => {
+    const made = partOf(part, `${path}.${i}`, told);
+    told.cameFrom(made, `${path}.${i}`);
+    return made;
+  });
   const [only, ...others] = parts;
   if (only === undefined) return '';
   return only.type === 'text' && others.length === 0 ? (only['text'] as string) : parts;
 }
 
-function partOf(part: ResponsesPart, path: string, cannotCarry: CannotCarry): Part {
+function partOf(part: ResponsesPart, path: string, told: ItemsTold): Part {
   switch (part.type) {
     case 'input_text':
     case 'output_text':
@@ -92,6 +98,6 @@ function partOf(part: ResponsesPart, path: string, cannotCarry: CannotCarry): Pa
       break;
     }
   }
-  cannotCarry(path, `"${part.type}" as it is here`);
+  told.cannotCarry(path, `"${part.type}" as it is here`);
   return part;
 }

@@ -121,6 +121,19 @@ describe('a request for a response as a chat completion', () => {
     expect(read(more).uncarried.map((u) => u.path)).toEqual([path]);
   });
 
+  it('knows where in the request each part is', () => {
+    const file = { type: 'input_file', file_id: 'f' };
+    const { chat, placeOf } = read({
+      instructions: 'Be brief.',
+      input: [{ role: 'user', content: [{ type: 'input_text', text: 'see' }, file] }],
+    });
+    const parts = chat.messages.flatMap(({ content }) => (Array.isArray(content) ? content : []));
+    expect(parts.map((part) => [part.type, placeOf(part)])).toEqual([
+      ['text', 'input.0.content.0'],
+      ['file', 'input.0.content.1'],
+    ]);
+  });
+
   it('is not stopped by what has no effect here', () => {
     expect(
       read({ store: true, truncation: 'disabled', background: false, max_tool_calls: 3, include: null }).uncarried,

@@ -46,13 +46,15 @@ export function chatOfResponses(body: ResponsesRequest): ChatReading {
   const uncarried: Uncarried[] = [];
   const cannotCarry: CannotCarry = (path, what) =>
     void (uncarried.length < MOST_REPORTED && uncarried.push({ path, what }));
+  const places = new WeakMap<object, string>();
+  const cameFrom = (part: object, path: string): void => void places.set(part, path);
   const fields = stated(body);
   const { format, verbosity, ...text } = body.text ?? {};
   const { effort, summary, ...reasoning } = body.reasoning ?? {};
   const logprobs = listOf(body.include).includes(LOGPROBS);
   const chat = stated({
     ...Object.fromEntries(SAME.map((field) => [field, body[field]])),
-    messages: chatMessagesOf(body, cannotCarry),
+    messages: chatMessagesOf(body, { cannotCarry, cameFrom }),
     max_completion_tokens: body.max_output_tokens,
     ...(logprobs ? { logprobs, top_logprobs: body.top_logprobs } : {}),
     tools: body.tools?.length ? body.tools.map((tool, i) => toolOf(tool, `tools.${i}`, cannotCarry)) : undefined,
@@ -70,7 +72,7 @@ export function chatOfResponses(body: ResponsesRequest): ChatReading {
   if (body['background'] === true) cannotCarry('background', 'an answer that is fetched later');
   const unknown = Object.keys(fields).filter((field) => !KNOWN.has(field));
   for (const field of unknown) cannotCarry(field, WORDS.get(field) ?? `"${field}"`);
-  return { chat, uncarried, unbounded: undefined };
+  return { chat, uncarried, unbounded: undefined, placeOf: (part) => places.get(part) };
 }
 
 const WORDS = new Map(

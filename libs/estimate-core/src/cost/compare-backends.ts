@@ -67,7 +67,7 @@ function rowOf(candidate: ComparedBackend, forecast: BackendForecast, comparison
     (contextLeft < 1
       ? `about ${forecast.inputTokensExpected} input tokens exceed its context of ${backend.contextTokens}`
       : forecast.inputTokensBound === undefined
-        ? 'the input has parts without a cost bound (images need maxTokensPerImage)'
+        ? (forecast.inputUnbounded ?? 'the input has parts without a cost bound')
         : undefined);
   const reason = unable ?? (price ? undefined : 'has no price in force');
   return {

@@ -160,6 +160,117 @@ describe('the parts of a request', () => {
     expect(parts).toMatchObject({ messages: 5, tools: 2, builtInTools: 1, images: 0, others: 0, unknownBytes: 0 });
   });
 
+  const PLAIN = { type: 'document', source: { type: 'text', media_type: 'text/plain', data: 'x'.repeat(500) } };
+  const ofParts = (...parts: object[]) => ({ messages: [{ role: 'user', content: parts }] });
+  const result = (type: string, content: unknown) => ({ type, tool_use_id: 's', content });
+  const PDF = { type: 'document', source: { type: 'base64', media_type: 'application/pdf', data: 'aGk=' } };
+  const IMAGE = { type: 'image', source: { type: 'url', url: 'https://a.example/b.png' } };
+
+  it.each<[string, object]>([
+    ['a document of plain text', PLAIN],
+    ['its title and context', { ...PLAIN, title: 'a title', context: 'where it is from' }],
+    ['a document of texts', { type: 'document', source: { type: 'content', content: [{ type: 'text', text: 'x' }] } }],
+    ['a document of one text', { type: 'document', source: { type: 'content', content: 'x' } }],
+    [
+      'a search result',
+      { type: 'search_result', source: 'https://a.example', title: 't', content: [{ type: 'text', text: 'x' }] },
+    ],
+    [
+      'a call of a tool of the provider',
+      { type: 'server_tool_use', id: 's', name: 'web_search', input: { query: 'x' } },
+    ],
+    [
+      'what it found',
+      result('web_search_tool_result', [
+        { type: 'web_search_result', url: 'https://a.example', title: 't', encrypted_content: 'RXFnZg==' },
+      ]),
+    ],
+    [
+      'what it did not find',
+      result('web_search_tool_result', { type: 'web_search_tool_result_error', error_code: 'unavailable' }),
+    ],
+    ['a text that it fetched', result('web_fetch_tool_result', { type: 'web_fetch_result', content: PLAIN })],
+    [
+      'what a program printed',
+      result('bash_code_execution_tool_result', { type: 'bash_code_execution_result', stdout: 'x', content: [] }),
+    ],
+    ['a text of a remote server', result('mcp_tool_result', [{ type: 'text', text: 'x' }])],
+  ])('are text where they are %s: the bound has its bytes, and those around it', (_name, part) => {
+    const { cache_control: _mark, ...rest } = { ...part, cache_control: { type: 'ephemeral' } };
+    const { bound, unbounded } = estimate(ofParts({ ...part, cache_control: { type: 'ephemeral' } }));
+    expect(unbounded).toBeUndefined();
+    expect(bound).toBe(JSON.stringify(rest).length + 16 + 16);
+  });
+
+  it('that are to be cited have room for the marks of every sentence', () => {
+    const data = 'a. b! c? d。\ne';
+    const plain = { type: 'document', source: { type: 'text', media_type: 'text/plain', data } };
+    const boundOf = (citations: object): number =>
+      estimate(ofParts({ ...plain, citations })).bound! - JSON.stringify(citations).length;
+    const marks = boundOf({ enabled: true }) - boundOf({ enabled: false });
+    expect(marks).toBeGreaterThanOrEqual(640 + 5 * 16);
+    expect(marks).toBeLessThan(640 + 10 * 16);
+  });
+
+  it.each<[string, object, RegExp]>([
+    ['a PDF', PDF, /^messages\.0\.content\.1 is a PDF document: nothing bounds.*source of the type text$/],
+    [
+      'a document that is fetched',
+      { type: 'document', source: { type: 'url', url: 'https://a.example' } },
+      /is a document by its address/,
+    ],
+    [
+      'a document of pictures',
+      { type: 'document', source: { type: 'content', content: [IMAGE] } },
+      /is a document with a part of the type "image" in it/,
+    ],
+    [
+      'a search result without texts',
+      { type: 'search_result', content: [null] },
+      /is a search result with a part without a type in it/,
+    ],
+    [
+      'a PDF that was fetched',
+      result('web_fetch_tool_result', { type: 'web_fetch_result', content: PDF }),
+      /is a web_fetch_tool_result with a PDF document in it: .*leave it out/,
+    ],
+    [
+      'a picture that was looked at',
+      result('text_editor_code_execution_tool_result', {
+        type: 'text_editor_code_execution_view_result',
+        file_type: 'image',
+        content: 'x',
+      }),
+      /with a part of the type "image" in it/,
+    ],
+    [
+      'tools that were found',
+      result('tool_search_tool_result', { type: 'tool_search_tool_search_result', tool_references: [] }),
+      /a part of the type "tool_search_tool_result"/,
+    ],
+    ['a file', { type: 'file', file: { file_id: 'f' } }, /is a file: .*send what it says as text/],
+    ['audio', { type: 'input_audio', input_audio: {} }, /is audio/],
+    ['what nobody knows', { type: 'y'.repeat(500) }, /a part of the type "y{64}": /],
+  ])('have no bound where one is %s, and it is named', (_name, part, words) => {
+    const { bound, unbounded } = estimate(ofParts({ type: 'text', text: 'see' }, part), 1_000);
+    expect(bound).toBeUndefined();
+    expect(unbounded).toMatch(words);
+  });
+
+  it('have no bound with an image, unless it is configured', () => {
+    const image = ofParts({ type: 'text', text: 'see' }, { type: 'image_url', image_url: { url: 'data:,' } });
+    expect(estimate(image).unbounded).toBe(
+      'messages.0.content.1 is an image: without maxTokensPerImage its tokens have no bound',
+    );
+    expect(estimate(image, 100).unbounded).toBeUndefined();
+  });
+
+  it('are named by the place in the request as the caller sent it, where that is another', () => {
+    const one = (placeOf: (part: object) => string | undefined) => inputPartsOf(body(ofParts(PDF)), placeOf).firstOther;
+    expect(one((part) => (part === PDF ? 'input.3.content.0' : undefined))).toMatch(/^input\.3\.content\.0 is a PDF/);
+    expect(one(() => undefined)).toMatch(/^a part of the input is a PDF/);
+  });
+
   it.each([
     ['a field that nobody listed', { guided_json: { enum: ['x'.repeat(500)] } }],
     [

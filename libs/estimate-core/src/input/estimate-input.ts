@@ -7,6 +7,7 @@ import {
   type InputFeatures,
   type InputLearning,
 } from './input-learning.js';
+import type { InputParts } from './input-parts.js';
 import type { InputReading, TextBasis } from './input-reading.js';
 
 /** Where a figure comes from; `learned`: classes, and what reported usage taught about them. */
@@ -20,9 +21,11 @@ export interface InputEstimate {
   /**
    * The sound bound: UTF-8 bytes of the text and of what nobody knows (a token stands for at least one), template, images, and
    * what came as tokens.
-   * Undefined where a part has none: an image without a configured most, audio, video, a file.
+   * Undefined where a part has none: an image without a configured most, audio, video, a PDF, a file.
    */
   readonly bound: number | undefined;
+  /** Why there is no bound: the first part without one, its place, and what to do about it. */
+  readonly unbounded?: string | undefined;
   readonly basis: InputBasis;
   /** What it is made of, for `learnInput`. */
   readonly features: InputFeatures;
@@ -48,6 +51,12 @@ const PRIMING_TOKENS_MOST = 16;
 const TOOL_PREAMBLE_TOKENS_MOST = 640;
 const AROUND_TOOL_TOKENS_MOST = 32;
 const BUILT_IN_TOOLS_TOKENS_MOST = 768;
+/**
+ * Of documents that the answer is to cite, the provider's own prompt for that, and the marks around each piece. Anthropic says
+ * "a slight increase" and no figure: as much as for tools is held for the one, and half of what is around a tool for the other.
+ */
+const CITING_PREAMBLE_TOKENS_MOST = 640;
+const AROUND_CITED_PIECE_TOKENS_MOST = 16;
 /** No learned margin on classes is narrower: a tokenizer sees texts tomorrow that it did not see today. */
 const SMALLEST_MARGIN = 1.1;
 /** On the most that classes allow: random mixtures of scripts were up to 2 % above it, where one ends and another begins. */
@@ -87,11 +96,16 @@ export function estimateInput(
     expected,
     upper: bound === undefined ? upper : Math.min(upper, bound),
     bound,
+    ...(bound === undefined ? { unbounded: unboundedOf(parts) } : {}),
     basis: tokens.basis === 'classes' && learned.weight > 0 ? 'learned' : tokens.basis,
     features,
     visitedUnits: tokens.visitedUnits,
     countedUnits: tokens.countedUnits,
   };
+}
+
+function unboundedOf({ firstOther, firstImage }: InputParts): string | undefined {
+  return firstOther ?? (firstImage && `${firstImage}: without maxTokensPerImage its tokens have no bound`);
 }
 
 /** The most tokens that are not text. */
@@ -105,7 +119,9 @@ function aroundMost({ parts }: InputReading, settings: InputSettings): number | 
         parts.tools * AROUND_TOOL_TOKENS_MOST +
         parts.builtInTools * BUILT_IN_TOOLS_TOKENS_MOST;
   const template = parts.messages * settings.templateTokensPerMessage + PRIMING_TOKENS_MOST;
-  return template + images + tools + parts.unknownBytes + (parts.givenTokens ?? 0);
+  const citedPieces = parts.citedPieces ?? 0;
+  const citing = citedPieces && CITING_PREAMBLE_TOKENS_MOST + citedPieces * AROUND_CITED_PIECE_TOKENS_MOST;
+  return template + images + tools + citing + parts.unknownBytes + (parts.givenTokens ?? 0);
 }
 
 /** The learned margin on blocks of ordinary text, the most that the classes allow on all others and until enough was learned. */

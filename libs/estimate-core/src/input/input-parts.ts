@@ -1,4 +1,5 @@
 import type { ChatRequest, EmbeddingsRequest } from '@meritorder/contracts';
+import { textBlock } from './text-blocks.js';
 
 /** What reaches the model, as far as tokens are concerned. */
 export interface InputParts {
@@ -11,8 +12,13 @@ export interface InputParts {
   /** Of these, the provider's own (search, execution), which bring a prompt that the request does not show. */
   readonly builtInTools: number;
   readonly images: number;
-  /** Parts that are neither text nor image (audio, video, files): nobody can bound their tokens by the request alone. */
+  /** Parts that are neither text nor image (audio, video, PDFs, files): nobody can bound their tokens by the request alone. */
   readonly others: number;
+  /** In words, the first image, and the first of the others with what to do about it: both with their place in the request. */
+  readonly firstImage?: string | undefined;
+  readonly firstOther?: string | undefined;
+  /** Pieces of documents that the provider marks so that the answer can cite them, at most; absent: none are to be cited. */
+  readonly citedPieces?: number;
   /**
    * UTF-8 bytes of the fields of the request, as JSON, that nobody here knows. They pass through to the backend, which may give
    * them to the model as text.
@@ -76,21 +82,39 @@ const KNOWN_FIELDS: ReadonlySet<string> = new Set([
   'prompt_cache_retention',
 ]);
 
-export function inputPartsOf(body: ChatRequest): InputParts {
+/** Where a part is in the request as the caller sent it; undefined: it is not known. */
+export type PlaceOfPart = (part: object) => string | undefined;
+
+/** @param placeOf of a request of another kind; absent: the places are those of `body`. */
+export function inputPartsOf(body: ChatRequest, placeOf?: PlaceOfPart): InputParts {
   const texts: string[] = [];
   let images = 0;
   let others = 0;
-  for (const message of body.messages) {
+  let citedPieces = 0;
+  let firstImage: string | undefined;
+  let firstOther: string | undefined;
+  body.messages.forEach((message, i) => {
     if (typeof message.content === 'string') texts.push(message.content);
-    for (const part of Array.isArray(message.content) ? message.content : []) {
-      const isText = TEXT_PARTS.has(part.type);
-      if (isText || part.type.includes('image'))
-        texts.push(...textsOf(part, isText ? NOT_TEXT_IN_PART : NOT_TEXT_IN_IMAGE));
-      if (!isText && part.type.includes('image')) images++;
-      else if (!isText) others++;
+    for (const [j, part] of Array.isArray(message.content) ? message.content.entries() : []) {
+      const place = (): string => (placeOf ? (placeOf(part) ?? 'a part of the input') : `messages.${i}.content.${j}`);
+      if (TEXT_PARTS.has(part.type)) texts.push(...textsOf(part, NOT_TEXT_IN_PART));
+      else if (part.type.includes('image')) {
+        texts.push(...textsOf(part, NOT_TEXT_IN_IMAGE));
+        images++;
+        firstImage ??= `${place()} is an image`;
+      } else {
+        const block = textBlock(part);
+        if ('text' in block) {
+          texts.push(block.text);
+          citedPieces += block.citedPieces;
+        } else {
+          others++;
+          firstOther ??= `${place()} is ${block.what}: nothing bounds its tokens; ${block.remedy}`;
+        }
+      }
     }
     texts.push(...textsOf(message, NOT_TEXT_FIELDS));
-  }
+  });
   const toolTexts = TOOL_FIELDS.map((field) => asText(body[field]));
   return {
     texts: texts.filter((text) => text !== ''),
@@ -100,6 +124,9 @@ export function inputPartsOf(body: ChatRequest): InputParts {
     builtInTools: body.tools?.filter((tool) => tool.type !== 'function').length ?? 0,
     images,
     others,
+    firstImage,
+    firstOther,
+    citedPieces,
     unknownBytes: bytesOfUnknown(body, KNOWN_FIELDS),
   };
 }

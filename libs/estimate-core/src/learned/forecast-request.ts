@@ -12,7 +12,7 @@ import {
 import { promptPrefixOf, type PromptPrefix } from '../cache/prompt-prefix.js';
 import { estimateInput, type InputEstimate } from '../input/estimate-input.js';
 import { inputCoverage } from '../input/input-learning.js';
-import { embeddingsPartsOf, inputPartsOf } from '../input/input-parts.js';
+import { embeddingsPartsOf, inputPartsOf, type PlaceOfPart } from '../input/input-parts.js';
 import { readInput } from '../input/input-reading.js';
 import { estimateOutput, type OutputEstimate } from '../output/output-lengths.js';
 import { inputLearningOf, lengthsOf, rememberSent, type Learned } from './learned.js';
@@ -28,6 +28,8 @@ export interface ForecastRequest {
   readonly body: ChatRequest;
   /** Of embeddings: their input. It is the whole cost, and no prompt cache knows it. */
   readonly embeddings?: EmbeddingsRequest | undefined;
+  /** Of another kind than chat: where a part of `body` is in the request as it came. */
+  readonly placeOf?: PlaceOfPart | undefined;
   readonly org: string;
   readonly route: string;
   readonly task?: string | undefined;
@@ -50,6 +52,7 @@ export interface BackendForecast {
   readonly cacheReadTokensExpected: number;
   readonly cacheWriteTokensExpected: number;
   readonly inputTokensBound: number | undefined;
+  readonly inputUnbounded: string | undefined;
   readonly inputTokensUpper: number;
   readonly outputTokensExpected: number;
   readonly outputTokensP95: number;
@@ -72,8 +75,8 @@ const NOTHING_SENT = emptyPrefixCache(0);
 
 /** Reads a request and forecasts it. Memory only; the time is bounded for any text, see README.md. */
 export function forecastRequest(learned: Learned, request: ForecastRequest, nowMs: number): RequestForecast {
-  const { body, org, embeddings } = request;
-  const reading = readInput(embeddings ? embeddingsPartsOf(embeddings) : inputPartsOf(body));
+  const { body, org, embeddings, placeOf } = request;
+  const reading = readInput(embeddings ? embeddingsPartsOf(embeddings) : inputPartsOf(body, placeOf));
   const policyOf = (backend: ForecastBackend): CachePolicy => (embeddings ? NO_CACHE : cachePolicyOf(backend));
   const known = new Map<string, BackendForecast>();
   let prefix: PromptPrefix | undefined;
@@ -103,6 +106,7 @@ export function forecastRequest(learned: Learned, request: ForecastRequest, nowM
       cacheReadTokensExpected: split.cacheRead,
       cacheWriteTokensExpected: split.cacheWrite5m + split.cacheWrite1h,
       inputTokensBound: input.bound,
+      inputUnbounded: input.unbounded,
       inputTokensUpper: input.upper,
       outputTokensExpected: output.expected,
       outputTokensP95: output.p95,

@@ -76,9 +76,9 @@ export class LearningEstimator implements Estimator {
   }
 
   estimate(request: Parameters<Estimator['estimate']>[0]): RequestForecast {
-    const { body, embeddings, route, attribution } = request;
+    const { body, embeddings, placeOf, route, attribution } = request;
     const { org, task } = attribution;
-    const forecast = forecastRequest(this.learned, { body, embeddings, org, route, task }, this.clock.nowMs());
+    const forecast = forecastRequest(this.learned, { body, embeddings, placeOf, org, route, task }, this.clock.nowMs());
     return {
       of: forecast.of,
       expectation: forecast.expectation,

@@ -179,7 +179,13 @@ class Dispatch {
         retryAfterSeconds: 2,
       });
     retries.earn();
-    const estimate = estimator.estimate({ body, embeddings: source?.embeddings, attribution, route: route.id });
+    const estimate = estimator.estimate({
+      body,
+      embeddings: source?.embeddings,
+      placeOf: source?.placeOf,
+      attribution,
+      route: route.id,
+    });
     const policy = this.withRevenue(
       policyFor({ route: route.settings, tier, wishes: body.meritorder, streams: body.stream === true }),
     );

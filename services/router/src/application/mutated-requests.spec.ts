@@ -157,10 +157,10 @@ it.each(['chat', 'embeddings', 'messages', 'responses'] as const)(
         continue;
       }
       const { body, source } = reading;
-      const embeddings = source?.embeddings;
+      const { embeddings, placeOf } = source ?? {};
       requirementsOf(body, source);
       for (const protocol of ['gemini', 'bedrock', 'anthropic']) uncarriedBy(body)(protocol);
-      const forecast = forecastRequest(learned, { body, embeddings, org: 'acme', route: 'r' }, 0).of(backend);
+      const forecast = forecastRequest(learned, { body, embeddings, placeOf, org: 'acme', route: 'r' }, 0).of(backend);
       expect(forecast.inputTokensExpected).toBeGreaterThanOrEqual(1);
       expect(forecast.inputTokensUpper).toBeLessThanOrEqual(forecast.inputTokensBound ?? Number.POSITIVE_INFINITY);
       promptPrefix('acme', body);

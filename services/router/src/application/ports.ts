@@ -74,6 +74,8 @@ export interface Estimator {
     body: ChatRequest;
     /** Of a request of that kind. */
     embeddings?: EmbeddingsRequest | undefined;
+    /** Of a request of another kind than chat: where a part of `body` is in it. */
+    placeOf?: ((part: object) => string | undefined) | undefined;
     attribution: Attribution;
     route: string;
   }): RequestEstimate;

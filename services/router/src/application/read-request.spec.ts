@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { EXAMPLES } from '@meritorder/contracts';
+import { EXAMPLES, type BackendConfig } from '@meritorder/contracts';
+import { emptyLearned, forecastRequest } from '@meritorder/estimate-core';
 import { parseRequest } from './parse-request.js';
 import { readRequest } from './read-request.js';
 import { upstreamBody } from './upstream-body.js';
@@ -32,6 +33,30 @@ describe('a request by its kind', () => {
     });
     const { metadata: _metadata, ...rest } = request;
     expect(upstreamBody(reading, 1)).toEqual(rest);
+  });
+
+  it('a part of messages that nothing bounds is named where the caller sent it', () => {
+    const source = { type: 'base64', media_type: 'application/pdf', data: 'aGk=' };
+    const { body, source: sent } = read('messages', {
+      model: 'auto',
+      max_tokens: 5,
+      system: 'Be brief.',
+      messages: [
+        {
+          role: 'user',
+          content: [
+            { type: 'tool_result', tool_use_id: 't', content: 'x' },
+            { type: 'document', source },
+          ],
+        },
+      ],
+    });
+    const learned = emptyLearned({ tokenizerOf: () => undefined, sharesLearning: () => false });
+    const request = { body, placeOf: sent!.placeOf, org: 'acme', route: 'r' };
+    const backend = { id: 'b', kind: 'cloud', provider: 'p', model: 'm', maxOutputTokens: 5 } as BackendConfig;
+    expect(forecastRequest(learned, request, 0).of(backend).inputUnbounded).toMatch(
+      /^messages\.0\.content\.1 is a PDF document: /,
+    );
   });
 
   it("messages go upstream as they came, clamped, with Anthropic's own metadata and all marks", () => {

@@ -16,6 +16,8 @@ export interface SourceRequest extends AskedKind {
   sent: Record<string, unknown>;
   /** Of embeddings: their input is the whole cost. */
   embeddings?: EmbeddingsRequest;
+  /** Where a part of how it reads is in what was sent; undefined: it is not known. */
+  placeOf?: (part: object) => string | undefined;
 }
 
 export interface RequestReading {
@@ -64,7 +66,7 @@ function ofEmbeddings(request: EmbeddingsRequest): RequestReading {
 }
 
 function ofMessages(request: MessagesRequest): RequestReading {
-  const { chat, uncarried, unbounded } = chatOfMessages(request, 'reading');
+  const { chat, uncarried, unbounded, placeOf } = chatOfMessages(request, 'reading');
   return {
     kind: 'messages',
     body: chat,
@@ -72,6 +74,7 @@ function ofMessages(request: MessagesRequest): RequestReading {
       kind: 'messages',
       sent: request,
       unbounded,
+      placeOf,
       // What is thought lies inside the output, and a backend refuses a budget of it that leaves nothing to say.
       leastTokens: request.thinking?.type === 'enabled' ? request.thinking.budget_tokens! + 1 : undefined,
       uncarried: inWords(uncarried),
@@ -81,8 +84,8 @@ function ofMessages(request: MessagesRequest): RequestReading {
 }
 
 function ofResponses(request: ResponsesRequest): RequestReading {
-  const { chat, uncarried } = chatOfResponses(request);
-  const source = { kind: 'responses' as const, sent: request, uncarried: inWords(uncarried) };
+  const { chat, uncarried, placeOf } = chatOfResponses(request);
+  const source = { kind: 'responses' as const, sent: request, placeOf, uncarried: inWords(uncarried) };
   return { kind: 'responses', body: chat, source, metadata: chat.metadata };
 }
 
