@@ -264,4 +264,34 @@ describe('for an estimate', () => {
   it('a field whose cost nobody knows is named', () => {
     expect(read({ mcp_servers: [] }, 'reading').unbounded).toBe('mcp_servers');
   });
+
+  const CLEARS = { type: 'clear_tool_uses_20250919', trigger: { type: 'input_tokens', value: 30_000 }, keep: null };
+  it.each<[string, unknown]>([
+    ['results of tools, and what was thought', { edits: [CLEARS, { type: 'clear_thinking_20251015', keep: 'all' }] }],
+    ['nothing', { edits: [] }],
+    ['none', null],
+  ])('a context that is cleared of %s has a bound, and no words in a chat completion', (_what, management) => {
+    const { unbounded, uncarried } = read({ context_management: management }, 'reading');
+    expect(unbounded).toBeUndefined();
+    expect(uncarried.map(({ path }) => path)).toEqual(management === null ? [] : ['context_management']);
+  });
+
+  it.each<[string, unknown]>([
+    ['is summarised', { edits: [CLEARS, { type: 'compact_20260112' }] }],
+    ['is changed as nobody knows', { edits: [{ type: 'clear_everything' }] }],
+    ['is changed by a name that goes on', { edits: [{ type: 'clear_thinking_20251015_and_more' }] }],
+    ['has an edit that is none', { edits: [null] }],
+    ['has another field', { edits: [CLEARS], budget: 1 }],
+    ['has no edits', {}],
+    ['is none', 'clear_thinking_20251015'],
+  ])('a context that %s has no bound', (_what, management) => {
+    expect(read({ context_management: management, mcp_servers: null }, 'reading').unbounded).toMatch(
+      /^context_management that does not only clear/,
+    );
+  });
+
+  it('a field without a bound is named beside a context that is cleared', () => {
+    const more = { context_management: { edits: [CLEARS] }, mcp_servers: [] };
+    expect(read(more, 'reading').unbounded).toBe('mcp_servers');
+  });
 });

@@ -1,7 +1,7 @@
 import type { ChatRequest, MessagesRequest, MessagesTool } from '@meritorder/contracts';
 import { chatMessages, type Rendering } from './conversation.js';
 import { MOST_REPORTED, type ChatReading, type Uncarried } from './chat-reading.js';
-import { objectOf, stated, type Json } from './json.js';
+import { objectOf, stated, textOf, type Json } from './json.js';
 
 /** OpenAI's limit; a server with another one is told no more either. */
 const MOST_STOPS = 4;
@@ -26,6 +26,13 @@ const BOUNDED_FIELDS: ReadonlySet<string> = new Set([
   'metadata',
   'meritorder',
 ]);
+
+/**
+ * Edits of the context that only take something out of the input before the model reads it. A short text may stand in place of the
+ * result of a tool; each of these is a message of its own in the reading, with what is held for one. What is summarised
+ * (`compact_...`) is billed as another call, so it has no bound.
+ */
+const CLEARING_EDIT = /^clear_(tool_uses|thinking)_\d{8}$/;
 
 /**
  * Anthropic's messages request as OpenAI's chat completion.
@@ -64,10 +71,25 @@ export function chatOfMessages(body: MessagesRequest, purpose: 'reading' | 'wire
     rendering.cannotCarry('stop_sequences', `more than ${MOST_STOPS} of them`);
   if (fields['top_k'] !== undefined) rendering.cannotCarry('top_k', 'sampling by rank');
   if (body.thinking && body.thinking.type !== 'disabled') rendering.cannotCarry('thinking', 'thinking that is shown');
-  const unbounded = Object.keys(fields).find((field) => !BOUNDED_FIELDS.has(field));
+  const unbounded = unboundedOf(fields);
   for (const field of Object.keys(fields))
     if (!BOUNDED_FIELDS.has(field)) rendering.cannotCarry(field, 'a field that is not known');
   return { chat, uncarried, unbounded, placeOf: (part) => places.get(part) };
+}
+
+function unboundedOf(fields: Json): string | undefined {
+  for (const [field, value] of Object.entries(fields)) {
+    if (BOUNDED_FIELDS.has(field)) continue;
+    if (field !== 'context_management') return field;
+    if (!onlyClears(value)) return 'context_management that does not only clear tool uses or thinking';
+  }
+  return undefined;
+}
+
+function onlyClears(management: unknown): boolean {
+  const { edits, ...more } = objectOf(management) ?? {};
+  const only = Array.isArray(edits) && Object.keys(stated(more)).length === 0;
+  return only && edits.every((edit) => CLEARING_EDIT.test(textOf(objectOf(edit)?.['type']) ?? ''));
 }
 
 function toolOf(tool: MessagesTool, path: string, rendering: Rendering): { type: string; [more: string]: unknown } {
