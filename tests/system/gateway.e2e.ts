@@ -40,6 +40,15 @@ beforeAll(async () => {
     backends: [
       { id: 'quick' },
       { id: 'able', config: { baseUrl: scripted.url, capabilities: EVERYTHING, maxTokensPerImage: 1_000 } },
+      {
+        id: 'native',
+        config: {
+          protocol: 'anthropic',
+          apiKeyEnv: 'PROVIDER_KEY',
+          capabilities: ['streaming', 'vision'],
+          maxTokensPerImage: 1_000,
+        },
+      },
       { id: 'slow', behaviour: { outputTokensPerSecond: 40, wordsPerChunk: 1 } },
       { id: 'cutting', behaviour: { cutStreamRate: 1 } },
       { id: 'failing', behaviour: { errorRate: 1 } },
@@ -52,6 +61,7 @@ beforeAll(async () => {
         config: { kinds: ['embeddings'], maxOutputTokens: 1 },
       },
     ],
+    env: { PROVIDER_KEY: 'key-of-provider' },
     config: {
       routes: [{ id: 'auto', backends: ['quick'] }],
       budgets: [{ id: 'spent', selector: { org: 'acme', backend: 'capped' }, window: 'total', limitUsd: '0.000001' }],
@@ -201,6 +211,7 @@ describe('the OpenAI SDK', () => {
       'auto',
       'quick',
       'able',
+      'native',
       'slow',
       'cutting',
       'failing',
@@ -418,6 +429,53 @@ describe("Anthropic's SDK", () => {
     expect(done.stop_reason).toBe('end_turn');
     expect(seen.filter((e) => e.type === 'message_stop')).toHaveLength(1);
     expect(seen.at(-1)).toMatchObject({ type: 'message_stop', meritorder: { backend: 'quick' } });
+  });
+
+  const documentOf = (source: object) => ({ type: 'document', source });
+  const TEXT = documentOf({ type: 'text', media_type: 'text/plain', data: 'All is well.' });
+  const PDF = documentOf({ type: 'base64', media_type: 'application/pdf', data: 'aGk=' });
+  const FOUND = { type: 'web_search_result', url: 'https://a.test', title: 'a', encrypted_content: 'RXFnZg==' };
+  const ofNative = (content: object[], more: object = {}): any => ({
+    ...ask(1, { model: 'native' }),
+    messages: [
+      { role: 'user', content: 'What is new?' },
+      {
+        role: 'assistant',
+        content: [
+          { type: 'server_tool_use', id: 's', name: 'web_search', input: { query: 'news' } },
+          { type: 'web_search_tool_result', tool_use_id: 's', content: [FOUND] },
+          { type: 'text', text: 'Nothing.' },
+        ],
+      },
+      { role: 'user', content: [...content, { type: 'text', text: 'Write 1 words.' }] },
+    ],
+    ...more,
+  });
+
+  it('documents, searches and a context that is cleared reach a backend that speaks its language', async () => {
+    const context_management = { edits: [{ type: 'clear_tool_uses_20250919' }] };
+    const { usage } = await anthropic.messages.create(ofNative([TEXT], { context_management }));
+    expect(usage.input_tokens).toBeGreaterThan(0);
+  });
+
+  it.each<[string, any, RegExp]>([
+    ['a PDF', ofNative([PDF]), /messages\.2\.content\.0 is a PDF document: .*source of the type text/],
+    [
+      'a context that is summarised',
+      ofNative([], { context_management: { edits: [{ type: 'compact_20260112' }] } }),
+      /context_management that does not only clear/,
+    ],
+  ])('%s is refused, and named', async (_what, body, words) => {
+    await expect(anthropic.messages.create(body)).rejects.toThrow(words);
+  });
+
+  it('calls two tools at once, of a backend that gives both the index 0', async () => {
+    const tools = ['weather', 'time'].map((name) => ({ name, input_schema: WEATHER as never }));
+    const message = await anthropic.messages.stream({ ...ask(1, { model: 'able' }), tools }).finalMessage();
+    expect(message.content).toMatchObject([
+      { type: 'tool_use', name: 'weather', input: { city: 'Paris' } },
+      { type: 'tool_use', name: 'time', input: { city: 'Paris' } },
+    ]);
   });
 
   it.each([false, true])('calls tools (stream: %s), and the answer of a tool goes up', async (stream) => {

@@ -94,6 +94,12 @@ function readContent(prompt: Prompt, content: unknown, field: string): void {
       case 'tool_result':
         if (block['content'] !== undefined) readContent(prompt, block['content'], `${field}.content`);
         break;
+      case 'document':
+      case 'search_result':
+      case 'server_tool_use':
+      case 'web_search_tool_result':
+        prompt.texts.push(JSON.stringify(block));
+        break;
       default:
         throw invalid(`unknown block type '${String(block['type'])}'`, field);
     }
