@@ -149,6 +149,16 @@ describe('the OpenAI SDK', () => {
     expect(second.choices[0]!.message.content).toBe('all is fine');
   });
 
+  it('calls two tools at once, of a backend that gives both the index 0', async () => {
+    const time = { ...TOOL, function: { ...TOOL.function, name: 'time' } };
+    const ask = { model: 'able', messages: say('weather and time?'), tools: [TOOL, time], max_tokens: 50 };
+    const done = await openai.chat.completions.stream(ask).finalChatCompletion();
+    expect(done.choices[0]!.message.tool_calls).toMatchObject([
+      { id: 'call_0_0', function: { name: 'weather', arguments: '{"city":"Paris"}' } },
+      { id: 'call_0_1', function: { name: 'time', arguments: '{"city":"Paris"}' } },
+    ]);
+  });
+
   it('parses an answer by its JSON schema', async () => {
     const response_format = {
       type: 'json_schema' as const,

@@ -135,6 +135,15 @@ describe("responses, asked for by OpenAI's SDK", () => {
     expect(JSON.parse(args)).toEqual({ city: 'Paris' });
   });
 
+  it('call two tools at once, of a backend that gives both the index 0', async () => {
+    const tools = [TOOL, { ...TOOL, name: 'time' }];
+    const stream = openai.responses.stream({ model: 'able', input: 'weather and time?', tools, max_output_tokens: 50 });
+    expect((await stream.finalResponse()).output).toMatchObject([
+      { type: 'function_call', name: 'weather', arguments: '{"city":"Paris"}' },
+      { type: 'function_call', name: 'time', arguments: '{"city":"Paris"}' },
+    ]);
+  });
+
   it('come as JSON of a schema', async () => {
     const format = zodTextFormat(z.object({ city: z.string(), degrees: z.number() }), 'weather');
     const { output_parsed } = await openai.responses.parse({

@@ -12,8 +12,8 @@ const USAGE = { prompt_tokens: 11, completion_tokens: 7, total_tokens: 18 };
 const LOGPROBS = { content: [{ token: 'fine', logprob: -0.25, bytes: [102], top_logprobs: [] }], refusal: null };
 
 /**
- * An OpenAI-compatible provider that does what the simulator does not: it calls the first tool that it is given, answers a JSON
- * schema with `{"city":"Paris","degrees":21}`, and sends log probabilities.
+ * An OpenAI-compatible provider that does what the simulator does not: it calls every tool that it is given, in a stream each
+ * with the index 0 as Ollama does, answers a JSON schema with `{"city":"Paris","degrees":21}`, and sends log probabilities.
  */
 export async function startScriptedProvider(): Promise<ScriptedProvider> {
   const asked: Record<string, any>[] = [];
@@ -86,15 +86,15 @@ interface Choice {
 }
 
 function choiceOf(body: Record<string, any>, index: number): Choice {
-  const tool = body['tools']?.[0]?.function;
+  const tools: { function: { name: string } }[] = body['tools'] ?? [];
   const answered = body['messages'].some((m: { role: string }) => m.role === 'tool');
-  if (tool && !answered) {
-    const call = {
-      id: `call_${index}`,
+  if (tools.length > 0 && !answered) {
+    const tool_calls = tools.map((tool, i) => ({
+      id: `call_${index}_${i}`,
       type: 'function',
-      function: { name: tool.name, arguments: '{"city":"Paris"}' },
-    };
-    return { index, message: { role: 'assistant', content: null, tool_calls: [call] }, finish_reason: 'tool_calls' };
+      function: { name: tool.function.name, arguments: '{"city":"Paris"}' },
+    }));
+    return { index, message: { role: 'assistant', content: null, tool_calls }, finish_reason: 'tool_calls' };
   }
   const content = body['response_format']?.type === 'json_schema' ? '{"city":"Paris","degrees":21}' : 'all is fine';
   return {
