@@ -1,4 +1,4 @@
-import { EXAMPLES, type UsageAttemptClosedV1 } from '@meritorder/contracts';
+import { EXAMPLES, type UsageAttemptClosedV1, type UsageAttemptOpenedV1 } from '@meritorder/contracts';
 import { connectDatabase, trialBalance, unsettledAttempts } from '@meritorder/ledger-store';
 import { hostInboxPrefix, hostUser } from '@meritorder/messaging';
 import { waitFor } from '@meritorder/testing';
@@ -113,7 +113,11 @@ describe('on its own subject', () => {
   it('it closes no attempt that no router has opened', async () => {
     publish(closing, { attemptId: 'invented', backend: 'theirs' }, 'invented/closed');
     const reason = 'may not close attempt invented, which no router has opened';
-    await waitFor(() => deadLetters.some((r) => r.includes(reason)), `"${reason}", not ${deadLetters.at(-1)}`);
+    // It may come before its opening: that is waited for.
+    await waitFor(() => deadLetters.some((r) => r.includes(reason)), {
+      message: `"${reason}", not ${deadLetters.at(-1)}`,
+      timeoutMs: 60_000,
+    });
     expect(await database.query(`select 1 from attempt where attempt_id = 'invented'`)).toEqual([]);
   });
 });
@@ -133,4 +137,27 @@ it('what the victims are answered is whole, its own attempts are booked, and the
   const total = invoiced.reduce((sum, line) => sum + BigInt(line.nanoUsd), 0n);
   expect(booked).toEqual({ n: invoiced.length, nanos: String(total) });
   expect((await trialBalance(database)).reduce((sum, a) => sum + a.balanceNanos, 0n)).toBe(0n);
+});
+
+it('an attempt of its own that is closed before it is on record as opened is booked once it is', async () => {
+  const opened: UsageAttemptOpenedV1[] = [];
+  const subject = 'usage.attempt-opened.v1.acme';
+  operator.subscribe(subject, { callback: (_e, m) => void opened.push(m.json()) });
+  await operator.flush();
+  await client.ask(JSON.parse(chat('Write 5 words.', { model: 'theirs' })));
+  const event = { ...(await waitFor(() => opened[0], 'a real one')), attemptId: 'early' };
+  const closedAt = new Date().toISOString();
+  publish('usage.attempt-closed.v1.acme.gpu-2', { ...event, closedAt }, 'early/closed');
+  await thief.flush();
+  await new Promise((r) => setTimeout(r, 1_500));
+  const h = headers();
+  h.set('ce-id', 'early/opened');
+  h.set('Nats-Msg-Id', 'early/opened');
+  h.set('ce-type', 'usage.attempt-opened.v1');
+  operator.publish(subject, JSON.stringify(event), { headers: h });
+  const states = () => database.query(`select state from attempt_settled where attempt_id = 'early'`);
+  expect(await waitFor(async () => ((await states()).length > 0 ? states() : undefined), 'it to be booked')).toEqual([
+    { state: 'confirmed' },
+  ]);
+  expect(deadLetters.filter((r) => r.includes('early'))).toEqual([]);
 });

@@ -12,7 +12,14 @@ async function run(options: Partial<Parameters<typeof replay>[0]>): Promise<Repl
   const dataDir = mkdtempSync(join(tmpdir(), 'meritorder-replay-'));
   chmodSync(dataDir, 0o755);
   try {
-    return await replay({ trace: [], speed: 60, dataDir, cacheDir: serverCacheDir(), log: () => {}, ...options });
+    return await replay({
+      trace: [],
+      speed: 60,
+      dataDir,
+      cacheDir: serverCacheDir(),
+      log: (line) => line.startsWith('dead letter') && console.log(line),
+      ...options,
+    });
   } finally {
     rmSync(dataDir, { recursive: true, force: true });
   }

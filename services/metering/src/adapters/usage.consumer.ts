@@ -25,6 +25,13 @@ interface ExtendedDelivery {
 }
 type ClosedDelivery = ClosedAttempt & { delivery: Delivery };
 
+/**
+ * What a metering had in hand that was killed comes again after what came later, so an attempt may be closed before it is on record
+ * as opened: that is asked again for longer than the wait for an acknowledgement (5 s) and another failure take.
+ */
+const UNOPENED_RETRY_MS = 1_000;
+const MOST_DELIVERIES_UNOPENED = 20;
+
 /** `usage.attempt-opened`, `-extended` and `-closed`, in batches: opened and extended first, then booked, then settled, then acknowledged. */
 @Injectable()
 export class UsageConsumer implements OnApplicationBootstrap, OnApplicationShutdown {
@@ -110,8 +117,11 @@ export class UsageConsumer implements OnApplicationBootstrap, OnApplicationShutd
     const own: ClosedDelivery[] = [];
     for (const one of closed) {
       const foreign = foreignByBooks(one.event, hostOfUsage(one.delivery.subject), recorded);
-      if (foreign) await this.deadLetter(one.delivery, foreign);
-      else own.push(one);
+      const mayBeOpenedYet =
+        !recorded.has(one.event.attemptId) && one.delivery.deliveryCount < MOST_DELIVERIES_UNOPENED;
+      if (!foreign) own.push(one);
+      else if (mayBeOpenedYet) one.delivery.retry(UNOPENED_RETRY_MS);
+      else await this.deadLetter(one.delivery, foreign);
     }
     return own;
   }

@@ -10,6 +10,9 @@ import { startChaos, type ChaosPlan, type ChaosReport } from './chaos.js';
 import { percentile } from './percentile.js';
 import { promptFor, type TraceRequest } from './trace.js';
 
+/** Of dead letters, that are told. */
+const MOST_REASONS = 5;
+
 export interface ReplayOptions {
   trace: TraceRequest[];
   speed: number;
@@ -132,8 +135,14 @@ class Replay {
       );
       clearInterval(sampler);
       const thresholds = await this.thresholds(operator, database);
-      const deadLetters = (await (await jetstreamManager(operator)).streams.info(STREAMS.deadLetter.name)).state
-        .messages;
+      const { streams } = await jetstreamManager(operator);
+      const deadLetters = (await streams.info(STREAMS.deadLetter.name)).state.messages;
+      for (let seq = 1; seq <= Math.min(deadLetters, MOST_REASONS); seq++) {
+        const letter = await streams.getMessage(STREAMS.deadLetter.name, { seq });
+        options.log(
+          `dead letter ${letter?.header.get('Meritorder-Subject')}: ${letter?.header.get('Meritorder-Reason')}`,
+        );
+      }
       return {
         requests: options.trace.length,
         answered: this.answered,
