@@ -131,7 +131,7 @@ describe('the client', () => {
     const stranger = Meritorder.over(await product.app('globex'), 'acme');
     const told: unknown[] = [];
     const stop = stranger.subscribe('alerts', () => {}, {
-      onError: (error, event) => {
+      onError: async (error, event) => {
         told.push([error.name, event]);
         throw new Error('the logger broke');
       },

@@ -201,13 +201,9 @@ export class Meritorder {
   subscribe(subscriber: string, handler: EventHandler, options: SubscribeOptions = {}): () => Promise<void> {
     const { queue, onError } = options;
     const subscription = this.nats.subscribe(subjects.delivery(this.org, subscriber), queue ? { queue } : {});
-    const tell = (error: unknown, event?: OrgEvent): void => {
-      try {
-        onError?.(error as Error, event);
-      } catch {
-        // Whoever is told of errors must not make more of them.
-      }
-    };
+    // Whoever is told of errors must not make more of them, at once or later.
+    const tell = (error: unknown, event?: OrgEvent): void =>
+      void (async () => onError?.(error as Error, event))().catch(() => {});
     const running = (async () => {
       for await (const message of subscription) {
         let event: OrgEvent | undefined;
