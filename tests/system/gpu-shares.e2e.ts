@@ -8,6 +8,8 @@ import { ask, chat, startProduct, type Product } from './harness.js';
 const SLOTS = 4;
 /** Between an answer and the next request: a worker tells routers of a free slot within 20 ms. */
 const THOUGHT_MS = 30;
+/** So long that its tokens at the cloud cost more than the last free slot counts for: shares alone decide. */
+const WORDS = 50;
 const FREE = { inputUsdPerMillionTokens: '0', outputUsdPerMillionTokens: '0' };
 const DEAR = [
   {
@@ -68,7 +70,7 @@ async function keepAsking(
   let going = true;
   const loops = Array.from({ length: atOnce }, async () => {
     while (going) {
-      const answer = await ask(app, chat('Write 1 words.', { model }), { org }).catch(() => undefined);
+      const answer = await ask(app, chat(`Write ${WORDS} words.`, { model }), { org }).catch(() => undefined);
       const body = answer?.json<any>();
       const by = body?.meritorder?.backend ?? body?.error.code ?? 'lost';
       served.push(by);
