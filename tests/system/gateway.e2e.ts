@@ -60,6 +60,11 @@ beforeAll(async () => {
         behaviour: { kind: 'embedding', embeddingDimensions: 8 },
         config: { kinds: ['embeddings'], maxOutputTokens: 1 },
       },
+      {
+        id: 'wide',
+        behaviour: { kind: 'embedding', embeddingDimensions: 3_072 },
+        config: { kinds: ['embeddings'], maxOutputTokens: 1 },
+      },
     ],
     env: { PROVIDER_KEY: 'key-of-provider' },
     config: {
@@ -229,6 +234,7 @@ describe('the OpenAI SDK', () => {
       'picky',
       'capped',
       'embedder',
+      'wide',
     ]);
     expect(await openai.models.retrieve('able')).toMatchObject({ object: 'model', owned_by: 'simco' });
     const globex = new OpenAI({ baseURL: `${product.url}/v1`, apiKey: GLOBEX_KEY });
@@ -588,6 +594,18 @@ describe('LangChain.js', () => {
       configuration: { baseURL: `${product.url}/v1` },
     });
     expect((await embeddings.embedDocuments(['one', 'two words'])).map((v) => v.length)).toEqual([8, 8]);
+  });
+
+  it('embeds as many texts as it asks for at once, whose vectors are more than a message carries', async () => {
+    const embeddings = new OpenAIEmbeddings({
+      model: 'wide',
+      apiKey: ACME_KEY,
+      configuration: { baseURL: `${product.url}/v1` },
+    });
+    const texts = Array.from({ length: embeddings.batchSize + 1 }, (_, i) => `text ${i}`);
+    const vectors = await embeddings.embedDocuments(texts);
+    expect(embeddings.batchSize).toBe(512);
+    expect(vectors.map((v) => v.length)).toEqual(texts.map(() => 3_072));
   });
 
   it('raises the error of the status', async () => {

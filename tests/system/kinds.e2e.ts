@@ -1,5 +1,5 @@
 import { nanosToUsd } from '@meritorder/kernel';
-import { headers, type Msg, type NatsConnection } from '@nats-io/transport-node';
+import { createInbox, headers, type Msg, type NatsConnection } from '@nats-io/transport-node';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { connectDatabase } from '@meritorder/ledger-store';
 import { waitFor } from '@meritorder/testing';
@@ -158,6 +158,28 @@ describe('embeddings over plain NATS', () => {
     });
     const event = await waitFor(() => [...rated.values()].find((e) => e.backend === 'wide'), 'it to be rated');
     expect(event).toMatchObject({ state: 'confirmed', usage: { inputTokens: 260 } });
+  });
+
+  it('that no message can carry come in parts to a caller that takes them', async () => {
+    const h = ofKind('embeddings')!;
+    h.set('Meritorder-Max-Answer-Bytes', String(64 * 1024 * 1024));
+    const inbox = createInbox('_INBOX_acme');
+    const parts: Msg[] = [];
+    const subscription = app.subscribe(inbox, {
+      callback: (_error, m) => {
+        parts.push(m);
+        if (m.reply) m.respond();
+      },
+    });
+    const input = Array.from({ length: 140 }, (_, i) => `text ${i}`);
+    app.publish('inference.request.v1.acme', JSON.stringify({ model: 'wide', input }), { reply: inbox, headers: h });
+    await waitFor(() => parts.at(-1)?.headers?.get('Meritorder-Status') === 'ok', 'the last part');
+    subscription.unsubscribe();
+    expect(parts.map((m) => m.headers!.get('Meritorder-Part'))).toEqual(parts.map((_, i) => String(i)));
+    const { data, meritorder } = JSON.parse(Buffer.concat(parts.map((m) => m.data)).toString('utf8'));
+    expect(parts.length).toBeGreaterThan(8);
+    expect(data.map((d: any) => d.embedding.length)).toEqual(input.map(() => 4_096));
+    expect(await booked(meritorder)).toMatchObject({ state: 'confirmed', usage: { inputTokens: 280 } });
   });
 
   it('that no message can carry are paid for once, also as a job and under an idempotency key', async () => {

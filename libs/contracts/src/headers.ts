@@ -10,6 +10,10 @@ export const HEADERS = {
   backend: 'Meritorder-Backend',
   attemptNumber: 'Meritorder-Attempt-Number',
   seq: 'Meritorder-Seq',
+  /** Of a request: an answer that is larger than a message may come in parts, of at most so many bytes in all. */
+  maxAnswerBytes: 'Meritorder-Max-Answer-Bytes',
+  /** Of an answer in parts: the how many-th of its bytes these are, from 0. The one with a status is the last. */
+  part: 'Meritorder-Part',
   status: 'Meritorder-Status',
   serviceError: 'Nats-Service-Error',
   serviceErrorCode: 'Nats-Service-Error-Code',
@@ -18,3 +22,6 @@ export const HEADERS = {
   tracestate: 'tracestate',
   messageId: 'Nats-Msg-Id',
 } as const;
+
+/** What a caller may take in parts; the most that a backend may answer at once. */
+export const MAX_ANSWER_BYTES = 64 * 1024 * 1024;

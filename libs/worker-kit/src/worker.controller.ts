@@ -262,7 +262,7 @@ export class WorkerController implements OnApplicationBootstrap, OnApplicationSh
     const carrier = injectTrace(undefined, context);
     const traceparent = carrier.get('traceparent');
     const abort = new AbortController();
-    const caller = new NatsCallerLink(bus, work, config.limits);
+    const caller = new NatsCallerLink(bus, work, { ...config.limits, maxMessageBytes: this.maxMessageBytes });
     abort.signal.addEventListener('abort', () => caller.abandon());
     const concurrency = this.count(backend, terms.attribution.org, 1);
     const warn = (error: Error): void => this.log.warn(`attempt ${terms.attemptId}: ${error.message}`);

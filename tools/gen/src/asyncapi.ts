@@ -1,4 +1,4 @@
-import { EVENTS, EXAMPLES, STREAMS, type EventType } from '@meritorder/contracts';
+import { EVENTS, EXAMPLES, MAX_ANSWER_BYTES, STREAMS, type EventType } from '@meritorder/contracts';
 import { MAX_PAYLOAD_BYTES } from '@meritorder/messaging';
 import { schemaOf, schemas } from './schemas.js';
 
@@ -114,6 +114,11 @@ const requestHeaders = (kind: Json, required = false): Json => ({
       maxLength: 255,
       description: 'The same as `meritorder.idempotency_key` of the body.',
     },
+    'Meritorder-Max-Answer-Bytes': {
+      type: 'string',
+      pattern: '^[1-9]\\d{0,11}$',
+      description: `Says that an answer which is larger than a message may come in parts, of at most so many bytes in all (${MAX_ANSWER_BYTES} at most). Without it such an answer, which is paid for, is refused with answer_unusable.`,
+    },
     traceparent: { type: 'string' },
   },
   ...(required ? { required: ['Meritorder-Kind'] } : {}),
@@ -131,6 +136,23 @@ const STREAM_HEADERS: Json = {
       type: 'string',
       enum: ['ok', 'error', 'cancelled'],
       description: 'Of the last message alone: nothing comes after it.',
+    },
+  },
+};
+
+const WHOLE_HEADERS: Json = {
+  type: 'object',
+  properties: {
+    'Meritorder-Status': {
+      type: 'string',
+      enum: ['ok', 'error', 'cancelled'],
+      description: 'Of the last message alone: nothing comes after it.',
+    },
+    'Meritorder-Part': {
+      type: 'string',
+      pattern: '^\\d+$',
+      description:
+        'Only of an answer in parts, which the request had asked for: counts its messages from 0. Their bodies, one after the other, are the answer. Each but the last, which has Meritorder-Status, has a reply subject that asks for an acknowledgement, as chunks have.',
     },
   },
 };
@@ -234,6 +256,7 @@ export function asyncApi(version: string): Json {
     'Not streaming: one chat completion with its receipt in `meritorder`.',
     { type: 'object', properties: { meritorder: schemas['receipt.v1'] }, required: ['meritorder'] },
     EXAMPLES.completion,
+    WHOLE_HEADERS,
   );
   messages['inferenceChunk'] = message(
     'inference.chunk.v1',

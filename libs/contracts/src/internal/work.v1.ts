@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { MAX_ANSWER_BYTES } from '../headers.js';
 import { Amounts, Attribution, Instant, Kind, PriceVersion, Slug, UsdText, WindowCharge } from '../primitives.js';
 import { Receipt } from '../receipt.js';
 import { JobAcceptedV1 } from './job-accepted.v1.js';
@@ -92,6 +93,8 @@ export const WorkRequest = z.object({
   includeUsage: z.boolean(),
   /** The caller's inbox: the worker answers there. */
   replyTo: z.string(),
+  /** The caller takes a whole answer in parts, of at most so many bytes in all. Absent: in one message. */
+  maxAnswerBytes: z.int().positive().max(MAX_ANSWER_BYTES).optional(),
   price: PriceVersion,
   otherPrices: z.array(PriceVersion).max(16).optional(),
   /** For a backend that says nothing of its usage. */

@@ -10,7 +10,7 @@ export const GATHERED_MS = 4;
  * event loop; so does any chunk when nothing was written lately, and where there is one stream none waits.
  */
 export class CallerOutbox {
-  private waiting: [subject: string, body: string, options: PublishOptions][] = [];
+  private waiting: [subject: string, body: string | Uint8Array, options: PublishOptions][] = [];
   private timer: NodeJS.Timeout | undefined;
   private isFlushing = false;
   private writtenAtMs = -Infinity;
@@ -18,7 +18,7 @@ export class CallerOutbox {
   constructor(private readonly nats: Pick<NatsConnection, 'publish' | 'isClosed'>) {}
 
   /** @param canWait of a chunk that others of its stream went before */
-  publish(subject: string, body: string, options: PublishOptions, canWait = false): void {
+  publish(subject: string, body: string | Uint8Array, options: PublishOptions, canWait = false): void {
     this.waiting.push([subject, body, options]);
     if (this.isFlushing) return;
     const waitMs = canWait ? this.writtenAtMs + GATHERED_MS - performance.now() : 0;

@@ -123,17 +123,28 @@ export function askForTurn(bus: Bus, router: NatsRouterLink, attemptId: string, 
   };
 }
 
+/** So much of an answer in parts goes in one message; every server carries it, with its headers. */
+const PART_BYTES = 1_000_000;
+/** Of a message: its headers. */
+const HEADER_BYTES_MOST = 4_096;
+/** Parts that the reader has not acknowledged. */
+const PARTS_WINDOW = 4;
+
 /** The caller's inbox, with a bounded window of chunks that the reader has not acknowledged. */
 export class NatsCallerLink implements CallerLink {
   private readonly outbox: CallerOutbox;
   private acknowledged = -1;
   private published = -1;
-  private waiting: { resolve: () => void; reject: (error: Error) => void; timer: NodeJS.Timeout } | undefined;
+  private waiting:
+    { window: number; resolve: () => void; reject: (error: Error) => void; timer: NodeJS.Timeout } | undefined;
 
   constructor(
     bus: Bus,
     private readonly work: WorkRequest,
-    private readonly limits: Pick<LimitsConfig, 'streamWindowChunks' | 'streamAckTimeoutMs'>,
+    private readonly limits: Pick<LimitsConfig, 'streamWindowChunks' | 'streamAckTimeoutMs'> & {
+      /** What the server carries. */
+      maxMessageBytes: number;
+    },
   ) {
     this.outbox = outboxOf(bus.nats);
   }
@@ -141,7 +152,7 @@ export class NatsCallerLink implements CallerLink {
   /** An acknowledgement: of everything published so far, since the reader gets messages in order. */
   acknowledge(upToSeq: number | undefined): void {
     this.acknowledged = Math.max(this.acknowledged, Math.min(upToSeq ?? this.published, this.published));
-    if (this.waiting && !this.isBehind()) {
+    if (this.waiting && !this.isBehind(this.waiting.window)) {
       clearTimeout(this.waiting.timer);
       this.waiting.resolve();
       this.waiting = undefined;
@@ -167,21 +178,45 @@ export class NatsCallerLink implements CallerLink {
     const options = { headers: h, ...(asks ? { reply: subjects.inferenceAck(org, this.work.terms.requestId) } : {}) };
     this.outbox.publish(this.work.replyTo, json, options, seq > 0);
     this.published = seq;
-    if (!this.isBehind()) return undefined;
+    return this.acknowledgedWithin(this.limits.streamWindowChunks);
+  }
+
+  /** @returns a promise while the reader is further behind; it rejects with ReaderAway when the reader stays away. */
+  private acknowledgedWithin(window: number): Promise<void> | undefined {
+    if (!this.isBehind(window)) return undefined;
     return new Promise((resolve, reject) => {
       const timer = setTimeout(() => {
         this.waiting = undefined;
         reject(new ReaderAway(`the reader acknowledged nothing for ${this.limits.streamAckTimeoutMs} ms`));
       }, this.limits.streamAckTimeoutMs);
-      this.waiting = { resolve, reject, timer };
+      this.waiting = { window, resolve, reject, timer };
     });
   }
 
-  finish(status: 'ok' | 'cancelled', body: string, stream: boolean): void {
+  finish(status: 'ok' | 'cancelled', body: string, stream: boolean): Promise<void> | undefined {
+    const fits = Buffer.byteLength(body) <= this.limits.maxMessageBytes - HEADER_BYTES_MOST;
+    if (!stream && !fits) return this.inParts(Buffer.from(body));
     const h = this.headers();
     if (stream) h.set(HEADERS.seq, String(this.published + 1));
     h.set(HEADERS.status, status);
     this.outbox.publish(this.work.replyTo, body, { headers: h });
+    return undefined;
+  }
+
+  private async inParts(body: Buffer): Promise<void> {
+    const bytes = Math.min(PART_BYTES, this.limits.maxMessageBytes - HEADER_BYTES_MOST);
+    const last = Math.ceil(body.length / bytes) - 1;
+    for (let part = 0; part <= last; part++) {
+      const h = this.headers();
+      h.set(HEADERS.part, String(part));
+      if (part === last) h.set(HEADERS.status, 'ok');
+      const { org } = this.work.terms.attribution;
+      const reply = subjects.inferenceAck(org, this.work.terms.requestId);
+      const data = body.subarray(part * bytes, (part + 1) * bytes);
+      this.outbox.publish(this.work.replyTo, data, { headers: h, ...(part === last ? {} : { reply }) });
+      this.published = part;
+      if (part < last) await this.acknowledgedWithin(PARTS_WINDOW);
+    }
   }
 
   fail(code: ErrorCode, message: string): void {
@@ -195,8 +230,8 @@ export class NatsCallerLink implements CallerLink {
     });
   }
 
-  private isBehind(): boolean {
-    return this.published - this.acknowledged >= this.limits.streamWindowChunks;
+  private isBehind(window: number): boolean {
+    return this.published - this.acknowledged >= window;
   }
 
   private headers(): MsgHdrs {

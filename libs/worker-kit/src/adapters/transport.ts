@@ -1,11 +1,10 @@
 import { Readable } from 'node:stream';
 import { Pool, type Dispatcher } from 'undici';
-import type { BackendConfig } from '@meritorder/contracts';
+import { MAX_ANSWER_BYTES, type BackendConfig } from '@meritorder/contracts';
 import { UpstreamError, type ProviderRequest, type WireCall, type WireReply } from '../application/ports.js';
 import { BodyReads } from './body-reads.js';
 import { refusalOf } from './refusal.js';
 
-const MAX_ANSWER_BYTES = 16 * 1024 * 1024;
 const MAX_ERROR_BYTES = 64 * 1024;
 /** What comes after the end of a stream, for the sake of its connection. */
 const MAX_REST_BYTES = 4 * 1024;

@@ -65,6 +65,8 @@ export interface World {
   /** A request of kind messages whose backend speaks chat completions. */
   translated?: boolean;
   maxMessageBytes?: number;
+  /** An answer in parts: rejects as its reader makes it. */
+  onFinish?: (abort: AbortController) => Promise<void>;
 }
 
 /** Runs one attempt in a world of in-memory ports; the log says what everybody heard, in order. */
@@ -133,7 +135,11 @@ export async function attempt(world: World): Promise<{
           if (seq === world.readerLeavesAt) return Promise.reject(new ReaderAway('nothing was acknowledged'));
           return read instanceof Promise ? read : undefined;
         },
-        finish: (status, body) => void (finished.push(JSON.parse(body)), log.push(`answer ${status}`)),
+        finish: (status, body) => {
+          finished.push(JSON.parse(body));
+          log.push(`answer ${status}`);
+          return world.onFinish?.(abort);
+        },
         fail: (code: ErrorCode) => void log.push(`error ${code}`),
       },
       turn:

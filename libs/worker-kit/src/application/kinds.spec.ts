@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { answerDialect } from './answer-dialect.js';
 import { attempt, block, named, terms, usage, type World } from './attempt-world.for-tests.js';
-import type { Upstream, UpstreamRequest } from './ports.js';
+import { ReaderAway, type Upstream, type UpstreamRequest } from './ports.js';
 import { upstreamFor, type Wires } from './upstream-for.js';
 
 type Any = Record<string, any>;
@@ -236,6 +236,36 @@ describe('messages of a backend that speaks them', () => {
 });
 
 describe('an answer', () => {
+  const inParts = {
+    maxMessageBytes: 40_000,
+    upstream: answers({ content: 'x'.repeat(60_000) }),
+    work: { terms: { ...terms, kind: 'embeddings' as const }, maxAnswerBytes: 1_000_000 },
+  };
+
+  it('that no message carries goes to a caller that takes parts, up to what that takes', async () => {
+    const whole = await attempt(inParts);
+    expect(whole.closed).toMatchObject([{ outcome: 'finished', usage }]);
+    expect(whole.log.slice(-2)).toEqual(['answer ok', 'finished']);
+    const more = await attempt({ ...inParts, work: { ...inParts.work, maxAnswerBytes: 90_000 } });
+    expect(more.sent.find((e) => e.type === 'failed')).toMatchObject({
+      retryable: false,
+      message: expect.stringMatching(/has 60\d\d\d bytes and the caller takes 57232/),
+    });
+  });
+
+  it.each<[string, (abort: AbortController) => Error, string, string]>([
+    ['whose reader stays away', () => new ReaderAway('nothing was acknowledged'), 'error reader_away', 'error'],
+    ['that is cancelled', (abort) => (abort.abort('cancelled'), new Error('aborted')), 'error cancelled', 'cancelled'],
+  ])('in parts %s ends with an error, booked as the whole that it was', async (_name, broken, expected, status) => {
+    const { log, closed, sent } = await attempt({
+      ...inParts,
+      onFinish: async (abort) => Promise.reject(broken(abort)),
+    });
+    expect(closed).toMatchObject([{ outcome: 'finished', usage }]);
+    expect(log.slice(-3)).toEqual(['answer ok', expected, 'finished']);
+    expect(sent.at(-1)).toMatchObject({ type: 'finished', status });
+  });
+
   it('that no message carries is refused with its size, booked once, and not asked for again', async () => {
     const { closed, sent, finished } = await attempt({
       maxMessageBytes: 40_000,

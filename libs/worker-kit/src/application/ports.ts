@@ -102,7 +102,8 @@ export interface RouterLink {
 export interface CallerLink {
   /** @returns a promise while the reader is behind; it rejects with ReaderAway when the reader stays away. */
   chunk(seq: number, json: string): Promise<void> | undefined;
-  finish(status: 'ok' | 'cancelled', body: string, stream: boolean): void;
+  /** @returns a promise where the answer goes in parts; it rejects with ReaderAway when the reader stays away. */
+  finish(status: 'ok' | 'cancelled', body: string, stream: boolean): Promise<void> | undefined;
   fail(code: ErrorCode, message: string): void;
 }
 

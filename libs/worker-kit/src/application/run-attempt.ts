@@ -136,9 +136,14 @@ class Attempt {
     // The record is on its way before the answer is, so that no crash in between loses what the backend said.
     const closed = this.close(FINISHED, facts);
     await this.noted;
-    caller.finish('ok', withReceipt(told, this.receipt('finished')), false);
+    const telling = caller.finish('ok', withReceipt(told, this.receipt('finished')), false);
     await closed;
-    this.finished('ok');
+    const broken = await telling?.then(
+      () => undefined,
+      (error: unknown) => this.asUpstreamError(error),
+    );
+    if (broken) this.breakOffParts(broken);
+    else this.finished('ok');
   }
 
   private async streamed(): Promise<void> {
@@ -262,11 +267,13 @@ class Attempt {
   /** Another backend's answer would be as large, so nobody is asked again. */
   private withinLimit(answer: string): string {
     const bytes = Buffer.byteLength(answer);
-    const most = this.ports.maxMessageBytes - RECEIPT_BYTES_MOST;
+    const { maxAnswerBytes = 0 } = this.work;
+    const most = Math.max(maxAnswerBytes, this.ports.maxMessageBytes) - RECEIPT_BYTES_MOST;
     if (bytes <= most) return answer;
+    const carried = maxAnswerBytes > this.ports.maxMessageBytes ? 'the caller takes' : 'a message carries';
     throw new UpstreamError(
       'protocol',
-      `the answer has ${bytes} bytes and a message carries ${most}: ask for less at once, of embeddings in base64`,
+      `the answer has ${bytes} bytes and ${carried} ${most}: ask for less at once, of embeddings in base64`,
       { ...SENT, retryable: false },
     );
   }
@@ -378,6 +385,13 @@ class Attempt {
     else if (error.cause instanceof ReaderAway) caller.fail('reader_away', error.message);
     else caller.fail('stream_cut', `${this.backend.id}: ${error.message}`);
     this.finished(error.code === 'cancelled' ? 'cancelled' : 'error');
+  }
+
+  /** The caller has some parts of an answer, which is in the books as it is. */
+  private breakOffParts({ code, message }: UpstreamError): void {
+    const isCancelled = code === 'cancelled';
+    this.ports.caller.fail(isCancelled ? 'cancelled' : 'reader_away', message);
+    this.finished(isCancelled ? 'cancelled' : 'error');
   }
 
   private asUpstreamError(error: unknown): UpstreamError {

@@ -27,6 +27,8 @@ export interface Asked {
   header(name: string): string;
   body: any;
   chunk(json: object | string, more?: { seq?: number; asksAck?: boolean }): void;
+  /** Of a whole answer. */
+  part(bytes: Uint8Array, place: number, isLast?: boolean): void;
   /** The last message of a stream, or the whole answer. */
   finish(json: object, status?: 'ok' | 'cancelled'): void;
   refuse(refusal: Refusal): void;
@@ -180,7 +182,7 @@ function askedOf(nats: NatsConnection, message: Msg): Asked {
   const org = message.subject.split('.')[3]!;
   const requestId = header('Meritorder-Request');
   let sent = 0;
-  const publish = (body: string, own: Record<string, string>, reply?: string): void => {
+  const publish = (body: string | Uint8Array, own: Record<string, string>, reply?: string): void => {
     const h = headers();
     for (const [name, value] of Object.entries({ 'Meritorder-Request': requestId, ...own })) h.set(name, value);
     nats.publish(message.reply!, body, { headers: h, ...(reply ? { reply } : {}) });
@@ -196,6 +198,10 @@ function askedOf(nats: NatsConnection, message: Msg): Asked {
         at === 0 ? { 'Meritorder-Backend': 'b', 'Meritorder-Attempt-Number': '2' } : {};
       const ack = asksAck ? `inference.ack.v1.${org}.${requestId}` : undefined;
       publish(typeof json === 'string' ? json : JSON.stringify(json), { ...start, 'Meritorder-Seq': String(at) }, ack);
+    },
+    part(bytes, place, isLast = false) {
+      const ack = isLast ? undefined : `inference.ack.v1.${org}.${requestId}`;
+      publish(bytes, { 'Meritorder-Part': String(place), ...(isLast ? { 'Meritorder-Status': 'ok' } : {}) }, ack);
     },
     finish(json, status = 'ok') {
       const seq: Record<string, string> = sent > 0 || status === 'cancelled' ? { 'Meritorder-Seq': String(sent) } : {};

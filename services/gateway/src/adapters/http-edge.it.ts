@@ -472,6 +472,39 @@ it('embeddings go by their kind', async () => {
   expect((await next()).header('Meritorder-Kind')).toBe('embeddings');
 });
 
+describe('an answer in parts', () => {
+  const answer = { object: 'list', data: ['ä'.repeat(50)], meritorder: RECEIPT };
+  const bytes = Buffer.from(JSON.stringify(answer));
+  const embed = () => send(world, { path: '/v1/embeddings', body: '{"model":"b","input":"x"}' });
+
+  it('is one answer, each part but the last acknowledged', async () => {
+    world.answer((a) => {
+      // In the midst of letters, too.
+      for (let i = 0; i < bytes.length; i += 11) a.part(bytes.subarray(i, i + 11), i / 11, i + 11 >= bytes.length);
+    });
+    const heard = await embed();
+    expect(JSON.parse(heard.text)).toEqual(answer);
+    expect(heard.headers['x-meritorder-backend']).toBe('b');
+    expect(Number((await next()).header('Meritorder-Max-Answer-Bytes'))).toBeGreaterThan(60_000_000);
+    await waitFor(() => world.acknowledged.length > 0, 'acknowledgements');
+    expect(Math.max(...world.acknowledged)).toBe(Math.ceil(bytes.length / 11) - 2);
+  });
+
+  it('of which one is lost is no answer, and is cancelled', async () => {
+    world.answer((a) => {
+      a.part(bytes.subarray(0, 11), 0);
+      a.part(bytes.subarray(22), 2, true);
+    });
+    const heard = await embed();
+    expect(heard.status).toBe(502);
+    expect(errorOf(heard.text)).toMatchObject({
+      code: 'stream_cut',
+      message: expect.stringContaining('Part 1 was lost'),
+    });
+    await waitFor(() => world.cancelled.length > 0, 'the cancel');
+  });
+});
+
 describe('methods beside that of a path', () => {
   const open = { authorization: '' };
 

@@ -1,5 +1,13 @@
 import { headers, type Msg } from '@nats-io/transport-node';
-import { ERRORS, HEADERS, orgInboxPrefix, subjects, type ErrorCode, type Refusal } from '@meritorder/contracts';
+import {
+  ERRORS,
+  HEADERS,
+  MAX_ANSWER_BYTES,
+  orgInboxPrefix,
+  subjects,
+  type ErrorCode,
+  type Refusal,
+} from '@meritorder/contracts';
 import { newId } from '@meritorder/kernel';
 import { GATEWAY_INBOX_TOKEN, type Bus } from '@meritorder/messaging';
 import type { AnswerReader, Inference, InferenceCall, OpenCall } from '../application/ports/inference.js';
@@ -78,6 +86,9 @@ export class NatsInference implements Inference {
 class NatsCall implements OpenCall {
   private expected = 0;
   private over = false;
+  /** Of an answer that is larger than a message. */
+  private readonly parts: Uint8Array[] = [];
+  private partBytes = 0;
   /** An acknowledgement that waits until the caller has taken what it has. */
   private owed = false;
   private readonly timer: NodeJS.Timeout;
@@ -98,6 +109,7 @@ class NatsCall implements OpenCall {
     h.set(HEADERS.request, requestId);
     h.set(HEADERS.kind, kind);
     h.set(HEADERS.key, key);
+    h.set(HEADERS.maxAnswerBytes, String(MAX_ANSWER_BYTES));
     if (idempotencyKey !== undefined) h.set(HEADERS.idempotencyKey, idempotencyKey);
     if (traceparent) h.set(HEADERS.traceparent, traceparent);
     if (tracestate) h.set(HEADERS.tracestate, tracestate);
@@ -111,7 +123,9 @@ class NatsCall implements OpenCall {
       const block = headerBlock(message);
       const status = headerIn(block, HEADERS.status);
       const sequence = headerIn(block, HEADERS.seq);
-      if (status === '' && sequence !== '') this.chunk(message, Number(sequence), block);
+      const part = headerIn(block, HEADERS.part);
+      if (part !== '') this.part(message, Number(part), status);
+      else if (status === '' && sequence !== '') this.chunk(message, Number(sequence), block);
       else this.last(message, status, sequence, block);
     } catch (error) {
       this.giveUp('internal', `The answer cannot be read: ${(error as Error).message.slice(0, 200)}`);
@@ -146,6 +160,18 @@ class NatsCall implements OpenCall {
     if (!message.reply) return;
     if (taken) this.acknowledge();
     else this.owed = true;
+  }
+
+  private part({ data }: Msg, place: number, status: string): void {
+    if (place !== this.expected)
+      return this.giveUp('stream_cut', `Part ${this.expected} was lost: ${place} came in its place.`);
+    this.expected++;
+    this.parts.push(data);
+    this.partBytes += data.length;
+    if (this.partBytes > MAX_ANSWER_BYTES)
+      return this.giveUp('answer_unusable', `The answer has more than ${MAX_ANSWER_BYTES} bytes.`);
+    if (status === '') return this.acknowledge();
+    if (this.close()) this.reader.ended({ status: 'answered', streamed: false, body: Buffer.concat(this.parts) });
   }
 
   private last(message: Msg, status: string, sequence: string, block: string): void {

@@ -73,6 +73,7 @@ export function incomingOf(message: Msg): IncomingMessage {
     key: HEADERS.key,
     request: HEADERS.request,
     idempotencyKey: HEADERS.idempotencyKey,
+    maxAnswerBytes: HEADERS.maxAnswerBytes,
   };
   return { data: message.data, header: (name) => message.headers?.get(names[name]) ?? '' };
 }

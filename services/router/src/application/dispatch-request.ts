@@ -105,6 +105,8 @@ export interface DispatchRequest {
   org: OrgConfig;
   /** Already checked to be the caller's own inbox. */
   replyTo: string;
+  /** The caller takes an answer in parts, of at most so many bytes in all. */
+  maxAnswerBytes?: number;
   deadlineMs: number;
   context: Context;
   /** Aborted when the caller cancels. */

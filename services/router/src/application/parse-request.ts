@@ -1,14 +1,14 @@
-import { HEADERS, isSlugText, Kind, type Refusal } from '@meritorder/contracts';
+import { HEADERS, isSlugText, Kind, MAX_ANSWER_BYTES, type Refusal } from '@meritorder/contracts';
 import { newId } from '@meritorder/kernel';
 import { readRequest, type RequestReading } from './read-request.js';
 
 export interface IncomingMessage {
   data: Uint8Array;
   /** Header by name; '' when absent. */
-  header(name: 'kind' | 'key' | 'request' | 'idempotencyKey'): string;
+  header(name: 'kind' | 'key' | 'request' | 'idempotencyKey' | 'maxAnswerBytes'): string;
 }
 
-export type ParsedRequest = RequestReading & { requestId: string };
+export type ParsedRequest = RequestReading & { requestId: string; maxAnswerBytes?: number };
 
 const utf8 = new TextDecoder('utf-8', { fatal: true });
 
@@ -54,7 +54,9 @@ export function parseRequest(
     return { code: 'body_invalid', message: `body: nested more than ${MAX_DEPTH} levels deep` };
   const reading = readRequest(kind.data, value);
   if ('code' in reading) return reading;
-  return withIdempotencyKey({ requestId, ...reading }, message.header('idempotencyKey'));
+  const parts = partsOf(message.header('maxAnswerBytes'));
+  if ('code' in parts) return parts;
+  return withIdempotencyKey({ requestId, ...reading, ...parts }, message.header('idempotencyKey'));
 }
 
 /** A request whose tokens are counted has no answer: `max_tokens` may be absent, and counts as one. */
@@ -67,6 +69,14 @@ export function countRequestOf(data: Uint8Array): Uint8Array {
     // Not JSON, or nested too deep to write: whoever parses it says so.
     return data;
   }
+}
+
+/** Whether the answer may come in parts. A caller that takes more than the most gets the most. */
+function partsOf(header: string): { maxAnswerBytes?: number } | Refusal {
+  if (header === '') return {};
+  if (!/^[1-9]\d{0,11}$/.test(header))
+    return { code: 'header_invalid', message: `${HEADERS.maxAnswerBytes} must be a number of bytes.` };
+  return { maxAnswerBytes: Math.min(Number(header), MAX_ANSWER_BYTES) };
 }
 
 const MAX_KEY_LENGTH = 255;

@@ -63,6 +63,7 @@ export function workMessage(sent: Sent): WorkRequest {
     stream: request.body.stream ?? false,
     includeUsage: request.body.stream_options?.include_usage ?? false,
     replyTo: request.replyTo,
+    ...(request.maxAnswerBytes === undefined ? {} : { maxAnswerBytes: request.maxAnswerBytes }),
     price: chosen.price,
     ...(chosen.otherPrices.length > 0 ? { otherPrices: [...chosen.otherPrices] } : {}),
     inputTokensExpected: expected.inputTokens,
