@@ -84,6 +84,11 @@ export const Usage = z.object({
   requests: z.int().nonnegative(),
   reasoningTokens: z.int().nonnegative().optional(),
   units: z.partialRecord(z.enum(USAGE_UNITS), z.int().nonnegative()).optional(),
+  /** What the provider said that it charged for it, of a backend that is booked by that (`statedCharge`): integer pico-USD. */
+  statedPicos: z
+    .string()
+    .regex(/^\d{1,18}$/)
+    .optional(),
 });
 export type Usage = z.infer<typeof Usage>;
 

@@ -360,3 +360,32 @@ describe('over random prices and usages', () => {
     }
   });
 });
+
+describe('a charge that the provider stated', () => {
+  const rates: RateCardConfig = { inputUsdPerMillionTokens: '3', outputUsdPerMillionTokens: '15' };
+  const stated = (picos: string) => usage({ inputTokens: 1_000, outputTokens: 10, statedPicos: picos });
+
+  it('is what was paid, whatever the tokens would cost, rounded once, half to even', () => {
+    for (const [picos, nanos] of [
+      ['2000', 2n],
+      ['2500', 2n],
+      ['3500', 4n],
+      ['0', 0n],
+    ] as const)
+      expect(rate(price(rates), stated(picos), { atMs: NOON })).toMatchObject({ cashNanos: nanos, fullNanos: nanos });
+  });
+
+  it('has the factor of the account, and no exchange, since it is in USD', () => {
+    const euros = { code: 'EUR', usdPerUnit: '1.2', rateId: 'ecb' };
+    const cost = rate(price(rates, { accountFactor: '1.055', currency: euros }), stated('1000000'), { atMs: NOON });
+    expect(cost.cashNanos).toBe(1_055n);
+    expect(cost.native).toBeUndefined();
+  });
+
+  it('leaves what is beside cash in the full cost, and has no part without a price', () => {
+    const full = { ...card(rates), requestPicos: '5000000' };
+    const unpriced = { ...stated('1000000'), units: { webSearches: 3 } };
+    const cost = rate({ ...price(rates), full }, unpriced, { atMs: NOON });
+    expect(cost).toMatchObject({ cashNanos: 1_000n, fullNanos: 6_000n, unpriced: [] });
+  });
+});

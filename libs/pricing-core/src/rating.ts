@@ -152,6 +152,26 @@ export interface RatedCost {
 
 /** All costs of an attempt at a price version: what receipts show and what metering books. */
 export function rate(price: Priced, usage: Usage, served: Served): RatedCost {
+  const rated = ratedByTokens(price, usage, served);
+  return usage.statedPicos === undefined ? rated : asStated(price, BigInt(usage.statedPicos), rated);
+}
+
+/**
+ * Cash is what the provider said, in USD whatever the price's currency; what full and marginal cost have beside cash stays. The
+ * account's own factor holds for it, too: a fee on credits, a discount.
+ */
+function asStated(price: Priced, picos: Picos, rated: RatedCost): RatedCost {
+  const cashNanos = toNanos({ picos, audioPicoHoursMs: 0n }, [factorsOfPrice(price).account]);
+  const beside = (nanos: Nanos): Nanos => (nanos > rated.cashNanos ? nanos - rated.cashNanos : 0n);
+  return {
+    cashNanos,
+    fullNanos: cashNanos + beside(rated.fullNanos),
+    marginalNanos: cashNanos + beside(rated.marginalNanos),
+    unpriced: [],
+  };
+}
+
+function ratedByTokens(price: Priced, usage: Usage, served: Served): RatedCost {
   const { account, exchange, fullIsCash, marginalIsCash } = factorsOfPrice(price);
   const own = costIn(price.cash, usage, served);
   const by = [account, exchange];

@@ -47,3 +47,11 @@ export function priceOfServed(
 export function booksEstimates({ kind, withoutUsage }: Pick<BackendConfig, 'kind' | 'withoutUsage'>): boolean {
   return (withoutUsage ?? (kind === 'local' ? 'estimate' : 'bound')) === 'estimate';
 }
+
+/** Whether what the provider says that a call was charged is booked, in place of what its tokens cost by the prices. */
+export function booksStatedCharges({
+  provider,
+  statedCharge,
+}: Pick<BackendConfig, 'provider' | 'statedCharge'>): boolean {
+  return statedCharge ?? provider === 'openrouter';
+}

@@ -114,6 +114,7 @@ class Reader implements UsageReader {
       servedTier: undefined,
       providerCallId: undefined,
       timings: undefined,
+      statedPicos: undefined,
       reportedTotalTokens: undefined,
       totalRule: 'none-sent',
       otherModels: [],

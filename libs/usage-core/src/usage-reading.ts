@@ -1,4 +1,5 @@
 import type { EngineTimings, ServiceTier, Usage } from '@meritorder/contracts';
+import type { Picos } from '@meritorder/kernel';
 
 /**
  * How the vector stands to the total that the backend sent.
@@ -28,12 +29,14 @@ export interface UsageReading {
   /** The backend's own id of the call, as its invoice names it. */
   providerCallId: string | undefined;
   timings: EngineTimings | undefined;
+  /** What the backend says that the call was charged. */
+  statedPicos: Picos | undefined;
   /** The provider's own total of tokens. */
   reportedTotalTokens: number | undefined;
   totalRule: TotalRule;
   otherModels: OtherModelUsage[];
   /**
-   * What was wrong or out of the ordinary: `corrupt:<field>` (not a count, so there is no usage), `clamped:<count>`,
+   * What was wrong or out of the ordinary: `corrupt:<field>` (not a count, so there is no usage; `corrupt:charge`: no amount, so there is no charge), `clamped:<count>`,
    * `outside:<part>` (by the total, although the dialect has it inside), `unlisted:<n>` (tokens that only the total has, taken
    * as output), `tier:<name>` (a tier that has no price list of its own here).
    */

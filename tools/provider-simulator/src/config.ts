@@ -99,6 +99,8 @@ const modelSchema = z
     promptCacheSeconds: z.number().positive().default(300),
     promptCacheBlocks: z.number().int().positive().default(100_000),
     tokensPerImage: z.number().int().min(0).default(85),
+    /** Usage of OpenAI's wire says what the call is charged, as OpenRouter's does. */
+    statesCost: z.boolean().default(false),
     embeddingDimensions: z.number().int().min(1).max(4_096).default(64),
     /** Tokens that fit in the engine's memory: the denominator of the cache usage in /metrics. */
     kvCacheTokens: z.number().int().positive().default(200_000),

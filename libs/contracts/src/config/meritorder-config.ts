@@ -96,6 +96,10 @@ const BackendFields = z.strictObject({
     description:
       'When the backend says nothing of its usage: book the upper bound, unconfirmed, until an invoice tells; or book what is counted here, marked as estimated. Default: bound for cloud, estimate for local.',
   }),
+  statedCharge: z.boolean().optional().meta({
+    description:
+      'Books what the provider says that a call was charged (OpenRouter and Perplexity: `usage.cost`, xAI: `usage.cost_in_usd_ticks`; times `accountFactor`), in place of tokens times prices. What says nothing is booked by its tokens. Choices, holds and bounds go by `prices` all the same, so these should be the most that may be charged. Only of the protocol openai. Default: true for the provider openrouter, where every call may have another price; else false.',
+  }),
   throughput: ThroughputConfig.optional(),
   quality: z
     .strictObject({
@@ -127,6 +131,8 @@ export const BackendConfig = BackendFields.transform((backend, ctx) => {
   // Azure's guide to batches has chat completions alone; a batch of anything else would be refused as a whole.
   if (batch && protocol === 'azure' && kinds?.includes('embeddings'))
     issue(['kinds'], 'Azure takes no embeddings in batches, chat completions alone');
+  if (backend.statedCharge && protocol !== 'openai')
+    issue(['statedCharge'], 'what a call was charged is said in the protocol openai alone');
   return withBaseUrl(backend, issue);
 });
 export type BackendConfig = z.infer<typeof BackendConfig>;

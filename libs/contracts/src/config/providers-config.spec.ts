@@ -24,6 +24,7 @@ it.each([
   ],
   ['kind: cloud, provider: google, protocol: gemini', /accepted/],
   ['kind: local, provider: own, host: h, baseUrl: "http://h/v1"', /batches are sent to cloud backends/],
+  ['provider: p, protocol: anthropic, statedCharge: true', /statedCharge: what a call was charged is said in/],
   ['kind: cloud, provider: openai', /accepted/],
   ['kind: cloud, provider: azure, protocol: azure, baseUrl: "https://r.openai.azure.com/openai/v1"', /accepted/],
   [

@@ -7,6 +7,7 @@ import { totalRuleOf, type DialectReading } from '../usage-reading.js';
 import { whatLiesOutside } from '../what-lies-outside.js';
 import type { DialectReader } from './dialect-reader.js';
 import { LlamaTimings } from './llama-timings.js';
+import { statedCharge } from './stated-charge.js';
 
 /** One count, and what the providers that speak this wire call it. */
 const FIELDS = fieldPaths({
@@ -113,6 +114,9 @@ export class OpenAiChatReader implements DialectReader {
       reading.usage = this.llama.usage;
       reading.basis = 'engine-timings';
     }
+    const charge = this.block && statedCharge(this.block);
+    if (charge === 'corrupt') reading.notes!.push('corrupt:charge');
+    else if (reading.basis === 'reported') reading.statedPicos = charge;
     reading.timings = this.llama.timings ?? groqTimings(this.block, counted);
     reading.complete =
       reading.usage !== undefined &&

@@ -17,6 +17,8 @@ export interface CallEnd {
   /** Whether what was generated is what was heard: a stream, or an answer that came whole. */
   heard: boolean;
   inputTokensExpected: number | undefined;
+  /** Whether it is booked by what the backend says that it was charged. */
+  booksStated: boolean;
 }
 
 /**
@@ -24,15 +26,18 @@ export interface CallEnd {
  * was cut, is the input that was expected and the output that was heard, marked as estimated. An answer that was neither
  * streamed nor heard has no usage: nobody here knows how much of it was generated.
  */
-export function callFacts(reader: UsageReader, { heard, inputTokensExpected }: CallEnd): CallFacts {
-  const { complete, usage, basis, servedModel, servedTier, timings, providerCallId } = reader.read();
+export function callFacts(reader: UsageReader, { heard, inputTokensExpected, booksStated }: CallEnd): CallFacts {
+  const { complete, usage, basis, servedModel, servedTier, timings, providerCallId, statedPicos } = reader.read();
   const said = {
     ...(servedModel === undefined ? {} : { servedModel }),
     ...(servedTier === undefined ? {} : { servedTier }),
     ...(timings === undefined ? {} : { timings }),
     ...(providerCallId === undefined ? {} : { providerCallId }),
   };
-  if (complete && usage && basis) return { ...said, usage, usageBasis: basis };
+  if (complete && usage && basis) {
+    const stated = booksStated && statedPicos !== undefined ? { statedPicos: statedPicos.toString() } : {};
+    return { ...said, usage: { ...usage, ...stated }, usageBasis: basis };
+  }
   const estimate = heard
     ? estimatedUsage({ inputTokensExpected, reported: usage, outputTokensSeen: reader.outputTokensSeen })
     : undefined;

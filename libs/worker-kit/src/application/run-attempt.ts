@@ -10,6 +10,7 @@ import {
 } from '@meritorder/contracts';
 import type { Clock } from '@meritorder/kernel';
 import { READER_AWAY, type AttemptEnd } from '@meritorder/margin-core';
+import { booksStatedCharges } from '@meritorder/pricing-core';
 import { usageReader, type UsageReader, type UsageReading } from '@meritorder/usage-core';
 import type { AnswerDialect } from './answer-dialect.js';
 import { callFacts, countGenerated, type CallFacts } from './call-facts.js';
@@ -459,6 +460,7 @@ class Attempt {
     return callFacts(this.reader, {
       heard: !refusedUpstream && (this.work.stream || outcome === 'finished'),
       inputTokensExpected: this.work.inputTokensExpected,
+      booksStated: booksStatedCharges(this.backend),
     });
   }
 

@@ -27,6 +27,11 @@ export class Meter {
     return this.#running;
   }
 
+  /** For what was generated so far. */
+  get chargedNanos(): bigint {
+    return chargeNanos(this.usage, this.#prices);
+  }
+
   /** The prompt has been processed: from here on the call costs money. */
   begin(input: Omit<Usage, 'outputTokens'>): void {
     this.usage = { ...input, outputTokens: 0 };
@@ -52,7 +57,7 @@ export class Meter {
       ...this.usage,
       model: this.#model.name,
       endedAtMs: Date.now(),
-      nanoUsd: chargeNanos(this.usage, this.#prices),
+      nanoUsd: this.chargedNanos,
       outcome,
     });
     this.#model.counts[outcome]++;

@@ -107,6 +107,7 @@ export function answerOf(
     replies: planReplies(request.prompt.lastUserText, request.choices, maxTokens, seed, model.config.outputLength),
     usage: meter.usage,
     omitUsage: model.behaviour.omitUsage === 'always',
+    ...(model.config.statesCost ? { costNanos: () => meter.chargedNanos } : {}),
     embeddingDimensions: model.config.embeddingDimensions,
   };
 }

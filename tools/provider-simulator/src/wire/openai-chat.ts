@@ -1,4 +1,3 @@
-import type { Usage } from '../billing/prices.js';
 import { invalid } from '../engine/refusal.js';
 import type { Prompt } from '../text/prompt.js';
 import { replyText } from '../text/reply.js';
@@ -78,7 +77,9 @@ function readContent(prompt: Prompt, content: unknown, field: string): void {
   }
 }
 
-function usageBlock(usage: Usage): unknown {
+const NANOS_PER_USD = 1_000_000_000;
+
+function usageBlock({ usage, costNanos }: Answer): unknown {
   const promptTokens = usage.inputTokens + usage.cachedInputTokens + usage.cacheWriteTokens;
   return {
     prompt_tokens: promptTokens,
@@ -86,6 +87,7 @@ function usageBlock(usage: Usage): unknown {
     total_tokens: promptTokens + usage.outputTokens,
     prompt_tokens_details: { cached_tokens: usage.cachedInputTokens },
     completion_tokens_details: { reasoning_tokens: 0 },
+    ...(costNanos ? { cost: Number(costNanos()) / NANOS_PER_USD, is_byok: false } : {}),
   };
 }
 
@@ -102,7 +104,7 @@ class ChatWriter implements Writer {
   }
 
   whole(): string {
-    const { replies, usage, omitUsage } = this.#answer;
+    const { replies, omitUsage } = this.#answer;
     return JSON.stringify({
       ...this.#base('chat.completion'),
       choices: replies.map((reply, index) => ({
@@ -111,7 +113,7 @@ class ChatWriter implements Writer {
         logprobs: null,
         finish_reason: reply.finish,
       })),
-      ...(omitUsage ? {} : { usage: usageBlock(usage) }),
+      ...(omitUsage ? {} : { usage: usageBlock(this.#answer) }),
     });
   }
 
@@ -131,9 +133,7 @@ class ChatWriter implements Writer {
     const ends = this.#answer.replies
       .map((reply, index) => this.#event(`{"index":${index},"delta":{},"finish_reason":"${reply.finish}"}`))
       .join('');
-    const usage = this.#sendsUsage
-      ? `${this.#head}],"usage":${JSON.stringify(usageBlock(this.#answer.usage))}}\n\n`
-      : '';
+    const usage = this.#sendsUsage ? `${this.#head}],"usage":${JSON.stringify(usageBlock(this.#answer))}}\n\n` : '';
     return `${ends}${usage}data: [DONE]\n\n`;
   }
 

@@ -24,6 +24,8 @@ export interface Answer {
   /** Grows while the answer is generated. */
   usage: Readonly<Usage>;
   omitUsage: boolean;
+  /** What it costs so far, nano-USD, of a provider that says so. */
+  costNanos?: () => bigint;
   embeddingDimensions: number;
 }
 

@@ -1,4 +1,5 @@
 import type { BackendConfig, BatchLine, UsageAttemptClosedV1, WorkRequest } from '@meritorder/contracts';
+import { booksStatedCharges } from '@meritorder/pricing-core';
 import { usageReader } from '@meritorder/usage-core';
 import { answerDialect } from '../answer-dialect.js';
 import { callFacts, countGenerated, type CallFacts } from '../call-facts.js';
@@ -148,8 +149,9 @@ function requestOf(
 }
 
 /** Providers do not say it in every answer; what comes out of a batch is charged as that. */
-function factsOf({ reader }: ProviderRequest, { inputTokensExpected }: WorkRequest, heard = true): CallFacts {
-  return { ...callFacts(reader, { heard, inputTokensExpected }), servedTier: 'batch' };
+function factsOf({ reader, backend }: ProviderRequest, { inputTokensExpected }: WorkRequest, heard = true): CallFacts {
+  const booksStated = booksStatedCharges(backend);
+  return { ...callFacts(reader, { heard, inputTokensExpected, booksStated }), servedTier: 'batch' };
 }
 
 const FAILED = { outcome: 'failed', sent: true, refusedUpstream: false } as const;
