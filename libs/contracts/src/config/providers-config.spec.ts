@@ -24,7 +24,6 @@ it.each([
   ],
   ['kind: cloud, provider: google, protocol: gemini', /accepted/],
   ['kind: local, provider: own, host: h, baseUrl: "http://h/v1"', /batches are sent to cloud backends/],
-  ['provider: p, protocol: anthropic, statedCharge: true', /statedCharge: what a call was charged is said in/],
   ['kind: cloud, provider: openai', /accepted/],
   ['kind: cloud, provider: azure, protocol: azure, baseUrl: "https://r.openai.azure.com/openai/v1"', /accepted/],
   [
@@ -72,6 +71,11 @@ describe('where a backend is called', () => {
 });
 
 it.each([
+  [
+    'a stated charge where none is read',
+    'provider: p, protocol: anthropic, statedCharge: true',
+    /statedCharge: what a call was charged is said in the protocol openai alone/,
+  ],
   ['an endpoint that nothing names', 'provider: somebody', /backends.0.baseUrl: is needed.*"somebody"/],
   ['Azure without its resource', 'provider: azure, protocol: azure', /backends.0.baseUrl: is needed/],
   ['Bedrock without a region', 'provider: aws, protocol: bedrock, apiKeyEnv: A', /needs a region/],
