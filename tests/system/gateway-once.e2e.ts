@@ -10,7 +10,12 @@ let urls: string[];
 
 beforeAll(async () => {
   product = await startGatewayProduct({
-    backends: [{ id: 'quick' }, { id: 'gated' }, { id: 'failing', behaviour: { errorRate: 1 } }],
+    backends: [
+      { id: 'quick' },
+      { id: 'gated' },
+      { id: 'failing', behaviour: { errorRate: 1 } },
+      { id: 'slow', behaviour: { firstTokenMs: 3_000 } },
+    ],
     config: { routes: [{ id: 'auto', backends: ['quick'] }] },
     instances: { gateway: 2 },
   });
@@ -82,6 +87,31 @@ describe('the same Idempotency-Key at any gateway is one call upstream and one c
     const [one, other] = await Promise.all(calls);
     expect(other).toEqual(one);
     expect(upstream()).toBe(before + 1);
+  });
+
+  it('a call that runs into its deadline is asked once, by an SDK too, and its charge stands at its bound', async () => {
+    const asked = body({ model: 'slow', meritorder: { deadline_ms: 1_500 } });
+    const calls = () => product.simulator.control.stats().models['slow']!.received;
+    const before = calls();
+    for (let i = 0; i < 2; i++) {
+      const heard = await keyed('late', asked);
+      expect(heard.status).toBe(504);
+      expect(heard.headers.get('x-should-retry')).toBe('false');
+      expect((await heard.json()).error.code).toBe('deadline_exceeded');
+    }
+    expect(calls()).toBe(before + 1);
+    const sdk = new OpenAI({ baseURL: `${urls[0]}/v1`, apiKey: ACME_KEY, maxRetries: 3 });
+    const call = sdk.chat.completions.create(asked as OpenAI.ChatCompletionCreateParamsNonStreaming);
+    await expect(call).rejects.toMatchObject({ status: 504, code: 'deadline_exceeded' });
+    expect(calls()).toBe(before + 2);
+    // The hurry of one caller says nothing of the backend.
+    const patient = await keyed('patient', body({ model: 'slow', meritorder: { deadline_ms: 20_000 } }));
+    expect(patient.status).toBe(200);
+    const rows: { state: string }[] = await waitFor(async () => {
+      const late = await database.query(`select state from attempt where code = 'timeout'`);
+      return late.length === 2 && late;
+    }, 'both are booked');
+    expect(rows.map((r) => r.state)).toEqual(['unconfirmed', 'unconfirmed']);
   });
 
   it('what failed before any part of an answer is free, and is not the answer of the next', async () => {

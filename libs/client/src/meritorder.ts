@@ -67,7 +67,8 @@ function explain(cause: Error): never {
   });
 }
 
-const DEFAULT_TIMEOUT_MS = 120_000;
+/** Longer than a request may take unless configured otherwise (`limits.requestDeadlineMs`). */
+const DEFAULT_TIMEOUT_MS = 630_000;
 const REPORT_TIMEOUT_MS = 10_000;
 
 /** A connection to Meritorder for one org. */

@@ -87,7 +87,7 @@ backends:
   };
 
   it('is accepted, with defaults', () => {
-    expect(parseConfig(good, 'my.yaml').limits.requestDeadlineMs).toBe(120_000);
+    expect(parseConfig(good, 'my.yaml').limits.requestDeadlineMs).toBe(600_000);
   });
 
   it.each<[string, string, RegExp]>([

@@ -318,9 +318,9 @@ export const ERRORS = {
   deadline_exceeded: {
     status: 504,
     type: 'api_error',
-    retryable: true,
-    meaning: 'The deadline passed before an answer.',
-    wayOut: 'Raise `deadline_ms`.',
+    retryable: false,
+    meaning: 'The deadline passed before an answer. A backend that was asked may charge for what it did.',
+    wayOut: 'Raise `deadline_ms`, and `limits.requestDeadlineMs` where that is less.',
   },
   overloaded: {
     status: 503,

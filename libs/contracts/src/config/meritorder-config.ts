@@ -55,7 +55,10 @@ const BackendFields = z.strictObject({
   }),
   connectTimeoutMs: Milliseconds.default(5_000),
   firstTokenTimeoutMs: Milliseconds.default(60_000),
-  betweenTokensTimeoutMs: Milliseconds.default(30_000),
+  betweenTokensTimeoutMs: Milliseconds.default(300_000).meta({
+    description:
+      'Of a stream that has begun. Some providers are silent for minutes while they gather the arguments of a tool, or think unseen.',
+  }),
   catalogue: z
     .union([z.literal(false), z.string().regex(/^[^/]+\/.+$/)])
     .optional()
@@ -251,7 +254,10 @@ export const MeritorderConfig = z
           description: 'For the headers and the body of an HTTP request to arrive.',
         }),
         jobsInFlightPerRouter: z.int().min(1).max(10_000).default(32),
-        requestDeadlineMs: Milliseconds.default(120_000),
+        requestDeadlineMs: Milliseconds.default(600_000).meta({
+          description:
+            "All that a request may take, streams included: a long answer of a slow model takes its tokens divided by its speed. The default is that of OpenAI's and Anthropic's SDKs.",
+        }),
         reservationLeaseMs: z.int().min(1_000).max(60_000).default(20_000),
         /** Past its deadline, an opened attempt that nobody closed becomes an unconfirmed charge. */
         unconfirmedGraceMs: Milliseconds.default(10_000),

@@ -106,11 +106,20 @@ function chunkFor(
 ): string | undefined {
   const chunk = eventObject(data);
   if (chunk['error']) throw errorInAnswer(chunk['error']);
-  const saysSomething = Array.isArray(chunk['choices']) && chunk['choices'].length > 0;
-  if (saysSomething) answer.heard();
+  const choices = Array.isArray(chunk['choices']) ? chunk['choices'] : [];
+  const hasChoices = choices.length > 0;
+  if (choices.some(saysSomething)) answer.heard();
   reader.feed(chunk);
   const distinct = calls.of(chunk);
   if (!chunk['usage'] || includeUsage) return distinct === chunk ? data : JSON.stringify(distinct);
   const { usage: _usage, ...rest } = distinct;
-  return saysSomething ? JSON.stringify(rest) : undefined;
+  return hasChoices ? JSON.stringify(rest) : undefined;
+}
+
+/** Many begin with a chunk that names the role and is empty, long before the model has said anything. */
+function saysSomething(choice: { finish_reason?: unknown; delta?: Record<string, unknown>; text?: unknown }): boolean {
+  if (choice.finish_reason || choice.text) return true;
+  const { delta } = choice;
+  for (const name in delta) if (name !== 'role' && delta[name] && (delta[name] as unknown[]).length !== 0) return true;
+  return false;
 }

@@ -9,13 +9,15 @@ interface Wire {
   name: string;
   backend: string;
   kind: Kind;
-  /** What says something, what does not, and what ends the stream. */
+  /** What begins a stream, what says something, what does not, and what ends the stream. */
+  opening: string;
   token: string;
   ping: string;
   end: string;
 }
 const OPENAI = {
   kind: 'chat' as const,
+  opening: `data: ${JSON.stringify({ id: 'c', choices: [{ index: 0, delta: { role: 'assistant', content: '' }, finish_reason: null }] })}\n\n`,
   token: `data: ${JSON.stringify({ id: 'c', choices: [{ index: 0, delta: { content: 'hi' } }] })}\n\n`,
   ping: ': keep-alive\n\n',
   end: 'data: [DONE]\n\n',
@@ -29,6 +31,7 @@ const WIRES: Wire[] = [
     name: 'anthropic',
     backend: 'provider: anthropic, protocol: anthropic, kinds: [messages]',
     kind: 'messages',
+    opening: event({ type: 'message_start', message: { id: 'm', usage: { input_tokens: 3, output_tokens: 1 } } }),
     token: event({ type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text: 'hi' } }),
     ping: event({ type: 'ping' }),
     end: event({ type: 'message_stop' }),
@@ -85,6 +88,18 @@ describe.each(WIRES)('the patience of a call over $name', (wire) => {
     const { sent, closed } = await call(wire, answer, { firstToken: SHORT });
     expect(sent.at(-1)).toMatchObject({ code: 'timeout', message: 'no first token in time', retryable: true });
     expect(closed).toMatchObject([{ outcome: 'failed', sent: true, refusedUpstream: false }]);
+  });
+
+  it('is that of a first token until something is said, whatever empty chunk came first', async () => {
+    const { closed } = await call(
+      wire,
+      (socket) => {
+        socket.write(HEAD + wire.opening);
+        setTimeout(() => socket.end(wire.token + wire.end), 3 * SHORT);
+      },
+      { firstToken: LONG, betweenTokens: SHORT },
+    );
+    expect(closed).toMatchObject([{ outcome: 'finished' }]);
   });
 
   it('ends when a token comes and no other, whatever pings come: the caller is told', async () => {

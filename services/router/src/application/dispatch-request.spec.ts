@@ -43,6 +43,7 @@ const backends = ['a', 'b', 'c'].map(
       model: id,
       contextTokens: 1_000,
       maxOutputTokens: 100,
+      firstTokenTimeoutMs: 60_000,
       capabilities: ['streaming'],
       templateTokensPerMessage: 1,
     }) as unknown as BackendConfig,
@@ -490,6 +491,16 @@ describe('a request', () => {
   it('that was answered with what cannot be passed on is not to be asked again: it would be charged again', async () => {
     const { refusals } = await dispatch({ workers: { a: [ready, failed('protocol', false)] } });
     expect(refusals).toMatchObject([{ code: 'answer_unusable' }]);
+  });
+
+  it('that ran into its own deadline is not to be asked again, and says of the backend only what that had time for', async () => {
+    const signals = { workers: { a: [ready, failed('timeout', false)] } };
+    const hasty = await dispatch({ ...signals, deadlineMs: NOW + 1_000 });
+    expect(hasty.refusals).toMatchObject([{ code: 'deadline_exceeded', message: expect.stringContaining('a: ') }]);
+    expect(hasty.log).not.toContain('a failed');
+    const patient = await dispatch({ ...signals, deadlineMs: NOW + 3_600_000 });
+    expect(patient.refusals).toMatchObject([{ code: 'deadline_exceeded' }]);
+    expect(patient.log).toContain('a failed');
   });
 
   it('tells held from exhausted, with the numbers and when to retry (pitfall 36)', async () => {

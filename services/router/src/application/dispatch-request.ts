@@ -596,6 +596,7 @@ class Dispatch {
         fleet: ports.fleet,
         cancelled: request.cancelled,
         path: this.path,
+        hadTime: request.deadlineMs - reservedAtMs >= chosen.backend.firstTokenTimeoutMs,
       });
       return step;
     } finally {

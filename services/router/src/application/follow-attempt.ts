@@ -5,6 +5,8 @@ import type { OpenHandshake, Opening } from './open-handshake.js';
 import { CANCELLED, refused, YIELDED, type Step } from './outcome.js';
 import type { AttemptSignal, Fleet, WorkSession } from './ports.js';
 
+type FailedSignal = Extract<AttemptSignal, { type: 'failed' }>;
+
 /** What became of a request so far. */
 export interface RequestPath {
   /** Attempts that ended without an answer. */
@@ -22,6 +24,8 @@ export interface FollowedAttempt {
   fleet: Fleet;
   cancelled: AbortSignal;
   path: RequestPath;
+  /** Whether the deadline left the backend all the time that it may take for a first token. */
+  hadTime: boolean;
 }
 
 /** Follows one attempt to its end: hears its worker, answers it, and says how the request goes on. */
@@ -112,7 +116,7 @@ class Following {
     }
   }
 
-  private failed(signal: Extract<AttemptSignal, { type: 'failed' }>): Step {
+  private failed(signal: FailedSignal): Step {
     const { fleet, path, cancelled } = this.attempt;
     const { backend } = this.attempt.leg;
     // The worker hears a cancel itself; here it only decides what is said.
@@ -122,7 +126,7 @@ class Following {
     if (signal.code === 'quota' || signal.code === 'credential') {
       const { again, retryAfterSeconds } = signal;
       if (!again) fleet.quota(backend, retryAfterSeconds === undefined ? undefined : retryAfterSeconds * 1_000);
-    } else if (!SAYS_NOTHING_OF_BACKEND.has(signal.code))
+    } else if (!SAYS_NOTHING_OF_BACKEND.has(signal.code) && (this.attempt.hadTime || !isDeadline(signal)))
       fleet.failed(backend, signal.code === 'connect' || signal.code === 'timeout' ? 'connect' : 'answer');
     if (signal.code === 'caller-fault' || signal.code === 'content-filter') {
       const code = signal.code === 'caller-fault' ? 'upstream_rejected' : 'content_filtered';
@@ -165,15 +169,21 @@ const NOT_OPENED: Record<Exclude<Opening, 'open' | 'unwanted'>, Refusal> = {
   },
 };
 
+/** The request's own, not one of the backend's. */
+function isDeadline({ code, retryable }: FailedSignal): boolean {
+  return code === 'timeout' && !retryable;
+}
+
 /** Whatever it is asked again, what one answered that cannot be passed on would be as large as before. */
-function codeOf({ code, retryable }: Extract<AttemptSignal, { type: 'failed' }>): ErrorCode {
-  switch (code) {
+function codeOf(signal: FailedSignal): ErrorCode {
+  if (isDeadline(signal)) return 'deadline_exceeded';
+  switch (signal.code) {
     case 'context-length':
       return 'no_able_backend';
     case 'quota':
       return 'backend_quota';
     case 'protocol':
-      return retryable ? 'backend_failed' : 'answer_unusable';
+      return signal.retryable ? 'backend_failed' : 'answer_unusable';
     default:
       return 'backend_failed';
   }

@@ -76,7 +76,7 @@ describe('an idempotency key (pitfall 35)', () => {
   it.each<[ErrorCode, string]>([
     ['budget_held', 'free'],
     ['backend_failed', 'free'],
-    ['deadline_exceeded', 'free'],
+    ['deadline_exceeded', 'taken'],
     ['stream_cut', 'taken'],
     ['cancelled', 'taken'],
   ])('after %s is %s', async (code, then) => {

@@ -5,7 +5,12 @@ import type { DispatchOutcome } from './outcome.js';
 import type { KeyLog, KeyUse } from './ports.js';
 
 /** After these the caller may have had part of an answer, or one that cannot be told was paid for. */
-const PARTLY_ANSWERED: ReadonlySet<ErrorCode> = new Set(['stream_cut', 'cancelled', 'answer_unusable']);
+const PARTLY_ANSWERED: ReadonlySet<ErrorCode> = new Set([
+  'stream_cut',
+  'cancelled',
+  'deadline_exceeded',
+  'answer_unusable',
+]);
 
 /**
  * Runs a request with an idempotency key if it is the first with that key in its org; any other is told of the first, so that a
