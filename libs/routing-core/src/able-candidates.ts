@@ -149,8 +149,9 @@ function consider(
     return { backend, code: 'busy', why: 'the org has its part of the slots, and others want theirs' };
 
   const asked = Math.min(requirements.maxTokens ?? backend.maxOutputTokens, backend.maxOutputTokens);
+  const room = requirements.maxTokens === undefined ? roomForOutput(backend, estimate, contextLeft) : contextLeft;
   // Embeddings have no output.
-  const maxTokens = asked === 0 ? 0 : Math.max(1, Math.min(asked, contextLeft));
+  const maxTokens = asked === 0 ? 0 : Math.max(1, Math.min(asked, room));
   if (maxTokens < requirements.leastTokens)
     return {
       backend,
@@ -167,6 +168,15 @@ function consider(
     maxTokens,
     expectedCost(price, expectedUsage(estimate, maxTokens, choices), served),
   );
+}
+
+/**
+ * Of a request that names no limit. Engines refuse a prompt that has more tokens than was thought when the output fills all the
+ * rest, so that is left by what the input is trusted to stay under; where that leaves no useful answer, by what is expected.
+ */
+function roomForOutput({ contextTokens }: BackendConfig, { inputTokensUpper }: BackendEstimate, left: number): number {
+  const trusted = Math.floor(contextTokens - inputTokensUpper);
+  return trusted < LEAST_USEFUL_OUTPUT_TOKENS ? Math.min(left, LEAST_USEFUL_OUTPUT_TOKENS) : trusted;
 }
 
 const NO_PRICES: readonly PriceVersion[] = [];

@@ -156,6 +156,12 @@ describe('what is able', () => {
       ableCandidates([view('x', {}, { contextTokens: 150 })], requirementsOf(body()), estimate, undefined, AT).able[0]!
         .maxTokens,
     ).toBe(50);
+    // Of an input of 100 that is trusted to stay under 150: what the caller names is tried where it is expected to fit.
+    const within = (contextTokens: number, more: object = {}) =>
+      ableCandidates([view('x', {}, { contextTokens })], requirementsOf(body(more)), estimate, undefined, AT).able[0]!;
+    expect(within(400).maxTokens).toBe(250);
+    expect(within(400, { max_tokens: 300 }).maxTokens).toBe(300);
+    expect(within(200).maxTokens).toBe(64);
     // 400 input tokens at 1000 nano, and 2000 nano for each of 100 output tokens.
     expect(rank({}, 600_000n)!.maxTokens).toBe(100);
     expect(rank({}, 400_000n)).toBeUndefined();
