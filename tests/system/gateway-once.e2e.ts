@@ -97,7 +97,7 @@ describe('the same Idempotency-Key at any gateway is one call upstream and one c
       const heard = await keyed('late', asked);
       expect(heard.status).toBe(504);
       expect(heard.headers.get('x-should-retry')).toBe('false');
-      expect((await heard.json()).error.code).toBe('deadline_exceeded');
+      expect(((await heard.json()) as { error: { code: string } }).error.code).toBe('deadline_exceeded');
     }
     expect(calls()).toBe(before + 1);
     const sdk = new OpenAI({ baseURL: `${urls[0]}/v1`, apiKey: ACME_KEY, maxRetries: 3 });
