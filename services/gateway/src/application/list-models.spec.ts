@@ -1,6 +1,6 @@
 import { parseConfig } from '@meritorder/contracts';
 import { expect, it } from 'vitest';
-import { anthropicModels, modelsOf, openAiModels } from './list-models.js';
+import { anthropicModels, modelNamed, modelsOf, openAiModels } from './list-models.js';
 
 const backend = (id: string) =>
   `{ id: ${id}, name: "The ${id}", kind: cloud, provider: p, model: m, baseUrl: "http://127.0.0.1:1/v1", contextTokens: 10, maxOutputTokens: 5 }`;
@@ -16,6 +16,19 @@ it('an org sees the routes and backends that it may name, and no others', () => 
   expect(ids('acme')).toEqual(['auto', 'best', 'a', 'b']);
   expect(ids('globex')).toEqual(['auto', 'b']);
   expect(ids('nobody')).toEqual([]);
+});
+
+it('is found as its provider calls it, by whoever may name its backend, where one backend serves it', () => {
+  const one = {
+    ...config,
+    backends: [config.backends[0]!, { ...config.backends[1]!, model: 'gpt-4.1', provider: 'o' }],
+  };
+  expect(modelNamed(one, 'globex', 'gpt-4.1')).toEqual({ id: 'gpt-4.1', name: 'The b', owner: 'o' });
+  expect(modelNamed(one, 'globex', 'o/gpt-4.1')).toMatchObject({ id: 'o/gpt-4.1' });
+  expect(modelNamed(one, 'nobody', 'gpt-4.1')).toBeUndefined();
+  expect(modelNamed(one, 'globex', 'm')).toBeUndefined();
+  expect(modelNamed(config, 'acme', 'm')).toBeUndefined();
+  expect(modelNamed(config, 'acme', 'best')).toMatchObject({ id: 'best', owner: 'meritorder' });
 });
 
 it('in the words of either dialect, an empty list too', () => {

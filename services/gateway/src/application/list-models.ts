@@ -16,6 +16,20 @@ export function modelsOf(config: Pick<MeritorderConfig, 'orgs' | 'routes' | 'bac
   ];
 }
 
+/** What an org may name as `id`: a route, a backend, or a model as its provider calls it where one backend serves that. */
+export function modelNamed(
+  config: Pick<MeritorderConfig, 'orgs' | 'routes' | 'backends'>,
+  orgId: string,
+  id: string,
+): Model | undefined {
+  const models = modelsOf(config, orgId);
+  const listed = models.find((m) => m.id === id);
+  if (listed) return listed;
+  const [only, ...others] = config.backends.filter((b) => b.model === id || `${b.provider}/${b.model}` === id);
+  const served = others.length === 0 && models.find((m) => m.id === only?.id);
+  return served ? { ...served, id } : undefined;
+}
+
 /** When a model came out is not known here: both dialects take the epoch for that. */
 const UNKNOWN_TIME = new Date(0);
 

@@ -1,6 +1,13 @@
 import type { MeritorderConfig } from '@meritorder/contracts';
 import { anthropic } from '../../application/dialects/anthropic.js';
-import { anthropicModel, anthropicModels, modelsOf, openAiModel, openAiModels } from '../../application/list-models.js';
+import {
+  anthropicModel,
+  anthropicModels,
+  modelNamed,
+  modelsOf,
+  openAiModel,
+  openAiModels,
+} from '../../application/list-models.js';
 import { refusalAnswer } from '../../application/relay.js';
 import type { Answering } from './http-edge.js';
 
@@ -11,9 +18,8 @@ export function answerModels(
   id: string,
   { http, dialect, requestId }: Answering,
 ): void {
-  const models = modelsOf(config, org);
   const [list, one] = dialect === anthropic ? [anthropicModels, anthropicModel] : [openAiModels, openAiModel];
-  const found = models.find((m) => m.id === id);
+  const found = id === '' ? undefined : modelNamed(config, org, id);
   if (id !== '' && !found)
     return http.send(
       refusalAnswer(dialect, requestId, {
@@ -24,6 +30,6 @@ export function answerModels(
   http.send({
     status: 200,
     headers: { 'content-type': 'application/json' },
-    body: Buffer.from(JSON.stringify(found ? one(found) : list(models))),
+    body: Buffer.from(JSON.stringify(found ? one(found) : list(modelsOf(config, org)))),
   });
 }
