@@ -1,6 +1,7 @@
-// The product in real containers: up, healthy, a request over NATS, a row in the ledger, a clean stop in less than 5 s.
+// The product in real containers: up, healthy, a request over NATS, a row in the ledger, a GPU host that joins by one command and
+// vanishes, all of it again by NKeys, a clean stop in less than 5 s.
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, openSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, openSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { node, root, setUp } from '../../tools/launcher/set-up.mjs';
@@ -10,7 +11,7 @@ if (process.execPath !== node) {
   process.exit(spawnSync(node, [import.meta.filename, ...process.argv.slice(2)], { stdio: 'inherit' }).status ?? 1);
 }
 
-const { connect } = await import('@nats-io/transport-node');
+const { connect, nkeyAuthenticator } = await import('@nats-io/transport-node');
 const PROJECT = `meritorder-test-${process.pid}`;
 const PORT = 24222 + (process.pid % 1000);
 const HEALTHY = [
@@ -27,13 +28,24 @@ const HEALTHY = [
 ];
 const scratch = mkdtempSync(join(tmpdir(), 'meritorder-compose-'));
 const override = join(scratch, 'override.yml');
+const configFile = join(scratch, 'meritorder.yaml');
+const seeds = join(scratch, 'seeds');
+const MOUNTING = ['prepare', 'router', 'gateway', 'provider-worker', 'local-worker', 'metering', 'budget-policy'];
+const mount = `    volumes: ['${configFile}:/etc/meritorder/meritorder.yaml:ro']\n`;
 // The build reaches the registry through the host's network.
-writeFileSync(override, "version: '3.8'\nservices:\n  config:\n    build:\n      network: host\n");
+writeFileSync(
+  override,
+  `version: '3.8'\nservices:\n  config:\n    build:\n      network: host\n${mount}${MOUNTING.map((s) => `  ${s}:\n${mount}`).join('')}`,
+);
+chmodSync(scratch, 0o755);
+writeFileSync(configFile, withJoiningHost(readFileSync(join(root, 'meritorder.yaml'), 'utf8')));
+let more = [];
 const compose = has('docker-compose') ? ['docker-compose'] : ['docker', 'compose'];
 const env = {
   ...process.env,
   MERITORDER_NATS_PORT: String(PORT),
   MERITORDER_GATEWAY_PORT: String(PORT + 1_000),
+  MERITORDER_SEEDS_DIR: seeds,
   DOCKER_BUILDKIT: '0',
   COMPOSE_DOCKER_CLI_BUILD: '0',
 };
@@ -50,6 +62,7 @@ function run(args, { allowFailure, input } = {}) {
     join(root, 'docker-compose.yml'),
     '-f',
     override,
+    ...more,
     ...args,
   ];
   const result = spawnSync(command, rest, { cwd: root, env, encoding: 'utf8', input, maxBuffer: 64 << 20 });
@@ -57,6 +70,49 @@ function run(args, { allowFailure, input } = {}) {
     throw new Error(`${args[0]} failed:\n${`${result.stdout}${result.stderr}`.split('\n').slice(-40).join('\n')}`);
   return result.stdout.trim();
 }
+
+/** The example with what docs/operations/join-a-gpu-host.md says at the centre. */
+function withJoiningHost(example) {
+  const added = {
+    'hosts:': "  - { id: gpu-2, gpus: 2, rented: { usdPerGpuHour: '2.20' } }",
+    'routes:': '  - { id: joined, backends: [] }',
+  };
+  const join = `joins:
+  - host: gpu-2
+    model: llama-3.3-70b
+    provider: acme-gpus
+    maxOutputTokens: 4096
+    capabilities: [streaming]
+    routes: [joined]
+    throughput: { gpus: 2, prefillTokensPerSecond: 9000, decodeTokensPerSecond: 900, batch: 8 }
+`;
+  const lines = example.split('\n').map((line) => (added[line] ? `${line}\n${added[line]}` : line));
+  return `${lines.join('\n')}\n${join}`;
+}
+
+const HOST = `${PROJECT}-gpu-2`;
+/** One container, one command: nothing of the deployment but its address and its secret. */
+function joinHost(secret) {
+  const command =
+    'node tools/cli/dist/main.js join --host gpu-2 --nats nats://nats:4222 --engine http://simulator-gpu:18082';
+  const options = ['run', '-d', '--init', '--name', HOST, '--network', `${PROJECT}_inside`, '-e', secret];
+  execFileSync('docker', [...options, 'meritorder:local', ...command.split(' ')], { stdio: 'pipe' });
+}
+
+/** Asks until the answer is as it should be. @returns that, and how long it took, seconds */
+async function ask(nats, model, isIt) {
+  const body = { model, messages: [{ role: 'user', content: 'Write 12 words.' }], max_tokens: 64 };
+  const since = Date.now();
+  for (;;) {
+    const reply = (await nats.request('inference.request.v1.acme', JSON.stringify(body), { timeout: 30_000 })).json();
+    if (isIt(reply)) return [reply, (Date.now() - since) / 1000];
+    if (Date.now() - since > 60_000) throw new Error(`not the answer: ${JSON.stringify(reply).slice(0, 400)}`);
+    await new Promise((r) => setTimeout(r, 100));
+  }
+}
+
+const joined = (reply) =>
+  reply.meritorder?.backend === 'gpu-2-llama-3-3-70b' && reply.meritorder.usage.outputTokens === 12;
 
 let passed = 0;
 let daemon;
@@ -137,7 +193,6 @@ try {
   });
   const body = { model: 'gpt-4-1-mini', messages: [{ role: 'user', content: 'Write 12 words.' }], max_tokens: 64 };
   const reply = (await nats.request('inference.request.v1.acme', JSON.stringify(body), { timeout: 30_000 })).json();
-  await nats.close();
   if (reply.meritorder?.usage?.outputTokens !== 12)
     throw new Error(`no answer with a receipt: ${JSON.stringify(reply).slice(0, 400)}`);
   ok(`a request over NATS is answered by ${reply.meritorder.backend} for $${reply.meritorder.cost.usd}`);
@@ -177,6 +232,38 @@ try {
     throw new Error(`the ledger has ${amount || 'no row'}, the receipt $${reply.meritorder.cost.usd}`);
   ok(`the ledger has its row: ${amount} nano-USD`);
 
+  const gpuPassword = run(['exec', '-T', 'router', 'cat', '/run/meritorder/passwords/local-worker-gpu-2']);
+  joinHost(`NATS_PASSWORD=${gpuPassword}`);
+  const [own, joinedIn] = await ask(nats, 'joined', joined);
+  if (!(Number(own.meritorder.cost.full_usd) > 0)) throw new Error('own hardware costs nothing');
+  ok(`a GPU host has joined in ${joinedIn.toFixed(1)} s; an answer of it costs $${own.meritorder.cost.full_usd}`);
+  execFileSync('docker', ['rm', '-f', HOST], { stdio: 'pipe' });
+  const [, goneIn] = await ask(nats, 'joined', (r) => r.error?.code === 'backend_unavailable');
+  if (goneIn > 5) throw new Error(`its end was noticed after ${goneIn} s`);
+  ok(`it vanishes, which is noticed in ${goneIn.toFixed(1)} s`);
+  await nats.close();
+
+  mkdirSync(seeds);
+  if (process.getuid?.() === 0) chownSync(seeds, 1000, 1000);
+  const make = 'node tools/cli/dist/main.js nats-nkey --all-of /etc/meritorder/meritorder.yaml --out /seeds';
+  const keys = run(['run', '--rm', '--no-deps', '-T', '-v', `${seeds}:/seeds`, 'config', ...make.split(' ')]);
+  writeFileSync(configFile, `${readFileSync(configFile, 'utf8')}\n${keys}\n`);
+  more = ['-f', join(root, 'deploy/docker/nkeys.yml')];
+  run(['up', '-d', '--force-recreate']);
+  await healthy();
+  const seedOf = (user) => readFileSync(join(seeds, user), 'utf8').trim();
+  const byKey = await connect({
+    servers: `nats://127.0.0.1:${PORT}`,
+    authenticator: nkeyAuthenticator(new TextEncoder().encode(seedOf('org-acme'))),
+    inboxPrefix: '_INBOX_acme',
+  });
+  await ask(byKey, 'gpt-4-1-mini', (r) => r.meritorder?.usage?.outputTokens === 12);
+  joinHost(`NATS_NKEY_SEED=${seedOf('local-worker-gpu-2')}`);
+  await ask(byKey, 'joined', joined);
+  await byKey.close();
+  execFileSync('docker', ['rm', '-f', HOST], { stdio: 'pipe' });
+  ok('by NKeys all the same: services, an org, and a host that joins');
+
   const stopping = Date.now();
   run(['stop']);
   const seconds = (Date.now() - stopping) / 1000;
@@ -191,6 +278,7 @@ try {
   failed = 1;
   console.error(`FAILED ${error.message}`);
 } finally {
+  spawnSync('docker', ['rm', '-f', HOST], { stdio: 'ignore' });
   run(['down', '-v', '--remove-orphans', '-t', '2'], { allowFailure: true });
   if (daemon) process.kill(daemon.pid, 'SIGTERM');
   rmSync(scratch, { recursive: true, force: true });
