@@ -4,5 +4,6 @@ export * from './canonical-json.js';
 export * from './clock.js';
 export * from './hash.js';
 export * from './ids.js';
+export * from './instant.js';
 export * from './money.js';
 export * from './random.js';

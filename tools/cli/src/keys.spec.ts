@@ -31,7 +31,7 @@ it('what leaves the machine is the hash of the secret', () => {
     department: 'eng',
     routes: ['auto'],
     tokensPerMinute: 1_000,
-    expires: '2027-12-31',
+    expires: Date.UTC(2027, 11, 31),
     by: 'ada',
   });
   expect(request).toEqual({
@@ -49,7 +49,6 @@ it('what leaves the machine is the hash of the secret', () => {
 it('a wrong option is named before anything is asked', () => {
   const digest = digestOf('x');
   expect(() => createRequest('acme', 'App', digest, { by: 'ada' })).toThrow(/^id: must be a slug/);
-  expect(() => createRequest('acme', 'app', digest, { by: 'ada', expires: 'soon' })).toThrow('--expires: "soon"');
   expect(() => createRequest('acme', 'app', digest, { by: 'ada', concurrency: 0 })).toThrow('terms.limits.concurrency');
   expect(() => createRequest('acme', 'app', digest, { by: 'ada', department: '' })).toThrow('terms.department');
 });

@@ -3,6 +3,7 @@ import { InvalidArgumentError, type Command } from 'commander';
 import { digestOf, newSecret } from '@meritorder/access/keys';
 import { KeysReply, KeysRequest, subjects, type KeyRow } from '@meritorder/contracts';
 import type { NatsConnection } from '@nats-io/transport-node';
+import { instant } from './instant.js';
 import { table } from './table.js';
 
 type Ask = <T>(run: (nats: NatsConnection) => Promise<T>) => Promise<T>;
@@ -18,7 +19,8 @@ export interface CreateOptions {
   requestsPerMinute?: number;
   tokensPerMinute?: number;
   concurrency?: number;
-  expires?: string;
+  /** ms since the epoch */
+  expires?: number;
   by: string;
 }
 
@@ -50,7 +52,7 @@ export function keysCommand(program: Command, withOperator: Ask): void {
     .option('--requests-per-minute <n>', 'at the gateway', count)
     .option('--tokens-per-minute <n>', 'at the gateway, input and output together', count)
     .option('--concurrency <n>', 'requests in flight, at the gateway', count)
-    .option('--expires <instant>', 'such as 2027-12-31 or 2027-12-31T18:00:00Z')
+    .option('--expires <instant>', 'such as 2027-12-31 or 2027-12-31T18:00:00Z', instant)
     .action(async (org: string, id: string, options: CreateOptions) => {
       const secret = newSecret(id);
       await tell(await ask(createRequest(org, id, digestOf(secret), options)), secret);
@@ -101,7 +103,7 @@ export function createRequest(org: string, id: string, digest: string, options: 
     digest,
     by,
     terms: { ...terms, ...(Object.keys(given).length > 0 ? { limits: given } : {}) },
-    ...(expires === undefined ? {} : { expiresAt: instant(expires) }),
+    ...(expires === undefined ? {} : { expiresAt: new Date(expires).toISOString() }),
   });
 }
 
@@ -160,12 +162,6 @@ function checked(request: KeysRequest): KeysRequest {
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   throw new Error(`${issue!.path.join('.') || 'key'}: ${issue!.message}`);
-}
-
-function instant(text: string): string {
-  const at = new Date(text);
-  if (Number.isNaN(at.getTime())) throw new Error(`--expires: "${text}" is no instant; write 2027-12-31T18:00:00Z`);
-  return at.toISOString();
 }
 
 function minute(text: string): string {

@@ -1,4 +1,5 @@
 import { ATTRIBUTION_KEYS, Attribution, MeritorderOptions, Slug } from '@meritorder/contracts';
+import { instantMs } from '@meritorder/kernel';
 import { WorkloadError, type RequestProfile, type WorkloadRow } from './workload.js';
 
 const TIME = ['timestamp', 'time'];
@@ -122,16 +123,15 @@ function count(text: string | undefined): number {
   return Number(text);
 }
 
-/** Seconds since the epoch, or a date with up to nine fraction digits of a second; without a zone in UTC. */
+/** Seconds since the epoch, or an instant; of a date alone all requests would be at midnight. */
 function timeMs(text: string): number {
   if (/^\d+(\.\d+)?$/.test(text)) return within(Number(text) * 1_000, text);
-  const match = /^(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(\.\d{1,9})?(Z|[+-]\d\d:\d\d)?$/.exec(text);
-  const wholeMs = match ? Date.parse(`${match[1]}T${match[2]}${match[4] ?? 'Z'}`) : Number.NaN;
-  // The 31st of February is read as a day of March.
-  const day = match && new Date(Date.parse(`${match[1]}T00:00:00Z`));
-  if (Number.isNaN(wholeMs) || !day || day.toISOString().slice(0, 10) !== match[1])
-    throw new WorkloadError(`"${text}" is not a time`);
-  return within(wholeMs + Number(`0${match[3] ?? ''}`) * 1_000, text);
+  try {
+    return within(instantMs(text), text);
+  } catch (error) {
+    if (error instanceof RangeError) throw new WorkloadError(`"${text}" is not a time: ${error.message}`);
+    throw error;
+  }
 }
 
 const LATEST_MS = Date.UTC(2100, 0);

@@ -51,7 +51,12 @@ describe('a trace in CSV', () => {
     [
       'a day that is none',
       'TIMESTAMP,ContextTokens,GeneratedTokens\n2026-02-31 00:00:00,1,2',
-      /line 2: "2026-02-31 00:00:00" is not a time/,
+      /line 2: "2026-02-31 00:00:00" is not a time: there is no day 2026-02-31$/,
+    ],
+    [
+      'a day without a time',
+      'TIMESTAMP,ContextTokens,GeneratedTokens\n2026-02-01,1,2',
+      /line 2: "2026-02-01" is not a time: it is not written like 2026-11-01T00:00:00Z$/,
     ],
     [
       'milliseconds',

@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { instantMs } from '@meritorder/kernel';
 
 /** One request of a trace: when it came (ms from the first), how long it was, how long its answer. */
 export interface TraceRequest {
@@ -65,12 +66,15 @@ function csv(file: string, lines: string[]): TraceRequest[] {
   });
 }
 
-/** Seconds, or a date with up to seven fraction digits (of which milliseconds and below are kept as a fraction). */
+/** Seconds, or an instant; NaN: neither. */
 function timeMs(text: string): number {
   const seconds = Number(text);
   if (!Number.isNaN(seconds)) return seconds * 1_000;
-  const match = /^(\d{4}-\d\d-\d\d)[ T](\d\d:\d\d:\d\d)(\.\d+)?/.exec(text.trim());
-  return match ? Date.parse(`${match[1]}T${match[2]}Z`) + Number(`0${match[3] ?? ''}`) * 1_000 : Number.NaN;
+  try {
+    return instantMs(text.trim());
+  } catch {
+    return Number.NaN;
+  }
 }
 
 function checked(file: string, line: number, request: TraceRequest): TraceRequest {
