@@ -1,5 +1,6 @@
 import type { Receipt } from '@meritorder/contracts';
 import type { Msg, Subscription } from '@nats-io/transport-node';
+import { leaving } from './leaving.js';
 import { errorOf, MeritorderError } from './meritorder-error.js';
 import type { ChatChunk } from './wire.js';
 
@@ -24,11 +25,10 @@ export class AnswerStream implements AsyncIterable<ChatChunk> {
   private settled: Receipt | undefined;
   private begun = false;
   private isOver = false;
-  private readonly left = Promise.withResolvers<never>();
+  private readonly left = leaving();
   private readonly onAbort = (): void => this.leave(this.source.signal!.reason);
 
   constructor(private readonly source: AnswerSource) {
-    this.left.promise.catch(() => {});
     source.signal?.addEventListener('abort', this.onAbort, { once: true });
   }
 
@@ -61,7 +61,7 @@ export class AnswerStream implements AsyncIterable<ChatChunk> {
       for (;;) {
         const message = await this.next(messages);
         const error = errorOf(message, this.requestId);
-        isLast = error !== undefined || message.headers?.get('Meritorder-Status') !== '';
+        isLast = error !== undefined || Boolean(message.headers?.get('Meritorder-Status'));
         if (error) throw error;
         const sequence = Number(message.headers?.get('Meritorder-Seq'));
         if (sequence !== expected)
@@ -74,7 +74,7 @@ export class AnswerStream implements AsyncIterable<ChatChunk> {
           return;
         }
         yield message.json<ChatChunk>();
-        if (message.reply) message.respond();
+        acknowledge(message);
       }
     } finally {
       this.end(!isLast);
@@ -115,5 +115,14 @@ export class AnswerStream implements AsyncIterable<ChatChunk> {
 
   private noticed(code: 'no_answer' | 'chunk_lost' | 'closed', message: string): MeritorderError {
     return new MeritorderError(code, message, 0, this.requestId);
+  }
+}
+
+/** On a connection that ended meanwhile nothing can be sent: the next read says why it ended. */
+function acknowledge(message: Msg): void {
+  try {
+    message.respond();
+  } catch {
+    // The next read says it.
   }
 }

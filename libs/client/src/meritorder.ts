@@ -13,6 +13,7 @@ import {
 } from '@nats-io/transport-node';
 import { AnswerStream } from './answer-stream.js';
 import { eventOf, type OrgEvent } from './delivered-event.js';
+import { leaving } from './leaving.js';
 import { errorOf, MeritorderError } from './meritorder-error.js';
 import type { ChatAnswer, ChatBody, JobAccepted, Outcome, OutcomeState } from './wire.js';
 
@@ -139,7 +140,7 @@ export class Meritorder {
       requestId,
       headers: this.headers(requestId, kind, options),
     });
-    const left = Promise.withResolvers<never>();
+    const left = leaving();
     const leave = (reason: unknown): void => {
       this.cancel(requestId);
       left.reject(reason);
@@ -208,14 +209,16 @@ export class Meritorder {
     const running = (async () => {
       for await (const message of subscription) {
         let event: OrgEvent | undefined;
+        let refusal: typeof DELIVERY_REFUSED | undefined;
         try {
           event = eventOf(message);
           await handler(event);
-          message.respond();
         } catch (error) {
           tell(error, event);
-          message.respond(DELIVERY_REFUSED);
+          refusal = DELIVERY_REFUSED;
         }
+        // An answer that cannot be sent is none of the handler's: the subscription has ended.
+        message.respond(refusal);
       }
     })().catch((error: unknown) => tell(error));
     return async () => {
