@@ -1,46 +1,19 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { BUCKETS, type MeritorderConfig } from '@meritorder/contracts';
-import { testServers, type RunningServer } from '@meritorder/testing';
-import {
-  connectBus,
-  ensureTopology,
-  followBucket,
-  natsServerConfig,
-  natsUsers,
-  openBucket,
-  readBucket,
-  SERVICE_INBOX,
-  type Bus,
-} from './index.js';
+import { followBucket, openBucket, readBucket, type Bus } from './index.js';
+import { ServerWithUsers } from './server-with-users.for-tests.js';
 
-const servers = testServers();
-const config = { orgs: [], backends: [] } as unknown as MeritorderConfig;
-const passwords = Object.fromEntries(natsUsers(config).map((u) => [u.user, `pw-${u.user}`]));
-const buses: Bus[] = [];
+const world = new ServerWithUsers({ orgs: [], backends: [] } as unknown as MeritorderConfig);
 const BUDGETS = BUCKETS.budgets.name;
-let server: RunningServer;
 let keeper: Bus;
 let router: Bus;
 
 beforeAll(async () => {
-  server = await servers.nats((port, storeDir) =>
-    natsServerConfig(natsUsers(config), passwords, { listen: `127.0.0.1:${port}`, storeDir }),
-  );
-  await ensureTopology(await as('operator'), config);
-  keeper = await as('budget-policy');
-  router = await as('router');
+  await world.start();
+  keeper = await world.as('budget-policy');
+  router = await world.as('router');
 });
-afterAll(async () => {
-  for (const bus of buses) await bus.close();
-  await servers.stop();
-});
-
-async function as(user: keyof typeof SERVICE_INBOX): Promise<Bus> {
-  const password = passwords[user];
-  const bus = await connectBus({ url: server.url, user, password, name: user, inboxPrefix: SERVICE_INBOX[user] });
-  buses.push(bus);
-  return bus;
-}
+afterAll(() => world.stop());
 
 it('an empty bucket is followed at once', async () => {
   expect(await readBucket(router, BUDGETS)).toEqual(new Map());
@@ -67,7 +40,7 @@ it('what was the newest and is cleared away keeps nobody waiting', async () => {
   await bucket.put('stays', 'here');
   await bucket.put('goes', 'soon');
   await bucket.delete('goes');
-  const operator = await (await as('operator')).manager();
+  const operator = await (await world.as('operator')).manager();
   await operator.streams.purge(`KV_${BUDGETS}`, { filter: `$KV.${BUDGETS}.goes` });
   const values = await readBucket(router, BUDGETS);
   expect(values.get('stays')?.string()).toBe('here');
@@ -85,5 +58,5 @@ it('hears of later changes until it is stopped', async () => {
 });
 
 it('a bucket that may not be read says so', async () => {
-  await expect(readBucket(await as('provider-worker'), BUDGETS)).rejects.toThrow();
+  await expect(readBucket(await world.as('provider-worker'), BUDGETS)).rejects.toThrow();
 });

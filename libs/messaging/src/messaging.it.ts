@@ -1,28 +1,24 @@
-import { connect, headers } from '@nats-io/transport-node';
+import { headers } from '@nats-io/transport-node';
 import { trace } from '@opentelemetry/api';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { EXAMPLES, STREAMS, type MeritorderConfig } from '@meritorder/contracts';
-import { testServers, waitFor, type RunningServer } from '@meritorder/testing';
+import { waitFor } from '@meritorder/testing';
 import {
   busOn,
   connectBus,
   contextOf,
   ensureTopology,
-  hostInboxPrefix,
   extractTrace,
   injectTrace,
-  natsServerConfig,
-  natsUsers,
   openBucket,
   putIfChanged,
   runConsumer,
-  SERVICE_INBOX,
   traceparentOf,
   watchBucket,
   type Bus,
 } from './index.js';
+import { ServerWithUsers } from './server-with-users.for-tests.js';
 
-const servers = testServers();
 const config = {
   orgs: [
     { id: 'acme', subscribers: [{ name: 'alerts', context: 'budget' }] },
@@ -34,36 +30,17 @@ const config = {
     { id: 'qwen', kind: 'local', host: 'gpu-2' },
   ],
 } as unknown as MeritorderConfig;
-const passwords = Object.fromEntries(natsUsers(config).map((u) => [u.user, `pw-${u.user}`]));
-let server: RunningServer;
+const world = new ServerWithUsers(config);
 let operator: Bus;
 
 beforeAll(async () => {
-  server = await servers.nats((port, storeDir) =>
-    natsServerConfig(natsUsers(config), passwords, { listen: `127.0.0.1:${port}`, storeDir }),
-  );
-  operator = await as('operator');
-  await ensureTopology(operator, config);
+  await world.start();
+  operator = await world.as('operator');
+  // What is there already is left as it is.
   await ensureTopology(operator, config);
 });
-afterAll(async () => {
-  await operator.close();
-  await servers.stop();
-});
+afterAll(() => world.stop());
 
-const as = (user: string): Promise<Bus> =>
-  connectBus({
-    url: server.url,
-    user,
-    password: passwords[user],
-    name: user,
-    inboxPrefix: inboxOf(user),
-  });
-/** Of a service, a host or an org. */
-function inboxOf(user: string): string {
-  const host = /^local-worker-(.*)$/.exec(user)?.[1];
-  return host ? hostInboxPrefix(host) : (SERVICE_INBOX[user as 'operator'] ?? `_INBOX_${user.replace('org-', '')}`);
-}
 const rated = (id: string) => ({
   type: 'metering.usage-rated.v1' as const,
   subject: 'metering.usage-rated.v1.acme',
@@ -75,7 +52,7 @@ const rated = (id: string) => ({
 describe('the bus', () => {
   it('says who and where when it cannot connect', async () => {
     await expect(
-      connectBus({ url: server.url, user: 'nobody', password: 'x', name: 't', inboxPrefix: '_INBOX' }),
+      connectBus({ url: world.url, user: 'nobody', password: 'x', name: 't', inboxPrefix: '_INBOX' }),
     ).rejects.toThrow(/cannot use NATS at nats:.*as nobody.*NATS_PASSWORD/);
   });
 
@@ -167,7 +144,7 @@ describe('buckets', () => {
     expect(await putIfChanged(bucket, 'gpt', '1')).toBe(false);
     const seen: string[] = [];
     const stop = new AbortController();
-    const router = await as('router');
+    const router = await world.as('router');
     await watchBucket(
       router,
       'PRICES',
@@ -245,12 +222,8 @@ describe('permissions', () => {
       ],
     ],
   ])('%s may not publish what is not its business', async (user, subjects) => {
-    const nats = await connect({
-      servers: server.url,
-      user,
-      pass: passwords[user]!,
-      inboxPrefix: inboxOf(user),
-    });
+    const bus = await world.as(user);
+    const { nats } = bus;
     const denied: string[] = [];
     void (async () => {
       for await (const s of nats.status()) if (s.type === 'error') denied.push(s.error.message);
@@ -259,11 +232,11 @@ describe('permissions', () => {
     await nats.flush();
     await waitFor(() => denied.length >= subjects.length, `${subjects.length} refusals, not ${denied.length}`);
     for (const subject of subjects) expect(denied.join('\n')).toContain(`"${subject}"`);
-    await nats.close();
+    await bus.close();
   });
 
   it('the worker of a host takes the work of its own backends alone, and is heard for no other', async () => {
-    const [one, router] = await Promise.all([as('local-worker-gpu-1'), as('router')]);
+    const [one, router] = await Promise.all([world.as('local-worker-gpu-1'), world.as('router')]);
     const denied: string[] = [];
     const listen = (subject: string): void =>
       void one.nats.subscribe(subject, {
@@ -301,7 +274,7 @@ describe('permissions', () => {
 
   it('workers of any host answer one another about turns, and on no inbox', async () => {
     const users = ['local-worker-gpu-1', 'local-worker-gpu-2', 'provider-worker'] as const;
-    const workers = await Promise.all(users.map((user) => as(user)));
+    const workers = await Promise.all(users.map((user) => world.as(user)));
     for (const [i, { nats }] of workers.entries())
       nats.subscribe('attempt.turn.v1.*', {
         callback: (_e, m) => void (m.subject.endsWith(`of-${i}`) && m.respond(users[i]!)),

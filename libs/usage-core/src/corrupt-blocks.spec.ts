@@ -1,34 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { Usage } from '@meritorder/contracts';
 import { seededRandom } from '@meritorder/kernel';
+import { chat, gemini, message, responses } from './answers.for-tests.js';
 import { readUsage, totalTokensOf, usageReader, type Dialect } from './index.js';
-
-const chat = (usage: unknown, more: object = {}) => ({
-  object: 'chat.completion',
-  model: 'm',
-  choices: [],
-  usage,
-  ...more,
-});
-const responses = (usage: unknown, more: object = {}) => ({
-  object: 'response',
-  status: 'completed',
-  model: 'm',
-  usage,
-  ...more,
-});
-const message = (usage: unknown, more: object = {}) => ({
-  type: 'message',
-  role: 'assistant',
-  model: 'm',
-  usage,
-  ...more,
-});
-const gemini = (usageMetadata: unknown, more: object = {}) => ({
-  candidates: [{ finishReason: 'STOP' }],
-  usageMetadata,
-  ...more,
-});
 
 describe('a corrupt block', () => {
   const whole = { prompt_tokens: 10, completion_tokens: 5, total_tokens: 15 };

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Usage } from '@meritorder/contracts';
+import { chat, gemini, message, responses } from './answers.for-tests.js';
 import { dialectOf, readUsage, usageReader, type Dialect } from './index.js';
 
 const vector = (parts: Partial<Usage>): Usage => ({
@@ -10,32 +11,6 @@ const vector = (parts: Partial<Usage>): Usage => ({
   outputTokens: 0,
   requests: 1,
   ...parts,
-});
-const chat = (usage: unknown, more: object = {}) => ({
-  object: 'chat.completion',
-  model: 'm',
-  choices: [],
-  usage,
-  ...more,
-});
-const responses = (usage: unknown, more: object = {}) => ({
-  object: 'response',
-  status: 'completed',
-  model: 'm',
-  usage,
-  ...more,
-});
-const message = (usage: unknown, more: object = {}) => ({
-  type: 'message',
-  role: 'assistant',
-  model: 'm',
-  usage,
-  ...more,
-});
-const gemini = (usageMetadata: unknown, more: object = {}) => ({
-  candidates: [{ finishReason: 'STOP' }],
-  usageMetadata,
-  ...more,
 });
 
 describe('each dialect by its inclusion rule', () => {

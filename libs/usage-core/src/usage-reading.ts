@@ -68,3 +68,19 @@ export function totalRuleOf(usage: Usage, reportedTotalTokens: number | undefine
   if (missing === usage.reasoningTokens) return 'leaves-out-reasoning';
   return 'mismatch';
 }
+
+/** A reading with the vector that the backend reported, and how that stands to the total it sent. */
+export function withReported(
+  reading: DialectReading,
+  usage: Usage,
+  { complete, reportedTotalTokens }: { complete: boolean; reportedTotalTokens: number | undefined },
+): DialectReading {
+  return {
+    ...reading,
+    usage,
+    basis: 'reported',
+    complete,
+    reportedTotalTokens,
+    totalRule: totalRuleOf(usage, reportedTotalTokens),
+  };
+}

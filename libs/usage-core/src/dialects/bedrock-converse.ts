@@ -2,7 +2,7 @@ import { disjointUsage } from '../disjoint-usage.js';
 import type { GeneratedText } from '../generated-text.js';
 import { countOf, fieldPaths, LatestFields, listOf, objectOf, type Json } from '../latest-fields.js';
 import { servedTierOf } from '../served-tier.js';
-import { totalRuleOf, type DialectReading } from '../usage-reading.js';
+import { withReported, type DialectReading } from '../usage-reading.js';
 import type { DialectReader } from './dialect-reader.js';
 
 const FIELDS = fieldPaths({
@@ -58,15 +58,7 @@ export class BedrockConverseReader implements DialectReader {
       cacheWrite1h,
       output,
     });
-    const reportedTotalTokens = fields.count('total');
-    return {
-      ...reading,
-      usage: disjoint.usage,
-      basis: 'reported',
-      complete: true,
-      reportedTotalTokens,
-      totalRule: totalRuleOf(disjoint.usage, reportedTotalTokens),
-    };
+    return withReported(reading, disjoint.usage, { complete: true, reportedTotalTokens: fields.count('total') });
   }
 }
 

@@ -3,7 +3,7 @@ import { disjointUsage, type Modality, type TokensOf } from '../disjoint-usage.j
 import type { GeneratedText } from '../generated-text.js';
 import { countOf, fieldPaths, LatestFields, listOf, nameOf, objectOf, type Json } from '../latest-fields.js';
 import { servedTierOf } from '../served-tier.js';
-import { totalRuleOf, type DialectReading } from '../usage-reading.js';
+import { withReported, type DialectReading } from '../usage-reading.js';
 import type { DialectReader } from './dialect-reader.js';
 
 const FIELDS = fieldPaths({
@@ -83,15 +83,7 @@ export class GoogleGeminiReader implements DialectReader {
     };
     const usage = corrupt.length === 0 ? this.counted(reading.notes!) : undefined;
     if (!usage) return reading;
-    const reportedTotalTokens = fields.count('total');
-    return {
-      ...reading,
-      usage,
-      basis: 'reported',
-      complete: this.finished,
-      reportedTotalTokens,
-      totalRule: totalRuleOf(usage, reportedTotalTokens),
-    };
+    return withReported(reading, usage, { complete: this.finished, reportedTotalTokens: fields.count('total') });
   }
 
   private counted(notes: string[]): Usage | undefined {

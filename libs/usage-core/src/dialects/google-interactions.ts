@@ -2,7 +2,7 @@ import { disjointUsage } from '../disjoint-usage.js';
 import type { GeneratedText } from '../generated-text.js';
 import { fieldPaths, LatestFields, listOf, nameOf, objectOf, type Json } from '../latest-fields.js';
 import { servedTierOf } from '../served-tier.js';
-import { totalRuleOf, type DialectReading } from '../usage-reading.js';
+import { withReported, type DialectReading } from '../usage-reading.js';
 import type { DialectReader } from './dialect-reader.js';
 import { tokensByModality } from './google-gemini.js';
 
@@ -66,15 +66,9 @@ export class GoogleInteractionsReader implements DialectReader {
       cacheReadOf: tokensByModality(fields.raw('cacheDetails')),
       outputOf: tokensByModality(fields.raw('outputDetails')),
     });
-    const reportedTotalTokens = fields.count('total');
-    return {
-      ...reading,
-      usage: disjoint.usage,
-      basis: 'reported',
+    return withReported({ ...reading, notes: [...reading.notes!, ...disjoint.notes] }, disjoint.usage, {
       complete: this.complete,
-      reportedTotalTokens,
-      totalRule: totalRuleOf(disjoint.usage, reportedTotalTokens),
-      notes: [...reading.notes!, ...disjoint.notes],
-    };
+      reportedTotalTokens: fields.count('total'),
+    });
   }
 }

@@ -3,7 +3,7 @@ import { disjointUsage } from '../disjoint-usage.js';
 import type { GeneratedText } from '../generated-text.js';
 import { countOf, fieldPaths, LatestFields, listOf, nameOf, objectOf, type Json } from '../latest-fields.js';
 import { servedTierOf } from '../served-tier.js';
-import { totalRuleOf, type DialectReading } from '../usage-reading.js';
+import { withReported, type DialectReading } from '../usage-reading.js';
 import { whatLiesOutside } from '../what-lies-outside.js';
 import type { DialectReader } from './dialect-reader.js';
 
@@ -76,15 +76,7 @@ export class OpenAiResponsesReader implements DialectReader {
     };
     const usage = corrupt.length === 0 ? this.counted(reading.notes!) : undefined;
     if (!usage) return reading;
-    const reportedTotalTokens = fields.count('total');
-    return {
-      ...reading,
-      usage,
-      basis: 'reported',
-      complete: this.complete,
-      reportedTotalTokens,
-      totalRule: totalRuleOf(usage, reportedTotalTokens),
-    };
+    return withReported(reading, usage, { complete: this.complete, reportedTotalTokens: fields.count('total') });
   }
 
   private counted(notes: string[]): Usage | undefined {
