@@ -117,6 +117,10 @@ export const RoutingDecisionMadeV1 = z.object({
   inputTokensBound: z.number(),
   outputTokensExpected: z.number(),
   maxTokens: z.int().nullable(),
+  /** Answers that were asked for, each of `outputTokensExpected`; absent: one. */
+  choices: z.int().min(2).optional(),
+  /** Whether the answer was to come as a stream; absent: not on record. */
+  streams: z.boolean().optional(),
   candidates: z.array(
     z.object({
       backend: Slug,

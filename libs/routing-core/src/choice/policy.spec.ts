@@ -1,6 +1,6 @@
 import { RouteConfig, TierConfig, type MeritorderOptions } from '@meritorder/contracts';
 import { describe, expect, it } from 'vitest';
-import { notAllowed, policyFor } from './policy.js';
+import { asGoodAs, notAllowed, policyFor, substitutesOf } from './policy.js';
 
 const route = (more: object = {}) => RouteConfig.parse({ id: 'auto', backends: ['a'], ...more });
 const tier = (more: object = {}) => TierConfig.parse({ id: 'gold', ...more });
@@ -64,6 +64,19 @@ describe('a wish', () => {
   it('for another backend is heard unless the tier says no', () => {
     expect(of({ tier: {}, wishes: { allow_substitution: true } }).substitution).toBe(true);
     expect(of({ tier: { allowSubstitution: false }, wishes: { allow_substitution: true } }).substitution).toBe(false);
+  });
+});
+
+describe('a substitute', () => {
+  it('is of as good a quality as what was named, within 0.02, and never below the floor', () => {
+    expect(asGoodAs(of({}), 0.9).score.leastQuality).toBeCloseTo(0.88, 12);
+    expect(asGoodAs(of({ wishes: { min_quality: 0.95 } }), 0.9).score.leastQuality).toBe(0.95);
+  });
+
+  it('is of a route of what was named, and each is there once', () => {
+    const routes = [{ backends: ['a', 'b'] }, { backends: ['c', 'b', 'a'] }, { backends: ['d'] }];
+    expect(substitutesOf(routes, 'a')).toEqual(['b', 'c']);
+    expect(substitutesOf(routes, 'e')).toEqual([]);
   });
 });
 

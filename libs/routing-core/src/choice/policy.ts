@@ -96,6 +96,23 @@ export function policyFor({ route, tier, wishes, streams = true }: PolicySources
   };
 }
 
+/** A substitute is as good as what was named when its expected quality is at most this far below. */
+const AS_GOOD_WITHIN = 0.02;
+
+/** What others are held to, who may answer in place of a backend that is expected to be of this quality. */
+export function asGoodAs(policy: RequestPolicy, quality: number): RequestPolicy {
+  const leastQuality = Math.max(policy.score.leastQuality, quality - AS_GOOD_WITHIN);
+  return { ...policy, score: { ...policy.score, leastQuality } };
+}
+
+/** Who may answer in place of one that is named: the others of its routes, each once. */
+export function substitutesOf<B>(routes: Iterable<{ backends: readonly B[] }>, named: B): B[] {
+  const found = new Set<B>();
+  for (const { backends } of routes) if (backends.includes(named)) for (const backend of backends) found.add(backend);
+  found.delete(named);
+  return [...found];
+}
+
 /** Undefined: none says. */
 function leastSeconds(...ms: (number | undefined)[]): number | undefined {
   const least = Math.min(...ms.map((one) => one ?? Infinity));

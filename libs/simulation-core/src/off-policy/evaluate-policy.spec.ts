@@ -135,6 +135,17 @@ describe('a policy on the log of another', () => {
     );
   });
 
+  it('lets others of as good a quality answer for a backend that is named, where the caller allowed it', () => {
+    const random = seededRandom(3);
+    const routes = 'routes: [{ id: any, backends: [dear, plain], exploration: false }]\n';
+    const tried = (wishes: object | undefined): number =>
+      evaluated(routes, [served(random, { route: 'dear', wishes, order: ['plain'], choice: 'plain', probability: 1 })])
+        .metrics[1]!.effectiveSample;
+    // Both are taken to be of 0.7, and the other is cheaper.
+    expect(tried({ allow_substitution: true })).toBe(1);
+    expect(tried(undefined)).toBe(0);
+  });
+
   it('leaves out, and counts, what says nothing of it', () => {
     const random = seededRandom(2);
     const { record } = served(random);

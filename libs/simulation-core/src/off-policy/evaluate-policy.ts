@@ -2,10 +2,11 @@ import type { ExportedDecision, MeritorderConfig, RoutingDecisionMadeV1 } from '
 import {
   estimateOffPolicy,
   LEAST_EFFECTIVE_SAMPLE,
+  UNKNOWN_PRIOR,
   type LoggedDecision,
   type OffPolicyResult,
 } from '@meritorder/quality-core';
-import { candidatesOf, chargedUsd, decide, type ScoreCandidate } from '@meritorder/routing-core';
+import { asGoodAs, candidatesOf, chargedUsd, decide, type ScoreCandidate } from '@meritorder/routing-core';
 import { askedOf } from '../run/scenario.js';
 
 export const METRICS = ['quality', 'cashUsd', 'fullUsd'] as const;
@@ -42,8 +43,7 @@ const MOST_UNTRIED = 0.05;
  * What a configuration would have made of logged requests, by inverse propensities: each decision is taken again by the policy of
  * the configuration from the numbers of then, and what came of it counts by how much likelier that makes the choice of then. What
  * came of a choice is what came of the whole request, also where a budget or a failure had another backend answer. What the
- * decision expected of its candidates, before anything came of it, is the model of the doubly robust estimate. Wishes of callers
- * are not on record, and do not count.
+ * decision expected of its candidates, before anything came of it, is the model of the doubly robust estimate.
  */
 export class PolicyEvaluation {
   private requests = 0;
@@ -116,9 +116,12 @@ export class PolicyEvaluation {
   /** With which the policy takes each candidate first; empty: it refuses the request. */
   private chancesOf(record: RoutingDecisionMadeV1, draws: NonNullable<RoutingDecisionMadeV1['draws']>) {
     const { org, ...attributes } = record.attribution;
-    const asked = askedOf(this.config, { org, route: record.route, attributes, wishes: record.wishes });
+    const { route, wishes, streams } = record;
+    const asked = askedOf(this.config, { org, route, attributes, wishes, streams });
     if (asked.refusal !== undefined) return new Map<string, number>();
-    const { tier, backends, policy } = asked;
+    const { tier, backends } = asked;
+    const policy =
+      asked.named === undefined ? asked.policy : asGoodAs(asked.policy, this.qualityOf(asked.named, record));
     // What conversions bring is learned, not configured, as soon as some were reported.
     const learned = record.policy?.objective === 'margin' ? record.policy.revenueUsd : undefined;
     const score = learned === undefined ? policy.score : { ...policy.score, revenueUsd: learned };
@@ -127,6 +130,13 @@ export class PolicyEvaluation {
       .map((of): ScoreCandidate => ({ ...of, chargedUsd: chargedUsd(tier, of.fullUsd) }));
     const { order, probabilities } = decide(score, candidates, draws);
     return new Map(order.map((s, i) => [s.candidate.id, probabilities[i]!]));
+  }
+
+  /** As the decision had it; of one that could not serve the request, as it is configured. */
+  private qualityOf(named: string, { candidates }: RoutingDecisionMadeV1): number {
+    const of = candidates.find((c) => c.backend === named)?.numbers;
+    const configured = this.config.backends.find((b) => b.id === named)?.quality;
+    return of?.quality ?? configured?.prior ?? UNKNOWN_PRIOR.quality;
   }
 
   private noteUntried(record: RoutingDecisionMadeV1, chances: ReadonlyMap<string, number>): void {

@@ -7,6 +7,7 @@ import {
   notAllowed,
   policyFor,
   requirementsOf,
+  substitutesOf,
   type BackendView,
   type RequestPolicy,
   type Requirements,
@@ -45,6 +46,8 @@ export type Prepared =
       refusal: undefined;
       tier: TierConfig | undefined;
       policy: RequestPolicy;
+      /** The backend that is named, in whose place others may answer that are as good; undefined: there is none. */
+      named: string | undefined;
       requirements: Requirements;
       lanes: Lane[];
       /** Undefined: its customer is not known, so each request draws. */
@@ -80,6 +83,11 @@ export class Scenario {
     return [...this.backends.values()];
   }
 
+  /** As it is configured, also where the policy does not let it serve. */
+  priorQualityOf(backend: string): number {
+    return this.backends.get(backend)!.priorQuality;
+  }
+
   accountOf(provider: string): MeritorderConfig['accounts'][number] | undefined {
     return this.config.accounts.find((a) => a.provider === provider);
   }
@@ -88,12 +96,13 @@ export class Scenario {
   prepare(profile: RequestProfile): Prepared {
     const asked = askedOf(this.config, profile, this.settings.route);
     if (asked.refusal !== undefined) return asked;
-    const { routeId, tier, policy, attribution, backends } = asked;
+    const { routeId, tier, policy, named, attribution, backends } = asked;
     const { maxTokens } = this.settings;
     return {
       refusal: undefined,
       tier,
       policy,
+      named,
       requirements: requirementsOf({
         model: routeId,
         messages: [{ role: 'user', content: '' }],
@@ -148,6 +157,8 @@ export function askedOf(
       routeId: string;
       tier: TierConfig | undefined;
       policy: RequestPolicy;
+      /** The backend that is named, in whose place others may answer that are as good; undefined: there is none. */
+      named: string | undefined;
       attribution: Attribution;
       backends: string[];
     } {
@@ -155,22 +166,24 @@ export function askedOf(
   if (!org) return { refusal: 'org_unknown' };
   const routeId = profile.route ?? otherwise ?? config.routes[0]?.id ?? config.backends[0]!.id;
   const route = config.routes.find((r) => r.id === routeId);
-  const backends = config.backends.filter((b) => (route ? route.backends.includes(b.id) : b.id === routeId));
-  if ((!route && backends.length === 0) || (org.routes && !org.routes.includes(routeId)))
+  if ((!route && !config.backends.some((b) => b.id === routeId)) || (org.routes && !org.routes.includes(routeId)))
     return { refusal: 'route_unknown' };
   const tiers = config.tiers.filter((t) => t.orgs?.includes(org.id) ?? true);
   const tierId = profile.attributes.tier ?? org.defaultTier;
   const tier = tiers.find((t) => t.id === tierId);
   if (tiers.length > 0 && tierId !== undefined && !tier) return { refusal: 'tier_unknown' };
   const attribution: Attribution = { ...profile.attributes, org: org.id, ...(tierId ? { tier: tierId } : {}) };
-  const policy = policyFor({ route, tier, wishes: profile.wishes });
+  const { wishes, streams } = profile;
+  const policy = policyFor({ route, tier, wishes, ...(streams === undefined ? {} : { streams }) });
+  const named = route === undefined && policy.substitution ? routeId : undefined;
+  const others = named === undefined ? [] : substitutesOf(config.routes, named);
+  const ids = [...(route?.backends ?? [routeId]), ...others.filter((id) => org.routes?.includes(id) ?? true)];
   const allowed = (id: string): boolean =>
     notAllowed(
       policy,
-      backends.find((b) => b.id === id)!,
+      config.backends.find((b) => b.id === id)!,
     ) === undefined;
-  const ids = route?.backends ?? [routeId];
-  return { refusal: undefined, routeId, tier, policy, attribution, backends: ids.filter(allowed) };
+  return { refusal: undefined, routeId, tier, policy, named, attribution, backends: ids.filter(allowed) };
 }
 
 /** The same customers as in the routers. */

@@ -2,7 +2,15 @@ import type { EnforcedWindow, ReserveCandidate } from '@meritorder/budget-core';
 import type { DecisionDraws, MeritorderConfig, PriceVersion, TierConfig, Usage } from '@meritorder/contracts';
 import { seededRandom } from '@meritorder/kernel';
 import { rate, type CatalogueEntry } from '@meritorder/pricing-core';
-import { ableCandidates, decide, holdOf, type Decision, type Requirements } from '@meritorder/routing-core';
+import {
+  ableCandidates,
+  asGoodAs,
+  decide,
+  holdOf,
+  type Decision,
+  type RequestPolicy,
+  type Requirements,
+} from '@meritorder/routing-core';
 import type { SimulatedBackend } from '../fleet/simulated-backend.js';
 import type { Work } from '../fleet/station.js';
 import { ArrivalsForecast } from '../money/arrivals-forecast.js';
@@ -41,6 +49,7 @@ interface InFlight {
   expected: ExpectedUsd;
   tier: TierConfig | undefined;
   output: LearnedOutput;
+  choices: number;
   /** Of one choice, before any budget clamped it. */
   maxTokens: number;
 }
@@ -124,7 +133,9 @@ class Run {
     draws: DecisionDraws,
     nowMs: number,
   ): void {
-    const { policy, requirements, tier } = prepared;
+    const { tier } = prepared;
+    const policy = this.policyOf(prepared, recorded);
+    const requirements = recorded ? asRecorded(prepared.requirements, recorded) : prepared.requirements;
     const lanes =
       recorded && recorded.unable.size > 0
         ? prepared.lanes.filter((lane) => !recorded.unable.has(lane.backend.config.id))
@@ -139,7 +150,7 @@ class Run {
     }
     const { able, excluded } = ableCandidates(
       lanes.map((l) => l.view),
-      recorded ? asRecorded(requirements, recorded) : requirements,
+      requirements,
       recorded ? (backend) => asExpected(estimate, recorded, backend.id) : () => estimate,
       policy.maxCostNanos,
       nowMs,
@@ -148,6 +159,7 @@ class Run {
       policy,
       tier,
       pacing: this.pacing,
+      choices: requirements.choices,
       deadlineSeconds: this.config.limits.requestDeadlineMs / 1_000,
     };
     const weighed = able.map((candidate) => {
@@ -172,6 +184,14 @@ class Run {
       return this.tally.refuse(exclusionRefusal(codes));
     }
     this.reserve(index, prepared, weighed, cheapest!, decision, nowMs);
+  }
+
+  /** A substitute is held to the quality that is expected of the backend which is named. */
+  private policyOf({ policy, named, lanes }: Ready, recorded: RecordedRequest | undefined): RequestPolicy {
+    if (named === undefined) return policy;
+    const configured = lanes.find((lane) => lane.backend.config.id === named)?.quality;
+    const quality = recorded?.candidates.get(named)?.quality ?? configured ?? this.scenario.priorQualityOf(named);
+    return asGoodAs(policy, quality);
   }
 
   private reserve(
@@ -203,8 +223,8 @@ class Run {
     const expected = { cash: chosen.numbers.cashUsd, full: chosen.numbers.fullUsd };
     this.pacing.asked(chosen.windows, expected, least, nowMs);
     const scored = decision.order[reply.candidateIndex]!;
-    const wanted = Math.min(this.workload.outputTokens[index]!, chosen.able.maxTokens);
-    const outputTokens = Math.min(wanted, reply.maxTokens);
+    const wanted = Math.min(this.workload.outputTokens[index]!, chosen.able.maxTokens * chosen.choices);
+    const outputTokens = Math.min(wanted, reply.maxTokens * chosen.choices);
     this.tally.dispatch({
       backend: chosen.numbers.id,
       local: chosen.lane.backend.local,
@@ -219,7 +239,7 @@ class Run {
   private start(
     index: number,
     { tier, output }: Ready,
-    { able, lane: { backend }, windows, work }: Weighed,
+    { able, lane: { backend }, windows, work, choices }: Weighed,
     expected: ExpectedUsd,
     outputTokens: number,
     nowMs: number,
@@ -245,6 +265,7 @@ class Run {
       expected,
       tier,
       output,
+      choices,
       maxTokens: able.maxTokens,
     });
     backend.station.enter(index, done, nowMs);
@@ -271,7 +292,8 @@ class Run {
     const actual = { cash: Number(cashNanos) / 1e9, full: Number(fullNanos) / 1e9 };
     this.pacing.settled(attempt.windows, attempt.expected, actual);
     attempt.backend.learn(attempt.work);
-    attempt.output.learn(attempt.usage.outputTokens, attempt.maxTokens);
+    // Of several choices only the sum is known: each counts as their mean, as in the routers.
+    attempt.output.learn(Math.ceil(attempt.usage.outputTokens / attempt.choices), attempt.maxTokens);
     const seconds = (nowMs - attempt.cameMs) / 1_000;
     const late = seconds > this.config.limits.requestDeadlineMs / 1_000;
     this.tally.settle(cashNanos, fullNanos, attempt.tier, seconds, late);
@@ -282,13 +304,13 @@ class Run {
     return this.tally.outcome(this.budgets.outcomes(this.pacing.changes()));
   }
 
-  /** Nobody says that a trace's answers stream, so nobody watches them: holds cover the upper bound. */
-  private candidateOf({ able, windows, lane, work }: Weighed): ReserveCandidate {
+  /** Holds that grow with a stream are not gone through: all cover the upper bound. */
+  private candidateOf({ able, windows, lane, work, choices }: Weighed): ReserveCandidate {
     const { governedQuantile, governedSliceTokens } = this.config.limits;
     const { bound, maxTokens, minTokens } = holdOf(
       able,
       windows.map((w) => w.budget.definition),
-      { streams: false, choices: 1, quantile: governedQuantile, sliceTokens: governedSliceTokens },
+      { streams: false, choices, quantile: governedQuantile, sliceTokens: governedSliceTokens },
     );
     return {
       backend: able.backend.id,
@@ -310,6 +332,6 @@ class Run {
 }
 
 /** What the record says of the request; of what it asked for beside that, `unable` is what is left. */
-function asRecorded(requirements: Requirements, { kind, maxTokens }: RecordedRequest): Requirements {
-  return { ...requirements, kind, ...(maxTokens === undefined ? {} : { maxTokens }) };
+function asRecorded(requirements: Requirements, { kind, maxTokens, choices }: RecordedRequest): Requirements {
+  return { ...requirements, kind, choices, ...(maxTokens === undefined ? {} : { maxTokens }) };
 }

@@ -14,7 +14,9 @@ export interface Weighed {
   able: Able;
   lane: Lane;
   windows: EnforcedWindow[];
+  /** Of all choices together. */
   work: Work;
+  choices: number;
   numbers: ScoreCandidate;
 }
 
@@ -22,6 +24,7 @@ export interface Weighing {
   policy: RequestPolicy;
   tier: TierConfig | undefined;
   pacing: Pacing;
+  choices: number;
   /** Until the request must be answered. */
   deadlineSeconds: number;
 }
@@ -32,17 +35,18 @@ export function weigh(
   lane: Lane,
   windows: EnforcedWindow[],
   recorded: RecordedCandidate | undefined,
-  { policy, tier, pacing, deadlineSeconds }: Weighing,
+  { policy, tier, pacing, choices, deadlineSeconds }: Weighing,
 ): Weighed {
   const { backend } = lane;
   const path = pathPrice(windows.map((w) => ({ basis: w.charge.basis, lambda: pacing.shadowPrice(w) })));
   const charged = chargedUsd(tier, able.expectedFullUsd);
-  const work = workOf(able);
+  const work = workOf(able, choices);
   return {
     able,
     lane,
     windows,
     work,
+    choices,
     numbers: {
       id: backend.config.id,
       ...qualityOf(lane, recorded),
@@ -75,11 +79,11 @@ function qualityOf(
   return numbers;
 }
 
-function workOf({ backend, estimate, maxTokens }: Able): Work {
+function workOf({ backend, estimate, maxTokens }: Able, choices: number): Work {
   const cached = backend.throughput?.prefillCounts === 'all' ? 0 : estimate.cacheReadTokensExpected;
   return {
     inputTokens: Math.max(0, estimate.inputTokensExpected - cached),
-    outputTokens: Math.min(maxTokens, estimate.outputTokensExpected),
+    outputTokens: Math.min(maxTokens, estimate.outputTokensExpected) * choices,
   };
 }
 

@@ -42,12 +42,13 @@ function rowOf(value: unknown, shared: Map<string, ReadonlySet<string>>): Worklo
   return {
     atMs: Date.parse(record.decidedAt),
     inputTokens: input,
-    outputTokens: usage ? usage.outputTokens : Math.ceil(record.outputTokensExpected),
-    profile: { org, route: record.route, attributes, wishes: record.wishes },
+    outputTokens: usage ? usage.outputTokens : Math.ceil(record.outputTokensExpected * (record.choices ?? 1)),
+    profile: { org, route: record.route, attributes, wishes: record.wishes, streams: record.streams },
     recorded: {
       inputTokensBound: Math.max(input, Math.ceil(record.inputTokensBound)),
       // The record knows no request without output; embeddings are one.
       maxTokens: record.kind === 'embeddings' ? 0 : (record.maxTokens ?? undefined),
+      choices: record.choices ?? 1,
       outputTokensExpected: record.outputTokensExpected,
       kind: record.kind,
       unable: unableOf(record, shared),

@@ -140,6 +140,49 @@ routes: [{ id: any, backends: [dear, plain, vectors], exploration: false }]\n`;
     expect(answeredBy(`\uFEFF${lineOf({ kind: 'embeddings', maxTokens: 0, candidates: [] })}`)).toEqual({ vectors: 1 });
   });
 
+  const { key: _none, ...attribution } = record.attribution;
+  const once = (rest: string, more: object, outputTokens = 50) => {
+    const line = { record: { ...record, attribution, candidates: [], ...more }, usage: { ...USAGE, outputTokens } };
+    return simulate(config(rest), workloadOf(rowsOfRecords(JSON.stringify(line))), { seed: 1 }, nothingListed);
+  };
+
+  it('has the tokens of all choices that were asked for, each as long as it may be', () => {
+    const two = { route: 'plain', maxTokens: 100, choices: 2 };
+    expect(once('', two, 180).cashNanos).toBe(String(1_000_000 + 180 * 4_000));
+    expect(once('', { ...two, choices: undefined }, 180).cashNanos).toBe(String(1_000_000 + 100 * 4_000));
+    // Of one choice it may cost $0.0014, of two $0.0018.
+    const capped = {
+      ...two,
+      inputTokensBound: 1_000,
+      outputTokensExpected: 60,
+      wishes: { max_cost_usd: '0.0016' },
+    };
+    expect(once('', capped, 180)).toMatchObject({ cashNanos: String(1_000_000 + 2 * 75 * 4_000) });
+  });
+
+  it('is answered by others of as good a quality where its caller named a backend and allowed that', () => {
+    const routes = (org = '') => `routes: [{ id: any, backends: [dear, plain], exploration: false }]\n${org}`;
+    const wishes = { allow_substitution: true };
+    const knows = (quality: number) => [
+      { ...record.candidates[0]!, backend: 'dear', numbers: { ...NUMBERS, quality: 0.9 } },
+      { ...record.candidates[0]!, backend: 'plain', numbers: { ...NUMBERS, quality } },
+    ];
+    const answeredBy = (more: object) => once(routes(), { route: 'dear', ...more }).answeredBy;
+    expect(answeredBy({ wishes, candidates: knows(0.89) })).toEqual({ plain: 1 });
+    expect(answeredBy({ wishes, candidates: knows(0.87) })).toEqual({ dear: 1 });
+    expect(answeredBy({ candidates: knows(0.89) })).toEqual({ dear: 1 });
+    // As they are configured: 0.9 and 0.7.
+    expect(answeredBy({ wishes })).toEqual({ dear: 1 });
+    expect(once(routes(), { route: 'plain', wishes }).answeredBy).toEqual({ plain: 1 });
+  });
+
+  it('has a ceiling of the first token where its answer streamed, or nobody knows', () => {
+    const soon = 'routes: [{ id: any, backends: [plain], maxFirstTokenMs: 1, exploration: false }]\n';
+    expect(once(soon, { route: 'any', streams: false }).answered).toBe(1);
+    expect(once(soon, { route: 'any', streams: true }).rejected).toEqual({ latency_ceiling: 1 });
+    expect(once(soon, { route: 'any' }).rejected).toEqual({ latency_ceiling: 1 });
+  });
+
   it('leaves later attempts out and refuses what is no record, with the line', () => {
     const again = JSON.stringify({ record: { ...record, attemptNumber: 2 } });
     expect(rowsOfRecords(`${again}\n${JSON.stringify(record)}`)).toHaveLength(1);

@@ -7,6 +7,8 @@ export interface RequestProfile {
   route?: string | undefined;
   attributes: Omit<Partial<Attribution>, 'org'>;
   wishes?: MeritorderOptions | undefined;
+  /** Undefined: nobody says; what holds for streams alone is then taken to hold. */
+  streams?: boolean | undefined;
 }
 
 /** What a decision's record knows of one candidate, whatever policy asks for it. */
@@ -28,6 +30,8 @@ export interface RecordedCandidate {
 export interface RecordedRequest {
   inputTokensBound: number;
   maxTokens: number | undefined;
+  /** Answers that were asked for, whose tokens are counted together; `maxTokens` and what is expected is of each. */
+  choices: number;
   outputTokensExpected: number;
   kind: Kind;
   /** Backends that could not serve what it was, under any policy; of others nobody knows. */
@@ -113,8 +117,8 @@ class Profiles {
   private readonly known = new Map<string, number>();
 
   indexOf(profile: RequestProfile): number {
-    const { org, route, attributes, wishes } = profile;
-    const key = JSON.stringify([org, route, Object.entries(attributes).sort(), wishes]);
+    const { org, route, attributes, wishes, streams } = profile;
+    const key = JSON.stringify([org, route, Object.entries(attributes).sort(), wishes, streams]);
     let index = this.known.get(key);
     if (index === undefined) {
       if (this.all.length >= MOST_PROFILES)

@@ -18,6 +18,7 @@ import {
   type EnforcedWindow,
 } from '@meritorder/budget-core';
 import { priceInForce } from '@meritorder/pricing-core';
+import { substitutesOf } from '@meritorder/routing-core';
 import { budgetPath, type BudgetPath } from '../application/budget-path.js';
 import type { Catalogue } from '../application/ports.js';
 
@@ -108,8 +109,8 @@ export class MemoryCatalogue implements Catalogue {
   }
 
   substitutesOf(backend: string): BackendConfig[] {
-    const routes = [...this.routes.values()].filter((r) => r.backends.some((b) => b.id === backend));
-    return [...new Set(routes.flatMap((r) => r.backends))].filter((b) => b.id !== backend);
+    const named = this.backends.get(backend);
+    return named === undefined ? [] : substitutesOf(this.routes.values(), named);
   }
 
   tier(org: string, tier: string | undefined): TierConfig | undefined | 'none' {

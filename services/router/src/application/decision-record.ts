@@ -13,7 +13,12 @@ import type { Choice, Weighed } from './choose-backend.js';
 import type { QualityReading } from './ports.js';
 
 export interface DecisionToRecord {
-  request: { requestId: string; attribution: Attribution; kind: Kind; body: Pick<ChatRequest, 'meritorder'> };
+  request: {
+    requestId: string;
+    attribution: Attribution;
+    kind: Kind;
+    body: Pick<ChatRequest, 'meritorder' | 'stream'>;
+  };
   route: string;
   attemptNumber: number;
   hedgeOf: string | undefined;
@@ -27,6 +32,7 @@ export interface DecisionToRecord {
   refusal: Refusal | undefined;
   reason: string;
   maxTokens: number | undefined;
+  choices: number;
   decidedAtMs: number;
   epoch: number;
 }
@@ -52,6 +58,8 @@ export function decisionRecord(d: DecisionToRecord): RoutingDecisionMadeV1 {
     inputTokensBound: first?.inputTokensBound ?? 0,
     outputTokensExpected: first?.outputTokensExpected ?? 0,
     maxTokens: d.maxTokens ?? null,
+    ...(d.choices > 1 ? { choices: d.choices } : {}),
+    streams: d.request.body.stream === true,
     candidates: [
       ...weighed.map((w) => candidate(w, d)),
       ...d.excluded.filter((e) => !known.has(e.backend.id)).map(exclusion),

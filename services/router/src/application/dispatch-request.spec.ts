@@ -761,6 +761,14 @@ describe('kinds', () => {
     );
   });
 
+  it('the record has how many choices were asked for, and whether they stream', async () => {
+    const { decisions: one } = await dispatch({ reading: chatWith({}) });
+    expect(one[0]).toMatchObject({ streams: false });
+    expect(one[0]).not.toHaveProperty('choices');
+    const { decisions: two } = await dispatch({ reading: chatWith({ n: 2, stream: true }) });
+    expect(two[0]).toMatchObject({ choices: 2, streams: true });
+  });
+
   it('messages that are sent as a chat completion meet the same limits', async () => {
     const message = {
       role: 'user',

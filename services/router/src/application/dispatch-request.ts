@@ -17,6 +17,7 @@ import { worthWaiting } from '@meritorder/fleet-core';
 import { newId, type Clock } from '@meritorder/kernel';
 import {
   ableCandidates,
+  asGoodAs,
   explain,
   holdOf,
   notAllowed,
@@ -226,10 +227,9 @@ class Dispatch {
     const named = catalogue.route(body.model)?.settings === undefined ? backends[0]! : undefined;
     if (named === undefined || !policy.substitution)
       return { backends: backends.filter(allowed), all: backends, policy, quality };
-    const least = Math.max(policy.score.leastQuality, quality.of(named).quality - AS_GOOD_WITHIN);
     const all = [named, ...catalogue.substitutesOf(named.id).filter((b) => !org.routes || org.routes.includes(b.id))];
-    const score = { ...policy.score, leastQuality: least };
-    return { backends: all.filter(allowed), all, policy: { ...policy, score }, quality };
+    const asGood = asGoodAs(policy, quality.of(named).quality);
+    return { backends: all.filter(allowed), all, policy: asGood, quality };
   }
 
   /** An attempt, and its hedge where the policy has them: at most one hedge for a request, and none for a job, which can wait. */
@@ -646,6 +646,7 @@ class Dispatch {
           refusal,
           reason,
           maxTokens: requirements.maxTokens,
+          choices: requirements.choices,
           decidedAtMs,
           epoch,
         }),
@@ -688,7 +689,5 @@ function notServing({ all, policy }: AskedBackends): Excluded[] {
 const JOB_MARGIN_SECONDS = 30;
 /** Candidates that one reservation is asked for; the others are further down than any request needs. */
 const MOST_OFFERED = 16;
-/** A substitute is as good as what was named when its expected quality is at most this far below. */
-const AS_GOOD_WITHIN = 0.02;
 
 type WorkBackend = Able['backend'];
