@@ -30,7 +30,12 @@ function add(messages: ChatMessage[], item: ResponsesItem, path: string, told: I
   switch (item.type ?? 'message') {
     case 'message': {
       const { role, content } = item as unknown as { role: ChatMessage['role']; content: string | ResponsesPart[] };
-      messages.push({ role, content: contentOf(content, `${path}.content`, told) });
+      const said = contentOf(content, `${path}.content`, told);
+      const last = messages.at(-1);
+      // A model may speak after it called; the results have to follow the message that has the calls.
+      if (role === 'assistant' && last?.role === 'assistant' && last['tool_calls'])
+        last.content = joined(last.content, said);
+      else messages.push({ role, content: said });
       return;
     }
     case 'function_call': {
@@ -73,6 +78,15 @@ function contentOf(content: string | readonly ResponsesPart[], path: string, tol
   const [only, ...others] = parts;
   if (only === undefined) return '';
   return only.type === 'text' && others.length === 0 ? (only['text'] as string) : parts;
+}
+
+function joined(before: ChatMessage['content'], said: string | Part[]): string | Part[] {
+  if (before === null || before === undefined || before === '') return said;
+  if (said === '') return before as string | Part[];
+  if (typeof before === 'string' && typeof said === 'string') return `${before}\n\n${said}`;
+  const partsOf = (content: string | Part[]): Part[] =>
+    typeof content === 'string' ? [{ type: 'text', text: content }] : content;
+  return [...partsOf(before), ...partsOf(said)];
 }
 
 function partOf(part: ResponsesPart, path: string, told: ItemsTold): Part {

@@ -96,6 +96,33 @@ describe('a request for a response as a chat completion', () => {
     ]);
   });
 
+  it('joins what is said after a call to it, so that the results follow the calls', () => {
+    const call = (id: string) => ({ type: 'function_call', call_id: id, name: 'f', arguments: '{}' });
+    const made = (id: string) => ({ id, type: 'function', function: { name: 'f', arguments: '{}' } });
+    const output = (id: string) => ({ type: 'function_call_output', call_id: id, output: id });
+    const says = (...texts: string[]) => ({
+      type: 'message',
+      role: 'assistant',
+      content: texts.map((text) => ({ type: 'output_text', text, annotations: [] })),
+    });
+    const messagesOf = (...input: object[]) => read({ input }).chat.messages;
+    const text = (text: string) => ({ type: 'text', text });
+    expect(messagesOf(call('1'), says('I look.'), call('2'), output('1'), output('2'), says('Done.'))).toEqual([
+      { role: 'assistant', content: 'I look.', tool_calls: [made('1'), made('2')] },
+      { role: 'tool', tool_call_id: '1', content: '1' },
+      { role: 'tool', tool_call_id: '2', content: '2' },
+      { role: 'assistant', content: 'Done.' },
+    ]);
+    expect(messagesOf(says('a'), call('1'), says('b'), says(), says('c', 'd'), output('1'))[0]).toEqual({
+      role: 'assistant',
+      content: [text('a\n\nb'), text('c'), text('d')],
+      tool_calls: [made('1')],
+    });
+    // What the user says is never the assistant's, and two answers without a call stay two.
+    expect(messagesOf(call('1'), { role: 'user', content: 'x' })).toHaveLength(2);
+    expect(messagesOf(says('a'), says('b'))).toHaveLength(2);
+  });
+
   it.each<[string, object, string]>([
     ['an earlier response', { previous_response_id: 'resp_1' }, 'previous_response_id'],
     ['a conversation', { conversation: 'conv_1' }, 'conversation'],
