@@ -71,6 +71,41 @@ describe.each(PROTOCOLS)('a chat completion for %s', (protocol) => {
     ]);
   });
 
+  it('takes an answer back as it came, without what its model thought, and leaves names out', () => {
+    const aside = { name: 'Ann' };
+    const answer = {
+      ...aside,
+      role: 'assistant',
+      refusal: null,
+      annotations: [{ type: 'url_citation' }],
+      audio: null,
+      function_call: null,
+      reasoning_content: 'Hm.',
+      reasoning: 'Hm.',
+      reasoning_details: [{ type: 'reasoning.text', text: 'Hm.' }],
+    };
+    const messages = [
+      { role: 'system', content: 'Be brief.' },
+      { role: 'user', content: 'Hi' },
+      { role: 'assistant', content: 'I ask.', tool_calls: [CALL] },
+      { role: 'tool', tool_call_id: 'call-1', content: 'sunny' },
+    ];
+    const plain = told(protocol, { tools: [TOOL], messages });
+    const named = messages.map((message) => ({ ...(message.role === 'assistant' ? answer : aside), ...message }));
+    expect(told(protocol, { tools: [TOOL], messages: named })).toEqual(plain);
+  });
+
+  it('has no message for an answer that was all thought', () => {
+    const { prompt } = told(protocol, {
+      messages: [
+        { role: 'user', content: 'Hi' },
+        { role: 'assistant', content: null, reasoning_content: 'Hm.' },
+        { role: 'user', content: 'So?' },
+      ],
+    });
+    expect(prompt.map(({ role }: Any) => role)).toEqual(['user', 'user']);
+  });
+
   it('keeps the settings, and tools with the choice among them', () => {
     const options = told(protocol, {
       temperature: 0.5,
@@ -122,7 +157,16 @@ describe.each(PROTOCOLS)('a chat completion for %s', (protocol) => {
     ['a choice of no tools', { tool_choice: 'required' }, 'tool_choice'],
     ['an unknown format', { response_format: { type: 'grammar' } }, 'response_format'],
     ['a format without its schema', { response_format: { type: 'json_schema' } }, 'response_format'],
-    ['a named speaker', { messages: [{ role: 'user', name: 'Ann', content: 'x' }] }, 'messages.0.name'],
+    [
+      'an answer that was spoken',
+      {
+        messages: [
+          { role: 'assistant', content: 'x', audio: { id: 'a' } },
+          { role: 'user', content: 'y' },
+        ],
+      },
+      'messages.0.audio',
+    ],
     ['a file', { messages: [{ role: 'user', content: [{ type: 'file', file: {} }] }] }, 'messages.0.content.0'],
     [
       'an image in detail',

@@ -7,6 +7,7 @@ import type {
 } from '@ai-sdk/provider';
 import type { ChatRequest } from '@meritorder/contracts';
 import { listOf, objectOf, stated, textOf, type Json } from '../json.js';
+import { REASONING_FIELDS } from '../reasoning-fields.js';
 import { partOf, type Telling } from './part-of-chat.js';
 
 type ChatMessage = ChatRequest['messages'][number];
@@ -26,7 +27,7 @@ export function promptOfChat({ messages }: ChatRequest, telling: Telling): Langu
       case 'user':
         return void prompt.push(userMessage(message, path, telling));
       case 'assistant':
-        return void prompt.push(assistantMessage(message, path, toolNames, telling));
+        return addAnswer(prompt, assistantMessage(message, path, toolNames, telling));
       case 'tool':
         return addResult(prompt, toolResult(message, path, toolNames, telling));
       case 'function':
@@ -50,6 +51,11 @@ function systemMessages(message: ChatMessage, path: string, telling: Telling): L
 function userMessage(message: ChatMessage, path: string, telling: Telling): LanguageModelV4Message {
   const parts = partsOf(message.content).map((part, i) => partOf(part, `${path}.content.${i}`, telling));
   return { role: 'user', content: parts.filter((part) => part !== undefined), ...optionsOf(telling.mark(message)) };
+}
+
+/** One that was all thought says nothing, and a message of nothing is refused. */
+function addAnswer(prompt: LanguageModelV4Prompt, message: LanguageModelV4Message): void {
+  if (message.content.length > 0) prompt.push(message);
 }
 
 function assistantMessage(
@@ -142,12 +148,16 @@ function optionsOf(providerOptions: SharedV4ProviderOptions | undefined): {
   return providerOptions ? { providerOptions } : {};
 }
 
+/**
+ * With those that are left out: who speaks, which the SDKs have no place for, and what an answer has beside what it says. The
+ * thoughts of the model that gave it are no part of another's prompt, and callers send an answer back as it came.
+ */
 const KNOWN_FIELDS: Readonly<Record<ChatMessage['role'], readonly string[]>> = {
-  system: [],
-  developer: [],
-  user: [],
-  assistant: ['tool_calls', 'refusal'],
-  tool: ['tool_call_id'],
+  system: ['name'],
+  developer: ['name'],
+  user: ['name'],
+  assistant: ['tool_calls', 'refusal', 'name', 'annotations', ...REASONING_FIELDS],
+  tool: ['tool_call_id', 'name'],
   function: ['name'],
 };
 

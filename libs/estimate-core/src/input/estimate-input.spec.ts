@@ -124,7 +124,7 @@ describe('the parts of a request', () => {
       tokenizers.o200k_base,
     );
 
-  it('are all text that reaches the model: contents, refusals, names, calls and results of tools, tools, answer formats', () => {
+  it('are all text that reaches the model: contents, refusals, thoughts, names, calls and results of tools, tools, answer formats', () => {
     const parts = inputPartsOf(
       body({
         messages: [
@@ -135,7 +135,7 @@ describe('the parts of a request', () => {
             content: null,
             tool_calls: [{ id: 'c1', function: { name: 'f', arguments: '{"a":1}' } }],
           },
-          { role: 'assistant', content: [{ type: 'refusal', refusal: 'no' }] },
+          { role: 'assistant', content: [{ type: 'refusal', refusal: 'no' }], reasoning_content: 'hm' },
           { role: 'tool', tool_call_id: 'c1', content: 'three' },
         ],
         tools: [{ type: 'function', function: { name: 'f' } }, { type: 'web_search' }],
@@ -150,6 +150,7 @@ describe('the parts of a request', () => {
       'ann',
       '[{"id":"c1","function":{"name":"f","arguments":"{\\"a\\":1}"}}]',
       'no',
+      'hm',
       'three',
       'c1',
     ]);
