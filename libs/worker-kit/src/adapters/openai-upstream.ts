@@ -1,6 +1,7 @@
 import { DistinctCalls } from '@meritorder/dialect-core';
 import type { Dialect } from '@meritorder/usage-core';
 import { UpstreamError, type ProviderRequest, type ProviderUpstream } from '../application/ports.js';
+import { chatBody } from './chat-body.js';
 import { errorInAnswer } from './error-in-answer.js';
 import { DONE, eventObject, ServerSentEvents } from './sse.js';
 import { HttpTransport, SENT_RETRYABLE, type HttpAnswer } from './transport.js';
@@ -75,23 +76,6 @@ export class OpenAiUpstream implements ProviderUpstream {
 function authorization({ backend, credential: { apiKey } }: ProviderRequest): Record<string, string> {
   if (apiKey === undefined) return {};
   return backend.protocol === 'azure' ? { 'api-key': apiKey } : { authorization: `Bearer ${apiKey}` };
-}
-
-/** What the endpoints that speak this wire do not agree on. */
-function chatBody({ body, backend, stream }: ProviderRequest): Record<string, unknown> {
-  const { protocol, provider, model } = backend;
-  const { max_tokens: maxTokens, ...rest } = body;
-  // OpenAI's reasoning models refuse `max_tokens`; Mistral and many others know no other name.
-  const limit = protocol === 'azure' || provider === 'openai' ? 'max_completion_tokens' : 'max_tokens';
-  // Mistral refuses what others have to be asked, and sends its usage unasked.
-  const asksForUsage = stream && provider !== 'mistral';
-  return {
-    ...rest,
-    ...(maxTokens === undefined ? {} : { [limit]: maxTokens }),
-    model,
-    stream,
-    stream_options: asksForUsage ? { include_usage: true } : undefined,
-  };
 }
 
 /**
