@@ -8,16 +8,19 @@ export interface ScriptedProvider {
   stop(): Promise<void>;
 }
 
+type Refuses = (body: Record<string, any>) => { status: number; body: object } | undefined;
+
 const USAGE = { prompt_tokens: 11, completion_tokens: 7, total_tokens: 18 };
 const LOGPROBS = { content: [{ token: 'fine', logprob: -0.25, bytes: [102], top_logprobs: [] }], refusal: null };
 
 /**
  * An OpenAI-compatible provider that does what the simulator does not: it calls every tool that it is given, in a stream each
  * with the index 0 as Ollama does, answers a JSON schema with `{"city":"Paris","degrees":21}`, and sends log probabilities.
+ * @param refuses what it answers a body with instead; undefined: it takes it
  */
-export async function startScriptedProvider(): Promise<ScriptedProvider> {
+export async function startScriptedProvider(refuses: Refuses = () => undefined): Promise<ScriptedProvider> {
   const asked: Record<string, any>[] = [];
-  const server: Server = createServer((request, response) => void answer(request, response, asked));
+  const server: Server = createServer((request, response) => void answer(request, response, asked, refuses));
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
   const { port } = server.address() as { port: number };
   return {
@@ -30,11 +33,22 @@ export async function startScriptedProvider(): Promise<ScriptedProvider> {
   };
 }
 
-async function answer(request: IncomingMessage, response: ServerResponse, asked: Record<string, any>[]): Promise<void> {
+async function answer(
+  request: IncomingMessage,
+  response: ServerResponse,
+  asked: Record<string, any>[],
+  refuses: Refuses,
+): Promise<void> {
   const parts: Buffer[] = [];
   for await (const part of request) parts.push(part as Buffer);
   const body = JSON.parse(Buffer.concat(parts).toString());
   asked.push(body);
+  const refusal = refuses(body);
+  if (refusal) {
+    response.writeHead(refusal.status, { 'content-type': 'application/json' });
+    response.end(JSON.stringify(refusal.body));
+    return;
+  }
   const base = { id: 'scripted-1', created: 1_700_000_000, model: body.model, system_fingerprint: 'fp_1' };
   const choices = Array.from({ length: body.n ?? 1 }, (_, index) => choiceOf(body, index));
   if (!body.stream) {

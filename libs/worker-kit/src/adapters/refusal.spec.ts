@@ -170,8 +170,22 @@ const TABLE: [Refusal['code'], string, number, unknown, Refused['headers']?][] =
     'caller-fault',
     'Mistral',
     422,
-    { object: 'error', message: { detail: [{ type: 'extra_forbidden', loc: ['body', 'x'] }] } },
+    { object: 'error', message: { detail: [{ type: 'string_type', loc: ['body', 'messages', 0] }] } },
   ],
+];
+
+/** Mistral's, one for each thing that is wrong with a body. */
+const EXTRA = [{ type: 'extra_forbidden', loc: ['body', 'user'], msg: 'Extra inputs are not permitted' }];
+const SETTINGS: [string, number, unknown][] = [
+  ['OpenAI, a value', 400, openai('unsupported_value', "Unsupported value: 'temperature' does not support 0.2")],
+  ['OpenAI, a field of other models', 400, openai('unsupported_parameter', "Unsupported parameter: 'top_p'")],
+  ['OpenAI, a field', 400, openai('unknown_parameter', "Unknown parameter: 'min_p'.")],
+  ['Azure, a field', 400, openai(null, 'Unrecognized request argument supplied: min_p')],
+  ['Mistral', 422, { object: 'error', message: { detail: EXTRA }, type: 'invalid_request_error', code: null }],
+  ['Mistral, later', 422, { object: 'Error', detail: EXTRA, message: EXTRA, type: 'invalid_request_error' }],
+  ['a server of FastAPI', 422, { detail: [{ type: 'value_error.extra', loc: ['body', 'user'] }] }],
+  ['Anthropic', 400, anthropic('invalid_request_error', 'min_p: Extra inputs are not permitted')],
+  ['Groq', 400, openai(null, "'messages.1' : property 'reasoning_content' is unsupported")],
 ];
 
 describe('a refusal', () => {
@@ -181,6 +195,10 @@ describe('a refusal', () => {
       retryable: code !== 'caller-fault' && code !== 'content-filter',
       didNothing: true,
     });
+  });
+
+  it.each(SETTINGS)('of a setting says nothing of other backends: %s, %d', (_who, status, body) => {
+    expect(of(status, body)).toMatchObject({ code: 'caller-fault', retryable: true, didNothing: true });
   });
 
   it("has the provider's own words, but for a refused key, which some of them quote", () => {
@@ -253,6 +271,10 @@ describe('a refusal', () => {
       didNothing: false,
     });
     expect(refusalInAnswer({ code: 'content_filter', message: 'x' }, NOW)).toMatchObject({ code: 'content-filter' });
+    expect(refusalInAnswer({ code: 400, type: 'unsupported_value', message: 'x' }, NOW)).toMatchObject({
+      code: 'caller-fault',
+      retryable: false,
+    });
     expect(refusalInAnswer('boom', NOW)).toMatchObject({ code: 'server-error', message: 'boom' });
   });
 
@@ -276,5 +298,5 @@ it.skipIf(!data)('recorded refusals (MERITORDER_TEST_DATA) are what the table sa
     'openai/src/chat/__fixtures__/reasoning-model-legacy-parameter-error.json',
     'openai/src/image/__fixtures__/gpt-image-response-format-error.json',
   ])
-    expect(of(400, fixture(path))).toMatchObject({ code: 'caller-fault', retryable: false });
+    expect(of(400, fixture(path))).toMatchObject({ code: 'caller-fault', retryable: true });
 });

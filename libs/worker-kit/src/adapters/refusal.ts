@@ -27,17 +27,19 @@ export interface Refusal {
  * - `credential`: this key, account or its credit is refused, the request is not.
  * - `quota`: too many at once or per minute.
  * - `server-error`: the backend's own trouble.
- * - `caller-fault`: any other 4xx.
+ * - `caller-fault`: any other 4xx. Where it is a setting that the provider does not know, or that this model does not take, another
+ *   backend may take the request as it is.
  *
  * @param nowMs of the wall clock: instants in the answer are told as seconds from it
  */
 export function refusalOf(refused: Refused, nowMs: number): Refusal {
   const said = saidIn(refused);
   const code = codeOf(refused.status, said);
+  const isFinal = code === 'content-filter' || (code === 'caller-fault' && !isOfSetting(refused.status, said));
   const words = code === 'credential' ? said.codes.join(' ') : said.message;
   return {
     code,
-    retryable: code !== 'caller-fault' && code !== 'content-filter',
+    retryable: !isFinal,
     // Providers quote keys when they refuse them, so a refused credential is told by its codes alone.
     message: `${refused.status} ${words}`.trim(),
     retryAfterSeconds: retryAfterSecondsOf(refused, said, nowMs),
@@ -55,7 +57,9 @@ export function refusalInAnswer(error: unknown, nowMs: number): Refusal {
   };
   const { message, ...refusal } = refusalOf(refused, nowMs);
   const words = refusal.code === 'credential' ? message : saidIn(refused).message || 'an error inside the answer';
-  return { ...refusal, message: words, didNothing: false };
+  // A setting is refused before anything is done, and not in an answer.
+  const retryable = refusal.retryable && refusal.code !== 'caller-fault';
+  return { ...refusal, retryable, message: words, didNothing: false };
 }
 
 const GATEWAY_TIMEOUTS: ReadonlySet<number> = new Set([408, 504, 522, 524]);
@@ -82,6 +86,15 @@ const CREDENTIAL_WORDS = /credit balance is too low|insufficient balance|api key
 const QUOTA =
   /^(rate_limit_exceeded|rate_limit_error|RESOURCE_EXHAUSTED|ThrottlingException|ServiceQuotaExceededException|TooManyRequestsException)$/;
 const SERVER = /^(overloaded_error|api_error|server_error|timeout_error|ModelErrorException|ModelTimeoutException)$/;
+/** OpenAI's, Azure's and pydantic's, which Mistral's and vLLM's servers check a body with. */
+const SETTING = /^(unsupported_value|unsupported_parameter|unknown_parameter|extra_forbidden|value_error\.extra)$/;
+/** Anthropic's, Azure's, and of Groq and Cerebras: none of them has a code for it. */
+const SETTING_WORDS = /extra inputs are not permitted|unrecognized request argument|property '[^']*' is unsupported/i;
+
+function isOfSetting(status: number, { message, codes }: Said): boolean {
+  if (status !== 400 && status !== 422) return false;
+  return codes.some((code) => SETTING.test(code)) || SETTING_WORDS.test(message);
+}
 
 function codeOf(status: number, { message, codes, error }: Said): FailureCode {
   const named = (pattern: RegExp): boolean => codes.some((code) => pattern.test(code));
@@ -121,13 +134,26 @@ function saidIn({ headers, body }: Refused): Said {
   const names = [first(headers['x-amzn-errortype']), whole['__type']].map((name) =>
     typeof name === 'string' ? name.split(':')[0]!.split('#').at(-1) : undefined,
   );
-  const codes = [error['code'], error['type'], error['status'], inner?.['code'], ...details, ...names]
+  const codes = [
+    error['code'],
+    error['type'],
+    error['status'],
+    inner?.['code'],
+    ...details,
+    ...names,
+    ...faultsIn(whole),
+  ]
     .filter((code) => typeof code === 'string' && code !== '' && code !== 'error')
     .map((code) => String(code).slice(0, 64));
   return { message: messageOf(whole, error, body).slice(0, MOST_CHARACTERS), codes: [...new Set(codes)], error };
 }
 
-/** Mistral and FastAPI have a list of what is wrong with the body in place of a text. */
+/** Mistral and FastAPI have a list of what is wrong with the body, each with its type. */
+function faultsIn({ message, detail }: Json): unknown[] {
+  return [detail, message, objectOf(message)?.['detail']].flatMap(listOf).map((fault) => objectOf(fault)?.['type']);
+}
+
+/** That list is in place of a text. */
 function messageOf(whole: Json, error: Json, body: string): string {
   for (const message of [error['message'], whole['message'], whole['Message'], whole['error'], whole['detail']]) {
     if (typeof message === 'string' && message !== '') return message;

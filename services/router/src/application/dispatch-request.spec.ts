@@ -795,4 +795,11 @@ describe('kinds', () => {
     expect(refusals).toEqual([]);
     expect(log.filter((l) => /^(failed|quota)/.test(l))).toEqual([]);
   });
+
+  it('what no model can be told ends as the fault of the caller, whatever retries are left', async () => {
+    const unsaid: AttemptSignal[] = [ready, failed('caller-fault')];
+    const { works, refusals } = await dispatch({ workers: { a: unsaid, b: unsaid, c: unsaid }, retries: false });
+    expect(works.map(({ terms }) => terms.backend)).toEqual(['a', 'b', 'c']);
+    expect(refusals).toMatchObject([{ code: 'upstream_rejected' }]);
+  });
 });

@@ -199,8 +199,9 @@ class Dispatch {
       const step = await this.hedged(asked, estimate, last);
       if (step.ended !== 'next') return step;
       last = step.refusal;
-      // Busy workers cost nothing: only what failed is limited.
-      if (this.path.tried.at(-1)?.outcome === 'failed' && !retries.spend()) break;
+      // Busy workers cost nothing, nor does what a model cannot be told: only what failed is limited.
+      const tried = this.path.tried.at(-1);
+      if (tried?.outcome === 'failed' && tried.code !== 'caller-fault' && !retries.spend()) break;
     }
     return { ended: 'refused', refusal: last! };
   }

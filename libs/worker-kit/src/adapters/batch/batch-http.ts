@@ -51,7 +51,8 @@ async function ask(
       Date.now(),
     );
     throw new UpstreamError(refusal.code, refusal.message, {
-      retryable: refusal.retryable,
+      // Nobody else is asked for a batch: what it cannot be told once it cannot be told again.
+      retryable: refusal.retryable && refusal.code !== 'caller-fault',
       sent: true,
       refusedUpstream: refusal.didNothing,
       status: response.status,
