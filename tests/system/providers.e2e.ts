@@ -139,6 +139,16 @@ describe.each(PROTOCOLS)('chat completions over the protocol %s', (protocol) => 
     expect((await booked(answer.meritorder)).cost.cashNanos).toBe((await invoiced(answer.meritorder)).nanoUsd);
   });
 
+  it('take an answer back as another model gave it', async () => {
+    const messages = [
+      { role: 'user', name: 'Ann', content: 'Hi' },
+      { role: 'assistant', content: 'Hm.', refusal: null, annotations: [], reasoning_content: 'I think.' },
+      { role: 'user', content: 'Write 3 words.' },
+    ];
+    const answer = (await ask(app, chat('', { model, messages }))).json<any>();
+    expect(answer.meritorder).toMatchObject({ backend: model, usage: { outputTokens: 3 } });
+  });
+
   it('that are cancelled stop upstream, and hold their bound until the invoice says less', async () => {
     const id = `cancel-${protocol}`;
     const { last } = await stream(chat('Write 90 words.', { model: `${protocol}-slow`, stream: true }), id, (seen) => {

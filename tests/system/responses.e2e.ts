@@ -77,6 +77,26 @@ describe("responses, asked for by OpenAI's SDK", () => {
     expect(usdToNanos(receipt.cost.usd)).toBe(BigInt(billed.nanoUsd));
   });
 
+  it('go on after a model that spoke when it had called: the result follows the calls', async () => {
+    const said = { type: 'output_text', text: 'I look.', annotations: [] };
+    const response: any = await openai.responses.create({
+      model: 'able',
+      tools: [TOOL],
+      input: [
+        { role: 'user', content: 'Weather?' },
+        { type: 'function_call', call_id: 'c1', name: 'weather', arguments: '{"city":"Paris"}' },
+        { type: 'message', id: 'msg_1', role: 'assistant', status: 'completed', content: [said] },
+        { type: 'function_call_output', call_id: 'c1', output: 'sunny' },
+      ] as never,
+    });
+    expect(response.output_text).toBe('all is fine');
+    expect(scripted.asked.at(-1)!['messages']).toMatchObject([
+      { role: 'user' },
+      { role: 'assistant', content: 'I look.', tool_calls: [{ id: 'c1' }] },
+      { role: 'tool', tool_call_id: 'c1', content: 'sunny' },
+    ]);
+  });
+
   it('stream as its own events, which it puts together to the response', async () => {
     const stream = openai.responses.stream({ model: 'auto', input: 'Write 12 words.', max_output_tokens: 50 });
     const types: string[] = [];
