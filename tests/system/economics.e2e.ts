@@ -87,6 +87,13 @@ beforeAll(async () => {
           thresholds: [],
           pacing: 'off',
         },
+        {
+          id: 'tryout',
+          selector: { org: 'acme', tier: 'plain', feature: 'tryout' },
+          window: 'total',
+          limitUsd: '0.000001',
+          strictness: 'strict',
+        },
       ],
     },
   });
@@ -123,6 +130,9 @@ describe('tiers and wishes', () => {
 
   it('who names no tier gets the default one, and one that does not exist is refused with those that do', async () => {
     expect(await backendOf({})).toBe('small');
+    // Its budgets, too.
+    expect(await refusalOf({ metadata: { feature: 'tryout' } })).toBe('budget_exhausted');
+    expect(await refusalOf({ metadata: { feature: 'tryout', tier: 'premium' } })).toBe('');
     const reply = await ask(app, chat('x', { metadata: { tier: 'gold' } }));
     expect(errorCode(reply)).toBe('tier_unknown');
     expect(reply.json<{ error: { message: string } }>().error.message).toContain(

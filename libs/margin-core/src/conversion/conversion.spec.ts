@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import {
+  conversionSegment,
   conversionInterval,
   emptyOrgConversion,
   learnConversion,
@@ -98,4 +99,11 @@ describe('a conversion rate', () => {
     for (const broken of [undefined, {}, { format: 99 }, { ...snapshotConversion(state), segments: 'x' }])
       expect(restoreConversion(broken, 14 * DAY_MS)).toBeUndefined();
   });
+});
+
+it('a segment of the longest values that attribution takes is learned', () => {
+  const state = emptyOrgConversion(0);
+  const segment = conversionSegment({ tier: 't'.repeat(128), feature: 'f'.repeat(128) });
+  learnTrial(state, { segment, backend: 'b', requestedAtMs: 0 }, 0);
+  expect(state.segments.get(segment.at(-1)!)).toBeDefined();
 });

@@ -39,8 +39,8 @@ export const SEGMENTS_PER_ORG = 128;
 export const BACKENDS_PER_SEGMENT = 32;
 /** From the most general to the most specific ("premium", "premium/support"). */
 export const SEGMENT_LEVELS_MOST = 4;
-/** Of a segment's or a backend's name, characters. */
-export const NAME_LENGTH_MOST = 200;
+/** Of a segment's or a backend's name, characters: two values of attribution of 128, and what they are. */
+export const NAME_LENGTH_MOST = 300;
 /** Economics, section 4. */
 export const CONVERSION_HALF_LIFE_MS = 30 * 86_400_000;
 export const DEFAULT_OUTCOME_WINDOW_MS = 14 * 86_400_000;

@@ -206,12 +206,12 @@ class Dispatch {
     return { ended: 'refused', refusal: last! };
   }
 
-  /** Under `margin` conversions count, and what one brings is learned where nobody says it. */
+  /** Under `margin` conversions count, and what one brings: as configured until revenues were reported. */
   private withRevenue(policy: RequestPolicy): RequestPolicy {
     const { score } = policy;
     if (score.objective !== 'margin') return policy;
     this.conversions = this.ports.conversions.read(this.request.attribution);
-    const revenueUsd = score.revenueUsd > 0 ? score.revenueUsd : this.conversions.revenueUsd;
+    const revenueUsd = this.conversions.revenueUsd > 0 ? this.conversions.revenueUsd : score.revenueUsd;
     return { ...policy, score: { ...score, revenueUsd } };
   }
 

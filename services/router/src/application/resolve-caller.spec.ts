@@ -37,6 +37,15 @@ describe('metadata narrows what a key is bound to, and never widens it', () => {
     });
   });
 
+  it('a tier that nobody names is the default of the org, so that its budgets are charged', () => {
+    const tiered: CallerDirectory = { ...known, orgs: new Map([org('acme', { defaultTier: 'plain' })]) };
+    const tierOf = (key?: string, metadata?: Record<string, string>) =>
+      resolveCaller(tiered, 'acme', key, metadata) as { attribution: { tier?: string } };
+    expect(tierOf().attribution.tier).toBe('plain');
+    expect(tierOf('secret').attribution.tier).toBe('free');
+    expect(tierOf(undefined, { tier: 'premium' }).attribution.tier).toBe('premium');
+  });
+
   it.each([
     ['department', 'support'],
     ['customer', 'c-2'],

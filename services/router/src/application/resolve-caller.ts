@@ -57,6 +57,8 @@ export function resolveCaller(
     const value = bound ?? asked;
     if (value !== undefined) attribution[name satisfies AttributionKey] = value;
   }
+  // What it is served as is what it is budgeted and billed as.
+  if (attribution.tier === undefined && orgConfig.defaultTier !== undefined) attribution.tier = orgConfig.defaultTier;
   const { department } = attribution;
   if (department !== undefined && !orgConfig.departments.includes(department)) {
     const known = orgConfig.departments.slice(0, 20).join(', ') || 'none';
