@@ -45,7 +45,7 @@ beforeAll(async () => {
         config: {
           protocol: 'anthropic',
           apiKeyEnv: 'PROVIDER_KEY',
-          capabilities: ['streaming', 'vision'],
+          capabilities: ['streaming', 'tools', 'vision'],
           maxTokensPerImage: 1_000,
         },
       },
@@ -120,6 +120,14 @@ describe('the OpenAI SDK', () => {
       expect(usage?.completion_tokens).toBe(include_usage ? 30 : undefined);
       expect(receipt).toMatchObject({ backend: 'quick', usage: { outputTokens: 30 } });
     }
+  });
+
+  it("takes what Groq's standard tier is called, and none that may cost more", async () => {
+    const create = (service_tier: any) =>
+      openai.chat.completions.create({ model: 'able', messages: say('Hi'), max_tokens: 50, service_tier });
+    expect((await create('on_demand')).choices).toHaveLength(1);
+    expect(scripted.asked.at(-1)).toMatchObject({ service_tier: 'on_demand' });
+    await expect(create('fast')).rejects.toThrow(/service_tier has no cost bound/);
   });
 
   it('puts a stream together with its own helper', async () => {
@@ -474,7 +482,37 @@ describe("Anthropic's SDK", () => {
     expect(usage.input_tokens).toBeGreaterThan(0);
   });
 
+  it.each<[string, Partial<Anthropic.MessageCreateParamsNonStreaming>]>([
+    [
+      'a word of the system in between',
+      { messages: [{ role: 'system', content: 'Be kind.' }, ...say('Write 1 words.')] },
+    ],
+    ['thinking between tools', { thinking: { type: 'between_tools' } }],
+    ['the usual speed', { speed: 'standard' }],
+    ['a diagnosis of the cache', { diagnostics: { previous_message_id: null } }],
+    [
+      'a search of its tools',
+      {
+        tools: [
+          { type: 'tool_search_tool_regex_20251119', name: 'tool_search_tool_regex' },
+          { type: 'tool_search_tool_bm25_20251119', name: 'tool_search_tool_bm25' },
+          { name: 'weather', input_schema: WEATHER as never, defer_loading: true },
+        ],
+      },
+    ],
+  ])('%s reaches a backend that speaks its language', async (_what, more) => {
+    const { usage } = await anthropic.messages.create({ ...ask(1, { model: 'native' }), ...more });
+    expect(usage.output_tokens).toBe(1);
+  });
+
+  it('a word of the system in between reaches any other in its place', async () => {
+    const messages: Anthropic.MessageParam[] = [...say('Hi'), { role: 'system', content: 'Be kind.' }, ...say('Well?')];
+    await anthropic.messages.create({ ...ask(1, { model: 'able' }), speed: 'standard', messages });
+    expect(scripted.asked.at(-1)!['messages']).toEqual(messages);
+  });
+
   it.each<[string, any, RegExp]>([
+    ['a faster speed', ofNative([], { speed: 'fast' }), /speed has no cost bound/],
     ['a PDF', ofNative([PDF]), /messages\.2\.content\.0 is a PDF document: .*source of the type text/],
     [
       'a context that is summarised',

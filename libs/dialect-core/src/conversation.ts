@@ -35,14 +35,18 @@ export function chatMessages({ system, messages }: MessagesRequest, rendering: R
   }
   messages.forEach((message, i) => {
     const path = `messages.${i}`;
-    result.push(
-      ...(message.role === 'user' ? ofUser(message, path, rendering) : ofAssistant(message, path, rendering)),
-    );
+    result.push(...OF_ROLE[message.role](message, path, rendering));
     reportUnknown(message, ['role', 'content'], path, rendering);
   });
   if (messages.at(-1)?.role === 'assistant')
     rendering.cannotCarry(`messages.${messages.length - 1}`, 'an answer that the model is to continue');
   return result;
+}
+
+/** What the system says later stays in its place: it is about what follows. */
+function ofSystem({ content }: MessagesMessage, path: string, rendering: Rendering): ChatMessage[] {
+  const parts = typeof content === 'string' ? content : partsOf(placed(content, `${path}.content`), rendering);
+  return parts.length > 0 ? [{ role: 'system', content: contentOf(parts) }] : [];
 }
 
 /** Results of tools are messages of their own, right after the calls; what else the user says follows. */
@@ -107,6 +111,8 @@ function ofAssistant({ content }: MessagesMessage, path: string, rendering: Rend
     },
   ];
 }
+
+const OF_ROLE = { user: ofUser, assistant: ofAssistant, system: ofSystem } as const;
 
 /** A block with its place in the request: blocks that become messages of their own are taken from between others. */
 interface PlacedBlock {

@@ -178,9 +178,35 @@ describe('a messages request as a chat completion', () => {
       { messages: [...base.messages, { role: 'assistant', content: 'The answer is' }] },
       'messages.1',
     ],
-    ['a field that nobody knows', { speed: 'fast' }, 'speed'],
+    ['thinking of a type that came later', { thinking: { type: 'between_tools' } }, 'thinking'],
+    ['a diagnosis of the cache', { diagnostics: { previous_message_id: null } }, 'diagnostics'],
+    ['a search of the tools', { tools: [{ type: 'tool_search_tool_bm25', name: 'tool_search_tool_bm25' }] }, 'tools.0'],
+    ['a speed that costs more', { speed: 'fast' }, 'speed'],
+    ['a picture from the system', { messages: [{ role: 'system', content: [{ type: 'x' }] }] }, 'messages.0.content.0'],
   ])('%s is reported, never dropped', (_name, more, path) => {
     expect(read(more).uncarried.map((u) => u.path)).toEqual([path]);
+  });
+
+  it('what the system says in between stays where it is', () => {
+    const { chat, uncarried } = read({
+      system: 'Be brief.',
+      speed: 'standard',
+      messages: [
+        { role: 'user', content: 'Hi' },
+        { role: 'system', content: 'The user is a child.' },
+        { role: 'system', content: [{ type: 'text', text: 'It is late.' }] },
+        { role: 'system', content: [] },
+        { role: 'user', content: 'Who are you?' },
+      ],
+    });
+    expect(uncarried).toEqual([]);
+    expect(chat.messages).toEqual([
+      { role: 'system', content: 'Be brief.' },
+      { role: 'user', content: 'Hi' },
+      { role: 'system', content: 'The user is a child.' },
+      { role: 'system', content: 'It is late.' },
+      { role: 'user', content: 'Who are you?' },
+    ]);
   });
 
   it('no more is reported than anybody reads', () => {
@@ -261,8 +287,22 @@ describe('for an estimate', () => {
     expect(chat.meritorder).not.toHaveProperty('metadata');
   });
 
-  it('a field whose cost nobody knows is named', () => {
-    expect(read({ mcp_servers: [] }, 'reading').unbounded).toBe('mcp_servers');
+  it.each([
+    ['mcp_servers', []],
+    ['speed', 'fast'],
+    ['speed', 'ludicrous'],
+  ])('the field %s, whose cost nobody knows with %j, is named', (field, value) => {
+    expect(read({ [field]: value }, 'reading').unbounded).toBe(field);
+  });
+
+  it.each([
+    ['speed', 'standard'],
+    ['speed', null],
+    ['diagnostics', { previous_message_id: null }],
+    ['diagnostics', { previous_message_id: 'msg_1' }],
+    ['thinking', { type: 'between_tools' }],
+  ])('the field %s costs nothing more with %j', (field, value) => {
+    expect(read({ [field]: value }, 'reading').unbounded).toBeUndefined();
   });
 
   const CLEARS = { type: 'clear_tool_uses_20250919', trigger: { type: 'input_tokens', value: 30_000 }, keep: null };

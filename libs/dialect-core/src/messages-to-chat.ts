@@ -25,7 +25,11 @@ const BOUNDED_FIELDS: ReadonlySet<string> = new Set([
   'cache_control',
   'metadata',
   'meritorder',
+  'diagnostics',
 ]);
+
+/** Fields that cost nothing more with one value: another one may be billed at rates that no price book has. */
+const BOUNDED_VALUES: ReadonlyMap<string, unknown> = new Map([['speed', 'standard']]);
 
 /**
  * Edits of the context that only take something out of the input before the model reads it. A short text may stand in place of the
@@ -71,19 +75,25 @@ export function chatOfMessages(body: MessagesRequest, purpose: 'reading' | 'wire
     rendering.cannotCarry('stop_sequences', `more than ${MOST_STOPS} of them`);
   if (fields['top_k'] !== undefined) rendering.cannotCarry('top_k', 'sampling by rank');
   if (body.thinking && body.thinking.type !== 'disabled') rendering.cannotCarry('thinking', 'thinking that is shown');
+  if (fields['diagnostics'] !== undefined) rendering.cannotCarry('diagnostics', 'a diagnosis of the prompt cache');
   const unbounded = unboundedOf(fields);
-  for (const field of Object.keys(fields))
-    if (!BOUNDED_FIELDS.has(field)) rendering.cannotCarry(field, 'a field that is not known');
+  // A bounded value is what happens without the field, so nothing of it is lost.
+  for (const [field, value] of Object.entries(fields))
+    if (!isBounded(field, value)) rendering.cannotCarry(field, 'a field that is not known');
   return { chat, uncarried, unbounded, placeOf: (part) => places.get(part) };
 }
 
 function unboundedOf(fields: Json): string | undefined {
   for (const [field, value] of Object.entries(fields)) {
-    if (BOUNDED_FIELDS.has(field)) continue;
+    if (isBounded(field, value)) continue;
     if (field !== 'context_management') return field;
     if (!onlyClears(value)) return 'context_management that does not only clear tool uses or thinking';
   }
   return undefined;
+}
+
+function isBounded(field: string, value: unknown): boolean {
+  return BOUNDED_FIELDS.has(field) || (BOUNDED_VALUES.has(field) && BOUNDED_VALUES.get(field) === value);
 }
 
 function onlyClears(management: unknown): boolean {

@@ -65,12 +65,17 @@ export function requirementsOf(
   };
 }
 
-const STANDARD_TIERS: unknown[] = ['default', 'standard'];
+/** `on_demand` is Groq's name of it. */
+const STANDARD_TIERS: unknown[] = ['default', 'standard', 'on_demand'];
 const SPECIAL_TIERS = ['batch', 'flex', 'priority'] as const;
 /** Tiers whose price a card may have; `auto` is bounded by the dearest of them. */
 const KNOWN_TIERS: unknown[] = [undefined, null, 'auto', ...STANDARD_TIERS, ...SPECIAL_TIERS];
-/** Tools that the caller runs itself; what a provider runs is charged per call. Anthropic describes some of the former. */
-const CALLERS_TOOLS = /^(function|custom|(bash|text_editor|computer|memory)_\d{8})$/;
+/**
+ * Tools that the caller runs itself; what a provider runs is charged per call. Anthropic describes some of the former, and
+ * searches the tools of the request without a charge for it: what it finds there is input that is counted already.
+ */
+const CALLERS_TOOLS =
+  /^(function|custom|(bash|text_editor|computer|memory)_\d{8}|tool_search_tool_(regex|bm25)(_\d{8})?)$/;
 
 /**
  * A field that is passed through and that a provider may charge in a way that no price book knows: tiers and tools that nobody

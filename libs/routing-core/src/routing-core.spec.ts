@@ -81,7 +81,10 @@ describe('what is able', () => {
 
   it.each<[string, object]>([
     ['service_tier', { service_tier: 'scale' }],
+    ['service_tier', { service_tier: 'fast' }],
     ['tools', { tools: [{ type: 'computer_use' }] }],
+    ['tools', { tools: [{ type: 'tool_search_tool_embedding_20251119' }] }],
+    ['tools', { tools: [{ type: 'tool_search_tool_regex_20251119_and_more' }] }],
     ['modalities', { modalities: ['text', 'smell'] }],
     ['best_of', { best_of: 8 }],
     ['documents', { documents: [{ text: 'hi' }] }],
@@ -145,6 +148,21 @@ describe('what is able', () => {
     const more = { service_tier: 'auto', best_of: 1, modalities: ['text'], audio: null, tools: [{ type: 'function' }] };
     const able = view('x', {}, { capabilities: ['tools'] });
     expect(ableCandidates([able], requirementsOf(body(more)), estimate, undefined, AT).able).toHaveLength(1);
+  });
+
+  it.each(['tool_search_tool_regex_20251119', 'tool_search_tool_bm25_20251119', 'tool_search_tool_bm25'])(
+    'takes a search of the tools that the caller sent, %s',
+    (type) => {
+      const asked = requirementsOf(body({ tools: [{ type }, { type: 'function', defer_loading: true }] }));
+      const able = view('x', {}, { capabilities: ['tools'] });
+      expect(ableCandidates([able], asked, estimate, undefined, AT).able).toHaveLength(1);
+      expect(asked.units).toEqual([]);
+    },
+  );
+
+  it('what Groq calls its standard tier is the standard tier', () => {
+    const asked = requirementsOf(body({ service_tier: 'on_demand' }));
+    expect(asked).toMatchObject({ standardTierOnly: true, tier: undefined, unbounded: undefined });
   });
 
   it("clamps the output to the context, the backend and the caller's own cap", () => {

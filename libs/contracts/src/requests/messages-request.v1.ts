@@ -57,7 +57,7 @@ export type ToolResultBlock = z.infer<typeof ToolResultBlock>;
 export type MessagesBlock = z.infer<typeof OtherBlock>;
 
 const Message = z.looseObject({
-  role: z.enum(['user', 'assistant']),
+  role: z.enum(['user', 'assistant', 'system']),
   content: z.union([
     z.string(),
     blocksOf<z.ZodType>({ text: TextBlock, image: ImageBlock, tool_use: ToolUseBlock, tool_result: ToolResultBlock }),
@@ -106,7 +106,8 @@ export const MessagesRequest = z
     top_k: z.int().min(0).max(1_000_000).nullish(),
     thinking: z
       .looseObject({
-        type: z.enum(['enabled', 'disabled', 'adaptive']),
+        // Ways to think come with models; what is thought lies inside `max_tokens`, whatever its type.
+        type: z.string().min(1).max(64),
         budget_tokens: z.int().min(1).max(10_000_000).optional(),
       })
       .nullish(),

@@ -86,6 +86,16 @@ describe('a messages request', () => {
     expect(of(more)).toEqual([expect.stringMatching(expected)]);
   });
 
+  it.each([
+    ['what the system says later', { messages: [...base.messages, { role: 'system', content: 'Be brief.' }] }],
+    ['thinking of a type that came later', { thinking: { type: 'between_tools' } }],
+    ['the usual speed', { speed: 'standard' }],
+    ['a diagnosis of the cache', { diagnostics: { previous_message_id: null } }],
+    ['a search of tools', { tools: [{ type: 'tool_search_tool_regex_20251119', name: 'tool_search_tool_regex' }] }],
+  ])('%s is taken as it came', (_name, more) => {
+    expect(MessagesRequest.parse({ ...base, ...more })).toMatchObject(more);
+  });
+
   it('a block that is not described is kept, for a backend that knows it', () => {
     const document = { type: 'document', source: { type: 'text', data: 'x' } };
     expect(MessagesRequest.parse({ ...base, ...user(document) }).messages[0]!.content).toEqual([document]);

@@ -264,7 +264,9 @@ describe('what one protocol says and another does not', () => {
   });
 
   it('the standard tier is asked for by its name where the provider would choose another', () => {
-    const [gemini, bedrock, anthropic] = PROTOCOLS.map((p) => told(p, { service_tier: 'default' })['providerOptions']);
+    const of = (service_tier: string) => PROTOCOLS.map((p) => told(p, { service_tier })['providerOptions']);
+    const [gemini, bedrock, anthropic] = of('default');
+    expect(of('on_demand')).toEqual(of('default'));
     expect(gemini).toEqual({ google: { serviceTier: 'standard' } });
     expect(bedrock).toEqual({ bedrock: { serviceTier: 'default' } });
     expect(anthropic).toEqual({ anthropic: { serviceTier: 'standard_only' } });

@@ -178,11 +178,11 @@ function reasoningOf(body: Json, telling: Telling): unknown {
   return undefined;
 }
 
-/** By protocol: OpenAI's name of a tier to the provider's. Without a name Anthropic chooses, the others serve the standard. */
+/** By protocol: OpenAI's (and Groq's) name of a tier to the provider's. Without a name Anthropic chooses, the others serve the standard. */
 const TIERS: Readonly<Record<SdkProtocol, Readonly<Record<string, string>>>> = {
-  gemini: { default: 'standard', standard: 'standard', flex: 'flex', priority: 'priority' },
-  bedrock: { default: 'default', standard: 'default', flex: 'flex', priority: 'priority' },
-  anthropic: { auto: 'auto', default: 'standard_only', standard: 'standard_only' },
+  gemini: { default: 'standard', standard: 'standard', on_demand: 'standard', flex: 'flex', priority: 'priority' },
+  bedrock: { default: 'default', standard: 'default', on_demand: 'default', flex: 'flex', priority: 'priority' },
+  anthropic: { auto: 'auto', default: 'standard_only', standard: 'standard_only', on_demand: 'standard_only' },
 };
 
 function providerOptionsOf(body: Json, telling: Telling): SharedV4ProviderOptions | undefined {

@@ -79,6 +79,26 @@ describe('a request by its kind', () => {
     });
     const thinking = { type: 'enabled', budget_tokens: 1_024 };
     expect(read('messages', { ...request, thinking }).source).toMatchObject({ leastTokens: 1_025 });
+    const later = { type: 'thinking_of_tomorrow', budget_tokens: 2_000 };
+    expect(read('messages', { ...request, thinking: later }).source).toMatchObject({ leastTokens: 2_001 });
+  });
+
+  it("what Anthropic's SDK may send goes to its API as it came", () => {
+    const { meritorder: _options, ...rest } = EXAMPLES.messages.request;
+    const request = {
+      ...rest,
+      speed: 'standard',
+      diagnostics: { previous_message_id: null },
+      thinking: { type: 'between_tools' },
+      messages: [...rest.messages, { role: 'system', content: 'Be brief.' }],
+      tools: [
+        { type: 'tool_search_tool_regex_20251119', name: 'tool_search_tool_regex' },
+        { name: 'look', input_schema: { type: 'object' }, defer_loading: true },
+      ],
+    };
+    const reading = read('messages', request);
+    expect(reading.source).toMatchObject({ unbounded: undefined, leastTokens: undefined });
+    expect(upstreamBody(reading, rest.max_tokens)).toEqual(request);
   });
 
   it('the body of one kind is refused as another, by the field that is wrong', () => {

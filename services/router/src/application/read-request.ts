@@ -76,11 +76,16 @@ function ofMessages(request: MessagesRequest): RequestReading {
       unbounded,
       placeOf,
       // What is thought lies inside the output, and a backend refuses a budget of it that leaves nothing to say.
-      leastTokens: request.thinking?.type === 'enabled' ? request.thinking.budget_tokens! + 1 : undefined,
+      leastTokens: leastTokensOf(request),
       uncarried: inWords(uncarried),
     },
     metadata: chat.metadata,
   };
+}
+
+function leastTokensOf({ thinking }: MessagesRequest): number | undefined {
+  if (thinking?.budget_tokens === undefined || thinking.type === 'disabled') return undefined;
+  return thinking.budget_tokens + 1;
 }
 
 function ofResponses(request: ResponsesRequest): RequestReading {

@@ -75,7 +75,7 @@ describe('POST /v1/messages', () => {
 
   it.each([
     [chat('hi'), 400, 'invalid_request_error', /^max_tokens: /],
-    [{ model: 'm', max_tokens: 5, messages: [{ role: 'system', content: 'x' }] }, 400, 'invalid_request_error', /role/],
+    [{ model: 'm', max_tokens: 5, messages: [{ role: 'tool', content: 'x' }] }, 400, 'invalid_request_error', /role/],
     [chat('hi', { max_tokens: 5, model: 'x' }), 404, 'not_found_error', /model/],
     ['{', 400, 'invalid_request_error', /JSON/],
     [chat('x x x x x x', { max_tokens: 5 }), 400, 'invalid_request_error', /context length/],

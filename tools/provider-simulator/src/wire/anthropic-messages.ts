@@ -65,8 +65,8 @@ function readPrompt(body: Fields): Prompt {
     const field = `messages.${index}`;
     const message = asObject(item, field);
     const role = asText(message['role'], `${field}.role`);
-    if (role !== 'user' && role !== 'assistant')
-      throw invalid("Input should be 'user' or 'assistant'", `${field}.role`);
+    if (role !== 'user' && role !== 'assistant' && role !== 'system')
+      throw invalid("Input should be 'user', 'assistant' or 'system'", `${field}.role`);
     const before = prompt.texts.length;
     readContent(prompt, message['content'], `${field}.content`);
     if (role === 'user') prompt.lastUserText = prompt.texts.slice(before).join('\n');
