@@ -49,6 +49,15 @@ beforeAll(async () => {
           maxTokensPerImage: 1_000,
         },
       },
+      {
+        id: 'reader',
+        config: {
+          protocol: 'anthropic',
+          apiKeyEnv: 'PROVIDER_KEY',
+          capabilities: ['streaming', 'vision'],
+          maxTokensPerFile: 3_000,
+        },
+      },
       { id: 'slow', behaviour: { outputTokensPerSecond: 40, wordsPerChunk: 1 } },
       { id: 'cutting', behaviour: { cutStreamRate: 1 } },
       { id: 'failing', behaviour: { errorRate: 1 } },
@@ -235,6 +244,7 @@ describe('the OpenAI SDK', () => {
       'quick',
       'able',
       'native',
+      'reader',
       'slow',
       'cutting',
       'failing',
@@ -505,6 +515,11 @@ describe("Anthropic's SDK", () => {
     expect(usage.output_tokens).toBe(1);
   });
 
+  it('a PDF reaches a backend that speaks its language and says what one can cost', async () => {
+    const { usage } = await anthropic.messages.create(ofNative([PDF], { model: 'reader' }));
+    expect(usage.output_tokens).toBe(1);
+  });
+
   it('a word of the system in between reaches any other in its place', async () => {
     const messages: Anthropic.MessageParam[] = [...say('Hi'), { role: 'system', content: 'Be kind.' }, ...say('Well?')];
     await anthropic.messages.create({ ...ask(1, { model: 'able' }), speed: 'standard', messages });
@@ -513,7 +528,11 @@ describe("Anthropic's SDK", () => {
 
   it.each<[string, any, RegExp]>([
     ['a faster speed', ofNative([], { speed: 'fast' }), /speed has no cost bound/],
-    ['a PDF', ofNative([PDF]), /messages\.2\.content\.0 is a PDF document: .*source of the type text/],
+    [
+      'a PDF',
+      ofNative([PDF]),
+      /messages\.2\.content\.0 is a PDF document: without maxTokensPerFile .*source of the type text/,
+    ],
     [
       'a context that is summarised',
       ofNative([], { context_management: { edits: [{ type: 'compact_20260112' }] } }),

@@ -26,7 +26,11 @@ const rated = new Map<string, any>();
 beforeAll(async () => {
   product = await startProduct({
     backends: [
-      { id: 'talker' },
+      { id: 'talker', config: { capabilities: ['streaming', 'tools', 'vision'] } },
+      {
+        id: 'reader',
+        config: { capabilities: ['streaming', 'vision'], maxTokensPerFile: 5_000, maxTokensPerAudio: 700 },
+      },
       { id: 'slow', behaviour: { outputTokensPerSecond: 20, wordsPerChunk: 1 } },
       {
         id: 'embedder',
@@ -43,6 +47,7 @@ beforeAll(async () => {
       routes: [
         { id: 'auto', backends: ['embedder', 'talker'] },
         { id: 'talk', backends: ['talker'] },
+        { id: 'any', backends: ['talker', 'reader'] },
       ],
       budgets: [
         {
@@ -292,11 +297,55 @@ describe('messages over plain NATS, of a backend that speaks chat completions', 
   });
 });
 
+describe('files and audio', () => {
+  const FILE = { type: 'file', file: { filename: 'a.pdf', file_data: 'data:application/pdf;base64,aGk=' } };
+  const AUDIO = { type: 'input_audio', input_audio: { data: 'aGk=', format: 'wav' } };
+  const WORDS = { type: 'text', text: 'Write 3 words.' };
+  const NANOS_PER_INPUT_TOKEN = 1_000;
+  const NANOS_PER_OUTPUT_TOKEN = 2_000;
+  const asking = (content: object[], model: string): string =>
+    JSON.stringify({ model, max_tokens: 10, messages: [{ role: 'user', content }] });
+
+  it('reach a backend that says what one can cost, and are held by that, booked as reported', async () => {
+    const { meritorder } = (await ask(app, asking([FILE, AUDIO, WORDS], 'any'))).json<any>();
+    expect(meritorder.backend).toBe('reader');
+    const event = await booked(meritorder);
+    const bytes = 'a.pdf'.length + WORDS.text.length;
+    expect(event.bound.cashNanos).toBe(
+      String((5_000 + 700 + bytes + AROUND_TOKENS) * NANOS_PER_INPUT_TOKEN + 10 * NANOS_PER_OUTPUT_TOKEN),
+    );
+    expect(event).toMatchObject({ state: 'confirmed', usage: { inputTokens: meritorder.usage.inputTokens } });
+    expect(event.usage.inputTokens).toBeGreaterThan(2 * 85);
+  });
+
+  it('of responses too', async () => {
+    const { file, input_audio } = { ...FILE, ...AUDIO };
+    const content = [
+      { type: 'input_file', ...file },
+      { type: 'input_audio', input_audio },
+      { type: 'input_text', text: 'Hi' },
+    ];
+    const body = { model: 'any', max_output_tokens: 10, store: false, input: [{ role: 'user', content }] };
+    const answer = (await ask(app, JSON.stringify(body), { headers: ofKind('responses') })).json<any>();
+    expect(answer.meritorder.backend).toBe('reader');
+    await booked(answer.meritorder);
+  });
+
+  it.each([
+    ['a file', FILE, /talker: messages\.0\.content\.0 is a file: without maxTokensPerFile its tokens have no bound/],
+    ['audio', AUDIO, /talker: messages\.0\.content\.0 is audio: without maxTokensPerAudio its tokens have no bound/],
+  ])('%s is refused by one that does not, which names the setting', async (_name, part, words) => {
+    const reply = await ask(app, asking([part, WORDS], 'talk'));
+    expect(errorCode(reply)).toBe('no_able_backend');
+    expect(reply.json<any>().error.message).toMatch(words);
+  });
+});
+
 it("the books are the simulator's invoice, to the nano-dollar, for every kind", async () => {
   const imported = await booksAsInvoice({ product, operator, database });
   expect(imported.aboveBound).toEqual([]);
   const lines = product.simulator.invoice().lines as any[];
-  expect(new Set(lines.map((l) => l.model))).toEqual(new Set(['talker', 'slow', 'embedder', 'wide']));
+  expect(new Set(lines.map((l) => l.model))).toEqual(new Set(['talker', 'reader', 'slow', 'embedder', 'wide']));
 });
 
 async function stream(

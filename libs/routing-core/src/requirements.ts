@@ -48,7 +48,7 @@ export function requirementsOf(
   if (body.response_format && body.response_format.type !== 'text') needs.add('json');
   if ((body.n ?? 1) > 1) needs.add('choices');
   if (body['logprobs']) needs.add('logprobs');
-  if (hasNonTextPart(body)) needs.add('vision');
+  if (needsVision(body)) needs.add('vision');
   return {
     kind,
     uncarried,
@@ -105,11 +105,15 @@ function hasToolTurn({ messages }: ChatRequest): boolean {
 /** Parts that are text to the model; Anthropic's are told from PDFs and images by their estimate, that has no bound for those. */
 const TEXT_PARTS = /^(text|refusal|search_result|(server|mcp)_tool_use|[a-z_]{1,48}_tool_result)$/;
 
-function hasNonTextPart(body: ChatRequest): boolean {
-  return body.messages.some((m) => Array.isArray(m.content) && m.content.some((part) => !isText(part)));
+/** Pages of a file are pictures too. Audio goes to who says what it can cost: a model that hears may see nothing. */
+function needsVision(body: ChatRequest): boolean {
+  const isSeen = (part: ContentPart): boolean => part.type !== 'input_audio' && !isText(part);
+  return body.messages.some((m) => Array.isArray(m.content) && m.content.some(isSeen));
 }
 
-function isText(part: { type: string; [more: string]: unknown }): boolean {
+type ContentPart = { type: string; [more: string]: unknown };
+
+function isText(part: ContentPart): boolean {
   if (part.type !== 'document') return TEXT_PARTS.test(part.type);
   const source = part['source'] as { type?: unknown } | null | undefined;
   return source?.type === 'text' || source?.type === 'content';
@@ -137,10 +141,17 @@ function isModality(value: unknown): value is Modality {
   return MODALITIES.some((modality) => modality === value);
 }
 
-/** "image_url", "input_audio", "video": what a part's type says it is. */
+/** "image_url", "input_audio", "video": what a part's type says it is. Pages of a file may be billed as images. */
 function inputModalitiesOf(body: ChatRequest): Modality[] {
-  const types = body.messages.flatMap((m) => (Array.isArray(m.content) ? m.content.map((part) => part.type) : []));
+  const types = body.messages.flatMap((m) => [
+    ...(Array.isArray(m.content) ? m.content.map((part) => (isFile(part) ? 'image' : part.type)) : []),
+    ...(m['audio'] ? ['audio'] : []),
+  ]);
   return MODALITIES.filter((modality) => types.some((type) => type.includes(modality)));
+}
+
+function isFile(part: ContentPart): boolean {
+  return part.type === 'file' || part.type === 'input_file' || (part.type === 'document' && !isText(part));
 }
 
 /** A backend that does not say serves chat and messages, one of them translated; responses are served by whoever serves chat. */

@@ -144,6 +144,21 @@ describe('what is able', () => {
     expect(able.map((a) => boundNanos(a.bound.cash, a.maxTokens))).toEqual([300_000n, 600_000n]);
   });
 
+  it('audio needs no eyes, a file does, for its pages may be pictures and billed as such', () => {
+    const content = [
+      { type: 'file', file: {} },
+      { type: 'input_audio' },
+      { type: 'document', source: { type: 'url' } },
+    ];
+    const asked = requirementsOf(body({ messages: [{ role: 'user', content }] }));
+    expect(asked.capabilities).toEqual(['vision']);
+    expect(asked.inputModalities).toEqual(['audio', 'image']);
+    const heard = requirementsOf(body({ messages: [{ role: 'user', content: [{ type: 'input_audio' }] }] }));
+    expect(heard).toMatchObject({ capabilities: [], inputModalities: ['audio'] });
+    const spoken = requirementsOf(body({ messages: [{ role: 'assistant', audio: { id: 'a' } }] }));
+    expect(spoken.inputModalities).toEqual(['audio']);
+  });
+
   it('takes what changes nothing of the cost', () => {
     const more = { service_tier: 'auto', best_of: 1, modalities: ['text'], audio: null, tools: [{ type: 'function' }] };
     const able = view('x', {}, { capabilities: ['tools'] });

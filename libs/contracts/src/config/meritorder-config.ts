@@ -91,6 +91,14 @@ const BackendFields = z.strictObject({
     .max(100_000)
     .optional()
     .meta({ description: 'The most input tokens that one image can cost. Without it images are refused.' }),
+  maxTokensPerFile: z.int().min(1).max(10_000_000).optional().meta({
+    description:
+      "The most input tokens that one file can cost: a `file` of a chat completion, an `input_file` of responses, a PDF or another `document` of Anthropic's that is not text. Without it files are refused; they need `vision`, as their pages may be pictures.",
+  }),
+  maxTokensPerAudio: z.int().min(1).max(10_000_000).optional().meta({
+    description:
+      'The most input tokens that one part of audio (`input_audio`) can cost. Says that the model hears; without it audio is refused.',
+  }),
   maxToolInputTokens: z.int().min(0).max(100_000_000).optional().meta({
     description:
       "The most input tokens that the provider's own tools (search, execution) can add to one request: what they fetch is billed as input. Without it requests with such tools are refused.",

@@ -16,6 +16,8 @@ export const AttemptExpectation = z.object({
     tools: z.number().nonnegative(),
     messages: z.int().nonnegative(),
     images: z.int().nonnegative(),
+    /** Tokens expected of files and audio, of which nothing is learned; absent: there are none. */
+    unlearned: z.int().nonnegative().optional(),
   }),
   cacheReadTokens: z.int().nonnegative(),
   /** The same before what usage taught: what the provider's cache would read if it did as documented. */

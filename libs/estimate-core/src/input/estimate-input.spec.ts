@@ -20,6 +20,8 @@ const partsOf = (...texts: string[]): InputParts => ({
   tools: 0,
   builtInTools: 0,
   images: 0,
+  files: 0,
+  audios: 0,
   others: 0,
   unknownBytes: 0,
 });
@@ -214,7 +216,16 @@ describe('the parts of a request', () => {
   });
 
   it.each<[string, object, RegExp]>([
-    ['a PDF', PDF, /^messages\.0\.content\.1 is a PDF document: nothing bounds.*source of the type text$/],
+    [
+      'a PDF',
+      PDF,
+      /^messages\.0\.content\.1 is a PDF document: without maxTokensPerFile its tokens have no bound; .*source of the type text$/,
+    ],
+    [
+      'a document that is neither text nor a PDF',
+      { type: 'document', source: { type: 'base64', media_type: 'application/zip', data: 'aGk=' } },
+      /is a document that is not text: nothing bounds its tokens/,
+    ],
     [
       'a document that is fetched',
       { type: 'document', source: { type: 'url', url: 'https://a.example' } },
@@ -249,8 +260,13 @@ describe('the parts of a request', () => {
       result('tool_search_tool_result', { type: 'tool_search_tool_search_result', tool_references: [] }),
       /a part of the type "tool_search_tool_result"/,
     ],
-    ['a file', { type: 'file', file: { file_id: 'f' } }, /is a file: .*send what it says as text/],
-    ['audio', { type: 'input_audio', input_audio: {} }, /is audio/],
+    [
+      'a file',
+      { type: 'file', file: { file_id: 'f' } },
+      /is a file: without maxTokensPerFile .*send what it says as text/,
+    ],
+    ['audio', { type: 'input_audio', input_audio: {} }, /is audio: without maxTokensPerAudio its tokens have no bound/],
+    ['a video', { type: 'video_url', video_url: {} }, /is a video: nothing bounds its tokens/],
     ['what nobody knows', { type: 'y'.repeat(500) }, /a part of the type "y{64}": /],
   ])('have no bound where one is %s, and it is named', (_name, part, words) => {
     const { bound, unbounded } = estimate(ofParts({ type: 'text', text: 'see' }, part), 1_000);
@@ -266,8 +282,50 @@ describe('the parts of a request', () => {
     expect(estimate(image, 100).unbounded).toBeUndefined();
   });
 
+  const bounded = (parts: object[], more: object, settings: object = {}) =>
+    estimateInput(
+      readInput(inputPartsOf(body({ messages: [{ role: 'user', content: parts, ...more }] }))),
+      { templateTokensPerMessage: 16, ...settings },
+      tokenizers.o200k_base,
+    );
+  const AUDIO = { type: 'input_audio', input_audio: { data: 'A'.repeat(9_000), format: 'wav' } };
+
+  it.each<[string, object, number]>([
+    ['a PDF', PDF, 0],
+    ['a document by its address', { type: 'document', source: { type: 'url', url: 'https://a.example' } }, 0],
+    ['a document by its file', { type: 'document', source: { type: 'file', file_id: 'f' } }, 0],
+    [
+      'its title and context',
+      { ...PDF, title: 'a title', context: 'a context' },
+      'a title'.length + 'a context'.length,
+    ],
+    ['a document to be cited', { ...PDF, citations: { enabled: true } }, '{"enabled":true}'.length + 640 + 16],
+    ['a file with its name', { type: 'file', file: { file_data: 'x'.repeat(900), filename: 'a.pdf' } }, 'a.pdf'.length],
+    ['a file of responses', { type: 'input_file', file_url: 'https://a.example', filename: 'a.pdf' }, 'a.pdf'.length],
+  ])('of which one is %s, are bounded by what the backend says that a file can cost', (_name, part, text) => {
+    const { bound, upper, expected } = bounded([part, part], {}, { maxTokensPerFile: 7_000 });
+    expect(bound).toBe(2 * (7_000 + text) - (text > 640 ? 640 : 0) + 16 + 16);
+    expect(upper).toBeGreaterThanOrEqual(2 * 7_000);
+    expect(expected).toBeGreaterThanOrEqual(2 * 5_000);
+    expect(expected).toBeLessThan(2 * 5_000 + 100);
+    expect(bounded([part], {}, { maxTokensPerFile: 100 }).expected).toBeLessThan(200);
+    expect(bounded([part], {}, { maxTokensPerImage: 9, maxTokensPerAudio: 9 }).bound).toBeUndefined();
+  });
+
+  it('of which one is audio, or refers to some, are bounded by what the backend says that audio can cost', () => {
+    const said = { audio: { id: 'audio_1' } };
+    const { bound, features } = bounded([AUDIO, PDF], said, { maxTokensPerAudio: 700, maxTokensPerFile: 40 });
+    expect(bound).toBe(2 * 700 + 40 + '{"id":"audio_1"}'.length + 16 + 16);
+    expect(features.unlearned).toBe(2 * 700 + 40);
+    expect(bounded([PDF, AUDIO], {}, { maxTokensPerFile: 40 }).unbounded).toMatch(
+      /^messages\.0\.content\.1 is audio: without maxTokensPerAudio/,
+    );
+    expect(bounded([], said).unbounded).toMatch(/^messages\.0\.audio is audio: without maxTokensPerAudio/);
+    expect(bounded([{ type: 'text', text: 'a' }], {}).features).not.toHaveProperty('unlearned');
+  });
+
   it('are named by the place in the request as the caller sent it, where that is another', () => {
-    const one = (placeOf: (part: object) => string | undefined) => inputPartsOf(body(ofParts(PDF)), placeOf).firstOther;
+    const one = (placeOf: (part: object) => string | undefined) => inputPartsOf(body(ofParts(PDF)), placeOf).firstFile;
     expect(one((part) => (part === PDF ? 'input.3.content.0' : undefined))).toMatch(/^input\.3\.content\.0 is a PDF/);
     expect(one(() => undefined)).toMatch(/^a part of the input is a PDF/);
   });

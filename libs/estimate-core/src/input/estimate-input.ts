@@ -7,7 +7,7 @@ import {
   type InputFeatures,
   type InputLearning,
 } from './input-learning.js';
-import type { InputParts } from './input-parts.js';
+import { expectedInFiles, mostInParts, unboundedPart, type PartSettings } from './counted-parts.js';
 import type { InputReading, TextBasis } from './input-reading.js';
 
 /** Where a figure comes from; `learned`: classes, and what reported usage taught about them. */
@@ -19,9 +19,9 @@ export interface InputEstimate {
   /** Tokens that the input stays under in every text of the adversarial corpus; never above `bound`. */
   readonly upper: number;
   /**
-   * The sound bound: UTF-8 bytes of the text and of what nobody knows (a token stands for at least one), template, images, and
-   * what came as tokens.
-   * Undefined where a part has none: an image without a configured most, audio, video, a PDF, a file.
+   * The sound bound: UTF-8 bytes of the text and of what nobody knows (a token stands for at least one), template, images, files
+   * and audio, and what came as tokens.
+   * Undefined where a part has none: an image, a file or audio without a configured most, video.
    */
   readonly bound: number | undefined;
   /** Why there is no bound: the first part without one, its place, and what to do about it. */
@@ -35,11 +35,9 @@ export interface InputEstimate {
 }
 
 /** What a backend adds to the text, as configured. */
-export interface InputSettings {
+export interface InputSettings extends PartSettings {
   /** The most tokens that the chat template adds to each message. */
   readonly templateTokensPerMessage: number;
-  /** The most tokens that one image can cost; undefined: nobody said. */
-  readonly maxTokensPerImage?: number | undefined;
 }
 
 /** The most tokens around the conversation (start of the text, start of the answer). */
@@ -78,7 +76,14 @@ export function estimateInput(
   const tokens = reading.tokens(tokenizer);
   const { parts, bytes } = reading;
   const given = parts.givenTokens ?? 0;
-  const features = { text: tokens.text + given, tools: tokens.tools, messages: parts.messages, images: parts.images };
+  const unlearned = expectedInFiles(parts, settings);
+  const features = {
+    text: tokens.text + given,
+    tools: tokens.tools,
+    messages: parts.messages,
+    images: parts.images,
+    ...(unlearned > 0 ? { unlearned } : {}),
+  };
   const weights = learned.weights ?? inputPrior(tokenizer !== undefined, settings.maxTokensPerImage).weights;
   const around = aroundMost(reading, settings);
   const bound = around === undefined ? undefined : bytes + around;
@@ -96,7 +101,7 @@ export function estimateInput(
     expected,
     upper: bound === undefined ? upper : Math.min(upper, bound),
     bound,
-    ...(bound === undefined ? { unbounded: unboundedOf(parts) } : {}),
+    ...(bound === undefined ? { unbounded: unboundedPart(parts, settings) } : {}),
     basis: tokens.basis === 'classes' && learned.weight > 0 ? 'learned' : tokens.basis,
     features,
     visitedUnits: tokens.visitedUnits,
@@ -104,14 +109,10 @@ export function estimateInput(
   };
 }
 
-function unboundedOf({ firstOther, firstImage }: InputParts): string | undefined {
-  return firstOther ?? (firstImage && `${firstImage}: without maxTokensPerImage its tokens have no bound`);
-}
-
 /** The most tokens that are not text. */
 function aroundMost({ parts }: InputReading, settings: InputSettings): number | undefined {
-  if (parts.others > 0 || (parts.images > 0 && settings.maxTokensPerImage === undefined)) return undefined;
-  const images = parts.images * (settings.maxTokensPerImage ?? 0);
+  const counted = mostInParts(parts, settings);
+  if (counted === undefined) return undefined;
   const tools =
     parts.toolTexts.length === 0
       ? 0
@@ -121,7 +122,7 @@ function aroundMost({ parts }: InputReading, settings: InputSettings): number | 
   const template = parts.messages * settings.templateTokensPerMessage + PRIMING_TOKENS_MOST;
   const citedPieces = parts.citedPieces ?? 0;
   const citing = citedPieces && CITING_PREAMBLE_TOKENS_MOST + citedPieces * AROUND_CITED_PIECE_TOKENS_MOST;
-  return template + images + tools + citing + parts.unknownBytes + (parts.givenTokens ?? 0);
+  return template + counted + tools + citing + parts.unknownBytes + (parts.givenTokens ?? 0);
 }
 
 /** The learned margin on blocks of ordinary text, the most that the classes allow on all others and until enough was learned. */

@@ -89,6 +89,13 @@ describe('what reported usage teaches of the input', () => {
     expect(learnInput(calm, { features, reportedTokens: 0 }, prior)).toBe(calm);
   });
 
+  it('takes nothing from a request with a file or audio, of which no text tells the tokens', () => {
+    const calm = learnMany(4, 400);
+    const features = { text: 100, tools: 0, messages: 1, images: 0, unlearned: 5_000 };
+    expect(learnInput(calm, { features, reportedTokens: 90_000, upperTokens: 10 }, prior)).toBe(calm);
+    expect(weighInput(features, prior.weights)).toBe(weighInput({ ...features, unlearned: 0 }, prior.weights) + 5_000);
+  });
+
   it('follows a provider that changed its tokenizer', () => {
     let state = learnMany(5, 500);
     const { request, report } = world(6);
@@ -117,6 +124,8 @@ describe('what reported usage teaches of the input', () => {
       tools: 0,
       builtInTools: 0,
       images: 0,
+      files: 0,
+      audios: 0,
       others: 0,
       unknownBytes: 0,
     };

@@ -7,6 +7,8 @@ export interface InputFeatures {
   readonly tools: number;
   readonly messages: number;
   readonly images: number;
+  /** Tokens expected of files and audio, which have no weight: a request with some teaches nothing. Absent: none. */
+  readonly unlearned?: number | undefined;
 }
 
 /** Weights of text, tools, messages, images, the preamble of tools, and the start of the answer. */
@@ -80,7 +82,7 @@ function vectorOf(features: InputFeatures): readonly number[] {
 
 /** Expected input tokens of a request: not rounded. */
 export function weighInput(features: InputFeatures, weights: InputWeights): number {
-  return vectorOf(features).reduce((sum, x, i) => sum + x * (weights[i] as number), 0);
+  return vectorOf(features).reduce((sum, x, i) => sum + x * (weights[i] as number), features.unlearned ?? 0);
 }
 
 export interface InputReport {
@@ -93,7 +95,7 @@ export interface InputReport {
 
 /** Learns one report of one model. */
 export function learnInput(state: InputLearning, report: InputReport, prior: InputPrior): InputLearning {
-  if (!(report.reportedTokens > 0)) return state;
+  if (!(report.reportedTokens > 0) || report.features.unlearned) return state;
   const expected = Math.max(1, weighInput(report.features, state.weights ?? prior.weights));
   const reported = Math.min(expected * LARGEST_FACTOR, Math.max(expected / LARGEST_FACTOR, report.reportedTokens));
   const keep = 1 - 1 / MEMORY_REQUESTS;

@@ -1,5 +1,5 @@
 import type { ChatRequest, EmbeddingsRequest } from '@meritorder/contracts';
-import { textBlock } from './text-blocks.js';
+import { isCited, textBlock, type NotText } from './text-blocks.js';
 
 /** What reaches the model, as far as tokens are concerned. */
 export interface InputParts {
@@ -11,11 +11,17 @@ export interface InputParts {
   readonly tools: number;
   /** Of these, the provider's own (search, execution), which bring a prompt that the request does not show. */
   readonly builtInTools: number;
+  /** Parts that nobody can bound by the request alone; what one of a kind can cost, a backend's configuration may say. */
   readonly images: number;
-  /** Parts that are neither text nor image (audio, video, PDFs, files): nobody can bound their tokens by the request alone. */
+  /** PDFs and other files. */
+  readonly files: number;
+  readonly audios: number;
+  /** Parts that are none of these: video, what nobody knows. */
   readonly others: number;
-  /** In words, the first image, and the first of the others with what to do about it: both with their place in the request. */
+  /** In words, the first of each without a bound: its place in the request, and what to do about it. */
   readonly firstImage?: string | undefined;
+  readonly firstFile?: string | undefined;
+  readonly firstAudio?: string | undefined;
   readonly firstOther?: string | undefined;
   /** Pieces of documents that the provider marks so that the answer can cite them, at most; absent: none are to be cited. */
   readonly citedPieces?: number;
@@ -44,6 +50,10 @@ const NOT_TEXT_IN_IMAGE: ReadonlySet<string> = new Set([
   'file_id',
   'detail',
 ]);
+/** Of a file or audio, what is the thing itself; its title and context, and its name, are text. */
+const NOT_TEXT_IN_FILE: ReadonlySet<string> = new Set([...NOT_TEXT_IN_PART, 'source', 'file', 'input_audio']);
+const NOT_TEXT_OF_FILE: ReadonlySet<string> = new Set(['file_data', 'file_id', 'file_url']);
+const NOT_TEXT_IN_INPUT_FILE: ReadonlySet<string> = new Set([...NOT_TEXT_IN_FILE, ...NOT_TEXT_OF_FILE]);
 const TOOL_FIELDS = ['tools', 'functions', 'tool_choice', 'response_format', 'prediction'] as const;
 /** Fields that are counted as text, or that no backend shows to the model. */
 const KNOWN_FIELDS: ReadonlySet<string> = new Set([
@@ -88,11 +98,9 @@ export type PlaceOfPart = (part: object) => string | undefined;
 /** @param placeOf of a request of another kind; absent: the places are those of `body`. */
 export function inputPartsOf(body: ChatRequest, placeOf?: PlaceOfPart): InputParts {
   const texts: string[] = [];
-  let images = 0;
-  let others = 0;
+  const count = { image: 0, file: 0, audio: 0, other: 0 };
+  const first: { -readonly [kind in keyof typeof count]?: string } = {};
   let citedPieces = 0;
-  let firstImage: string | undefined;
-  let firstOther: string | undefined;
   body.messages.forEach((message, i) => {
     if (typeof message.content === 'string') texts.push(message.content);
     for (const [j, part] of Array.isArray(message.content) ? message.content.entries() : []) {
@@ -100,20 +108,29 @@ export function inputPartsOf(body: ChatRequest, placeOf?: PlaceOfPart): InputPar
       if (TEXT_PARTS.has(part.type)) texts.push(...textsOf(part, NOT_TEXT_IN_PART));
       else if (part.type.includes('image')) {
         texts.push(...textsOf(part, NOT_TEXT_IN_IMAGE));
-        images++;
-        firstImage ??= `${place()} is an image`;
+        count.image++;
+        first.image ??= `${place()} is an image: without maxTokensPerImage its tokens have no bound`;
       } else {
         const block = textBlock(part);
         if ('text' in block) {
           texts.push(block.text);
           citedPieces += block.citedPieces;
         } else {
-          others++;
-          firstOther ??= `${place()} is ${block.what}: nothing bounds its tokens; ${block.remedy}`;
+          const kind = block.kind ?? 'other';
+          count[kind]++;
+          first[kind] ??= `${place()} is ${inWords(block)}`;
+          if (kind === 'other') continue;
+          texts.push(...textsInFile(part));
+          citedPieces += isCited(part) ? 1 : 0;
         }
       }
     }
     texts.push(...textsOf(message, NOT_TEXT_FIELDS));
+    // What a model said aloud earlier, by its id.
+    if (message['audio']) {
+      count.audio++;
+      first.audio ??= `messages.${i}.audio is ${inWords({ what: 'audio', remedy: 'leave it out', kind: 'audio' })}`;
+    }
   });
   const toolTexts = TOOL_FIELDS.map((field) => asText(body[field]));
   return {
@@ -122,13 +139,30 @@ export function inputPartsOf(body: ChatRequest, placeOf?: PlaceOfPart): InputPar
     messages: body.messages.length,
     tools: (body.tools?.length ?? 0) + lengthOf(body['functions']),
     builtInTools: body.tools?.filter((tool) => tool.type !== 'function').length ?? 0,
-    images,
-    others,
-    firstImage,
-    firstOther,
+    images: count.image,
+    files: count.file,
+    audios: count.audio,
+    others: count.other,
+    firstImage: first.image,
+    firstFile: first.file,
+    firstAudio: first.audio,
+    firstOther: first.other,
     citedPieces,
     unknownBytes: bytesOfUnknown(body, KNOWN_FIELDS),
   };
+}
+
+const SETTINGS = { file: 'maxTokensPerFile', audio: 'maxTokensPerAudio' } as const;
+
+function inWords({ what, remedy, kind }: NotText): string {
+  const unbounded = kind ? `without ${SETTINGS[kind]} its tokens have no bound` : 'nothing bounds its tokens';
+  return `${what}: ${unbounded}; ${remedy}`;
+}
+
+function textsInFile(part: Readonly<Record<string, unknown>>): string[] {
+  const { file } = part;
+  const named = typeof file === 'object' && file !== null ? textsOf({ ...file }, NOT_TEXT_OF_FILE) : [];
+  return [...textsOf(part, part['type'] === 'input_file' ? NOT_TEXT_IN_INPUT_FILE : NOT_TEXT_IN_FILE), ...named];
 }
 
 /** Fields of an embeddings request that are counted, or that no backend shows to the model. */
@@ -157,6 +191,8 @@ export function embeddingsPartsOf(body: EmbeddingsRequest): InputParts {
     tools: 0,
     builtInTools: 0,
     images: 0,
+    files: 0,
+    audios: 0,
     others: 0,
     unknownBytes: bytesOfUnknown(body, KNOWN_EMBEDDINGS_FIELDS),
     givenTokens: lists.reduce((sum, list) => sum + list.length, numbers),

@@ -8,6 +8,8 @@ export interface TextBlock {
 export interface NotText {
   readonly what: string;
   readonly remedy: string;
+  /** A part of which a backend's configuration may say what one can cost. */
+  readonly kind?: 'file' | 'audio';
 }
 
 type Json = Readonly<Record<string, unknown>>;
@@ -36,9 +38,13 @@ export function textBlock(part: Json & { type: string }): TextBlock | NotText {
   if (notText) return notText;
   const { cache_control: _mark, ...block } = part;
   const text = JSON.stringify(block);
-  const isCited = objectOf(part['citations'])?.['enabled'] === true;
   // A piece is a sentence, or one of the texts that a document is given as.
-  return { text, citedPieces: isCited ? 1 + (text.match(SENTENCE_ENDS)?.length ?? 0) + countOfTexts(part) : 0 };
+  return { text, citedPieces: isCited(part) ? 1 + (text.match(SENTENCE_ENDS)?.length ?? 0) + countOfTexts(part) : 0 };
+}
+
+/** Whether the answer is to cite a part. */
+export function isCited(part: Json): boolean {
+  return objectOf(part['citations'])?.['enabled'] === true;
 }
 
 function notTextIn(part: Json & { type: string }): NotText | undefined {
@@ -47,14 +53,14 @@ function notTextIn(part: Json & { type: string }): NotText | undefined {
   if (type === 'search_result') return notTextInList(part['content'], 'a search result');
   if (CALLS.has(type)) return undefined;
   if (RESULTS.test(type)) return notTextInResult(part['content'], type);
-  return { what: WORDS.get(type) ?? `a part of the type ${quoted(type)}`, remedy: SEND_TEXT };
+  return KNOWN.get(type) ?? { what: `a part of the type ${quoted(type)}`, remedy: SEND_TEXT };
 }
 
-const WORDS = new Map([
-  ['file', 'a file'],
-  ['input_file', 'a file'],
-  ['input_audio', 'audio'],
-  ['video_url', 'a video'],
+const KNOWN = new Map<string, NotText>([
+  ['file', { what: 'a file', remedy: SEND_TEXT, kind: 'file' }],
+  ['input_file', { what: 'a file', remedy: SEND_TEXT, kind: 'file' }],
+  ['input_audio', { what: 'audio', remedy: SEND_TEXT, kind: 'audio' }],
+  ['video_url', { what: 'a video', remedy: SEND_TEXT }],
 ]);
 
 function notTextInDocument(document: Json): NotText | undefined {
@@ -63,15 +69,15 @@ function notTextInDocument(document: Json): NotText | undefined {
   if (type === 'text' && typeof source?.['data'] === 'string') return undefined;
   if (type === 'content') return notTextInList(source?.['content'], 'a document');
   const isPdf = type === 'base64' && source?.['media_type'] === 'application/pdf';
-  const what = isPdf
-    ? 'a PDF document'
-    : type === 'url'
-      ? 'a document by its address'
-      : type === 'file'
-        ? 'a document by the id of its file'
-        : 'a document that is not text';
-  return { what, remedy: 'send its text as a document with a source of the type text' };
+  const remedy = 'send its text as a document with a source of the type text';
+  const what = isPdf ? 'a PDF document' : DOCUMENTS_ELSEWHERE.get(type);
+  return what === undefined ? { what: 'a document that is not text', remedy } : { what, remedy, kind: 'file' };
 }
+
+const DOCUMENTS_ELSEWHERE = new Map<unknown, string>([
+  ['url', 'a document by its address'],
+  ['file', 'a document by the id of its file'],
+]);
 
 function notTextInList(content: unknown, where: string): NotText | undefined {
   if (typeof content === 'string') return undefined;

@@ -20,7 +20,15 @@ import { inputLearningOf, lengthsOf, rememberSent, type Learned } from './learne
 /** What a forecast needs to know of a backend. */
 export type ForecastBackend = Pick<
   BackendConfig,
-  'id' | 'kind' | 'provider' | 'model' | 'templateTokensPerMessage' | 'maxTokensPerImage' | 'maxOutputTokens'
+  | 'id'
+  | 'kind'
+  | 'provider'
+  | 'model'
+  | 'templateTokensPerMessage'
+  | 'maxTokensPerImage'
+  | 'maxTokensPerFile'
+  | 'maxTokensPerAudio'
+  | 'maxOutputTokens'
 >;
 
 export interface ForecastRequest {
@@ -134,6 +142,7 @@ export function forecastRequest(learned: Learned, request: ForecastRequest, nowM
           tools: Math.round(input.features.tools),
           messages: input.features.messages,
           images: input.features.images,
+          ...(input.features.unlearned ? { unlearned: Math.round(input.features.unlearned) } : {}),
         },
         cacheReadTokens: Math.round(split.cacheRead),
         cachePlannedTokens: Math.round(plan.read),

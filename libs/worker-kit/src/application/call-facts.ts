@@ -49,4 +49,14 @@ export function countGenerated(text: string): number {
   return readInput({ ...NO_PARTS, texts: [text] }).tokens(undefined).text;
 }
 
-const NO_PARTS = { toolTexts: [], messages: 0, tools: 0, builtInTools: 0, images: 0, others: 0, unknownBytes: 0 };
+const NO_PARTS = {
+  toolTexts: [],
+  messages: 0,
+  tools: 0,
+  builtInTools: 0,
+  images: 0,
+  files: 0,
+  audios: 0,
+  others: 0,
+  unknownBytes: 0,
+};

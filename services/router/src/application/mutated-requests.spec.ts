@@ -140,6 +140,8 @@ const backend = {
   templateTokensPerMessage: 4,
   maxOutputTokens: 50,
   maxTokensPerImage: 9,
+  maxTokensPerFile: 9,
+  maxTokensPerAudio: 9,
 } as BackendConfig;
 
 it.each(['chat', 'embeddings', 'messages', 'responses'] as const)(

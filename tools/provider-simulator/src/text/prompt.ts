@@ -6,6 +6,7 @@ export interface Prompt {
   texts: string[];
   /** Messages that cost template tokens (a system prompt is one); 0 for embeddings, which have no template. */
   messages: number;
+  /** With files and audio, which count as much as an image. */
   images: number;
   /** Inputs that came as token numbers already (embeddings). */
   rawTokens: number;

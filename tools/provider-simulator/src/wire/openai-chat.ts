@@ -62,6 +62,8 @@ function readPrompt(body: Fields): Prompt {
   return prompt;
 }
 
+const COUNTED_PARTS: ReadonlySet<unknown> = new Set(['image_url', 'file', 'input_audio']);
+
 function readContent(prompt: Prompt, content: unknown, field: string): void {
   if (content === undefined || content === null) return;
   if (typeof content === 'string') {
@@ -72,7 +74,7 @@ function readContent(prompt: Prompt, content: unknown, field: string): void {
     const part = asObject(item, field);
     if (part['type'] === 'text') prompt.texts.push(asText(part['text'], `${field}.text`));
     else if (part['type'] === 'refusal') prompt.texts.push(asText(part['refusal'], `${field}.refusal`));
-    else if (part['type'] === 'image_url') prompt.images++;
+    else if (COUNTED_PARTS.has(part['type'])) prompt.images++;
     else throw invalid(`'${field}' has a part of the unknown type '${String(part['type'])}'.`, field);
   }
 }
