@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { engineRoot } from './engine-paths.js';
 import { speedBetween } from './engine-speed.js';
-import { identityOf, loadOf, serves } from './read-engine.js';
+import { contextOf, identityOf, loadOf, serves, shownContext } from './read-engine.js';
 
 const models = (owner: string, more: object = {}, id = 'llama-3.3-70b') =>
   JSON.stringify({ object: 'list', data: [{ id, object: 'model', owned_by: owner, ...more }] });
@@ -51,7 +51,7 @@ describe('an engine is recognised by what only it answers', () => {
         '/api/version': '{"version":"0.12.1"}',
         '/api/ps': '{"models":[{"name":"llama3:latest","context_length":4096}]}',
       },
-      { version: '0.12.1', contextTokens: 4096, models: ['llama3:latest'] },
+      { version: '0.12.1', contexts: new Map([['llama3:latest', 4096]]), models: ['llama3:latest'] },
     ],
     ['openai', { '/v1/models': models('me') }, { models: ['llama-3.3-70b'] }],
     ['openai', { '/v1/models': 'not json', '/props': '[]' }, { models: [] }],
@@ -63,6 +63,48 @@ describe('an engine is recognised by what only it answers', () => {
     expect(serves({ engine: 'ollama', models: ['llama3:latest'] }, 'llama3')).toBe(true);
     expect(serves({ engine: 'vllm', models: ['a'] }, 'b')).toBe(false);
     expect(serves({ engine: 'openai', models: [] }, 'b')).toBe(true);
+  });
+});
+
+describe('the context of a model', () => {
+  const loaded = (...contexts: [string, unknown][]) =>
+    identityOf({
+      '/api/version': '{"version":"0.12.1"}',
+      '/api/ps': JSON.stringify({ models: contexts.map(([name, context_length]) => ({ name, context_length })) }),
+    });
+
+  it('is its own in Ollama, whatever else is loaded, and unknown where it is not', () => {
+    const identity = loaded(['llama3.2:1b', 4_096], ['qwen3:32b', 40_960], ['phi4:latest', 16_384], ['old', undefined]);
+    const contexts = ['llama3.2:1b', 'qwen3:32b', 'phi4', 'old', 'mistral', 'constructor'].map((m) =>
+      contextOf(identity, m),
+    );
+    expect(contexts).toEqual([4_096, 40_960, 16_384, undefined, undefined, undefined]);
+    expect(contextOf(loaded(), 'qwen3:32b')).toBeUndefined();
+  });
+
+  it('is that of the engine elsewhere', () => {
+    expect(contextOf(identityOf({ '/v1/models': models('vllm', { max_model_len: 16_384 }) }), 'any')).toBe(16_384);
+    expect(contextOf(identityOf({ '/v1/models': models('me') }), 'any')).toBeUndefined();
+  });
+
+  const INFO = { 'general.architecture': 'qwen3', 'qwen3.context_length': 40_960, 'qwen3.embedding_length': 5_120 };
+  const show = (parameters: unknown, model_info: unknown = INFO) => JSON.stringify({ parameters, model_info });
+  it.each<[string, string | undefined, number | undefined]>([
+    [
+      'what it has written',
+      show('stop                           "<|im_end|>"\nnum_ctx                        8192'),
+      8_192,
+    ],
+    ['no more than what it was trained for', show('num_ctx 131072'), 40_960],
+    ['what it has written, whatever it was trained for', show('num_ctx 8192', null), 8_192],
+    ['unknown with nothing written: it is loaded with the default of the server', show('temperature 0.6'), undefined],
+    ['unknown without parameters', show(undefined), undefined],
+    ['unknown with parameters that are none', show(['num_ctx 8192']), undefined],
+    ['unknown with a number that is none', show('num_ctx 0\nnum_ctx_more 9'), undefined],
+    ['unknown where nothing is said', undefined, undefined],
+    ['unknown where something else is said', 'not json', undefined],
+  ])('of Ollama that is not loaded is %s', (_name, shown, tokens) => {
+    expect(shownContext(shown)).toBe(tokens);
   });
 });
 

@@ -8,8 +8,10 @@ export interface EngineIdentity {
   version?: string;
   /** Names under which it answers. */
   models: string[];
-  /** Of one request, prompt and answer together. */
+  /** Of one request, prompt and answer together: of whatever model it serves. */
   contextTokens?: number;
+  /** The same by model, where each has its own: of those that are loaded. */
+  contexts?: ReadonlyMap<string, number>;
   /** Requests that it works on at once; more of them wait inside it. */
   slots?: number;
 }
@@ -89,9 +91,29 @@ export function identityOf(answers: EngineAnswers): EngineIdentity {
     return {
       ...base,
       engine: 'ollama',
-      ...optional({ version: text(ollama?.['version']), contextTokens: loadedContext(answers) }),
+      contexts: loadedContexts(answers),
+      ...optional({ version: text(ollama?.['version']) }),
     };
   return { ...base, engine: 'openai', ...optional({ contextTokens: context }) };
+}
+
+/** What an engine says of the context of a model; undefined: nothing. */
+export function contextOf({ contextTokens, contexts }: EngineIdentity, model: string): number | undefined {
+  return contextTokens ?? contexts?.get(model) ?? contexts?.get(`${model}:latest`);
+}
+
+/**
+ * The context that Ollama's `/api/show` says a model will be loaded with; undefined: the default of the server, which it tells of
+ * nowhere. `context_length` there is what the model was trained for: a prompt of that length would be cut to the default without
+ * a word, so it is only a limit.
+ */
+export function shownContext(shown: string | undefined): number | undefined {
+  const { parameters, model_info: info } = recordOf(shown) ?? {};
+  const stated = /^[ \t]*num_ctx[ \t]+"?(\d{1,9})"?[ \t]*$/m.exec(typeof parameters === 'string' ? parameters : '');
+  const asked = whole(Number(stated?.[1]));
+  if (asked === undefined) return undefined;
+  const trained = Object.entries(asRecord(info)).find(([field]) => field.endsWith('.context_length'))?.[1];
+  return Math.min(asked, whole(trained) ?? Infinity);
 }
 
 /** Whether an engine answers under this name; one that lists no models answers under any. */
@@ -169,9 +191,15 @@ const METRICS: Partial<Record<EngineReport['engine'], MetricNames>> = {
   },
 };
 
-function loadedContext(answers: EngineAnswers): number | undefined {
+function loadedContexts(answers: EngineAnswers): ReadonlyMap<string, number> {
+  const contexts = new Map<string, number>();
   const loaded = recordOf(answers['/api/ps'])?.['models'];
-  return Array.isArray(loaded) ? whole(asRecord(loaded[0])['context_length']) : undefined;
+  for (const { name, model, context_length: length } of Array.isArray(loaded) ? loaded.map(asRecord) : []) {
+    const tokens = whole(length);
+    if (tokens === undefined) continue;
+    for (const id of [model, name]) if (typeof id === 'string') contexts.set(id, tokens);
+  }
+  return contexts;
 }
 
 function recordOf(json: string | undefined): Record<string, unknown> | undefined {

@@ -55,7 +55,11 @@ describe('what a worker found', () => {
 
   it.each([
     ['whose host may not join', { host: 'gpu-3' }, /no entry of "joins"/],
-    ['that nobody says the context of', { contextTokens: undefined }, /contextTokens/],
+    [
+      'that nobody says the context of',
+      { contextTokens: undefined },
+      /set contextTokens in "joins".*num_ctx.*OLLAMA_CONTEXT_LENGTH/,
+    ],
     ['whose id is a route', { model: 'x' }, /id of something else/],
   ])('%s is none, and why is said', (_name, over, why) => {
     const routes = [

@@ -8,6 +8,8 @@ export interface JoinedBackend {
 }
 
 const LONGEST_ID = 64;
+const CONTEXT_UNKNOWN =
+  'the engine does not say how many tokens it takes: set contextTokens in "joins"; of a model that is not loaded Ollama says it where the model has a num_ctx, else it takes OLLAMA_CONTEXT_LENGTH and cuts what is longer without a word';
 
 /**
  * The id of what a host's worker found: of its host, its model and, from the second engine on, the engine's place in the worker's
@@ -31,8 +33,7 @@ export function joinedBackend(
   const join = joins.find((j) => j.model === found.model) ?? joins.find((j) => j.model === undefined);
   if (!join) return { refused: `no entry of "joins" is for "${found.model}" on ${found.host}` };
   const contextTokens = Math.min(join.contextTokens ?? Infinity, found.contextTokens ?? Infinity);
-  if (contextTokens === Infinity)
-    return { refused: `the engine does not say how many tokens it takes: set contextTokens in "joins"` };
+  if (contextTokens === Infinity) return { refused: CONTEXT_UNKNOWN };
   const id = joinedBackendId(found);
   if (!isSlug(id)) return { refused: `"${id}" cannot be the id of a backend` };
   const other = config.backends.find((b) => b.id === id);

@@ -166,7 +166,10 @@ const JoinConfig = BackendFields.omit({
     .max(128)
     .optional()
     .meta({ description: 'The model it is for. Default: any that no other entry of the host names.' }),
-  contextTokens: z.int().min(1).optional().meta({ description: 'The most; needed where the engine does not say.' }),
+  contextTokens: z.int().min(1).optional().meta({
+    description:
+      'The most; needed where the engine does not say (Ollama of a model without `num_ctx` that was not loaded yet: no more than its OLLAMA_CONTEXT_LENGTH).',
+  }),
   routes: z
     .array(Slug)
     .max(64)

@@ -3,7 +3,7 @@ import type { AddressInfo } from 'node:net';
 import type { BackendConfig } from '@meritorder/contracts';
 import { waitFor } from '@meritorder/testing';
 import { afterEach, expect, it } from 'vitest';
-import { HttpEngines } from './engine-watch.js';
+import { EngineReader, HttpEngines } from './engine-watch.js';
 
 const MODELS = JSON.stringify({ data: [{ id: 'm', owned_by: 'llamacpp' }] });
 let server: Server;
@@ -49,4 +49,25 @@ it('a backend that is not watched is taken to be there', async () => {
   await engine({ status: 200, keys: [] });
   engines = new HttpEngines([], () => undefined);
   expect(engines.of('other')).toEqual({ serves: true });
+});
+
+it('Ollama is asked for a model by its name, with the key, below whatever path it is at', async () => {
+  const asked: unknown[] = [];
+  server = createServer(async (request, response) => {
+    const parts: Buffer[] = [];
+    for await (const part of request) parts.push(part as Buffer);
+    const body = Buffer.concat(parts).toString();
+    asked.push([request.method, request.url, request.headers.authorization, body && JSON.parse(body)]);
+    response.writeHead(request.url === '/llm/api/show' ? 200 : 404).end('{"parameters":"num_ctx 8192"}');
+  }).listen(0, '127.0.0.1');
+  await new Promise((r) => server.once('listening', r));
+  const { port } = server.address() as AddressInfo;
+  const reader = new EngineReader();
+  engines = new HttpEngines([], () => undefined, reader);
+  expect(await reader.show(`http://127.0.0.1:${port}/llm`, 'qwen3:32b', 'secret')).toContain('num_ctx');
+  expect(await reader.show(`http://127.0.0.1:${port}`, 'qwen3:32b', undefined)).toBeUndefined();
+  expect(asked).toEqual([
+    ['POST', '/llm/api/show', 'Bearer secret', { model: 'qwen3:32b' }],
+    ['POST', '/api/show', undefined, { model: 'qwen3:32b' }],
+  ]);
 });

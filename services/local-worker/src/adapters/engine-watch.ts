@@ -17,13 +17,25 @@ export class EngineReader {
   private readonly agent = new Agent({ connect: { timeout: TIMEOUT_MS }, maxResponseSize: MAX_ANSWER_BYTES });
 
   /** @throws Error when nothing answers, or what is no engine yet. */
-  async get(root: string, path: EnginePath, key: string | undefined): Promise<string | undefined> {
+  get(root: string, path: EnginePath, key: string | undefined): Promise<string | undefined> {
+    return this.ask(root, path, key);
+  }
+
+  /** What Ollama says of a model. @throws Error as above. */
+  show(root: string, model: string, key: string | undefined): Promise<string | undefined> {
+    return this.ask(root, '/api/show', key, JSON.stringify({ model }));
+  }
+
+  private async ask(root: string, path: string, key: string | undefined, sent?: string): Promise<string | undefined> {
     const { origin, pathname } = new URL(root);
     const { statusCode, body } = await this.agent.request({
       origin,
       path: `${pathname === '/' ? '' : pathname}${path}`,
-      method: 'GET',
-      headers: key === undefined ? {} : { authorization: `Bearer ${key}` },
+      ...(sent === undefined ? { method: 'GET' } : { method: 'POST', body: sent }),
+      headers: {
+        ...(key === undefined ? {} : { authorization: `Bearer ${key}` }),
+        ...(sent === undefined ? {} : { 'content-type': 'application/json' }),
+      },
       headersTimeout: TIMEOUT_MS,
       bodyTimeout: TIMEOUT_MS,
     });
@@ -96,7 +108,9 @@ export class HttpEngines implements Engines {
     const key = this.keyOf(backend);
     const get = (path: EnginePath): Promise<string | undefined> =>
       this.reader.get(engineRoot(backend.baseUrl), path, key);
-    const engine = new WatchedEngine(backend, { get, nowMs: () => Date.now(), log: this.log });
+    const show = (model: string): Promise<string | undefined> =>
+      this.reader.show(engineRoot(backend.baseUrl), model, key);
+    const engine = new WatchedEngine(backend, { get, show, nowMs: () => Date.now(), log: this.log });
     this.watched.set(backend.id, { of: JSON.stringify(backend), engine });
   }
 

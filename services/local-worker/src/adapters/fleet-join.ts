@@ -29,7 +29,11 @@ export class FleetJoin {
     this.models = new FoundModels(
       urls.map((url) => {
         const root = url.replace(/\/+$/, '').replace(/\/v\d+$/, '');
-        return { baseUrl: `${root}/v1`, get: (path) => reader.get(root, path, key) };
+        return {
+          baseUrl: `${root}/v1`,
+          get: (path) => reader.get(root, path, key),
+          show: (model) => reader.show(root, model, key),
+        };
       }),
     );
   }

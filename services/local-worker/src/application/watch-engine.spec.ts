@@ -8,6 +8,7 @@ function engine(answers: Partial<Record<string, string>>) {
   const said: string[] = [];
   const state = { answers, down: false, nowMs: 0 };
   const ports: EnginePorts = {
+    show: async () => undefined,
     get: async (path) => {
       if (state.down) throw new Error('connect ECONNREFUSED');
       return state.answers[path];
@@ -40,6 +41,19 @@ describe('an engine that is watched', () => {
     await watched.ask();
     expect(watched.state.serves).toBe(true);
     expect(said.map((s) => s.split(' ')[1])).toEqual(['vllm', 'no', 'vllm']);
+  });
+
+  it('that is Ollama reports the context of its own model, also when that is no longer loaded', async () => {
+    const ps = (...loaded: [string, number][]) =>
+      JSON.stringify({ models: loaded.map(([name, context_length]) => ({ name, context_length })) });
+    const answers = { '/v1/models': '{"data":[{"id":"m:latest"}]}', '/api/version': '{"version":"0.12.1"}' };
+    const { watched, state } = engine({ ...answers, '/api/ps': ps(['other', 9_000], ['m:latest', 150]) });
+    await watched.ask();
+    expect(watched.state.report).toEqual({ engine: 'ollama', version: '0.12.1', contextTokens: 150 });
+    state.answers = { ...answers, '/api/ps': ps() };
+    state.nowMs += 15_000;
+    await watched.ask();
+    expect(watched.state.report).toMatchObject({ contextTokens: 150 });
   });
 
   it('that serves another model says which, and is not there', async () => {

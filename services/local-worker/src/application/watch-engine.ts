@@ -11,10 +11,13 @@ import {
   type EngineIdentity,
   type EnginePath,
 } from '@meritorder/engine-core';
+import { KnownContexts } from './known-contexts.js';
 
 export interface EnginePorts {
   /** The body of a path of the engine; undefined: no such path. @throws Error when nothing answers. */
   get(path: EnginePath): Promise<string | undefined>;
+  /** What Ollama says of one of its models; undefined: nothing. @throws Error when nothing answers. */
+  show(model: string): Promise<string | undefined>;
   nowMs(): number;
   log: { log(message: string): void; warn(message: string): void };
 }
@@ -28,6 +31,8 @@ const FAILURES_UNTIL_AWAY = 2;
 export class WatchedEngine {
   private identity: EngineIdentity | undefined;
   private identityAtMs = -Infinity;
+  private contextTokens: number | undefined;
+  private readonly contexts: KnownContexts;
   private counted: CountedAt | undefined;
   private failures = 0;
   private said = '';
@@ -36,7 +41,9 @@ export class WatchedEngine {
   constructor(
     private readonly backend: Pick<BackendConfig, 'id' | 'model' | 'baseUrl' | 'contextTokens'>,
     private readonly ports: EnginePorts,
-  ) {}
+  ) {
+    this.contexts = new KnownContexts((model) => ports.show(model));
+  }
 
   get state(): { serves: boolean; report?: EngineReport } {
     return this.latest;
@@ -49,6 +56,7 @@ export class WatchedEngine {
       const load = await this.read(LOAD_PATHS);
       if (this.identity === undefined || nowMs() - this.identityAtMs >= IDENTITY_EVERY_MS) {
         this.identity = identityOf({ ...(await this.read(IDENTITY_PATHS)), ...load });
+        this.contextTokens = await this.contexts.of(this.identity, this.backend.model);
         this.identityAtMs = nowMs();
       }
       this.failures = 0;
@@ -74,7 +82,8 @@ export class WatchedEngine {
         `${backend.id}: ${identity.engine} at ${backend.baseUrl} does not serve "${backend.model}"; it serves: ${identity.models.slice(0, 20).join(', ')}`,
       );
     }
-    const { engine, version, contextTokens, slots } = identity;
+    const { engine, version, slots } = identity;
+    const { contextTokens } = this;
     const { counters, ...load } = loadOf(engine, answers, backend.model);
     const counted = counters ? { counters, atMs: this.ports.nowMs() } : undefined;
     const report: EngineReport = {
