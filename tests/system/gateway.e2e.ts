@@ -515,6 +515,36 @@ describe("Anthropic's SDK", () => {
     expect(usage.output_tokens).toBe(1);
   });
 
+  it('and what it found goes up with the rest of the conversation', async () => {
+    const { usage } = await anthropic.messages.create({
+      ...ask(1, { model: 'native' }),
+      tools: [
+        { type: 'tool_search_tool_bm25_20251119', name: 'tool_search_tool_bm25' },
+        { name: 'weather', input_schema: WEATHER as never, defer_loading: true },
+      ],
+      messages: [
+        ...say('Is it warm in Paris?'),
+        {
+          role: 'assistant',
+          content: [
+            { type: 'server_tool_use', id: 's', name: 'tool_search_tool_bm25', input: { query: 'weather' } },
+            {
+              type: 'tool_search_tool_result',
+              tool_use_id: 's',
+              content: {
+                type: 'tool_search_tool_search_result',
+                tool_references: [{ type: 'tool_reference', tool_name: 'weather' }],
+              },
+            },
+            { type: 'tool_use', id: 't', name: 'weather', input: { city: 'Paris' } },
+          ],
+        },
+        { role: 'user', content: [{ type: 'tool_result', tool_use_id: 't', content: 'Write 1 words.' }] },
+      ],
+    });
+    expect(usage.output_tokens).toBeGreaterThan(0);
+  });
+
   it('a PDF reaches a backend that speaks its language and says what one can cost', async () => {
     const { usage } = await anthropic.messages.create(ofNative([PDF], { model: 'reader' }));
     expect(usage.output_tokens).toBe(1);

@@ -103,7 +103,7 @@ function hasToolTurn({ messages }: ChatRequest): boolean {
 }
 
 /** Parts that are text to the model; Anthropic's are told from PDFs and images by their estimate, that has no bound for those. */
-const TEXT_PARTS = /^(text|refusal|search_result|(server|mcp)_tool_use|[a-z_]{1,48}_tool_result)$/;
+const TEXT_PARTS = /^(text|refusal|search_result|tool_reference|(server|mcp)_tool_use|[a-z_]{1,48}_tool_result)$/;
 
 /** Pages of a file are pictures too. Audio goes to who says what it can cost: a model that hears may see nothing. */
 function needsVision(body: ChatRequest): boolean {

@@ -205,6 +205,23 @@ describe('the parts of a request', () => {
     expect(bound).toBe(JSON.stringify(rest).length + 16 + 16);
   });
 
+  it('that a search of tools found have room for the definition of the tool at every reference', () => {
+    const tool = { type: 'function', function: { name: 'look', description: 'x'.repeat(700) }, defer_loading: true };
+    const tools = [tool, { type: 'tool_search_tool_bm25', name: 'tool_search_tool_bm25' }];
+    const reference = (tool_name: string) => ({ type: 'tool_reference', tool_name });
+    const found = (...tool_references: object[]) =>
+      result('tool_search_tool_result', { type: 'tool_search_tool_search_result', tool_references });
+    const boundOf = (part: object): number =>
+      estimate({ ...ofParts(part), tools }).bound! - JSON.stringify(part).length;
+    const none = boundOf(found());
+    const definition = JSON.stringify(tool).length;
+    expect(boundOf(found(reference('look'), reference('look'))) - none).toBe(2 * definition);
+    expect(boundOf(reference('look')) - none).toBe(definition);
+    expect(boundOf(found(reference('nothing'), reference('constructor')))).toBe(none);
+    const failed = { type: 'tool_search_tool_result_error', error_code: 'unavailable' };
+    expect(boundOf(result('tool_search_tool_result', failed))).toBe(none);
+  });
+
   it('that are to be cited have room for the marks of every sentence', () => {
     const data = 'a. b! c? d。\ne';
     const plain = { type: 'document', source: { type: 'text', media_type: 'text/plain', data } };
@@ -256,10 +273,11 @@ describe('the parts of a request', () => {
       /with a part of the type "image" in it/,
     ],
     [
-      'tools that were found',
-      result('tool_search_tool_result', { type: 'tool_search_tool_search_result', tool_references: [] }),
+      'tools that were found without their names',
+      result('tool_search_tool_result', { type: 'tool_search_tool_search_result', tool_references: [{ type: 'x' }] }),
       /a part of the type "tool_search_tool_result"/,
     ],
+    ['a reference to nothing', { type: 'tool_reference' }, /a part of the type "tool_reference"/],
     [
       'a file',
       { type: 'file', file: { file_id: 'f' } },

@@ -27,7 +27,7 @@ export interface InputParts {
   readonly citedPieces?: number;
   /**
    * UTF-8 bytes of the fields of the request, as JSON, that nobody here knows. They pass through to the backend, which may give
-   * them to the model as text.
+   * them to the model as text. Also of tools, once more for every reference to one.
    */
   readonly unknownBytes: number;
   /** Input that came as the numbers of its tokens: nothing is to be counted there. */
@@ -101,6 +101,8 @@ export function inputPartsOf(body: ChatRequest, placeOf?: PlaceOfPart): InputPar
   const count = { image: 0, file: 0, audio: 0, other: 0 };
   const first: { -readonly [kind in keyof typeof count]?: string } = {};
   let citedPieces = 0;
+  let referredBytes = 0;
+  const bytesOfTool = bytesByTool(body);
   body.messages.forEach((message, i) => {
     if (typeof message.content === 'string') texts.push(message.content);
     for (const [j, part] of Array.isArray(message.content) ? message.content.entries() : []) {
@@ -115,6 +117,7 @@ export function inputPartsOf(body: ChatRequest, placeOf?: PlaceOfPart): InputPar
         if ('text' in block) {
           texts.push(block.text);
           citedPieces += block.citedPieces;
+          for (const name of block.toolNames ?? []) referredBytes += bytesOfTool(name);
         } else {
           const kind = block.kind ?? 'other';
           count[kind]++;
@@ -148,7 +151,22 @@ export function inputPartsOf(body: ChatRequest, placeOf?: PlaceOfPart): InputPar
     firstAudio: first.audio,
     firstOther: first.other,
     citedPieces,
-    unknownBytes: bytesOfUnknown(body, KNOWN_FIELDS),
+    unknownBytes: bytesOfUnknown(body, KNOWN_FIELDS) + referredBytes,
+  };
+}
+
+/** Made when the first is asked for: most requests refer to none. */
+function bytesByTool({ tools }: ChatRequest): (name: string) => number {
+  let byName: Map<unknown, number> | undefined;
+  return (name) => {
+    if (byName === undefined) {
+      byName = new Map();
+      for (const tool of tools ?? []) {
+        const named = (tool['function'] as { name?: unknown } | null | undefined)?.name ?? tool['name'];
+        byName.set(named, (byName.get(named) ?? 0) + Buffer.byteLength(JSON.stringify(tool)));
+      }
+    }
+    return byName.get(name) ?? 0;
   };
 }
 

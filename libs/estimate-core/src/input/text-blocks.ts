@@ -3,6 +3,8 @@ export interface TextBlock {
   readonly text: string;
   /** Pieces that the provider marks so that the answer can cite them, at most; 0: it is not to be cited. */
   readonly citedPieces: number;
+  /** Names of tools whose definitions the provider puts in its place; absent: none. */
+  readonly toolNames?: readonly string[];
 }
 /** What a part is that is not, in words, and what the caller can do. */
 export interface NotText {
@@ -17,7 +19,7 @@ type Json = Readonly<Record<string, unknown>>;
 const SEND_TEXT = 'send what it says as text';
 /** Blocks that are JSON to the model, whatever is in them: what a model asked a tool of the provider's for. */
 const CALLS: ReadonlySet<string> = new Set(['server_tool_use', 'mcp_tool_use']);
-/** What such tools gave. Not of `tool_search`: its references stand for tools, that are longer than they are. */
+/** What such tools gave. */
 const RESULTS =
   /^(web_search|web_fetch|code_execution|bash_code_execution|text_editor_code_execution|mcp)_tool_(result|result_error)$/;
 /** What is in them and is text. A file that a program wrote is named there, and stays with the provider. */
@@ -34,12 +36,28 @@ const SENTENCE_ENDS = /[\p{Sentence_Terminal}\n]+/gu;
  * What is encrypted (`encrypted_content`) is longer in Base64 than the text that it holds.
  */
 export function textBlock(part: Json & { type: string }): TextBlock | NotText {
-  const notText = notTextIn(part);
+  const toolNames = toolNamesIn(part);
+  const notText = toolNames ? undefined : notTextIn(part);
   if (notText) return notText;
   const { cache_control: _mark, ...block } = part;
   const text = JSON.stringify(block);
+  if (toolNames) return { text, citedPieces: 0, toolNames };
   // A piece is a sentence, or one of the texts that a document is given as.
   return { text, citedPieces: isCited(part) ? 1 + (text.match(SENTENCE_ENDS)?.length ?? 0) + countOfTexts(part) : 0 };
+}
+
+/** Of a search of tools, those that it found: its references stand for tools, that are longer than they are. */
+function toolNamesIn(part: Json): readonly string[] | undefined {
+  if (part['type'] === 'tool_reference') return namesOf([part]);
+  const content = part['type'] === 'tool_search_tool_result' ? objectOf(part['content']) : undefined;
+  if (content?.['type'] === 'tool_search_tool_result_error') return [];
+  return content?.['type'] === 'tool_search_tool_search_result' ? namesOf(content['tool_references']) : undefined;
+}
+
+function namesOf(references: unknown): readonly string[] | undefined {
+  const found = Array.isArray(references) ? references.map(objectOf) : [undefined];
+  const names = found.map((one) => (one?.['type'] === 'tool_reference' ? one['tool_name'] : undefined));
+  return names.every((name) => typeof name === 'string') ? names : undefined;
 }
 
 /** Whether the answer is to cite a part. */

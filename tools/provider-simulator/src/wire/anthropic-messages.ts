@@ -98,6 +98,7 @@ function readContent(prompt: Prompt, content: unknown, field: string): void {
       case 'search_result':
       case 'server_tool_use':
       case 'web_search_tool_result':
+      case 'tool_search_tool_result':
         prompt.texts.push(JSON.stringify(block));
         break;
       default:
