@@ -47,6 +47,7 @@ beforeAll(async () => {
           apiKeyEnv: 'PROVIDER_KEY',
           capabilities: ['streaming', 'tools', 'vision'],
           maxTokensPerImage: 1_000,
+          maxToolInputTokens: 10_000,
         },
       },
       {

@@ -136,7 +136,7 @@ function consider(
   if (unbatched) return { backend, code: 'unable', why: unbatched };
   const estimate = estimateOf(backend);
   const contextLeft = Math.floor(backend.contextTokens - estimate.inputTokensExpected);
-  const toolInputTokens = requirements.units.length === 0 ? 0 : backend.maxToolInputTokens;
+  const toolInputTokens = requirements.toolsAddInput ? backend.maxToolInputTokens : 0;
   const unable = contextLeft < 1 ? tooLong(backend, estimate) : unboundedOf(backend, estimate, requirements);
   if (unable !== undefined) return { backend, code: 'unable', why: unable };
   if (!price) return { backend, code: 'unpriced', why: 'has no price in force' };
@@ -278,10 +278,10 @@ function tooLong(backend: BackendConfig, estimate: BackendEstimate): string {
 function unboundedOf(
   backend: BackendConfig,
   { inputTokensBound, inputUnbounded }: BackendEstimate,
-  { units }: Requirements,
+  { units, toolsAddInput }: Requirements,
 ): string | undefined {
   if (inputTokensBound === undefined) return inputUnbounded ?? 'the input has parts without a cost bound';
-  if (units.length === 0) return undefined;
+  if (!toolsAddInput) return undefined;
   const unbounded = units.filter((unit) => backend.unitBounds?.[unit] === undefined);
   if (unbounded.length > 0)
     return `${unbounded.join(', ')} may cost without a bound; add unitBounds: { ${unbounded[0]}: ... }`;

@@ -17,6 +17,8 @@ export interface Requirements {
   choices: number;
   /** Units beside tokens that the request may use: each needs a bound. */
   units: UsageUnit[];
+  /** What tools of the provider find is billed as input. */
+  toolsAddInput: boolean;
   /** The caller named the standard tier, so that no dearer one can be billed. */
   standardTierOnly: boolean;
   /** Another tier that the caller named: it needs a price. */
@@ -57,6 +59,7 @@ export function requirementsOf(
     maxTokens: body.max_completion_tokens ?? body.max_tokens ?? undefined,
     choices: body.n ?? 1,
     units: unitsOf(body),
+    toolsAddInput: unitsOf(body).length > 0 || (body.tools?.some(({ type }) => SEARCHES_TOOLS.test(type)) ?? false),
     standardTierOnly: STANDARD_TIERS.includes(body['service_tier']),
     tier: SPECIAL_TIERS.find((tier) => tier === body['service_tier']),
     inputModalities: inputModalitiesOf(body),
@@ -72,10 +75,12 @@ const SPECIAL_TIERS = ['batch', 'flex', 'priority'] as const;
 const KNOWN_TIERS: unknown[] = [undefined, null, 'auto', ...STANDARD_TIERS, ...SPECIAL_TIERS];
 /**
  * Tools that the caller runs itself; what a provider runs is charged per call. Anthropic describes some of the former, and
- * searches the tools of the request without a charge for it: what it finds there is input that is counted already.
+ * searches the tools of the request without a charge for it, but what is found may be input once more.
  */
 const CALLERS_TOOLS =
   /^(function|custom|(bash|text_editor|computer|memory)_\d{8}|tool_search_tool_(regex|bm25)(_\d{8})?)$/;
+
+const SEARCHES_TOOLS = /^tool_search_tool_/;
 
 /**
  * A field that is passed through and that a provider may charge in a way that no price book knows: tiers and tools that nobody

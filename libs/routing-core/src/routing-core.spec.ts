@@ -224,6 +224,18 @@ describe('what is able', () => {
       /add maxToolInputTokens/,
     ],
     [
+      'a search of its tools without a bound',
+      { tools: [{ type: 'tool_search_tool_bm25' }] },
+      {},
+      /add maxToolInputTokens/,
+    ],
+    [
+      'a search of its tools with one',
+      { tools: [{ type: 'tool_search_tool_bm25' }] },
+      { maxToolInputTokens: 50_000 },
+      undefined,
+    ],
+    [
       'web searches with both bounds',
       { tools: [{ type: 'web_search' }] },
       { unitBounds: { webSearches: 5 }, maxToolInputTokens: 50_000 },

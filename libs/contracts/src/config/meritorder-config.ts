@@ -101,7 +101,7 @@ const BackendFields = z.strictObject({
   }),
   maxToolInputTokens: z.int().min(0).max(100_000_000).optional().meta({
     description:
-      "The most input tokens that the provider's own tools (search, execution) can add to one request: what they fetch is billed as input. Without it requests with such tools are refused.",
+      "The most input tokens that the provider's own tools (searches of the web, of files or of tools, execution) can add to one request: what they fetch is billed as input. Without it requests with such tools are refused.",
   }),
   withoutUsage: z.enum(['bound', 'estimate']).optional().meta({
     description:
