@@ -169,7 +169,7 @@ describe('what is able', () => {
     'takes a search of the tools that the caller sent, %s',
     (type) => {
       const asked = requirementsOf(body({ tools: [{ type }, { type: 'function', defer_loading: true }] }));
-      const able = view('x', {}, { capabilities: ['tools'] });
+      const able = view('x', {}, { capabilities: ['tools'], maxToolInputTokens: 1_000 });
       expect(ableCandidates([able], asked, estimate, undefined, AT).able).toHaveLength(1);
       expect(asked.units).toEqual([]);
     },
