@@ -20,7 +20,10 @@ export function requestsOf(
   return log.flatMap((decision) => requestOf(decision, id, basis) ?? []);
 }
 
-/** Value less everything that is not this budget's: what is left is value - (1 + lambda) x its cost, as the core compares it. */
+/**
+ * Value less everything that is not this budget's: what is left is value - (1 + lambda) x its cost, as the core compares it. Where
+ * the objective does not count marginal cost, the 1 is made good in the value.
+ */
 function requestOf({ candidates, budgets }: LoggedDecision, budget: string, basis: Basis): LoggedRequest | undefined {
   if (!budgets.some((b) => b.budget === budget)) return undefined;
   const others = { cash: 0, full: 0 };

@@ -16,6 +16,7 @@ export interface DecidedCharge {
 export interface LoggedCandidate {
   backend: string;
   valueUsd: number;
+  /** As far as the objective counts it: 0 under `quality`, which feels money only through shadow prices. */
   marginalUsd: number;
   cashUsd: number;
   fullUsd: number;
@@ -77,7 +78,7 @@ export function decisionFact(record: RoutingDecisionMadeV1): DecisionFact | unde
   if (windows.size === 0) return undefined;
   const chosen = record.candidates.find(({ backend }) => backend === record.choice);
   const possible = record.candidates.filter(({ excluded }) => excluded === null);
-  const logged = loggedOf(possible, [...windows.values()]);
+  const logged = loggedOf(record.objective, possible, [...windows.values()]);
   const atMs = Date.parse(record.decidedAt);
   return {
     type: 'decision',
@@ -139,11 +140,15 @@ function unpricedUsd(candidates: readonly Candidate[], budget: string, basis: Ba
   return best?.costUsd;
 }
 
-function loggedOf(possible: readonly Candidate[], windows: CandidateBudgets): LoggedDecision | undefined {
+function loggedOf(
+  objective: RoutingDecisionMadeV1['objective'],
+  possible: readonly Candidate[],
+  windows: CandidateBudgets,
+): LoggedDecision | undefined {
   const candidates = possible.slice(0, MOST_CANDIDATES).flatMap((c): LoggedCandidate[] => {
     if (c.valueUsd === undefined || c.expectedCashUsd === null || c.expectedFullUsd === null) return [];
     const { backend, valueUsd, expectedCashUsd, expectedFullUsd } = c;
-    const marginalUsd = c.numbers?.marginalUsd ?? expectedCashUsd;
+    const marginalUsd = objective === 'quality' ? 0 : (c.numbers?.marginalUsd ?? expectedCashUsd);
     return [{ backend, valueUsd, marginalUsd, cashUsd: expectedCashUsd, fullUsd: expectedFullUsd }];
   });
   if (candidates.length === 0) return undefined;
