@@ -213,7 +213,9 @@ it('own hardware wins when idle and loses when it fills, with no rule that says 
     return d.choice === 'small' && own?.excluded === null && (own.numbers?.usdPerGpuSecond ?? 0) > 0;
   });
   expect(priced.length).toBeGreaterThan(0);
-  expect(priced[0]!.reason).toMatch(/^small: the cheapest of 2 able backends .*for the others it would keep waiting/);
+  expect(priced[0]!.reason).toMatch(
+    /^small: not the cheapest of 2 able backends .*; own at .* counts .* more for the others it would keep waiting/,
+  );
   await waitFor(async () => (await backendOf({ model: 'crowd' })) === 'own', {
     message: 'traffic to come home',
     timeoutMs: 10_000,

@@ -1,7 +1,7 @@
 import type { DecisionPolicy } from '@meritorder/contracts';
 import { describe, expect, it } from 'vitest';
 import { decide } from './decide.js';
-import { explain } from './explain.js';
+import { explain, type ScarceBudget } from './explain.js';
 import type { ScoreCandidate } from './score.js';
 
 const candidate = (id: string, quality: number, usd: number, more: Partial<ScoreCandidate> = {}): ScoreCandidate => ({
@@ -32,19 +32,29 @@ const policy = (more: Partial<DecisionPolicy>): DecisionPolicy => ({
   exploration: null,
   ...more,
 });
-function sentence(of: Partial<DecisionPolicy>, candidates: ScoreCandidate[], shadowPrice = 0): string {
-  const decision = decide(policy(of), candidates, { holdOut: 0.5, explore: 0.5, replica: 0.5 });
-  return explain(policy(of), decision, decision.order[0]!, [], () =>
-    shadowPrice > 0 ? { budget: 'eng-month', shadowPrice } : undefined,
-  );
+/** @param paths by candidate, its budgets with a shadow price, of which the numbers of the candidate are made too */
+function sentence(
+  of: Partial<DecisionPolicy>,
+  candidates: ScoreCandidate[],
+  paths: Record<string, ScarceBudget[]> = {},
+): string {
+  const on = (id: string): ScarceBudget[] => paths[id] ?? paths['*'] ?? [];
+  const sum = (id: string, basis: 'cash' | 'full'): number =>
+    on(id).reduce((total, b) => total + (b.basis === basis ? b.shadowPrice : 0), 0);
+  const priced = candidates.map((c) => ({ ...c, shadowCash: sum(c.id, 'cash'), shadowFull: sum(c.id, 'full') }));
+  const decision = decide(policy(of), priced, { holdOut: 0.5, explore: 0.5, replica: 0.5 });
+  return explain(policy(of), decision, decision.order[0]!, [], on);
 }
+const at = (budget: string, shadowPrice: number, basis: 'cash' | 'full' = 'cash'): ScarceBudget => ({
+  budget,
+  basis,
+  shadowPrice,
+});
 
 describe('the sentence for people', () => {
   it('is to the letter that of the worked example: economics, section 1', () => {
-    const scarce = { shadowCash: 0.9 };
-    expect(
-      sentence({}, [candidate('llama-70b', 0.82, 0.0004, scarce), candidate('gpt-4-turbo', 0.87, 0.0124, scarce)], 0.9),
-    ).toBe(
+    const pair = [candidate('llama-70b', 0.82, 0.0004), candidate('gpt-4-turbo', 0.87, 0.0124)];
+    expect(sentence({}, pair, { '*': [at('eng-month', 0.9)] })).toBe(
       "llama-70b: .82 expected quality at $0.0004; gpt-4-turbo would add .05, worth $0.020 here, for $0.0120 more, which counts $0.0228 at eng-month's shadow price of .9",
     );
   });
@@ -83,7 +93,82 @@ describe('the sentence for people', () => {
     );
     expect(sentence({}, [candidate('a', 0.88, 0.0004), candidate('b', 0.5, 0.0012, beyond)])).not.toContain('spare');
     expect(sentence({ objective: 'cheapest' }, [candidate('a', 0.5, 0.001), candidate('b', 0.5, 0.0001, beyond)])).toBe(
-      'a: the cheapest of 2 able backends at $0.00100 expected; next b at $0.00010; b may cost more than a budget can spare',
+      'a: one of 2 able backends at $0.00100 expected; next b at $0.00010; b may cost more than a budget can spare',
+    );
+  });
+});
+
+describe('what decided against the cheaper one', () => {
+  const CHEAPEST = { objective: 'cheapest' } as const;
+  const pair = [candidate('anthropic', 0.8, 0.002), candidate('openai', 0.8, 0.001)];
+
+  it('is the shadow price of its budget', () => {
+    expect(sentence(CHEAPEST, pair, { openai: [at('openai-month', 9)] })).toBe(
+      "anthropic: not the cheapest of 2 able backends at $0.00200 expected; openai at $0.00100 counts $0.00900 more at openai-month's shadow price of 9",
+    );
+  });
+
+  it('is the crowd at its hardware, or that it comes late, or both', () => {
+    const crowded = { gpuSeconds: 2, usdPerGpuSecond: 0.01 };
+    const [anthropic, openai] = pair as [ScoreCandidate, ScoreCandidate];
+    expect(sentence(CHEAPEST, [anthropic, { ...openai, ...crowded }])).toBe(
+      'anthropic: not the cheapest of 2 able backends at $0.0020 expected; openai at $0.0010 counts $0.0200 more for the others it would keep waiting',
+    );
+    expect(sentence({ ...CHEAPEST, usdPerSecondLate: 0.005 }, [anthropic, { ...openai, lateSeconds: 2 }])).toBe(
+      'anthropic: not the cheapest of 2 able backends at $0.0020 expected; openai at $0.0010 counts $0.0100 more for coming late',
+    );
+    expect(
+      sentence(
+        { ...CHEAPEST, usdPerSecondLate: 0.005 },
+        [
+          { ...anthropic, lateSeconds: 1 },
+          { ...openai, ...crowded },
+        ],
+        { openai: [at('openai-month', 9)] },
+      ),
+    ).toBe(
+      "anthropic: not the cheapest of 2 able backends at $0.0020 expected; openai at $0.0010 counts $0.0090 more at openai-month's shadow price of 9, $0.0200 more for the others it would keep waiting and $0.0050 less for coming late",
+    );
+  });
+
+  it('is told of a cheaper one that is not the next', () => {
+    expect(sentence(CHEAPEST, [...pair, candidate('mistral', 0.8, 0.003)], { openai: [at('openai-month', 9)] })).toBe(
+      "anthropic: not the cheapest of 3 able backends at $0.00200 expected; openai at $0.00100 counts $0.00900 more at openai-month's shadow price of 9",
+    );
+  });
+});
+
+describe('what a difference counts', () => {
+  const pair = [candidate('local', 0.82, 0.0004), candidate('cloud', 0.87, 0.0124)];
+
+  it('at several shadow prices is their sum, by the budgets that make it', () => {
+    expect(sentence({}, pair, { '*': [at('org-day', 0.55), at('eng-month', 0.9), at('wide', 0.001)] })).toBe(
+      'local: .82 expected quality at $0.0004; cloud would add .05, worth $0.020 here, for $0.0120 more, which counts $0.0294 at the shadow prices of eng-month (.9) and org-day (.55) together',
+    );
+    const many = ['a', 'b', 'c', 'd', 'e'].map((id, i) => at(id, 1 + i / 10));
+    expect(sentence({}, pair, { '*': many })).toContain(
+      'at the shadow prices of e (1.4), d (1.3), c (1.2) and 2 more together',
+    );
+  });
+
+  it('for others that wait and for coming late stands beside what money counts', () => {
+    const [local, cloud] = pair as [ScoreCandidate, ScoreCandidate];
+    const own = { ...cloud, cashUsd: 0, marginalUsd: 0.0004, gpuSeconds: 2, usdPerGpuSecond: 0.01, lateSeconds: 1 };
+    const policyOf = { usdPerSecondLate: 0.003 };
+    expect(sentence(policyOf, [local, own], { '*': [at('eng-month', 0.5)] })).toBe(
+      "local: .82 expected quality at $0.0004; cloud would add .05, worth $0.020 here, for $0 more, but counts $0.0002 less at eng-month's shadow price of .5, and $0.0200 more for the others it would keep waiting and $0.0030 more for coming late",
+    );
+    expect(sentence(policyOf, [local, { ...own, gpuSeconds: 2e-3, lateSeconds: 7 }])).toBe(
+      'local: .82 expected quality at $0.0004; cloud would add .05, worth $0.020 here, for $0 more, and $0.0210 more for coming late',
+    );
+  });
+
+  it('may be more where the cost is less, when other budgets pay', () => {
+    expect(sentence({}, [candidate('a', 0.8, 0.002), candidate('b', 0.8, 0.001)], { b: [at('b-month', 9)] })).toBe(
+      "a: .8 expected quality at $0.00200; b would add nothing, worth $0 here, and save $0.00100, but counts $0.00800 more at b-month's shadow price of 9",
+    );
+    expect(sentence({}, [candidate('a', 0.9, 0.002), candidate('b', 0.8, 0.001)], { '*': [at('month', 9)] })).toContain(
+      "and save $0.0010, which counts $0.0100 at month's shadow price of 9",
     );
   });
 });

@@ -1,12 +1,20 @@
 import type { DecisionPolicy } from '@meritorder/contracts';
+import { decimal, usdOf, worthUsd } from './amounts.js';
+import {
+  atShadowPrices,
+  besideMoney,
+  countedBeyond,
+  listed,
+  moreOrLess,
+  type Counted,
+  type ScarceBudget,
+} from './counted.js';
 import type { Decision } from './decide.js';
 import type { Scored } from './score.js';
 
-/** The dearest budget on a candidate's path, for the sentence. */
-export interface ScarceBudget {
-  readonly budget: string;
-  readonly shadowPrice: number;
-}
+export type { ScarceBudget } from './counted.js';
+
+type ScarceOn = (id: string) => readonly ScarceBudget[];
 
 /**
  * One sentence for people: why the choice, and what the next better one would have cost. Its costs have the same decimals, so that
@@ -15,21 +23,23 @@ export interface ScarceBudget {
  *
  * @param chosen where the counters took a later one than the first of the order, that one
  * @param tried backends that failed or refused before
- * @param scarce the budget with the highest shadow price on the path of a candidate; undefined: none has one
+ * @param scarceOn the budgets with a shadow price on the path of a candidate
  */
 export function explain(
   policy: DecisionPolicy,
   decision: Decision,
   chosen: Scored,
   tried: readonly string[],
-  scarce: (id: string) => ScarceBudget | undefined,
+  scarceOn: ScarceOn,
 ): string {
   const { order, kind } = decision;
   const why =
     order[0] !== chosen ? passedOver(decision, chosen, tried) : `${KINDS[kind]}${beyondRoom(decision, chosen)}`;
   const after = tried.length > 0 ? `, after ${tried.join(', ')} could not take it` : '';
   const body =
-    policy.objective === 'cheapest' ? cheapest(decision, chosen, tried) : compared(policy, decision, chosen, scarce);
+    policy.objective === 'cheapest'
+      ? cheapest(policy, decision, chosen, tried, scarceOn)
+      : compared(policy, decision, chosen, scarceOn);
   return `${chosen.candidate.id}: ${body}${why}${after}`;
 }
 
@@ -52,28 +62,39 @@ function beyondRoom({ order }: Decision, { candidate, scoreUsd }: Scored): strin
   return better.length === 0 ? '' : `; ${better.join(', ')} may cost more than a budget can spare`;
 }
 
-function cheapest({ order }: Decision, chosen: Scored, tried: readonly string[]): string {
-  const next = order.find((s) => s !== chosen && !tried.includes(s.candidate.id));
-  const able = order.length === 1 ? 'the only able backend' : `the cheapest of ${order.length} able backends`;
-  const busyUsd = crowdingUsd(chosen, next);
-  const usd = usdOf(costOf(chosen), next ? costOf(next) : 0, busyUsd);
-  const then = next ? `; next ${next.candidate.id} at ${usd(costOf(next))}` : '';
-  const crowding = busyUsd > 0 ? ` and ${usd(busyUsd)} for the others it would keep waiting` : '';
-  return `${able} at ${usd(costOf(chosen))} expected${then}${crowding}`;
-}
-
-/** Above 0 where it is crowding, not cost, that put the dearer one first. */
-function crowdingUsd(chosen: Scored, next: Scored | undefined): number {
-  if (next === undefined || costOf(next) >= costOf(chosen)) return 0;
-  return next.candidate.usdPerGpuSecond * next.candidate.gpuSeconds;
-}
-
-function compared(
+function cheapest(
   policy: DecisionPolicy,
   { order }: Decision,
   chosen: Scored,
-  scarce: (id: string) => ScarceBudget | undefined,
+  tried: readonly string[],
+  scarceOn: ScarceOn,
 ): string {
+  const others = order.filter((s) => s !== chosen && !tried.includes(s.candidate.id));
+  const next = others[0];
+  const ownUsd = costOf(chosen);
+  const usd = usdOf(ownUsd, next ? costOf(next) : 0);
+  if (next === undefined && order.length === 1) return `the only able backend at ${usd(ownUsd)} expected`;
+  const of = `of ${order.length} able backends`;
+  const isCheaper = (s: Scored): boolean => costOf(s) < ownUsd;
+  const cheaper = next && (isCheaper(next) ? next : others.find(isCheaper));
+  const then = next ? `; next ${next.candidate.id} at ${usd(costOf(next))}` : '';
+  if (cheaper === undefined) return `the cheapest ${of} at ${usd(ownUsd)} expected${then}`;
+  // By its score the cheaper one would be first: what follows the sentence says why it is not.
+  if (cheaper.scoreUsd >= chosen.scoreUsd) return `one ${of} at ${usd(ownUsd)} expected${then}`;
+  return `not the cheapest ${of}${dearerFor(countedBeyond(cheaper, chosen, policy.usdPerSecondLate, scarceOn), chosen, cheaper)}`;
+}
+
+/** What a cheaper one counts beside its cost, for which it stands behind. */
+function dearerFor(counted: Counted, chosen: Scored, cheaper: Scored): string {
+  const { scarceUsd, crowdingUsd, lateUsd } = counted;
+  const usd = usdOf(costOf(chosen), costOf(cheaper), scarceUsd, crowdingUsd, lateUsd);
+  const at = atShadowPrices(counted);
+  const parts = [...(at === '' ? [] : [`${moreOrLess(scarceUsd, usd)}${at}`]), ...besideMoney(counted, usd)];
+  const counts = parts.length === 0 ? '' : ` counts ${listed(parts)}`;
+  return ` at ${usd(costOf(chosen))} expected; ${cheaper.candidate.id} at ${usd(costOf(cheaper))}${counts}`;
+}
+
+function compared(policy: DecisionPolicy, { order }: Decision, chosen: Scored, scarceOn: ScarceOn): string {
   const margin = policy.objective === 'margin';
   const worth = ({ candidate }: Scored): number =>
     margin ? (candidate.conversion ?? candidate.quality) : candidate.quality;
@@ -87,19 +108,29 @@ function compared(
   const gain = worth(other) - worth(chosen);
   const gainUsd = other.valueUsd - chosen.valueUsd;
   const moreUsd = costOf(other) - costOf(chosen);
-  const countsUsd = -(other.scoreUsd - other.valueUsd) + (chosen.scoreUsd - chosen.valueUsd);
-  const usd = usdOf(costOf(chosen), moreUsd, countsUsd);
-  const scarcest = scarce(other.candidate.id);
-  const at =
-    scarcest && scarcest.shadowPrice > 0
-      ? ` at ${scarcest.budget}'s shadow price of ${decimal(scarcest.shadowPrice)}`
-      : '';
-  const counts = Math.abs(countsUsd - moreUsd) < 5e-10 && at === '' ? '' : `, which counts ${usd(countsUsd)}${at}`;
+  const counted = countedBeyond(other, chosen, policy.usdPerSecondLate, scarceOn);
+  const usd = usdOf(costOf(chosen), moreUsd, counted.moneyUsd, counted.crowdingUsd, counted.lateUsd);
   const verb =
     gain > 0 ? `would add ${decimal(gain)}` : gain < 0 ? `would lose ${decimal(-gain)}` : 'would add nothing';
   const money = moreUsd >= 0 ? `for ${usd(moreUsd)} more` : `and save ${usd(-moreUsd)}`;
   const unknown = margin ? notKnown(chosen, other) : '';
-  return `${self(usd)}; ${other.candidate.id} ${verb}, worth ${worthUsd(gainUsd)} here, ${money}${counts}${unknown}`;
+  return `${self(usd)}; ${other.candidate.id} ${verb}, worth ${worthUsd(gainUsd)} here, ${money}${countsFor(moreUsd, counted, usd)}${unknown}`;
+}
+
+/** What a difference in cost counts, and what else does. */
+function countsFor(moreUsd: number, counted: Counted, usd: (value: number) => string): string {
+  const { moneyUsd } = counted;
+  const at = atShadowPrices(counted);
+  // Cheaper money may count more, and dearer less, where the two are not paid by the same budgets.
+  const isOpposite = moreUsd < 0 ? moneyUsd > 0 : moneyUsd < 0;
+  const counts = isOpposite
+    ? `, but counts ${moreOrLess(moneyUsd, usd)}${at}`
+    : `, which counts ${usd(Math.abs(moneyUsd))}${at}`;
+  const beside = besideMoney(counted, usd);
+  return [
+    Math.abs(moneyUsd - moreUsd) < 5e-10 && at === '' ? '' : counts,
+    beside.length === 0 ? '' : `, and ${listed(beside)}`,
+  ].join('');
 }
 
 /** Where requests of its own do not say yet how often a backend converts. */
@@ -111,35 +142,4 @@ function notKnown(...of: Scored[]): string {
 /** What it costs the operator to serve it once more. */
 function costOf({ candidate }: Scored): number {
   return candidate.marginalUsd;
-}
-
-/** ".82", "1.5", "12". */
-function decimal(value: number): string {
-  const text = value >= 10 ? value.toFixed(0) : String(Number(value.toPrecision(2)));
-  return text.replace(/^0\./, '.');
-}
-
-/** Tells the costs of a sentence. One too small for their common decimals is told by two significant digits of its own. */
-function usdOf(...costs: readonly number[]): (value: number) => string {
-  const common = decimalsFor(Math.max(...costs.map(Math.abs)), 3);
-  return (value) => {
-    const amount = Math.abs(value);
-    return amountOf(value, amount < 0.5 / 10 ** common ? decimalsFor(amount, 2) : common);
-  };
-}
-
-function worthUsd(value: number): string {
-  return amountOf(value, decimalsFor(Math.abs(value), 2));
-}
-
-/** As many as show so many significant digits: two at least, as money has, and nine at most, which are nano-dollars. */
-function decimalsFor(amount: number, significant: number): number {
-  return amount > 0 ? Math.min(9, Math.max(2, significant - 1 - Math.floor(Math.log10(amount)))) : 2;
-}
-
-/** Never in exponents. */
-function amountOf(value: number, decimals: number): string {
-  const text = Math.abs(value).toFixed(decimals);
-  if (Number(text) === 0) return '$0';
-  return `${value < 0 ? '-' : ''}$${text}`;
 }

@@ -468,10 +468,12 @@ class Dispatch {
         this.path.tried.map((t) => t.backend),
         (id) => {
           const of = choice.weighed.find((w) => w.numbers.id === id);
-          if (!of || of.path.windows.length === 0) return undefined;
+          if (!of) return [];
           const { windows, shadowPrices } = of.path;
-          const most = shadowPrices.indexOf(Math.max(...shadowPrices));
-          return { budget: windows[most]!.charge.budget, shadowPrice: shadowPrices[most]! };
+          return windows.flatMap(({ charge: { budget, basis } }, i) => {
+            const shadowPrice = shadowPrices[i]!;
+            return shadowPrice > 0 ? [{ budget, basis, shadowPrice }] : [];
+          });
         },
       )
     );
