@@ -22,6 +22,7 @@ const evaluation: Evaluation = {
   leftOut: { 'refused-then': 0, 'refused-now': 12, 'too-old': 0, 'nothing-came-of-it': 3 },
   untriedShare: 0.02,
   untried: { dear: 0.02 },
+  unknown: {},
   metrics: [
     { metric: 'quality', requests: 900, effectiveSample: 412.4, estimate: estimateOf(0.8, 0.79, 0.02), refusal: null },
     {

@@ -83,14 +83,16 @@ const LEFT_OUT: Record<LeftOut, string> = {
   'nothing-came-of-it': 'have neither a cost nor an outcome on record',
 };
 
-function notes({ leftOut, untriedShare, untried, metrics }: Evaluation): string[] {
+function notes({ leftOut, untriedShare, untried, unknown, metrics }: Evaluation): string[] {
   const clipped = Math.max(0, ...metrics.map((m) => m.estimate?.clippedShare ?? 0));
   return [
     ...(Object.keys(LEFT_OUT) as LeftOut[])
       .filter((why) => leftOut[why] > 0)
       .map((why) => `left out: ${leftOut[why]} that ${LEFT_OUT[why]}`),
     ...(untriedShare > 0
-      ? [`of its choices ${percent(untriedShare)} had no chance then: ${Object.keys(untried).join(', ')}`]
+      ? [
+          `of its choices ${percent(untriedShare)} had no chance then: ${[...new Set([...Object.keys(untried), ...Object.keys(unknown)])].join(', ')}`,
+        ]
       : []),
     ...(clipped > 0
       ? [`${percent(clipped)} of the weights were above 50 and are cut: estimates are off by what that hides`]

@@ -25,7 +25,8 @@ const HELP = `
 Each decision is taken again by the policy of the file, and what came of it counts by how much likelier the policy makes the choice
 of then (inverse propensity, alone and self-normalised), and against what was expected before (doubly robust); 95 % intervals.
 Choose a period after the one that the policy was made from: what it was fitted to flatters it. It is refused, with exit code 2,
-where fewer than 200 decisions of the policy's own would say as much, or more than 5 % of its choices had no chance then.
+where fewer than 200 decisions of the policy's own would say as much, or more than 5 % of its choices had no chance then, as those
+of a backend that was no candidate.
 The last line is all of it as one JSON object.`;
 
 /** `meritorder decisions evaluate`: what another policy would have cost, and how good its answers would have been, from the log. */

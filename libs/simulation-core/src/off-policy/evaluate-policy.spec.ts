@@ -2,7 +2,7 @@ import { EXAMPLES, type ExportedDecision, type RoutingDecisionMadeV1 } from '@me
 import { seededRandom } from '@meritorder/kernel';
 import { decide, policyFor, type ScoreCandidate } from '@meritorder/routing-core';
 import { describe, expect, it } from 'vitest';
-import { config } from '../fixture.for-tests.js';
+import { config, POLICY } from '../fixture.for-tests.js';
 import { PolicyEvaluation, type EvaluatedPolicy } from './evaluate-policy.js';
 
 const EXPLORING =
@@ -65,8 +65,8 @@ function served(random: () => number, over: Partial<RoutingDecisionMadeV1> = {})
   };
 }
 
-function evaluated(routes: string, log: readonly ExportedDecision[]): EvaluatedPolicy {
-  const evaluation = new PolicyEvaluation(config(routes));
+function evaluated(routes: string, log: readonly ExportedDecision[], backends = ''): EvaluatedPolicy {
+  const evaluation = new PolicyEvaluation(config(routes, backends));
   for (const decision of log) evaluation.take(decision);
   return evaluation.result();
 }
@@ -133,6 +133,56 @@ describe('a policy on the log of another', () => {
     expect(result.metrics[0]!.refusal).toContain(
       'nothing is known of 100.0 % of what it would choose: dear had no chance',
     );
+  });
+
+  describe('that allows a backend of which the record has no numbers', () => {
+    const adding = `routes: [{ id: any, backends: [dear, plain, newone], objective: value, usdPerQualityPoint: "0.02", ${EXPLORING} }]\n`;
+    const newone = `  - { id: newone, kind: cloud, provider: r, model: n, baseUrl: "http://127.0.0.1:1/v1", contextTokens: 100000, maxOutputTokens: 1000,
+      prices: [{ effectiveFrom: 2026-01-01T00:00:00Z, source: test, cash: { inputUsdPerMillionTokens: "1", outputUsdPerMillionTokens: "4" } }] }\n`;
+    const without = { boundCashNanos: null, boundFullNanos: null, priceVersion: null };
+    const judged = (routes: string, exclusionCode?: string, more: object = {}): EvaluatedPolicy =>
+      evaluated(
+        routes,
+        logOf(400).map(({ record, ...rest }) => {
+          const out = { ...without, backend: 'newone', expectedCashUsd: null, expectedFullUsd: null, excluded: 'out' };
+          const candidates = exclusionCode ? [...record.candidates, { ...out, exclusionCode }] : record.candidates;
+          return { ...rest, record: { ...record, candidates, ...more } };
+        }),
+        newone,
+      );
+
+    it('is not judged, and names it: it was no candidate, or was not allowed then', () => {
+      for (const code of [undefined, 'not-allowed', 'unpriced']) {
+        const result = judged(adding, code);
+        expect(result).toMatchObject({ untriedShare: 1, unknown: { newone: 1 }, leftOut: { 'refused-now': 0 } });
+        for (const { estimate, refusal } of result.metrics) {
+          expect(estimate).toBeNull();
+          expect(refusal).toContain('nothing is known of newone: it was no candidate then');
+        }
+      }
+      expect(judged('routes: [{ id: any, backends: [newone] }]\n').metrics[0]!.refusal).toContain(
+        'nothing is known of newone',
+      );
+    });
+
+    it('is judged where that could not have served the request under any policy, or is not allowed now either', () => {
+      for (const code of ['unable', 'busy', 'unavailable'])
+        expect(judged(adding, code)).toMatchObject({
+          untriedShare: 0,
+          unknown: {},
+          metrics: [{ refusal: null }, {}, {}],
+        });
+      expect(judged(adding.replace(', newone', ''), 'not-allowed').untriedShare).toBe(0);
+    });
+
+    it('is judged where its cost was above a cap that is no higher now', () => {
+      const policyThen = (maxCostUsd: number | null) => ({
+        wishes: { max_cost_usd: '0.02' },
+        policy: { ...POLICY, maxCostUsd },
+      });
+      expect(judged(adding, 'above-cap', policyThen(0.02)).unknown).toEqual({});
+      expect(judged(adding, 'above-cap', policyThen(0.01)).unknown).toEqual({ newone: 1 });
+    });
   });
 
   it('lets others of as good a quality answer for a backend that is named, where the caller allowed it', () => {

@@ -33,11 +33,16 @@ export interface EvaluatedPolicy {
   /** Of the policy's choices, the share that had no chance then, so that nothing is known of them; by backend. */
   untriedShare: number;
   untried: Record<string, number>;
+  /** Requests that count as untried since the policy allows a backend that was no candidate then, as a share; by backend. */
+  unknown: Record<string, number>;
   metrics: EvaluatedMetric[];
 }
 
 /** Estimates do not see what was never tried: they are off by at most so much of their range. */
 const MOST_UNTRIED = 0.05;
+
+/** Why a backend without numbers could not have served the request under any policy. */
+const OUT_ANYHOW: ReadonlySet<string | undefined> = new Set(['unable', 'busy', 'unavailable']);
 
 /**
  * What a configuration would have made of logged requests, by inverse propensities: each decision is taken again by the policy of
@@ -55,6 +60,8 @@ export class PolicyEvaluation {
     'nothing-came-of-it': 0,
   };
   private readonly untried = new Map<string, number>();
+  private readonly unknown = new Map<string, number>();
+  private ofUnknown = 0;
   private readonly logs: Record<Metric, LoggedDecision[]> = { quality: [], cashUsd: [], fullUsd: [] };
 
   constructor(private readonly config: MeritorderConfig) {}
@@ -66,10 +73,12 @@ export class PolicyEvaluation {
     const [first] = order;
     if (first === undefined || !(record.probability > 0)) return this.leaveOut('refused-then');
     if (booked === undefined && quality === undefined) return this.leaveOut('nothing-came-of-it');
-    const chances = this.chancesOf(record, draws);
-    if (chances.size === 0) return this.leaveOut('refused-now');
+    const { chances, unknown } = this.chancesOf(record, draws);
+    if (chances.size === 0 && unknown.length === 0) return this.leaveOut('refused-now');
     this.judged++;
-    this.noteUntried(record, chances);
+    if (unknown.length > 0) this.noteUnknown(unknown);
+    else this.noteUntried(record, chances);
+    if (chances.size === 0) return;
     const add = (metric: Metric, outcome: number, expected: (of: ScoreCandidate) => number): void => {
       let expectedOfPolicy = 0;
       let expectedOfLogged = 0;
@@ -91,16 +100,19 @@ export class PolicyEvaluation {
   result(): EvaluatedPolicy {
     const share = (mass: number): number => (this.judged > 0 ? mass / this.judged : 0);
     const untried = Object.fromEntries([...this.untried].map(([id, mass]) => [id, share(mass)]));
-    const untriedShare = share([...this.untried.values()].reduce((sum, mass) => sum + mass, 0));
+    const untriedShare = share([...this.untried.values()].reduce((sum, mass) => sum + mass, this.ofUnknown));
+    const unknown = Object.fromEntries([...this.unknown].map(([id, count]) => [id, share(count)]));
+    const unseen = untriedShare > MOST_UNTRIED ? unseenOf({ untriedShare, untried, unknown }) : null;
     return {
       requests: this.requests,
       leftOut: { ...this.leftOut },
       untriedShare,
       untried,
+      unknown,
       metrics: METRICS.map((metric) => {
         const log = this.logs[metric];
         const { effectiveSample, ...result } = estimateOffPolicy(log);
-        const refusal = refusalOf(log.length, { effectiveSample, ...result }, untriedShare, untried);
+        const refusal = unseen ?? tooFew(log.length, { effectiveSample, ...result });
         if (refusal !== null || !('ips' in result))
           return { metric, requests: log.length, effectiveSample, estimate: null, refusal };
         const { enough: _enough, ...estimate } = result;
@@ -113,12 +125,12 @@ export class PolicyEvaluation {
     this.leftOut[why]++;
   }
 
-  /** With which the policy takes each candidate first; empty: it refuses the request. */
+  /** With which the policy takes each candidate first; none: it refuses the request. And whom it may take, of whom nothing is known. */
   private chancesOf(record: RoutingDecisionMadeV1, draws: NonNullable<RoutingDecisionMadeV1['draws']>) {
     const { org, ...attributes } = record.attribution;
     const { route, wishes, streams } = record;
     const asked = askedOf(this.config, { org, route, attributes, wishes, streams });
-    if (asked.refusal !== undefined) return new Map<string, number>();
+    if (asked.refusal !== undefined) return { chances: new Map<string, number>(), unknown: [] };
     const { tier, backends } = asked;
     const policy =
       asked.named === undefined ? asked.policy : asGoodAs(asked.policy, this.qualityOf(asked.named, record));
@@ -129,7 +141,10 @@ export class PolicyEvaluation {
       .filter((of) => backends.includes(of.id))
       .map((of): ScoreCandidate => ({ ...of, chargedUsd: chargedUsd(tier, of.fullUsd) }));
     const { order, probabilities } = decide(score, candidates, draws);
-    return new Map(order.map((s, i) => [s.candidate.id, probabilities[i]!]));
+    return {
+      chances: new Map(order.map((s, i) => [s.candidate.id, probabilities[i]!])),
+      unknown: backends.filter((id) => this.isUnknown(id, record, policy.score.maxCostUsd)),
+    };
   }
 
   /** As the decision had it; of one that could not serve the request, as it is configured. */
@@ -145,16 +160,44 @@ export class PolicyEvaluation {
       if (chance > 0 && probability === 0) this.untried.set(backend, (this.untried.get(backend) ?? 0) + chance);
     }
   }
+
+  /** A backend that may serve the request and has no numbers to be decided by, though what kept it out then may not do so now. */
+  private isUnknown(id: string, { candidates, policy, decidedAt }: RoutingDecisionMadeV1, cap: number | null): boolean {
+    const then = candidates.find((c) => c.backend === id);
+    if (then?.numbers !== undefined || OUT_ANYHOW.has(then?.exclusionCode)) return false;
+    const capThen = policy?.maxCostUsd ?? null;
+    if (then?.exclusionCode === 'above-cap' && capThen !== null) return cap === null || cap > capThen;
+    if (then?.exclusionCode !== 'unpriced') return true;
+    const { prices } = this.config.backends.find((b) => b.id === id)!;
+    return prices.some((price) => Date.parse(price.effectiveFrom) <= Date.parse(decidedAt));
+  }
+
+  /** The policy may well have taken one of them, so the request counts as untried. */
+  private noteUnknown(backends: readonly string[]): void {
+    this.ofUnknown++;
+    for (const id of backends) this.unknown.set(id, (this.unknown.get(id) ?? 0) + 1);
+  }
 }
 
-function refusalOf(
+/** Why nothing can be said of the policy, however much is on record. */
+function unseenOf({ untriedShare, untried, unknown }: Pick<EvaluatedPolicy, 'untriedShare' | 'untried' | 'unknown'>) {
+  const [news, others] = [Object.keys(unknown), Object.keys(untried)];
+  const reasons = [
+    ...(news.length > 0 ? [`nothing is known of ${news.join(', ')}: ${were(news)} no candidate then`] : []),
+    ...(others.length > 0 ? [`${others.join(', ')} had no chance for such requests`] : []),
+  ];
+  const share = `${(100 * untriedShare).toFixed(1)} %`;
+  if (news.length === 0)
+    return `nothing is known of ${share} of what it would choose: ${reasons[0]}; let them be explored first`;
+  return `${reasons.join('; ')}; that is ${share} of the requests: let them be explored first`;
+}
+
+const were = ({ length }: readonly string[]): string => (length > 1 ? 'they were' : 'it was');
+
+function tooFew(
   requests: number,
   { enough, effectiveSample }: Pick<OffPolicyResult, 'enough' | 'effectiveSample'>,
-  untriedShare: number,
-  untried: Readonly<Record<string, number>>,
 ): string | null {
-  if (untriedShare > MOST_UNTRIED)
-    return `nothing is known of ${(100 * untriedShare).toFixed(1)} % of what it would choose: ${Object.keys(untried).join(', ')} had no chance for such requests; let them be explored first`;
   if (enough) return null;
   return `not enough data: ${requests} requests say as much of this policy as ${Math.floor(effectiveSample)} of its own, and ${LEAST_EFFECTIVE_SAMPLE} are needed; take a longer period, or explore more of what it would choose`;
 }
