@@ -52,14 +52,17 @@ export const MarginRow = z.object({
 });
 export type MarginRow = z.infer<typeof MarginRow>;
 
-/** Whether another backend would pay for a segment: R dP > (1 + sum of lambda) dC. USD a request. */
+/** Whether another backend would pay for a segment: R dP > d((1 + sum of lambda) C). USD a request. */
 export const UpgradeRow = z.object({
   from: Slug,
   to: Slug,
   verdict: z.enum(['upgrade', 'stay', 'not-enough-data']),
   gainUsd: z.number(),
   extraUsd: z.number(),
+  /** Of the budgets that pay for `to`. */
   shadowPrice: z.number().min(0),
+  /** Of those that pay for `from`; absent: the same. */
+  fromShadowPrice: z.number().min(0).optional(),
   requests: z.number().nonnegative(),
   /** Null: no number of requests could tell. */
   requestsNeeded: z.number().nonnegative().nullable(),

@@ -11,6 +11,8 @@ export interface Arm {
   readonly trials: number;
   /** Expected cost of a request, USD. */
   readonly costUsd: number;
+  /** Sum of the shadow prices of the budgets that pay for it, at least 0. */
+  readonly shadowPrice: number;
 }
 
 export interface Upgrade {
@@ -19,13 +21,11 @@ export interface Upgrade {
   readonly to: Arm;
   /** R: what a conversion brings, USD, at least 0. */
   readonly revenueUsd: number;
-  /** Sum of the shadow prices of the budgets that pay, at least 0. */
-  readonly shadowPrice: number;
 }
 
 export interface UpgradeVerdict {
   readonly verdict: 'upgrade' | 'stay' | 'not-enough-data';
-  /** Both sides of R dP > (1 + sum of lambda) dC; USD a request. */
+  /** Both sides of R dP > d((1 + sum of lambda) C); USD a request. */
   readonly gainUsd: number;
   readonly extraUsd: number;
   /** The difference in conversion that has to be seen, and the requests per arm that seeing it takes; 0: it needs none. */
@@ -41,7 +41,8 @@ export interface UpgradeVerdict {
 const LEAST_DIFFERENCE_SHARE = 0.1;
 
 /**
- * Whether to serve a segment by another backend: R dP > (1 + sum of lambda) dC (economics, section 4).
+ * Whether to serve a segment by another backend: R dP > d((1 + sum of lambda) C), each cost at the shadow prices of the budgets that
+ * pay for it: (1 + sum of lambda) dC where these are the same (economics, section 4).
  *
  * The difference to be seen is the one at which the change pays, and at least a tenth of the present rate; it is set by money and
  * the present rate alone, never by the difference that happened to come out, so that looking often does not find one. Below the
@@ -53,10 +54,10 @@ const LEAST_DIFFERENCE_SHARE = 0.1;
  */
 export function upgradeVerdict(upgrade: Upgrade, certainty: Certainty = USUAL_CERTAINTY): UpgradeVerdict {
   check(upgrade);
-  const { from, to, revenueUsd, shadowPrice } = upgrade;
+  const { from, to, revenueUsd } = upgrade;
   const better = to.conversion - from.conversion;
   const gainUsd = revenueUsd * better;
-  const extraUsd = (1 + shadowPrice) * (to.costUsd - from.costUsd);
+  const extraUsd = (1 + to.shadowPrice) * to.costUsd - (1 + from.shadowPrice) * from.costUsd;
   const requests = Math.floor(Math.min(from.trials, to.trials));
   const isDecided = revenueUsd <= Math.abs(extraUsd) && extraUsd !== 0;
   const difference = isDecided ? 0 : differenceToSee(from.conversion, extraUsd / revenueUsd);
@@ -68,17 +69,17 @@ export function upgradeVerdict(upgrade: Upgrade, certainty: Certainty = USUAL_CE
   return { ...numbers, sentence: sentenceOf(upgrade, numbers, isSeen) };
 }
 
-function check({ from, to, revenueUsd, shadowPrice }: Upgrade): void {
+function check({ from, to, revenueUsd }: Upgrade): void {
   invariant(revenueUsd >= 0 && Number.isFinite(revenueUsd), `a revenue of ${revenueUsd} USD is not at least 0`);
-  invariant(shadowPrice >= 0 && Number.isFinite(shadowPrice), `a shadow price of ${shadowPrice} is not at least 0`);
-  for (const { conversion, variance, trials, costUsd } of [from, to]) {
+  for (const { conversion, variance, trials, costUsd, shadowPrice } of [from, to]) {
+    invariant(shadowPrice >= 0 && Number.isFinite(shadowPrice), `a shadow price of ${shadowPrice} is not at least 0`);
     invariant(conversion >= 0 && conversion <= 1, `a conversion of ${conversion} is not within 0..1`);
     invariant(variance >= 0 && trials >= 0, 'a variance and a number of trials are at least 0');
     invariant(Number.isFinite(variance) && Number.isFinite(costUsd), 'a variance and a cost are finite');
   }
 }
 
-/** @param paysFrom dC (1 + sum of lambda) / R: from which difference in conversion the change pays; below 0: what it may lose */
+/** @param paysFrom what the money counts more / R: from which difference in conversion the change pays; below 0: what it may lose */
 function differenceToSee(rate: number, paysFrom: number): number {
   const least = LEAST_DIFFERENCE_SHARE * Math.min(rate, 1 - rate);
   return Math.max(least, Number.isFinite(paysFrom) ? Math.abs(paysFrom) : 0);
@@ -89,11 +90,7 @@ function neededFor(rate: number, difference: number, isDearer: boolean, certaint
   return requestsPerArm(rate, other, certainty);
 }
 
-function sentenceOf(
-  { from, to, revenueUsd, shadowPrice }: Upgrade,
-  v: Omit<UpgradeVerdict, 'sentence'>,
-  isSeen: boolean,
-) {
+function sentenceOf({ from, to, revenueUsd }: Upgrade, v: Omit<UpgradeVerdict, 'sentence'>, isSeen: boolean) {
   if (v.verdict === 'not-enough-data')
     return (
       `Not enough data: to see a difference of ${points(v.difference)} points on the ${percent(from.conversion)} of ` +
@@ -101,17 +98,30 @@ function sentenceOf(
       `${whole(to.trials)} of ${to.backend}, those too young to have converted counted in part.`
     );
   const extra = to.costUsd - from.costUsd;
-  const counts = shadowPrice > 0 ? `, which counts ${usd(v.extraUsd)} at shadow prices of ${shadowPrice}` : '';
   const facts =
     `${to.backend} converts ${percent(to.conversion)} against ${percent(from.conversion)} of ${from.backend}: ` +
     `${signed(to.conversion - from.conversion)} points at ${usd(revenueUsd)} are worth ${usd(v.gainUsd)} a request, for ` +
-    `${usd(Math.abs(extra))} ${extra < 0 ? 'less' : 'more'}${counts}`;
+    `${usd(Math.abs(extra))} ${extra < 0 ? 'less' : 'more'}${countsFor(extra, v.extraUsd, from, to)}`;
   if (v.verdict === 'upgrade') return `${facts}: it pays.`;
   return v.gainUsd > v.extraUsd && !isSeen
     ? `${facts}; after ${whole(v.requests)} requests that difference is no more than chance gives: stay.`
     : `${facts}: it does not pay.`;
 }
 
+/** What the difference counts where money is scarce for either. */
+function countsFor(extra: number, extraUsd: number, from: Arm, to: Arm): string {
+  if (from.shadowPrice === 0 && to.shadowPrice === 0) return '';
+  const [ofFrom, ofTo] = [price(from.shadowPrice), price(to.shadowPrice)];
+  const at = ofFrom === ofTo ? ofTo : `${ofTo} for ${to.backend} and ${ofFrom} for ${from.backend}`;
+  const isOpposite = extra < 0 ? extraUsd > 0 : extraUsd < 0;
+  const counts = isOpposite
+    ? `but counts ${usd(Math.abs(extraUsd))} ${extraUsd < 0 ? 'less' : 'more'}`
+    : `which counts ${usd(Math.abs(extraUsd))}`;
+  return `, ${counts} at shadow prices of ${at}`;
+}
+
+/** Three significant digits: it is a mean of what moves. */
+const price = (shadowPrice: number) => String(Number(shadowPrice.toPrecision(3)));
 const percent = (rate: number) => `${(100 * rate).toFixed(2)} %`;
 const points = (difference: number) => (100 * difference).toFixed(2);
 const signed = (difference: number) => `${difference < 0 ? '-' : '+'}${points(Math.abs(difference))}`;

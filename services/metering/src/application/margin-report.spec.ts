@@ -163,6 +163,30 @@ describe('the margin report', () => {
     expect(verdictOf({ ...traffic(0.045, 600), candidates })).toBe('not-enough-data');
   });
 
+  it('a cheaper backend whose own budget is not scarce is worth a little less conversion', () => {
+    const requests = 200_000;
+    const converted = (backend: string, rate: number) =>
+      Array.from({ length: requests * rate }, (_, i) => outcome(`${backend}${i}`, { backend }));
+    const { segments } = report({
+      costs: [
+        costs({ backend: 'openai', finished: requests, requests }),
+        costs({ backend: 'anthropic', finished: requests - 1, requests: requests - 1 }),
+      ],
+      outcomes: [...converted('openai', 0.03), ...converted('anthropic', 0.0295)],
+      candidates: [means('openai', 0.002, { shadowPrice: 9 }), means('anthropic', 0.0015)],
+    });
+    expect(segments[0]!.upgrades).toMatchObject([
+      {
+        from: 'openai',
+        to: 'anthropic',
+        verdict: 'upgrade',
+        extraUsd: expect.closeTo(-0.0185, 9),
+        shadowPrice: 0,
+        fromShadowPrice: 9,
+      },
+    ]);
+  });
+
   it('where nobody knows what a conversion brings no other backend is advised, not even a cheaper one', () => {
     const unknown = candidates.map((c) => ({ ...c, revenueUsd: 0 }));
     const worthless = { revenueNanos: 0n };

@@ -195,19 +195,19 @@ function segmentsOf(facts: MarginFacts, { orgs }: Learned): MarginSegment[] {
 }
 
 function upgradeOf(state: OrgConversion, from: CandidateMeans, to: CandidateMeans, revenueUsd: number): UpgradeRow {
-  const arm = ({ backend, quality, marginalUsd, ...of }: CandidateMeans): Arm => {
+  const arm = ({ backend, quality, marginalUsd, shadowPrice, ...of }: CandidateMeans): Arm => {
     const { conversion, variance, trials } = predictConversion(state, conversionSegment(of), backend, { quality });
-    return { backend, conversion, variance, trials, costUsd: marginalUsd };
+    return { backend, conversion, variance, trials, costUsd: marginalUsd, shadowPrice };
   };
-  const { shadowPrice } = to;
-  const verdict = upgradeVerdict({ from: arm(from), to: arm(to), revenueUsd, shadowPrice });
+  const verdict = upgradeVerdict({ from: arm(from), to: arm(to), revenueUsd });
   return {
     from: from.backend,
     to: to.backend,
     verdict: verdict.verdict,
     gainUsd: verdict.gainUsd,
     extraUsd: verdict.extraUsd,
-    shadowPrice,
+    shadowPrice: to.shadowPrice,
+    ...(from.shadowPrice === to.shadowPrice ? {} : { fromShadowPrice: from.shadowPrice }),
     requests: verdict.requests,
     requestsNeeded: Number.isFinite(verdict.requestsNeeded) ? verdict.requestsNeeded : null,
     sentence: verdict.sentence,
