@@ -23,6 +23,7 @@ const evaluation: Evaluation = {
   untriedShare: 0.02,
   untried: { dear: 0.02 },
   unknown: {},
+  conversionsUnlearned: 0,
   metrics: [
     { metric: 'quality', requests: 900, effectiveSample: 412.4, estimate: estimateOf(0.8, 0.79, 0.02), refusal: null },
     {

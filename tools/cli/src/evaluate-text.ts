@@ -83,7 +83,7 @@ const LEFT_OUT: Record<LeftOut, string> = {
   'nothing-came-of-it': 'have neither a cost nor an outcome on record',
 };
 
-function notes({ leftOut, untriedShare, untried, unknown, metrics }: Evaluation): string[] {
+function notes({ leftOut, untriedShare, untried, unknown, conversionsUnlearned, metrics }: Evaluation): string[] {
   const clipped = Math.max(0, ...metrics.map((m) => m.estimate?.clippedShare ?? 0));
   return [
     ...(Object.keys(LEFT_OUT) as LeftOut[])
@@ -92,6 +92,11 @@ function notes({ leftOut, untriedShare, untried, unknown, metrics }: Evaluation)
     ...(untriedShare > 0
       ? [
           `of its choices ${percent(untriedShare)} had no chance then: ${[...new Set([...Object.keys(untried), ...Object.keys(unknown)])].join(', ')}`,
+        ]
+      : []),
+    ...(conversionsUnlearned > 0
+      ? [
+          `conversions are not on record for ${conversionsUnlearned} requests: every backend is taken to convert as often as is expected before any was learned`,
         ]
       : []),
     ...(clipped > 0

@@ -185,6 +185,32 @@ describe('a policy on the log of another', () => {
     });
   });
 
+  it('of the objective margin takes no quality for a conversion, and goes by the revenue of then where it was known', () => {
+    const margin =
+      'routes: [{ id: any, backends: [dear, plain], objective: margin, revenueUsd: "5", exploration: false }]\n';
+    const [decision] = logOf(1);
+    const { record } = decision!;
+    const chosen = (more: object, conversions: Record<string, number> = {}) => {
+      const candidates = record.candidates.map((c) => ({
+        ...c,
+        numbers: {
+          ...c.numbers!,
+          quality: c.backend === 'dear' ? 0.9 : 0.7,
+          ...(c.backend in conversions ? { conversion: conversions[c.backend]!, conversionVariance: 0 } : {}),
+        },
+      }));
+      const plain = { order: ['plain'], choice: 'plain', probability: 1 };
+      const result = evaluated(margin, [{ ...decision!, record: { ...record, candidates, ...plain, ...more } }]);
+      return [result.metrics[1]!.effectiveSample === 1 ? 'plain' : 'dear', result.conversionsUnlearned];
+    };
+    expect(chosen({})).toEqual(['plain', 1]);
+    const learned = { dear: 0.05, plain: 0.02 };
+    expect(chosen({}, learned)).toEqual(['dear', 0]);
+    expect(chosen({ policy: { ...POLICY, objective: 'margin', revenueUsd: 0.1 } }, learned)).toEqual(['plain', 0]);
+    // Nothing was known of it then.
+    expect(chosen({ policy: { ...POLICY, objective: 'margin', revenueUsd: 0 } }, learned)).toEqual(['dear', 0]);
+  });
+
   it('lets others of as good a quality answer for a backend that is named, where the caller allowed it', () => {
     const random = seededRandom(3);
     const routes = 'routes: [{ id: any, backends: [dear, plain], exploration: false }]\n';

@@ -7,6 +7,7 @@ import {
   type OffPolicyResult,
 } from '@meritorder/quality-core';
 import { asGoodAs, candidatesOf, chargedUsd, decide, type ScoreCandidate } from '@meritorder/routing-core';
+import { conversionsOf, unlearnedConversion, withRevenue } from '../run/conversions.js';
 import { askedOf } from '../run/scenario.js';
 
 export const METRICS = ['quality', 'cashUsd', 'fullUsd'] as const;
@@ -35,6 +36,8 @@ export interface EvaluatedPolicy {
   untried: Record<string, number>;
   /** Requests that count as untried since the policy allows a backend that was no candidate then, as a share; by backend. */
   unknown: Record<string, number>;
+  /** Requests that it decides by conversions which are not on record, so that the learner's prior stands for them. */
+  conversionsUnlearned: number;
   metrics: EvaluatedMetric[];
 }
 
@@ -62,6 +65,7 @@ export class PolicyEvaluation {
   private readonly untried = new Map<string, number>();
   private readonly unknown = new Map<string, number>();
   private ofUnknown = 0;
+  private conversionsUnlearned = 0;
   private readonly logs: Record<Metric, LoggedDecision[]> = { quality: [], cashUsd: [], fullUsd: [] };
 
   constructor(private readonly config: MeritorderConfig) {}
@@ -109,6 +113,7 @@ export class PolicyEvaluation {
       untriedShare,
       untried,
       unknown,
+      conversionsUnlearned: this.conversionsUnlearned,
       metrics: METRICS.map((metric) => {
         const log = this.logs[metric];
         const { effectiveSample, ...result } = estimateOffPolicy(log);
@@ -134,12 +139,17 @@ export class PolicyEvaluation {
     const { tier, backends } = asked;
     const policy =
       asked.named === undefined ? asked.policy : asGoodAs(asked.policy, this.qualityOf(asked.named, record));
-    // What conversions bring is learned, not configured, as soon as some were reported.
-    const learned = record.policy?.objective === 'margin' ? record.policy.revenueUsd : undefined;
-    const score = learned === undefined ? policy.score : { ...policy.score, revenueUsd: learned };
-    const candidates = candidatesOf(record)
-      .filter((of) => backends.includes(of.id))
-      .map((of): ScoreCandidate => ({ ...of, chargedUsd: chargedUsd(tier, of.fullUsd) }));
+    const known = conversionsOf(record);
+    const score = withRevenue(policy.score, known);
+    const able = candidatesOf(record).filter((of) => backends.includes(of.id));
+    const isUnlearned = score.objective === 'margin' && able.some((of) => of.conversion === undefined);
+    const unlearned = isUnlearned ? unlearnedConversion(known) : undefined;
+    if (isUnlearned) this.conversionsUnlearned++;
+    const candidates = able.map((of): ScoreCandidate => ({
+      ...(of.conversion === undefined ? unlearned : undefined),
+      ...of,
+      chargedUsd: chargedUsd(tier, of.fullUsd),
+    }));
     const { order, probabilities } = decide(score, candidates, draws);
     return {
       chances: new Map(order.map((s, i) => [s.candidate.id, probabilities[i]!])),

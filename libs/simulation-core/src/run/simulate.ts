@@ -17,6 +17,7 @@ import { ArrivalsForecast } from '../money/arrivals-forecast.js';
 import { Pacing, type ExpectedUsd } from '../money/pacing.js';
 import { SimulatedBudgets } from '../money/simulated-budgets.js';
 import type { RecordedRequest, Workload } from '../workload/workload.js';
+import { unlearnedConversion, withRevenue, type Conversion } from './conversions.js';
 import { asExpected, estimateFor, LearnedOutput } from './learned-output.js';
 import { budgetRefusal, exclusionRefusal } from './refusal-codes.js';
 import { Scenario, type Prepared, type ScenarioSettings } from './scenario.js';
@@ -161,6 +162,7 @@ class Run {
       pacing: this.pacing,
       choices: requirements.choices,
       deadlineSeconds: this.config.limits.requestDeadlineMs / 1_000,
+      unlearned: policy.score.objective === 'margin' ? unlearnedOf(recorded) : undefined,
     };
     const weighed = able.map((candidate) => {
       const lane = laneOf(lanes, candidate.backend.id);
@@ -183,14 +185,16 @@ class Run {
       ];
       return this.tally.refuse(exclusionRefusal(codes));
     }
-    this.reserve(index, prepared, weighed, cheapest!, decision, nowMs);
+    this.reserve(index, { ...prepared, policy }, weighed, cheapest!, decision, nowMs);
   }
 
-  /** A substitute is held to the quality that is expected of the backend which is named. */
-  private policyOf({ policy, named, lanes }: Ready, recorded: RecordedRequest | undefined): RequestPolicy {
+  /** With the revenue of then. A substitute is held to the quality that is expected of the backend which is named. */
+  private policyOf({ policy: configured, named, lanes }: Ready, recorded: RecordedRequest | undefined): RequestPolicy {
+    const score = withRevenue(configured.score, recorded);
+    const policy = score === configured.score ? configured : { ...configured, score };
     if (named === undefined) return policy;
-    const configured = lanes.find((lane) => lane.backend.config.id === named)?.quality;
-    const quality = recorded?.candidates.get(named)?.quality ?? configured ?? this.scenario.priorQualityOf(named);
+    const prior = lanes.find((lane) => lane.backend.config.id === named)?.quality;
+    const quality = recorded?.candidates.get(named)?.quality ?? prior ?? this.scenario.priorQualityOf(named);
     return asGoodAs(policy, quality);
   }
 
@@ -230,6 +234,7 @@ class Run {
       local: chosen.lane.backend.local,
       quality: chosen.numbers.quality,
       valueUsd: worthOf(prepared.policy.score, scored.candidate),
+      conversionUnlearned: prepared.policy.score.objective === 'margin' && !chosen.conversionOnRecord,
       clamped: reply.maxTokens < chosen.able.maxTokens,
       cut: outputTokens < wanted,
     });
@@ -329,6 +334,12 @@ class Run {
     if (requestsPerMinute === undefined && tokensPerMinute === undefined) return undefined;
     return { account: provider, requestsPerMinute, tokensPerMinute, tokens: Math.ceil(tokens) };
   }
+}
+
+/** Without a record nothing is explored for the sake of learning, as of quality. */
+function unlearnedOf(recorded: RecordedRequest | undefined): Conversion {
+  const unlearned = unlearnedConversion(recorded);
+  return recorded === undefined ? { ...unlearned, conversionVariance: 0 } : unlearned;
 }
 
 /** What the record says of the request; of what it asked for beside that, `unable` is what is left. */

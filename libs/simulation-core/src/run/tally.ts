@@ -28,6 +28,8 @@ export interface PolicyOutcome {
   clamped: number;
   /** Of these, the answers that were cut by it. */
   cutShort: number;
+  /** Under `margin`: answers of backends whose conversions are not on record, so that the learner's prior stood for them. */
+  conversionsUnlearned: number;
   policyChanges: number;
   budgets: BudgetOutcome[];
 }
@@ -47,6 +49,7 @@ export class Tally {
   private valueUsd = 0;
   private pastDeadline = 0;
   private local = 0;
+  private conversionsUnlearned = 0;
   private clamped = 0;
   private cutShort = 0;
 
@@ -66,6 +69,7 @@ export class Tally {
     local: boolean;
     quality: number;
     valueUsd: number;
+    conversionUnlearned: boolean;
     clamped: boolean;
     cut: boolean;
   }): void {
@@ -74,6 +78,7 @@ export class Tally {
     this.local += of.local ? 1 : 0;
     this.quality += of.quality;
     this.valueUsd += of.valueUsd;
+    this.conversionsUnlearned += of.conversionUnlearned ? 1 : 0;
     this.clamped += of.clamped ? 1 : 0;
     this.cutShort += of.cut ? 1 : 0;
   }
@@ -108,6 +113,7 @@ export class Tally {
       answeredBy: sorted(this.answeredBy),
       clamped: this.clamped,
       cutShort: this.cutShort,
+      conversionsUnlearned: this.conversionsUnlearned,
       policyChanges: budgets.reduce((sum, b) => sum + b.policyChanges, 0),
       budgets,
     };

@@ -7,6 +7,7 @@ import type { DecisionPolicy, TierConfig } from '@meritorder/contracts';
 import type { Work } from '../fleet/station.js';
 import type { Pacing } from '../money/pacing.js';
 import type { RecordedCandidate } from '../workload/workload.js';
+import type { Conversion } from './conversions.js';
 import type { Lane } from './scenario.js';
 
 /** A candidate with its numbers, as the score takes them. */
@@ -17,6 +18,8 @@ export interface Weighed {
   /** Of all choices together. */
   work: Work;
   choices: number;
+  /** Whether its conversions are those that the record knew. */
+  conversionOnRecord: boolean;
   numbers: ScoreCandidate;
 }
 
@@ -27,6 +30,8 @@ export interface Weighing {
   choices: number;
   /** Until the request must be answered. */
   deadlineSeconds: number;
+  /** Under `margin`: of backends whose conversions are not on record. */
+  unlearned: Conversion | undefined;
 }
 
 /** The numbers of one candidate: the same terms from the same functions as in a router. */
@@ -35,7 +40,7 @@ export function weigh(
   lane: Lane,
   windows: EnforcedWindow[],
   recorded: RecordedCandidate | undefined,
-  { policy, tier, pacing, choices, deadlineSeconds }: Weighing,
+  { policy, tier, pacing, choices, deadlineSeconds, unlearned }: Weighing,
 ): Weighed {
   const { backend } = lane;
   const path = pathPrice(windows.map((w) => ({ basis: w.charge.basis, lambda: pacing.shadowPrice(w) })));
@@ -47,8 +52,10 @@ export function weigh(
     windows,
     work,
     choices,
+    conversionOnRecord: recorded?.conversion !== undefined,
     numbers: {
       id: backend.config.id,
+      ...(unlearned && recorded?.conversion === undefined ? unlearned : {}),
       ...qualityOf(lane, recorded),
       marginalUsd: able.expectedMarginalUsd,
       cashUsd: able.expectedCashUsd,

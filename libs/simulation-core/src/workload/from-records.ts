@@ -1,4 +1,5 @@
 import { RoutingDecisionMadeV1, Usage } from '@meritorder/contracts';
+import { conversionsOf } from '../run/conversions.js';
 import { BYTE_ORDER_MARK, WorkloadError, type RecordedCandidate, type WorkloadRow } from './workload.js';
 
 /**
@@ -54,6 +55,7 @@ function rowOf(value: unknown, shared: Map<string, ReadonlySet<string>>): Worklo
       unable: unableOf(record, shared),
       candidates: new Map(record.candidates.flatMap(candidateOf)),
       draws: record.draws,
+      ...conversionsOf(record),
     },
   };
 }
@@ -72,7 +74,8 @@ function unableOf(
 
 function candidateOf(of: RoutingDecisionMadeV1['candidates'][number]): [string, RecordedCandidate][] {
   if (of.numbers === undefined) return [];
-  const { quality, qualityVariance, priorQuality, outcomes, conversion, conversionVariance } = of.numbers;
+  const { quality, qualityVariance, priorQuality, outcomes } = of.numbers;
+  const { conversion, conversionVariance, priorConversion } = of.numbers;
   return [
     [
       of.backend,
@@ -86,6 +89,7 @@ function candidateOf(of: RoutingDecisionMadeV1['candidates'][number]): [string, 
         outputTokensExpected: of.outputTokensExpected,
         ...(conversion === undefined ? {} : { conversion }),
         ...(conversionVariance === undefined ? {} : { conversionVariance }),
+        ...(priorConversion === undefined ? {} : { priorConversion }),
       },
     ],
   ];

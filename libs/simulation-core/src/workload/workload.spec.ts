@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { EXAMPLES } from '@meritorder/contracts';
-import { config, nothingListed, requestsAt } from '../fixture.for-tests.js';
+import { config, nothingListed, POLICY, requestsAt } from '../fixture.for-tests.js';
 import { simulate } from '../run/simulate.js';
 import { rowsOfCsv } from './from-csv.js';
 import { rowsOfRecords } from './from-records.js';
@@ -174,6 +174,47 @@ routes: [{ id: any, backends: [dear, plain, vectors], exploration: false }]\n`;
     // As they are configured: 0.9 and 0.7.
     expect(answeredBy({ wishes })).toEqual({ dear: 1 });
     expect(once(routes(), { route: 'plain', wishes }).answeredBy).toEqual({ plain: 1 });
+  });
+
+  describe('under the objective margin', () => {
+    const route = (more = '') =>
+      `routes: [{ id: any, backends: [dear, plain], objective: margin, exploration: false${more} }]\n`;
+    const policyThen = (objective: string, revenueUsd: number) => ({ ...POLICY, objective, revenueUsd });
+    const knows = (conversions: Record<string, object>) =>
+      Object.entries(conversions).map(([backend, more]) => ({
+        ...record.candidates[0]!,
+        backend,
+        numbers: { ...NUMBERS, quality: backend === 'dear' ? 0.9 : 0.7, ...more },
+      }));
+    const learned = knows({
+      dear: { conversion: 0.05, conversionVariance: 0, priorConversion: 0.03 },
+      plain: { conversion: 0.02, conversionVariance: 0, priorConversion: 0.03 },
+    });
+    const of = (rest: string, more: object) => once(rest, { route: 'any', ...more });
+
+    it('has the revenue that was known then, and where none was, the one that is configured', () => {
+      const then = { candidates: learned, policy: policyThen('margin', 5) };
+      expect(of(route(), then)).toMatchObject({ answeredBy: { dear: 1 }, valueUsd: 0.25, conversionsUnlearned: 0 });
+      expect(of(route(', revenueUsd: "0.10"'), then)).toMatchObject({ answeredBy: { dear: 1 }, valueUsd: 0.25 });
+      for (const policy of [policyThen('margin', 0), policyThen('value', 0)]) {
+        const none = { candidates: learned, policy };
+        expect(of(route(), none)).toMatchObject({ answeredBy: { plain: 1 }, valueUsd: 0 });
+        expect(of(route(', revenueUsd: "4"'), none)).toMatchObject({ answeredBy: { dear: 1 }, valueUsd: 0.2 });
+      }
+    });
+
+    it('takes no quality for a conversion: what is not on record is expected as the learner expects it before any', () => {
+      const unknown = { candidates: knows({ dear: {}, plain: {} }) };
+      // By quality the dear one would bring $1 more.
+      const outcome = of(route(', revenueUsd: "5"'), unknown);
+      expect(outcome).toMatchObject({ answeredBy: { plain: 1 }, conversionsUnlearned: 1 });
+      expect(outcome.valueUsd).toBeCloseTo(5 * 0.02, 12);
+      // Of a backend that was no candidate as of one without requests of its own.
+      const added = { candidates: learned.slice(1), policy: policyThen('margin', 5) };
+      const news = of(route(), added);
+      expect(news).toMatchObject({ answeredBy: { dear: 1 }, conversionsUnlearned: 1 });
+      expect(news.valueUsd).toBeCloseTo(5 * 0.03, 12);
+    });
   });
 
   it('has a ceiling of the first token where its answer streamed, or nobody knows', () => {

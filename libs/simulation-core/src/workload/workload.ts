@@ -1,3 +1,4 @@
+import type { KnownConversions } from '../run/conversions.js';
 import type { Attribution, DecisionDraws, Kind, MeritorderOptions } from '@meritorder/contracts';
 
 /** What many requests of a workload have in common. Undefined: what the configuration takes first. */
@@ -19,6 +20,7 @@ export interface RecordedCandidate {
   outcomes: number;
   conversion?: number | undefined;
   conversionVariance?: number | undefined;
+  priorConversion?: number | undefined;
   /** Input tokens that its provider's cache was expected to have. */
   cacheReadTokens: number;
   /** What was expected of the request there, as its tokenizer and what had been learned of it said; absent: as of the request. */
@@ -27,7 +29,7 @@ export interface RecordedCandidate {
 }
 
 /** What a decision's record knows of a request beside its lengths. */
-export interface RecordedRequest {
+export interface RecordedRequest extends KnownConversions {
   inputTokensBound: number;
   maxTokens: number | undefined;
   /** Answers that were asked for, whose tokens are counted together; `maxTokens` and what is expected is of each. */

@@ -180,11 +180,18 @@ function budgetRow(b: BudgetOutcome, policy: string): string[] {
 
 function notes(policies: readonly SimulatedPolicy[]): string[] {
   const unpriced = policies.filter((p) => (p.rejected['price_missing'] ?? 0) > 0).map((p) => p.policy);
-  return unpriced.length === 0
-    ? []
-    : [
-        `${unpriced.join(', ')}: requests were refused since no price was in force at their time; --from puts them at another.`,
-      ];
+  const unlearned = policies.filter((p) => p.conversionsUnlearned > 0);
+  return [
+    ...(unpriced.length === 0
+      ? []
+      : [
+          `${unpriced.join(', ')}: requests were refused since no price was in force at their time; --from puts them at another.`,
+        ]),
+    ...unlearned.map(
+      (p) =>
+        `${p.policy}: conversions are not on record for the backends of ${whole(p.conversionsUnlearned)} answers; each is taken to convert as often as is expected before any was learned.`,
+    ),
+  ];
 }
 
 function exact(nanos: string | null): bigint | null {
