@@ -25,7 +25,7 @@ export interface ScenarioSettings {
   maxTokens?: number | undefined;
   /** In front of a replica of own hardware that is full; default 0, for routers dispatch to free slots. */
   waitingPlaces?: number | undefined;
-  /** Quality by backend and tag, where it is known better than the configured prior; a tag is `feature=chatbot` or `task=sql`. */
+  /** Quality by backend and tag, where it is known better than the configured prior or a record has it; a tag is `feature=chatbot` or `task=sql`. */
   quality?: QualityTable | undefined;
 }
 export type QualityTable = Readonly<Record<string, Readonly<Record<string, number>>>>;
@@ -37,6 +37,8 @@ export interface Lane {
   /** By the attributes of the request and its own. */
   budgets: readonly EnforcedBudget[];
   quality: number;
+  /** Whether it is of the table, whose word counts before a record's. */
+  qualityFromTable: boolean;
 }
 
 /** What the requests of one profile have in common under one configuration. */
@@ -116,23 +118,25 @@ export class Scenario {
 
   private lane(backend: SimulatedBackend, attribution: Attribution): Lane {
     const { config } = backend;
+    const ofTable = this.qualityOfTable(config.id, attribution);
     const attributes = { ...attribution, provider: config.provider, model: config.model, backend: config.id };
     return {
       backend,
       view: { backend: config, price: undefined, workersAlive: 1, workersWithRoom: 1, breakerClosed: true },
       budgets: this.budgets.matching(attributes),
-      quality: this.qualityOf(backend, attribution),
+      quality: ofTable ?? backend.priorQuality,
+      qualityFromTable: ofTable !== undefined,
     };
   }
 
-  /** The last tag that is in the table: task, then feature, then tier, then the backend alone. */
-  private qualityOf(backend: SimulatedBackend, attribution: Attribution): number {
-    const table = this.settings.quality?.[backend.config.id] ?? {};
+  /** By the last tag that is in the table: task, then feature, then tier, then the backend alone; undefined: it says nothing. */
+  private qualityOfTable(backend: string, attribution: Attribution): number | undefined {
+    const table = this.settings.quality?.[backend] ?? {};
     for (const key of ['task', 'feature', 'tier', 'department'] as const) {
       const known = table[`${key}=${attribution[key]}`];
       if (known !== undefined) return known;
     }
-    return table['*'] ?? backend.priorQuality;
+    return table['*'];
   }
 
   private lengthsOf(route: string, { task, feature, tier }: Attribution): OutputLengths[] {

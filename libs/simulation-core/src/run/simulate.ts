@@ -193,8 +193,9 @@ class Run {
     const score = withRevenue(configured.score, recorded);
     const policy = score === configured.score ? configured : { ...configured, score };
     if (named === undefined) return policy;
-    const prior = lanes.find((lane) => lane.backend.config.id === named)?.quality;
-    const quality = recorded?.candidates.get(named)?.quality ?? prior ?? this.scenario.priorQualityOf(named);
+    const lane = lanes.find(({ backend }) => backend.config.id === named);
+    const known = lane?.qualityFromTable ? undefined : recorded?.candidates.get(named)?.quality;
+    const quality = known ?? lane?.quality ?? this.scenario.priorQualityOf(named);
     return asGoodAs(policy, quality);
   }
 

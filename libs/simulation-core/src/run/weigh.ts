@@ -74,16 +74,17 @@ export function weigh(
 }
 
 /**
- * Quality as the record has it, else as it is configured. What is configured is taken to be known: nothing is learned here, so
- * that exploring for the sake of learning would only cost.
+ * Quality as the table has it, else the record, else as it is configured; conversions as the record has them. What is in a table
+ * or configured is taken to be known: nothing is learned here, so that exploring for the sake of learning would only cost.
  */
 function qualityOf(
-  { quality, backend }: Lane,
+  { quality, qualityFromTable, backend }: Lane,
   recorded: RecordedCandidate | undefined,
 ): Omit<RecordedCandidate, 'cacheReadTokens' | 'inputTokensExpected' | 'outputTokensExpected'> {
-  if (recorded === undefined) return { quality, qualityVariance: 0, priorQuality: backend.priorQuality, outcomes: 0 };
+  const known = { quality, qualityVariance: 0, priorQuality: backend.priorQuality, outcomes: 0 };
+  if (recorded === undefined) return known;
   const { cacheReadTokens: _read, inputTokensExpected: _input, outputTokensExpected: _output, ...numbers } = recorded;
-  return numbers;
+  return qualityFromTable ? { ...numbers, ...known } : numbers;
 }
 
 function workOf({ backend, estimate, maxTokens }: Able, choices: number): Work {

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { EXAMPLES } from '@meritorder/contracts';
 import { config, nothingListed, POLICY, requestsAt } from '../fixture.for-tests.js';
+import type { QualityTable } from '../run/scenario.js';
 import { simulate } from '../run/simulate.js';
 import { rowsOfCsv } from './from-csv.js';
 import { rowsOfRecords } from './from-records.js';
@@ -114,6 +115,29 @@ describe('a period of the ledger', () => {
       quality: 0.99,
       cashNanos: String(1_000_000 + 50 * 4_000),
     });
+  });
+
+  it('has the quality of a table where one is given, whatever its records knew', () => {
+    const { key: _key, ...attribution } = record.attribution;
+    const candidate = (backend: string, quality: number) => ({
+      ...record.candidates[0]!,
+      backend,
+      numbers: { ...NUMBERS, quality, qualityVariance: 0.01 },
+    });
+    const candidates = [candidate('dear', 0.6), candidate('plain', 0.9)];
+    const of = (more: object, quality: QualityTable) => {
+      const line = { record: { ...record, route: 'any', attribution, candidates, ...more }, usage: USAGE };
+      const route =
+        'routes: [{ id: any, backends: [dear, plain], objective: value, usdPerQualityPoint: "1", exploration: false }]\n';
+      const workload = workloadOf(rowsOfRecords(JSON.stringify(line)));
+      return simulate(config(route), workload, { seed: 1, quality }, nothingListed);
+    };
+    expect(of({}, {})).toMatchObject({ answeredBy: { plain: 1 }, quality: 0.9 });
+    expect(of({}, { plain: { '*': 0.5 } })).toMatchObject({ answeredBy: { dear: 1 }, quality: 0.6 });
+    expect(of({}, { plain: { 'task=other': 0.5 } })).toMatchObject({ answeredBy: { plain: 1 }, quality: 0.9 });
+    // A substitute is held to what the table says of the backend that is named.
+    const named = { route: 'dear', wishes: { allow_substitution: true } };
+    expect(of(named, { dear: { '*': 0.95 } }).answeredBy).toEqual({ dear: 1 });
   });
 
   it('sends nothing to who could not serve it, hears what the caller wished for, and has embeddings without output', () => {

@@ -79,7 +79,10 @@ export function simulateCommand(program: Command): void {
       DEFAULT_INPUT_BOUND_FACTOR,
     )
     .option('--queue <n>', 'requests that wait before a full replica of own hardware', whole(0), 0)
-    .option('--quality <file>', 'JSON: backend to {"task=sql": 0.8, "feature=chat": 0.7, "*": 0.75}')
+    .option(
+      '--quality <file>',
+      'JSON: backend to {"task=sql": 0.8, "feature=chat": 0.7, "*": 0.75}; counts before records',
+    )
     .option('--catalogue <file>', 'prices where the configuration has none; default: those that came with this version')
     .option('--json', 'only the JSON object')
     .addHelpText('after', EXAMPLES)
