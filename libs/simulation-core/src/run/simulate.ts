@@ -22,6 +22,7 @@ import { asExpected, estimateFor, LearnedOutput } from './learned-output.js';
 import { budgetRefusal, exclusionRefusal } from './refusal-codes.js';
 import { Scenario, type Prepared, type ScenarioSettings } from './scenario.js';
 import { Tally, type PolicyOutcome } from './tally.js';
+import { usageOfBooked, usageOfTokens } from './usage.js';
 import { cheapestOf, laneOf, weigh, withReplicas, withRoom, worthOf, type Weighed } from './weigh.js';
 
 export interface SimulationSettings extends ScenarioSettings {
@@ -251,15 +252,10 @@ class Run {
     nowMs: number,
   ): void {
     const inputTokens = this.workload.inputTokens[index]!;
-    const cacheReadTokens = Math.min(inputTokens, Math.round(able.estimate.cacheReadTokensExpected));
-    const usage: Usage = {
-      inputTokens: inputTokens - cacheReadTokens,
-      cacheReadTokens,
-      cacheWrite5mTokens: 0,
-      cacheWrite1hTokens: 0,
-      outputTokens,
-      requests: 1,
-    };
+    const booked = this.workload.recorded?.[index]?.booked;
+    const usage = booked
+      ? usageOfBooked(booked, backend.config, outputTokens)
+      : usageOfTokens(inputTokens, able.estimate.cacheReadTokensExpected, outputTokens);
     const done = { inputTokens: work.inputTokens, outputTokens };
     this.inFlight.set(index, {
       cameMs: nowMs,

@@ -55,6 +55,7 @@ function rowOf(value: unknown, shared: Map<string, ReadonlySet<string>>): Worklo
       unable: unableOf(record, shared),
       candidates: new Map(record.candidates.flatMap(candidateOf)),
       draws: record.draws,
+      booked: usage && { usage, backend: record.choice },
       ...conversionsOf(record),
     },
   };

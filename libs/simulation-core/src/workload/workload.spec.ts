@@ -170,6 +170,47 @@ routes: [{ id: any, backends: [dear, plain, vectors], exploration: false }]\n`;
     return simulate(config(rest), workloadOf(rowsOfRecords(JSON.stringify(line))), { seed: 1 }, nothingListed);
   };
 
+  describe('with the usage that was booked', () => {
+    const cash = `inputUsdPerMillionTokens: "3", cacheReadUsdPerMillionTokens: "0.3", cacheWrite5mUsdPerMillionTokens: "3.75", cacheWrite1hUsdPerMillionTokens: "6", outputUsdPerMillionTokens: "15", webSearchUsdPerThousand: "10"`;
+    const cached = (id: string, more = '') =>
+      `  - { id: ${id}, kind: cloud, provider: ${id}, model: m, baseUrl: "http://127.0.0.1:1/v1", contextTokens: 100000, maxOutputTokens: 1000${more},
+      prices: [{ effectiveFrom: 2026-01-01T00:00:00Z, source: test, cash: { ${cash} } }] }\n`;
+    const costOf = (used: object, { own = cached('one'), route = 'one', more = {} } = {}): number => {
+      const usage = { ...USAGE, outputTokens: 100, ...used };
+      const line = { record: { ...record, attribution, route, choice: 'one', candidates: [], ...more }, usage };
+      const workload = workloadOf(rowsOfRecords(JSON.stringify(line)));
+      return Number(simulate(config('', own), workload, { seed: 1 }, nothingListed).cashNanos);
+    };
+    const output = 100 * 15_000;
+
+    it('costs what its cache reads, cache writes and units cost', () => {
+      expect(costOf({ inputTokens: 100, cacheReadTokens: 900 })).toBe(100 * 3_000 + 900 * 300 + output);
+      const writes = { inputTokens: 100, cacheWrite5mTokens: 5_000, cacheWrite1hTokens: 4_900 };
+      expect(costOf(writes)).toBe(100 * 3_000 + 5_000 * 3_750 + 4_900 * 6_000 + output);
+      expect(costOf({ units: { webSearches: 2 } })).toBe(1_000 * 3_000 + output + 20_000_000);
+    });
+
+    it('has the same reads, writes and units elsewhere, at the prices of there', () => {
+      const elsewhere = { own: cached('other'), route: 'other' };
+      const used = { inputTokens: 100, cacheReadTokens: 900, cacheWrite5mTokens: 50, units: { webSearches: 1 } };
+      expect(costOf(used, elsewhere)).toBe(costOf(used));
+      // Without a price of its own what is read from a cache costs as much as what is not, and a search nothing.
+      expect(costOf({ inputTokens: 100, cacheReadTokens: 900, units: { webSearches: 1 } }, { route: 'plain' })).toBe(
+        1_000 * 1_000 + 100 * 4_000,
+      );
+    });
+
+    it('costs what its provider said where that is what is booked, and its answer is as long', () => {
+      const own = cached('one', ', statedCharge: true') + cached('two', ', statedCharge: true');
+      const used = { statedPicos: '7000000000' };
+      expect(costOf(used, { own })).toBe(7_000_000);
+      const byTokens = 1_000 * 3_000 + output;
+      expect(costOf(used)).toBe(byTokens);
+      expect(costOf(used, { own, route: 'two' })).toBe(byTokens);
+      expect(costOf(used, { own, more: { maxTokens: 50 } })).toBe(1_000 * 3_000 + 50 * 15_000);
+    });
+  });
+
   it('has the tokens of all choices that were asked for, each as long as it may be', () => {
     const two = { route: 'plain', maxTokens: 100, choices: 2 };
     expect(once('', two, 180).cashNanos).toBe(String(1_000_000 + 180 * 4_000));

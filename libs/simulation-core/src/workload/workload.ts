@@ -1,4 +1,5 @@
 import type { KnownConversions } from '../run/conversions.js';
+import type { BookedUsage } from '../run/usage.js';
 import type { Attribution, DecisionDraws, Kind, MeritorderOptions } from '@meritorder/contracts';
 
 /** What many requests of a workload have in common. Undefined: what the configuration takes first. */
@@ -40,6 +41,8 @@ export interface RecordedRequest extends KnownConversions {
   unable: ReadonlySet<string>;
   candidates: ReadonlyMap<string, RecordedCandidate>;
   draws: DecisionDraws | undefined;
+  /** Undefined: what it used is not known, but for its lengths. */
+  booked: BookedUsage | undefined;
 }
 
 /**
