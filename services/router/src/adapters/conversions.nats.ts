@@ -16,7 +16,6 @@ import { decodeJson, type Bus } from '@meritorder/messaging';
 import type { Subscription } from '@nats-io/transport-node';
 import type { ConversionReading, Conversions } from '../application/ports.js';
 import { LearnedBucket, Remembered } from './learned-bucket.nats.js';
-import { OrgStates } from './org-states.js';
 
 /** Requests of which it is known whether they converted, so that a second purchase does not count as another conversion. */
 const MOST_CONVERTED = 100_000;
@@ -27,7 +26,7 @@ const MOST_ORGS = 2_000;
  * an outcome. Nothing is learned across orgs.
  */
 export class LearningConversions implements Conversions {
-  private readonly orgs: OrgStates<OrgConversion>;
+  private readonly orgs = new Map<string, OrgConversion>();
   private readonly converted = new Map<string, boolean>();
   private readonly remembered = new Remembered();
   private readonly kept: LearnedBucket;
@@ -42,26 +41,17 @@ export class LearningConversions implements Conversions {
       bus,
       'conversion.',
       (org) => {
-        const state = this.orgs.peek(org);
+        const state = this.orgs.get(org);
         return state && snapshotConversion(state);
       },
       onError,
     );
-    this.orgs = new OrgStates({
-      most: MOST_ORGS,
-      empty: () => emptyOrgConversion(clock.nowMs()),
-      kept: {
-        giveWay: (org, state) => this.kept.giveWay(org, snapshotConversion(state)),
-        read: async (org) => restoreConversion(await this.kept.read(org), DEFAULT_OUTCOME_WINDOW_MS),
-      },
-      onError,
-    });
   }
 
   async start(): Promise<void> {
     await this.kept.start((org, snapshot) => {
       const state = restoreConversion(snapshot, DEFAULT_OUTCOME_WINDOW_MS);
-      if (state) this.orgs.restore(org, state);
+      if (state) this.orgs.set(org, state);
       return state !== undefined;
     });
     this.listen();
@@ -120,11 +110,8 @@ export class LearningConversions implements Conversions {
       requestedAtMs: Date.parse(event.occurredAt),
       ...(event.expected?.quality === undefined ? {} : { quality: event.expected.quality }),
     };
-    const nowMs = this.clock.nowMs();
-    this.orgs.learn(org, (state) => {
-      learnTrial(state, trial, nowMs);
-      this.kept.mark(org);
-    });
+    learnTrial(this.ofOrg(org), trial, this.clock.nowMs());
+    this.kept.mark(org);
   }
 
   private heardOutcome(event: OutcomeRecordedV1): void {
@@ -136,20 +123,28 @@ export class LearningConversions implements Conversions {
     this.converted.delete(request);
     this.converted.set(request, event.converted);
     if (this.converted.size > MOST_CONVERTED) this.converted.delete(this.converted.keys().next().value!);
-    const outcome = {
-      segment: conversionSegment(event.attribution),
-      backend: event.backend,
-      requestedAtMs: Date.parse(event.decidedAt),
-      occurredAtMs: Date.parse(event.occurredAt ?? event.reportedAt),
-      converted: event.converted,
-      wasConverted,
-      ...(event.revenueNanos === undefined ? {} : { revenueUsd: Number(event.revenueNanos) / 1e9 }),
-    };
-    const nowMs = this.clock.nowMs();
-    this.orgs.learn(org, (state) => {
-      learnConversion(state, outcome, nowMs);
-      this.kept.mark(org);
-    });
+    learnConversion(
+      this.ofOrg(org),
+      {
+        segment: conversionSegment(event.attribution),
+        backend: event.backend,
+        requestedAtMs: Date.parse(event.decidedAt),
+        occurredAtMs: Date.parse(event.occurredAt ?? event.reportedAt),
+        converted: event.converted,
+        wasConverted,
+        ...(event.revenueNanos === undefined ? {} : { revenueUsd: Number(event.revenueNanos) / 1e9 }),
+      },
+      this.clock.nowMs(),
+    );
+    this.kept.mark(org);
+  }
+
+  private ofOrg(org: string): OrgConversion {
+    const known = this.orgs.get(org) ?? emptyOrgConversion(this.clock.nowMs());
+    this.orgs.delete(org);
+    this.orgs.set(org, known);
+    if (this.orgs.size > MOST_ORGS) this.orgs.delete(this.orgs.keys().next().value!);
+    return known;
   }
 }
 

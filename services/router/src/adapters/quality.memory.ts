@@ -22,16 +22,15 @@ import {
   type QualityShift,
 } from '@meritorder/quality-core';
 import type { Qualities, QualityReading } from '../application/ports.js';
-import { POOL } from './learned-bucket.nats.js';
-import { OrgStates, type OrgStatesOptions } from './org-states.js';
 
+/** Orgs whose lessons are in memory; the one that was least recently learned of gives way, and is read again when it is asked for. */
 const MOST_ORGS = 2_000;
 /** A longer prompt counts as one of this length. */
 const MOST_CHARACTERS = 4_096;
 
 /** What answers of backends turned out to be worth. Replicas of one model share what is known of it. */
 export class MemoryQualities implements Qualities {
-  protected readonly orgs: OrgStates<OrgQuality>;
+  private readonly orgs = new Map<string, OrgQuality>();
   private pool: OrgQuality;
   /** Remembered, since a decision asks for every backend. */
   private readonly answerers = new WeakMap<BackendConfig, Answerer>();
@@ -41,21 +40,19 @@ export class MemoryQualities implements Qualities {
     /** Backends may join it, and leave. */
     protected readonly config: Pick<MeritorderConfig, 'orgs' | 'backends'>,
     private readonly clock: Clock,
-    states: Partial<OrgStatesOptions<OrgQuality>> = {},
   ) {
-    this.orgs = new OrgStates({ most: MOST_ORGS, empty: () => emptyOrgQuality(clock.nowMs()), ...states });
     this.sharing = new Set(config.orgs.filter((org) => org.shareLearning).map((org) => org.id));
     this.pool = emptyOrgQuality(clock.nowMs());
   }
 
   /** What is known of an org, or of the POOL. */
   stateOf(org: string): OrgQuality | undefined {
-    return org === POOL ? this.pool : this.orgs.peek(org);
+    return org === POOL ? this.pool : this.orgs.get(org);
   }
 
   restore(org: string, state: OrgQuality): void {
     if (org === POOL) this.pool = state;
-    else this.orgs.restore(org, state);
+    else this.orgs.set(org, state);
   }
 
   /** Whether the org's lessons are the pool's too. */
@@ -92,11 +89,11 @@ export class MemoryQualities implements Qualities {
     };
   }
 
-  /** @param taught is called when it has taught something, with the shift that it completed, if any. */
-  learn(event: OutcomeRecordedV1, taught: (shift: QualityShift | undefined) => void): void {
+  /** @returns undefined: it teaches nothing; else the shift that it completed, if any. */
+  learn(event: OutcomeRecordedV1): { shift: QualityShift | undefined } | undefined {
     const backend = this.config.backends.find((b) => b.id === event.backend);
     const { org } = event.attribution;
-    if (!event.quality || !backend) return;
+    if (!event.quality || !backend) return undefined;
     const prompt = (event.promptFeatures && featuresOfText(event.promptFeatures)) || NO_PROMPT;
     const { model, prior } = this.answererOf(backend);
     const outcome = {
@@ -108,19 +105,16 @@ export class MemoryQualities implements Qualities {
       atMs: Date.parse(event.reportedAt),
     };
     const nowMs = this.clock.nowMs();
-    this.orgs.learn(org, (state) => {
-      const shift = learnOutcome(state, outcome, nowMs);
-      if (this.sharing.has(org)) learnOutcome(this.pool, outcome, nowMs);
-      taught(shift);
-    });
+    const shift = learnOutcome(this.ofOrg(org), outcome, nowMs);
+    if (this.sharing.has(org)) learnOutcome(this.pool, outcome, nowMs);
+    return { shift };
   }
 
-  /** A shift that another router noticed. @param adopted is called when this one had not */
-  adopt({ org, provider, model, since, noticedAt }: QualityModelShiftedV1, adopted: () => void): void {
+  /** A shift that another router noticed. @returns whether this one had not */
+  adopt({ org, provider, model, since, noticedAt }: QualityModelShiftedV1): boolean {
+    const state = this.orgs.get(org);
     const shift = { model: `${provider}/${model}`, sinceMs: Date.parse(since), noticedAtMs: Date.parse(noticedAt) };
-    this.orgs.learn(org, (state) => {
-      if (adoptShift(state, shift)) adopted();
-    });
+    return state !== undefined && adoptShift(state, shift);
   }
 
   private answererOf(backend: BackendConfig): Answerer {
@@ -128,8 +122,18 @@ export class MemoryQualities implements Qualities {
     if (known === undefined) this.answerers.set(backend, (known = answererOf(backend)));
     return known;
   }
+
+  private ofOrg(org: string): OrgQuality {
+    const known = this.orgs.get(org) ?? emptyOrgQuality(this.clock.nowMs());
+    this.orgs.delete(org);
+    this.orgs.set(org, known);
+    if (this.orgs.size > MOST_ORGS) this.orgs.delete(this.orgs.keys().next().value!);
+    return known;
+  }
 }
 
+/** Of the pool among the orgs that are kept: no slug is empty. */
+export const POOL = '';
 const NOTHING_LEARNED = emptyOrgQuality(0);
 
 /** Who answers: the same model at the same provider, wherever it runs. */

@@ -4,8 +4,8 @@ import { decodeJson, type Bus } from '@meritorder/messaging';
 import { restoreQuality, snapshotQuality, type QualityShift } from '@meritorder/quality-core';
 import { meter } from '@meritorder/telemetry';
 import type { Subscription } from '@nats-io/transport-node';
-import { LearnedBucket, POOL, Remembered } from './learned-bucket.nats.js';
-import { MemoryQualities } from './quality.memory.js';
+import { LearnedBucket, Remembered } from './learned-bucket.nats.js';
+import { MemoryQualities, POOL } from './quality.memory.js';
 
 /**
  * What answers turned out to be worth, from recorded outcomes. Every router hears of every outcome, so all learn the same; what
@@ -27,16 +27,8 @@ export class LearningQualities extends MemoryQualities {
     private readonly bus: Bus,
     clock: Clock,
     private readonly onError: (message: string) => void,
-    mostOrgs?: number,
   ) {
-    super(config, clock, {
-      ...(mostOrgs === undefined ? {} : { most: mostOrgs }),
-      kept: {
-        giveWay: (org, state) => this.kept.giveWay(org, snapshotQuality(state)),
-        read: async (org) => restoreQuality(await this.kept.read(org)),
-      },
-      onError,
-    });
+    super(config, clock);
     this.kept = new LearnedBucket(
       bus,
       'quality.',
@@ -77,12 +69,12 @@ export class LearningQualities extends MemoryQualities {
   private take(event: OutcomeRecordedV1): void {
     const { org } = event.attribution;
     if (!event.quality || !this.remembered.isNew(`${org}/${event.requestId}/${event.outcomeId}`)) return;
-    this.learn(event, (shift) => {
-      this.kept.mark(org);
-      if (this.shares(org)) this.kept.mark(POOL);
-      this.lessons.add(1);
-      if (shift) void this.tell(event, shift);
-    });
+    const taught = this.learn(event);
+    if (!taught) return;
+    this.kept.mark(org);
+    if (this.shares(org)) this.kept.mark(POOL);
+    this.lessons.add(1);
+    if (taught.shift) void this.tell(event, taught.shift);
   }
 
   /** Every router that notices it says the same under the same identity, which the stream keeps once. */
@@ -108,7 +100,7 @@ export class LearningQualities extends MemoryQualities {
   private heardShift(data: Uint8Array): void {
     try {
       const event = decodeJson(QualityModelShiftedV1, data);
-      this.adopt(event, () => this.kept.mark(event.org));
+      if (this.adopt(event)) this.kept.mark(event.org);
     } catch (error) {
       this.onError(`a shift of quality was not understood: ${(error as Error).message}`);
     }

@@ -168,7 +168,7 @@ export class World {
     for (let i = 0; i < OUTCOMES_PER_BACKEND; i++) {
       const body = this.body(i);
       const { tags, promptFeatures } = this.qualities.read({ body, attribution: ATTRIBUTION, inputTokens: 1_000 });
-      for (const { id } of this.config.backends) this.qualities.learn(this.outcome(id, tags, promptFeatures), () => {});
+      for (const { id } of this.config.backends) this.qualities.learn(this.outcome(id, tags, promptFeatures));
     }
   }
 
