@@ -1,7 +1,6 @@
 import { EXAMPLES, type MeteringUsageRatedV1, type OutcomeRecordedV1 } from '@meritorder/contracts';
-import type { Bus } from '@meritorder/messaging';
 import { beforeEach, describe, expect, it } from 'vitest';
-import { LearningConversions } from './conversions.nats.js';
+import { MemoryConversions } from './conversions.memory.js';
 
 const MINUTE = 60_000;
 const attribution = { org: 'acme', tier: 'premium' };
@@ -22,31 +21,22 @@ const EXPECTED = {
 
 let nowMs: number;
 let next: number;
-let hear: Record<string, (error: null, message: { data: Uint8Array }) => void>;
-let conversions: LearningConversions;
+let conversions: MemoryConversions;
 
 beforeEach(() => {
   nowMs = Date.parse('2026-09-01T00:00:00Z');
   next = 0;
-  hear = {};
-  const nats = {
-    subscribe: (subject: string, { callback }: any) => ((hear[subject] = callback), { unsubscribe() {} }),
-  };
-  conversions = new LearningConversions({ nats } as unknown as Bus, { nowMs: () => nowMs }, (message) => {
-    throw new Error(message);
-  });
-  conversions.listen();
+  conversions = new MemoryConversions({ nowMs: () => nowMs });
 });
 
-function say(subject: string, event: object): void {
-  hear[subject]!(null, { data: Buffer.from(JSON.stringify(event)) });
-}
-
 /** @returns its outcome, to be told */
-function request(backend: string, quality?: number): (converted: boolean, more?: Partial<OutcomeRecordedV1>) => void {
+function request(
+  backend: string,
+  quality?: number,
+): (converted: boolean, more?: Pick<OutcomeRecordedV1, 'wasConverted'>) => void {
   const id = next++;
   const at = new Date(nowMs).toISOString();
-  say('metering.usage-rated.v1.*', {
+  conversions.learnUsage({
     ...rated,
     attemptId: `a${id}`,
     requestId: `r${id}`,
@@ -56,9 +46,9 @@ function request(backend: string, quality?: number): (converted: boolean, more?:
     revision: 1,
     outcome: 'finished',
     expected: quality === undefined ? undefined : { ...EXPECTED, quality },
-  } satisfies MeteringUsageRatedV1);
+  });
   return (converted, more) =>
-    say('outcome.recorded.v1.*', {
+    conversions.learnOutcome({
       outcomeId: `o${next++}`,
       requestId: `r${id}`,
       attribution,
@@ -70,11 +60,11 @@ function request(backend: string, quality?: number): (converted: boolean, more?:
       reportedAt: at,
       occurredAt: at,
       ...more,
-    } satisfies OutcomeRecordedV1);
+    });
 }
 
 /** All windows are over. */
-function read(backend: string, quality = 0.8): ReturnType<ReturnType<LearningConversions['read']>['of']> {
+function read(backend: string, quality = 0.8): ReturnType<ReturnType<MemoryConversions['read']>['of']> {
   nowMs += 15 * 24 * 60 * MINUTE;
   request(backend);
   return conversions.read(attribution).of({ id: backend } as never, { quality, priorQuality: 0.5 });
