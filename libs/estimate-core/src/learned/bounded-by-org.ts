@@ -9,6 +9,10 @@ export interface BoundedByOrg<V> {
   orgs(): Iterable<string>;
   /** The least recently used first. */
   entries(org: string): Iterable<[string, V]>;
+  /** All of an org. */
+  forget(org: string): void;
+  /** Whether any org may still set as many as its share, and nobody loses anything. */
+  readonly hasRoom: boolean;
   readonly size: number;
 }
 
@@ -61,6 +65,13 @@ export function boundedByOrg<V>(limits: Limits): BoundedByOrg<V> {
     },
     orgs: () => orgs.keys(),
     entries: (org) => orgs.get(org)?.entries() ?? [],
+    forget(org) {
+      size -= orgs.get(org)?.size ?? 0;
+      orgs.delete(org);
+    },
+    get hasRoom() {
+      return size + limits.perOrg <= limits.total;
+    },
     get size() {
       return size;
     },

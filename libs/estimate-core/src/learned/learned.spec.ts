@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { boundedByOrg } from './bounded-by-org.js';
 import { forecastRequest, type ForecastBackend } from './forecast-request.js';
 import { learnFromUsage, observationOf, type Observation } from './learn-from-usage.js';
-import { emptyLearned, LEARNED_LIMITS, POOL, type Learned } from './learned.js';
+import { emptyLearned, forgetOrg, hasRoom, LEARNED_LIMITS, POOL, type Learned } from './learned.js';
 import { learnedOrgs, restoreLearned, snapshotOf } from './snapshot.js';
 
 const NOW = Date.parse('2026-11-24T10:00:00Z');
@@ -185,6 +185,21 @@ describe('the memory of a router', () => {
     expect(bounded.get('small', 'a')).toBe(1);
     bounded.set('large', 'a', 2);
     expect(bounded.size).toBe(6);
+  });
+
+  it('has room while any org may fill its share, and again when one was let go, of which only what it sent is left', () => {
+    const learned = empty();
+    let orgs = 0;
+    for (; hasRoom(learned); orgs++) answer(learned, 1, 50, { org: `o-${orgs}`, route: `r-${orgs}` });
+    const first = snapshotOf(learned, 'o-0');
+    for (let i = 0; i < LEARNED_LIMITS.inputs.perOrg - 2; i++)
+      answer(learned, 1, 50, { org: 'late', backend: { ...backend, model: `m-${i}` } });
+    expect(snapshotOf(learned, 'o-0')).toEqual(first);
+    for (let i = 0; !hasRoom(learned); i++) forgetOrg(learned, `o-${i}`);
+    expect(snapshotOf(learned, 'o-0')).toEqual({ format: 1, lengths: [], inputs: [], hits: [] });
+    expect(forecast(learned, { org: 'o-0', route: 'r-0' }).output.basis).toBe('prior');
+    expect(restoreLearned(learned, 'o-0', JSON.parse(JSON.stringify(first)))).toBe(true);
+    expect(snapshotOf(learned, 'o-0')).toEqual(first);
   });
 });
 

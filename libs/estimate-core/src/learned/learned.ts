@@ -49,6 +49,19 @@ export function emptyLearned(settings: LearnedSettings): Learned {
 /** The pool's place among the orgs; no org's id is empty. */
 export const POOL = '';
 
+/**
+ * Whether another org's snapshot, or an attempt of any org, takes nothing from others. Whoever keeps snapshots lets whole orgs go
+ * until there is: what an org has lost a part of is no longer worth keeping in the place of what it had.
+ */
+export function hasRoom({ lengths, inputs, hits }: Learned): boolean {
+  return lengths.hasRoom && inputs.hasRoom && hits.hasRoom;
+}
+
+/** All that a snapshot of the org holds, or of the POOL; which prefixes it sent stays known. */
+export function forgetOrg({ lengths, inputs, hits }: Learned, org: string): void {
+  for (const of of [lengths, inputs, hits]) of.forget(org);
+}
+
 /** What an answer's length depends on. Org, route and backend are slugs. */
 export interface LengthKeys {
   readonly org: string;
