@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { BUCKETS, type MeritorderConfig } from '@meritorder/contracts';
-import { followBucket, openBucket, readBucket, type Bus } from './index.js';
+import { followBucket, openBucket, readBucket, readValue, type Bus } from './index.js';
 import { ServerWithUsers } from './server-with-users.for-tests.js';
 
 const world = new ServerWithUsers({ orgs: [], backends: [] } as unknown as MeritorderConfig);
@@ -55,6 +55,20 @@ it('hears of later changes until it is stopped', async () => {
   await bucket.delete('later');
   await expect.poll(() => heard.slice(-2)).toEqual(['PUT later', 'DEL later']);
   following.stop();
+});
+
+it('one value is read as it was put last; what was deleted or never there is none', async () => {
+  const bucket = await openBucket(keeper, BUDGETS);
+  const read = async (key: string) => {
+    const value = await readValue(router, BUDGETS, key);
+    return value && new TextDecoder().decode(value);
+  };
+  expect(await read('one')).toBeUndefined();
+  await bucket.put('one', '1');
+  await bucket.put('one', '2');
+  expect(await read('one')).toBe('2');
+  await bucket.delete('one');
+  expect(await read('one')).toBeUndefined();
 });
 
 it('a bucket that may not be read says so', async () => {

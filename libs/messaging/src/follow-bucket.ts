@@ -82,6 +82,18 @@ export async function readBucket(bus: Bus, bucket: string, limitMs = LIMIT_MS): 
   return values;
 }
 
+/**
+ * The value under one key; undefined: there is none. Asks who leads the bucket: a replica, which the bucket's own `get` may come to,
+ * can be behind what this process has put.
+ * @throws Error when nobody answers
+ */
+export async function readValue(bus: Bus, bucket: string, key: string): Promise<Uint8Array | undefined> {
+  const { streams } = await bus.manager();
+  const found = await streams.getMessage(`KV_${bucket}`, { last_by_subj: `$KV.${bucket}.${key}` });
+  // What was deleted leaves a mark.
+  return found === null || found.header?.get('KV-Operation') ? undefined : found.data;
+}
+
 /** 0: nothing is in it. */
 async function newestRevision(bus: Bus, bucket: string): Promise<number> {
   const { streams } = await bus.manager();

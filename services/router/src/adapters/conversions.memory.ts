@@ -13,7 +13,6 @@ import type { ConversionReading, Conversions } from '../application/ports.js';
 
 /** Requests of which it is known whether they converted, so that a second purchase does not count as another conversion. */
 const MOST_CONVERTED = 100_000;
-const MOST_ORGS = 2_000;
 
 /**
  * P(conversion) by segment (tier, then feature) and backend: every answer that was paid for is a trial, every reported conversion
@@ -32,6 +31,10 @@ export class MemoryConversions implements Conversions {
 
   restore(org: string, state: OrgConversion): void {
     this.orgs.set(org, state);
+  }
+
+  forget(org: string): void {
+    this.orgs.delete(org);
   }
 
   read(attribution: Attribution): ConversionReading {
@@ -87,10 +90,8 @@ export class MemoryConversions implements Conversions {
   }
 
   private ofOrg(org: string): OrgConversion {
-    const known = this.orgs.get(org) ?? emptyOrgConversion(this.clock.nowMs());
-    this.orgs.delete(org);
-    this.orgs.set(org, known);
-    if (this.orgs.size > MOST_ORGS) this.orgs.delete(this.orgs.keys().next().value!);
+    let known = this.orgs.get(org);
+    if (known === undefined) this.orgs.set(org, (known = emptyOrgConversion(this.clock.nowMs())));
     return known;
   }
 }

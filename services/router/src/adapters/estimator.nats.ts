@@ -2,7 +2,8 @@ import { BUCKETS, MeteringUsageRatedV1, PromptSentV1, subjects, type MeritorderC
 import {
   emptyLearned,
   forecastRequest,
-  learnedOrgs,
+  forgetOrg,
+  hasRoom,
   learnFromUsage,
   observationOf,
   rememberSent,
@@ -13,27 +14,23 @@ import {
   type RequestForecast,
 } from '@meritorder/estimate-core';
 import type { Clock } from '@meritorder/kernel';
-import { decodeJson, openBucket, readBucket, type Bus } from '@meritorder/messaging';
+import { decodeJson, type Bus } from '@meritorder/messaging';
 import { meter } from '@meritorder/telemetry';
 import { loadTokenizer, tokenizerOf } from '@meritorder/tokenizers';
 import type { Subscription } from '@nats-io/transport-node';
 import type { Estimator } from '../application/ports.js';
-
-const SAVE_EVERY_MS = 60_000;
-/** Keys of the bucket: an org's id behind a prefix, so that no org can be called as the pool is. */
-const ORG_PREFIX = 'org.';
-const POOL_KEY = 'pool';
+import { LearnedBucket } from './learned-bucket.nats.js';
 
 /**
  * Estimates from memory: tokenizers of the configured models, and what rated usage taught. Every router hears of every attempt
- * and of every prompt that another sent, so all know the same, and a conversation may come to any of them; what they know is left in a bucket for one that starts.
+ * and of every prompt that another sent, so all know the same, and a conversation may come to any of them; what they know
+ * is left in a bucket, from which comes again what there was no room for.
  */
 export class LearningEstimator implements Estimator {
   private readonly tokenizers = new Map<string, ExactTokenizer>();
   private readonly learned: Learned;
-  private readonly changed = new Set<string>();
+  readonly kept: LearnedBucket;
   private subscriptions: Subscription[] = [];
-  private saving: NodeJS.Timeout | undefined;
   private readonly lessons = meter().createCounter('meritorder_estimate_lessons', {
     description: 'Attempts that taught the estimates something',
   });
@@ -49,18 +46,28 @@ export class LearningEstimator implements Estimator {
       tokenizerOf: (model) => this.tokenizers.get(tokenizerOf(model) ?? ''),
       sharesLearning: (org) => sharing.has(org),
     });
+    this.kept = new LearnedBucket(
+      bus,
+      { bucket: BUCKETS.estimates.name, prefix: 'org.', poolKey: 'pool' },
+      {
+        snapshotOf: (org) => snapshotOf(this.learned, org),
+        restore: (org, snapshot) => restoreLearned(this.learned, org, snapshot),
+        forget: (org) => forgetOrg(this.learned, org),
+        // Before anything of an org is pushed out: only whole orgs give way.
+        isFull: () => !hasRoom(this.learned),
+      },
+      onError,
+    );
   }
 
   /** Loads the vocabularies that the configured models need and what was learned before, so that no request waits for either. */
   async start(): Promise<void> {
     await this.fleetChanged();
-    await this.restore();
+    await this.kept.start();
     this.subscriptions = [
       this.bus.nats.subscribe('metering.usage-rated.v1.*', { callback: (_error, message) => this.learn(message.data) }),
       this.bus.nats.subscribe('prompt.sent.v1.*', { callback: (_error, message) => this.heardSent(message.data) }),
     ];
-    this.saving = setInterval(() => void this.save(), SAVE_EVERY_MS);
-    this.saving.unref();
   }
 
   /** Loads the vocabularies that the backends there are now need; until one is there its tokens are estimated. */
@@ -70,14 +77,14 @@ export class LearningEstimator implements Estimator {
   }
 
   async close(): Promise<void> {
-    clearInterval(this.saving);
     for (const subscription of this.subscriptions) subscription.unsubscribe();
-    await this.save();
+    await this.kept.close();
   }
 
   estimate(request: Parameters<Estimator['estimate']>[0]): RequestForecast {
     const { body, embeddings, placeOf, route, attribution } = request;
     const { org, task } = attribution;
+    this.kept.use(org);
     const forecast = forecastRequest(this.learned, { body, embeddings, placeOf, org, route, task }, this.clock.nowMs());
     return {
       of: forecast.of,
@@ -114,40 +121,14 @@ export class LearningEstimator implements Estimator {
       const event = decodeJson(MeteringUsageRatedV1, data);
       const observation = observationOf(event, { cut: event.outcome !== undefined && event.outcome !== 'finished' });
       if (!observation) return;
-      learnFromUsage(this.learned, observation);
-      this.changed.add(observation.org);
-      if (this.learned.settings.sharesLearning(observation.org)) this.changed.add('');
-      this.lessons.add(1);
+      this.kept.teach(observation.org, () => {
+        learnFromUsage(this.learned, observation);
+        if (this.learned.settings.sharesLearning(observation.org)) this.kept.markPool();
+        this.lessons.add(1);
+        return true;
+      });
     } catch (error) {
       this.onError(`rated usage taught nothing: ${(error as Error).message}`);
-    }
-  }
-
-  private async restore(): Promise<void> {
-    for (const [key, entry] of await readBucket(this.bus, BUCKETS.estimates.name)) {
-      const org = key === POOL_KEY ? '' : key.slice(ORG_PREFIX.length);
-      let snapshot: unknown;
-      try {
-        snapshot = entry.json();
-      } catch {
-        snapshot = undefined;
-      }
-      if (!restoreLearned(this.learned, org, snapshot))
-        this.onError(`what was learned of ${key} cannot be read; it is learned anew`);
-    }
-  }
-
-  private async save(): Promise<void> {
-    const known = new Set(learnedOrgs(this.learned));
-    const orgs = [...this.changed].filter((org) => known.has(org));
-    this.changed.clear();
-    try {
-      const bucket = orgs.length > 0 ? await openBucket(this.bus, BUCKETS.estimates.name) : undefined;
-      for (const org of orgs)
-        await bucket!.put(org === '' ? POOL_KEY : ORG_PREFIX + org, JSON.stringify(snapshotOf(this.learned, org)));
-    } catch (error) {
-      for (const org of orgs) this.changed.add(org);
-      this.onError(`what was learned could not be kept: ${(error as Error).message}`);
     }
   }
 }

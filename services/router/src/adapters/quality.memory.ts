@@ -21,10 +21,9 @@ import {
   type QualityPrior,
   type QualityShift,
 } from '@meritorder/quality-core';
+import { POOL } from '../application/learned-orgs.js';
 import type { Qualities, QualityReading } from '../application/ports.js';
 
-/** Orgs whose lessons are in memory; the one that was least recently learned of gives way, and is read again when it is asked for. */
-const MOST_ORGS = 2_000;
 /** A longer prompt counts as one of this length. */
 const MOST_CHARACTERS = 4_096;
 
@@ -53,6 +52,10 @@ export class MemoryQualities implements Qualities {
   restore(org: string, state: OrgQuality): void {
     if (org === POOL) this.pool = state;
     else this.orgs.set(org, state);
+  }
+
+  forget(org: string): void {
+    this.orgs.delete(org);
   }
 
   /** Whether the org's lessons are the pool's too. */
@@ -124,16 +127,12 @@ export class MemoryQualities implements Qualities {
   }
 
   private ofOrg(org: string): OrgQuality {
-    const known = this.orgs.get(org) ?? emptyOrgQuality(this.clock.nowMs());
-    this.orgs.delete(org);
-    this.orgs.set(org, known);
-    if (this.orgs.size > MOST_ORGS) this.orgs.delete(this.orgs.keys().next().value!);
+    let known = this.orgs.get(org);
+    if (known === undefined) this.orgs.set(org, (known = emptyOrgQuality(this.clock.nowMs())));
     return known;
   }
 }
 
-/** Of the pool among the orgs that are kept: no slug is empty. */
-export const POOL = '';
 const NOTHING_LEARNED = emptyOrgQuality(0);
 
 /** Who answers: the same model at the same provider, wherever it runs. */

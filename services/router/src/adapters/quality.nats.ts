@@ -1,19 +1,26 @@
-import { OutcomeRecordedV1, QualityModelShiftedV1, subjects, type MeritorderConfig } from '@meritorder/contracts';
+import {
+  BUCKETS,
+  OutcomeRecordedV1,
+  QualityModelShiftedV1,
+  subjects,
+  type MeritorderConfig,
+} from '@meritorder/contracts';
 import type { Clock } from '@meritorder/kernel';
 import { decodeJson, type Bus } from '@meritorder/messaging';
 import { restoreQuality, snapshotQuality, type QualityShift } from '@meritorder/quality-core';
 import { meter } from '@meritorder/telemetry';
 import type { Subscription } from '@nats-io/transport-node';
+import type { Qualities, QualityReading } from '../application/ports.js';
 import { LearnedBucket, Remembered } from './learned-bucket.nats.js';
-import { MemoryQualities, POOL } from './quality.memory.js';
+import { MemoryQualities } from './quality.memory.js';
 
 /**
  * What answers turned out to be worth, from recorded outcomes. Every router hears of every outcome, so all learn the same; what
- * they know is left in a bucket for one that starts.
+ * they know is left in a bucket, from which comes again what there was no room for.
  */
 export class LearningQualities extends MemoryQualities {
   private readonly remembered = new Remembered();
-  private readonly kept: LearnedBucket;
+  readonly kept: LearnedBucket;
   private subscriptions: Subscription[] = [];
   private readonly lessons = meter().createCounter('meritorder_quality_lessons', {
     description: 'Outcomes that taught what answers are worth',
@@ -31,21 +38,25 @@ export class LearningQualities extends MemoryQualities {
     super(config, clock);
     this.kept = new LearnedBucket(
       bus,
-      'quality.',
-      (org) => {
-        const state = this.stateOf(org);
-        return state && snapshotQuality(state);
+      { bucket: BUCKETS.learning.name, prefix: 'quality.', poolKey: 'quality._pool' },
+      {
+        snapshotOf: (org) => {
+          const state = this.stateOf(org);
+          return state && snapshotQuality(state);
+        },
+        restore: (org, snapshot) => {
+          const state = restoreQuality(snapshot);
+          if (state) this.restore(org, state);
+          return state !== undefined;
+        },
+        forget: (org) => this.forget(org),
       },
       onError,
     );
   }
 
   async start(): Promise<void> {
-    await this.kept.start((org, snapshot) => {
-      const state = restoreQuality(snapshot);
-      if (state) this.restore(org, state);
-      return state !== undefined;
-    });
+    await this.kept.start();
     const { nats } = this.bus;
     this.subscriptions = [
       nats.subscribe('outcome.recorded.v1.*', { callback: (_error, message) => this.heard(message.data) }),
@@ -56,6 +67,11 @@ export class LearningQualities extends MemoryQualities {
   async close(): Promise<void> {
     for (const subscription of this.subscriptions) subscription.unsubscribe();
     await this.kept.close();
+  }
+
+  override read(request: Parameters<Qualities['read']>[0]): QualityReading {
+    this.kept.use(request.attribution.org);
+    return super.read(request);
   }
 
   private heard(data: Uint8Array): void {
@@ -69,12 +85,14 @@ export class LearningQualities extends MemoryQualities {
   private take(event: OutcomeRecordedV1): void {
     const { org } = event.attribution;
     if (!event.quality || !this.remembered.isNew(`${org}/${event.requestId}/${event.outcomeId}`)) return;
-    const taught = this.learn(event);
-    if (!taught) return;
-    this.kept.mark(org);
-    if (this.shares(org)) this.kept.mark(POOL);
-    this.lessons.add(1);
-    if (taught.shift) void this.tell(event, taught.shift);
+    this.kept.teach(org, () => {
+      const taught = this.learn(event);
+      if (!taught) return false;
+      if (this.shares(org)) this.kept.markPool();
+      this.lessons.add(1);
+      if (taught.shift) void this.tell(event, taught.shift);
+      return true;
+    });
   }
 
   /** Every router that notices it says the same under the same identity, which the stream keeps once. */
@@ -100,7 +118,7 @@ export class LearningQualities extends MemoryQualities {
   private heardShift(data: Uint8Array): void {
     try {
       const event = decodeJson(QualityModelShiftedV1, data);
-      if (this.adopt(event)) this.kept.mark(event.org);
+      this.kept.teach(event.org, () => this.adopt(event));
     } catch (error) {
       this.onError(`a shift of quality was not understood: ${(error as Error).message}`);
     }
