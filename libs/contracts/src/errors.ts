@@ -263,7 +263,8 @@ export const ERRORS = {
     retryable: false,
     meaning:
       'A backend answered, and charged for it, what cannot be passed on: too large for a message, or without an end.',
-    wayOut: 'The message says why; the same request would be answered, and charged, alike. Ask for less at once.',
+    wayOut:
+      'The message says why; the same request would be answered, and charged, alike. Ask for less at once, or over NATS for an answer in parts (`Meritorder-Max-Answer-Bytes`).',
   },
   upstream_rejected: {
     status: 400,
