@@ -30,6 +30,19 @@ export async function allClosed({ database }: Pick<Books, 'database'>): Promise<
   return unconfirmed.length;
 }
 
+/** Attempts of an org by id, as metering rates them from now on. */
+export async function hearRated(operator: NatsConnection, org: string): Promise<Map<string, any>> {
+  const rated = new Map<string, any>();
+  operator.subscribe(`metering.usage-rated.v1.${org}`, {
+    callback: (_error, m) => {
+      const event = m.json<any>();
+      rated.set(event.attemptId, event);
+    },
+  });
+  await operator.flush();
+  return rated;
+}
+
 /**
  * When all attempts are closed, imports the provider's invoice: the books equal it then, differed in nothing that was confirmed, and
  * balance.

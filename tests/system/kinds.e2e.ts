@@ -3,7 +3,7 @@ import { createInbox, headers, type Msg, type NatsConnection } from '@nats-io/tr
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { connectDatabase } from '@meritorder/ledger-store';
 import { waitFor } from '@meritorder/testing';
-import { booksAsInvoice } from './books.js';
+import { booksAsInvoice, hearRated } from './books.js';
 import { ask, chat, errorCode, startProduct, type Product } from './harness.js';
 
 const NANOS_PER_EMBEDDED_TOKEN = 20;
@@ -21,7 +21,7 @@ let app: NatsConnection;
 let operator: NatsConnection;
 let database: Awaited<ReturnType<typeof connectDatabase>>;
 /** Attempts by id, as metering rated them. */
-const rated = new Map<string, any>();
+let rated: Map<string, any>;
 
 beforeAll(async () => {
   product = await startProduct({
@@ -62,13 +62,7 @@ beforeAll(async () => {
   });
   app = await product.app();
   operator = await product.stack.connectOperator();
-  operator.subscribe('metering.usage-rated.v1.acme', {
-    callback: (_error, m) => {
-      const event = m.json<any>();
-      rated.set(event.attemptId, event);
-    },
-  });
-  await operator.flush();
+  rated = await hearRated(operator, 'acme');
   database = await connectDatabase(product.stack.database.url, 'kinds-test', 2);
 });
 afterAll(async () => {

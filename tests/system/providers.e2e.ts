@@ -5,6 +5,7 @@ import { importInvoice, readInvoice } from '@meritorder/cli';
 import { connectDatabase, trialBalance, unsettledAttempts } from '@meritorder/ledger-store';
 import { waitFor } from '@meritorder/testing';
 import { ask, chat, errorCode, startProduct, type Product, type TestBackend } from './harness.js';
+import { hearRated } from './books.js';
 
 const PROTOCOLS = ['gemini', 'bedrock', 'anthropic'] as const;
 type Protocol = (typeof PROTOCOLS)[number];
@@ -45,7 +46,7 @@ let app: NatsConnection;
 let operator: NatsConnection;
 let database: Awaited<ReturnType<typeof connectDatabase>>;
 /** Attempts by id, as metering rated them. */
-const rated = new Map<string, any>();
+let rated: Map<string, any>;
 
 beforeAll(async () => {
   const backends = PROTOCOLS.flatMap((protocol) => [
@@ -69,13 +70,7 @@ beforeAll(async () => {
   });
   app = await product.app();
   operator = await product.stack.connectOperator();
-  operator.subscribe('metering.usage-rated.v1.acme', {
-    callback: (_error, m) => {
-      const event = m.json<any>();
-      rated.set(event.attemptId, event);
-    },
-  });
-  await operator.flush();
+  rated = await hearRated(operator, 'acme');
   database = await connectDatabase(product.stack.database.url, 'providers-test', 2);
 });
 afterAll(async () => {

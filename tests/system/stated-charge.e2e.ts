@@ -3,7 +3,7 @@ import { connectDatabase } from '@meritorder/ledger-store';
 import { waitFor } from '@meritorder/testing';
 import { createInbox, type NatsConnection } from '@nats-io/transport-node';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { booksAsInvoice } from './books.js';
+import { booksAsInvoice, hearRated } from './books.js';
 import { ask, chat, startProduct, type Product } from './harness.js';
 
 /** Four times what the simulated provider takes: what a call may cost at most. */
@@ -17,24 +17,23 @@ let product: Product;
 let app: NatsConnection;
 let operator: NatsConnection;
 let database: Awaited<ReturnType<typeof connectDatabase>>;
-const rated = new Map<string, any>();
+let rated: Map<string, any>;
 
 beforeAll(async () => {
   product = await startProduct({
     backends: [
       { id: 'stating', behaviour: { statesCost: true }, config: { provider: 'openrouter', prices: CEILING } },
       { id: 'rated', behaviour: { statesCost: true } },
+      {
+        id: 'dearer',
+        behaviour: { statesCost: true, prices: { input: '40', output: '80' } },
+        config: { provider: 'openrouter', prices: CEILING },
+      },
     ],
   });
   app = await product.app();
   operator = await product.stack.connectOperator();
-  operator.subscribe('metering.usage-rated.v1.acme', {
-    callback: (_error, m) => {
-      const event = m.json<any>();
-      rated.set(event.attemptId, event);
-    },
-  });
-  await operator.flush();
+  rated = await hearRated(operator, 'acme');
   database = await connectDatabase(product.stack.database.url, 'stated-charge-test', 2);
 });
 afterAll(async () => {
@@ -59,7 +58,12 @@ it('what OpenRouter says that a call was charged is what the receipt says and th
     expect(stated).toBe(BigInt(inputTokens * 1_000 + outputTokens * 2_000));
   }
   expect(own.meritorder.usage.statedPicos).toBeUndefined();
-  await booksAsInvoice({ product, operator, database }, { stating: 'openrouter' });
+  // More than the configured prices, and more than was held: it is what was charged.
+  const dearer = (await ask(app, chat('Write 90 words.', { model: 'dearer', max_tokens: 90 }))).json<any>().meritorder;
+  const above = await waitFor(() => rated.get(dearer.attempts.at(-1).attempt_id), 'it to be rated');
+  expect(BigInt(above.cost.cashNanos)).toBeGreaterThan(BigInt(above.bound.cashNanos));
+  expect(dearer.cost.usd).toBe(nanosToUsd(BigInt(above.cost.cashNanos)));
+  await booksAsInvoice({ product, operator, database }, { stating: 'openrouter', dearer: 'openrouter' });
 });
 
 async function receiptOfStream(body: string): Promise<any> {
