@@ -50,13 +50,21 @@ function isBackground([verb, subject = '']: string[]): boolean {
   return `${verb} ${subject}` === 'info server' || verb === 'hmget';
 }
 
+/** What is kept of an org is read once when it is first heard of, behind the requests: its lengths of answers; its qualities and its conversions. */
+const readsOfOrg = (): number[] =>
+  ['KV_ESTIMATES', 'KV_LEARNING'].map(
+    (bucket) => log.filter(({ words }) => words[1] === `$JS.API.STREAM.MSG.GET.${bucket}`).length,
+  );
+
 const records = (): number =>
   log.filter(({ direction, words }) => direction === 'out' && words[1]?.startsWith('routing.decision-made.v1.')).length;
 
 it('from a request to the message for the worker there is one round trip to Redis, and nothing else leaves the router', async () => {
   // The first one also brings the script to a Redis that does not have it yet.
+  log.length = 0;
   expect(errorCode(await ask(app, chat('first')))).toBe('');
   await waitFor(() => records() > 0, 'the record of the first decision');
+  await waitFor(() => `${readsOfOrg()}` === '1,2', 'what is kept of the org');
   let undisturbed = 0;
   for (let i = 0; i < 20; i++) {
     log.length = 0;
