@@ -16,6 +16,7 @@ import { Hedges1764700000000 } from './migrations/1764700000000-hedges.js';
 import { Charges1764705000000 } from './migrations/1764705000000-charges.js';
 import { ApiKeys1764710000000 } from './migrations/1764710000000-api-keys.js';
 import { KeptResponses1764720000000 } from './migrations/1764720000000-kept-responses.js';
+import { OutboxCommits } from './outbox-commits.js';
 
 const MIGRATIONS = [
   Books1764000000000,
@@ -63,6 +64,7 @@ async function open(url: string, application: string, poolSize: number): Promise
     url,
     entities: [ApiKeyEntity, AttemptEntity, BudgetEntity, LedgerEntryEntity, PriceVersionEntity, WindowSpendEntity],
     migrations: MIGRATIONS,
+    subscribers: [OutboxCommits],
     synchronize: false,
     logging: false,
     poolSize,

@@ -21,6 +21,7 @@ export * from './kept-responses.js';
 export * from './leases.js';
 export * from './margin.js';
 export * from './outbox.js';
+export { onOutboxCommit } from './outbox-commits.js';
 export * from './pacing.js';
 export * from './outcomes.js';
 export * from './price-book.js';

@@ -14,7 +14,10 @@ import {
   reconcile,
   recordExtended,
   recordOpened,
+  onOutboxCommit,
+  putOutbox,
   relayOutbox,
+  type OutboxRow,
   tellUntold,
   trialBalance,
   windowTotals,
@@ -408,6 +411,36 @@ describe('the outbox', () => {
     expect(await relayOutbox(db, 'metering', 10, async (row) => void seen.push(row.messageId))).toBe(1);
     expect(seen).toEqual(['b/r1', 'a/r1']);
     expect(await relayOutbox(db, 'budget-policy', 10, async () => {})).toBe(0);
+  });
+
+  it('who relays is woken when a transaction that put something there is committed, and only then', async () => {
+    let woken = 0;
+    onOutboxCommit(db, 'metering', () => void woken++);
+    onOutboxCommit(db, 'budget-policy', () => void expect.fail('it is of others'));
+    const row = (messageId: string): OutboxRow => ({
+      type: 'metering.usage-rated.v1',
+      subject: 'metering.usage-rated.v1.acme',
+      messageId,
+      body: {},
+      occurredAt: new Date().toISOString(),
+    });
+    await db.transaction(async (manager) => {
+      await putOutbox(manager, 'metering', [row('one')]);
+      expect(woken).toBe(0);
+    });
+    expect(woken).toBe(1);
+    await db.transaction((manager) => manager.query('select 1'));
+    const undone = db.transaction(async (manager) => {
+      await putOutbox(manager, 'metering', [row('two')]);
+      throw new Error('undone');
+    });
+    await expect(undone).rejects.toThrow('undone');
+    expect(woken).toBe(1);
+    await putOutbox(db.manager, 'metering', [row('three')]);
+    expect(woken).toBe(2);
+    const seen: string[] = [];
+    await relayOutbox(db, 'metering', 10, async (published) => void seen.push(published.messageId));
+    expect(seen).toEqual(['one', 'three']);
   });
 });
 

@@ -1,5 +1,6 @@
 import type { EventType } from '@meritorder/contracts';
 import type { DataSource, EntityManager } from 'typeorm';
+import { noteOutboxWrite } from './outbox-commits.js';
 
 /** A fact to publish, written in the transaction that made it one. */
 export interface OutboxRow {
@@ -27,6 +28,7 @@ export async function putOutbox(manager: EntityManager, owner: string, rows: rea
       rows.map((r) => r.traceparent ?? null),
     ],
   );
+  noteOutboxWrite(manager, owner);
 }
 
 /** How much is waiting to be published, and how long the oldest of it has. */

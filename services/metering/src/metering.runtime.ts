@@ -26,6 +26,8 @@ export class MeteringRuntime {
   readonly books: Books & CorrectionBooks;
   /** Called when the price book changed, so that nobody waits for the next round. */
   pricesChanged: () => void = () => {};
+  /** There may be settlements that the counters were not told of. */
+  hasUntold = true;
 
   constructor(
     readonly config: MeritorderConfig,
@@ -44,7 +46,9 @@ export class MeteringRuntime {
 
   /** Tells the counters, or keeps what they cannot be told now. After this a message may be acknowledged. */
   async settle(settlements: readonly Settlement[]): Promise<void> {
-    await keepUntold(this.database, await settleHolds(this.counters, settlements));
+    const untold = await settleHolds(this.counters, settlements);
+    await keepUntold(this.database, untold);
+    if (untold.length > 0) this.hasUntold = true;
   }
 }
 

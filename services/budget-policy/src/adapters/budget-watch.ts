@@ -12,13 +12,13 @@ import {
   type WindowTotal,
 } from '@meritorder/ledger-store';
 import { PoisonMessage, runConsumer, type Delivery, type RunningConsumer } from '@meritorder/messaging';
+import { Repeating } from '@meritorder/service-kit';
 import { meter } from '@meritorder/telemetry';
 import type { Subject } from '../application/counted-budget.js';
 import { decideState } from '../application/decide-states.js';
 import { decideThresholds } from '../application/decide-thresholds.js';
 import { windowNow } from '../application/window-rows.js';
 import { BUDGET_POLICY, type BudgetPolicyRuntime } from '../budget-policy.runtime.js';
-import { Repeating } from './repeating.js';
 
 const SWEEP_EVERY_MS = 5_000;
 /** Longer than a transaction may take, so that one that was slow to commit is not missed. */

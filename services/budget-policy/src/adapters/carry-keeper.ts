@@ -14,11 +14,11 @@ import {
   type CarryOver,
   type StoredBudget,
 } from '@meritorder/ledger-store';
+import { Repeating } from '@meritorder/service-kit';
 import { decideCarry, inDefinition } from '../application/decide-carry.js';
 import { withCarry } from '../application/plan-budgets.js';
 import { windowBefore } from '../application/window-named.js';
 import { BUDGET_POLICY, type BudgetPolicyRuntime } from '../budget-policy.runtime.js';
-import { Repeating } from './repeating.js';
 
 const EVERY_MS = 5_000;
 const LEASE_MS = 20_000;

@@ -16,6 +16,7 @@ import {
   type Drift,
   type WindowTotal,
 } from '@meritorder/ledger-store';
+import { Repeating } from '@meritorder/service-kit';
 import { meter } from '@meritorder/telemetry';
 import {
   correction,
@@ -27,7 +28,6 @@ import {
 } from '../application/compare-counters.js';
 import { windowNamed } from '../application/window-named.js';
 import { BUDGET_POLICY, type BudgetPolicyRuntime } from '../budget-policy.runtime.js';
-import { Repeating } from './repeating.js';
 import { isUsageBooked } from './usage-floor.js';
 
 const LEASE_MS = 120_000;

@@ -1,9 +1,9 @@
 import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import { DURABLES, STREAMS } from '@meritorder/contracts';
 import { outboxWaiting } from '@meritorder/ledger-store';
+import { Repeating } from '@meritorder/service-kit';
 import { meter } from '@meritorder/telemetry';
 import { BUDGET_POLICY, type BudgetPolicyRuntime } from '../budget-policy.runtime.js';
-import { Repeating } from './repeating.js';
 
 const EVERY_MS = 5_000;
 

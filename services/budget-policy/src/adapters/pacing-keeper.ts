@@ -12,6 +12,7 @@ import {
   type OutboxRow,
 } from '@meritorder/ledger-store';
 import { PoisonMessage, runConsumer, type Delivery, type RunningConsumer } from '@meritorder/messaging';
+import { Repeating } from '@meritorder/service-kit';
 import { meter } from '@meritorder/telemetry';
 import { policyOf, type PacingEvent } from '../application/pacing/decide-pacing.js';
 import type { PacedBudget, SeenAttempt, Word } from '../application/pacing/paced-budget.js';
@@ -27,7 +28,6 @@ import { decisionFact, usageFact, type LoggedDecision, type TrafficFact } from '
 import { BUDGET_POLICY, type BudgetPolicyRuntime } from '../budget-policy.runtime.js';
 import { PacedDefinitions } from './paced-definitions.js';
 import { PolicyBucket } from './policy-bucket.nats.js';
-import { Repeating } from './repeating.js';
 
 const LEASE = 'pacing';
 const LEASE_MS = 4_000;

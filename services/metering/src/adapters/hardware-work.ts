@@ -10,12 +10,12 @@ import {
   storedFits,
   type TimedAttempt,
 } from '@meritorder/ledger-store';
+import { RepeatingWork } from '@meritorder/service-kit';
 import { meter } from '@meritorder/telemetry';
 import { hostHour, hoursToClose } from '../application/hardware-hour.js';
 import { fitOf } from '../application/hardware-prices.js';
 import { shouldReprice } from '../application/hardware-reprice.js';
 import { METERING, type MeteringRuntime } from '../metering.runtime.js';
-import { RepeatingWork } from './repeating-work.js';
 
 const LEARN_EVERY_MS = 2_000;
 const REPRICE_EVERY_MS = 30_000;

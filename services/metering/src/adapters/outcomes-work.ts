@@ -1,9 +1,9 @@
 import { Inject, Injectable, Logger, type OnApplicationBootstrap, type OnApplicationShutdown } from '@nestjs/common';
 import { dropWaiting, joinMissed, pruneDecisions, waitingOutcomes } from '@meritorder/ledger-store';
+import { RepeatingWork } from '@meritorder/service-kit';
 import { meter } from '@meritorder/telemetry';
 import { recordedOutcome } from '../application/outcome-of.js';
 import { METERING, type MeteringRuntime } from '../metering.runtime.js';
-import { RepeatingWork } from './repeating-work.js';
 
 const JOIN_EVERY_MS = 5_000;
 const TIDY_EVERY_MS = 60_000;

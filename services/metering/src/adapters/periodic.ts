@@ -3,45 +3,51 @@ import { BUCKETS, type EventType } from '@meritorder/contracts';
 import { contextOf, openBucket, putIfChanged, type EventBody } from '@meritorder/messaging';
 import {
   noteScanned,
+  onOutboxCommit,
   openCorrections,
   overdueAttempts,
   publishedPrices,
   relayOutbox,
   tellUntold,
 } from '@meritorder/ledger-store';
+import { RepeatingWork } from '@meritorder/service-kit';
 import { unconfirmedCharge } from '../application/charge-of.js';
 import { correctPrices } from '../application/correct-prices.js';
 import { settleHolds } from '../application/settle-holds.js';
 import { METERING, type MeteringRuntime } from '../metering.runtime.js';
 
-const RELAY_EVERY_MS = 50;
+/** What others put there: this process hears of its own at once. */
+const RELAY_EVERY_MS = 500;
+const RELAY_REST_MS = 25;
 const SWEEP_EVERY_MS = 1_000;
 const UNTOLD_EVERY_MS = 100;
+/** Of what another instance could not tell before it ended. */
+const UNTOLD_OF_OTHERS_EVERY_MS = 5_000;
 const BATCH = 200;
 
 /** What metering does by itself: publish what it booked, and charge attempts that nobody closed. */
 @Injectable()
 export class PeriodicWork implements OnApplicationBootstrap, OnApplicationShutdown {
   private readonly log = new Logger(PeriodicWork.name);
-  private readonly loops: Promise<void>[] = [];
-  private readonly stop = new AbortController();
+  private readonly work = new RepeatingWork((message) => this.log.warn(message));
+  private lookedForUntoldAtMs = -Infinity;
 
   constructor(@Inject(METERING) private readonly metering: MeteringRuntime) {}
 
   onApplicationBootstrap(): void {
-    this.loops.push(this.loop('outbox', RELAY_EVERY_MS, () => this.relay()));
-    this.loops.push(this.loop('overdue attempts', SWEEP_EVERY_MS, () => this.sweep()));
-    this.loops.push(this.loop('untold settlements', UNTOLD_EVERY_MS, () => this.tellUntold()));
-    this.loops.push(this.loop('prices', 5_000, () => this.publishPrices()));
-    this.loops.push(this.loop('price corrections', 5_000, () => this.correct()));
+    const relaying = this.work.start('outbox', RELAY_EVERY_MS, () => this.relay(), RELAY_REST_MS);
+    onOutboxCommit(this.metering.database, 'metering', () => relaying.wake());
+    this.work.start('overdue attempts', SWEEP_EVERY_MS, () => this.sweep());
+    this.work.start('untold settlements', UNTOLD_EVERY_MS, () => this.tellUntold());
+    this.work.start('prices', 5_000, () => this.publishPrices());
+    this.work.start('price corrections', 5_000, () => this.correct());
     this.metering.pricesChanged = () => {
       void this.publishPrices().catch((error: Error) => this.log.warn(`prices: ${error.message}`));
     };
   }
 
   async onApplicationShutdown(): Promise<void> {
-    this.stop.abort();
-    await Promise.all(this.loops);
+    await this.work.stop();
   }
 
   private async relay(): Promise<boolean> {
@@ -82,7 +88,23 @@ export class PeriodicWork implements OnApplicationBootstrap, OnApplicationShutdo
   private async tellUntold(): Promise<boolean> {
     const { counters, database } = this.metering;
     if (counters.openEpochId() === undefined) return false;
-    return (await tellUntold(database, BATCH, (settlements) => settleHolds(counters, settlements))) === BATCH;
+    const nowMs = performance.now();
+    if (!this.metering.hasUntold && nowMs - this.lookedForUntoldAtMs < UNTOLD_OF_OTHERS_EVERY_MS) return false;
+    this.lookedForUntoldAtMs = nowMs;
+    // What is kept meanwhile is looked for in the next round.
+    this.metering.hasUntold = false;
+    let isNone = false;
+    try {
+      let found = 0;
+      const told = await tellUntold(database, BATCH, (settlements) => {
+        found = settlements.length;
+        return settleHolds(counters, settlements);
+      });
+      isNone = found === 0;
+      return told === BATCH;
+    } finally {
+      if (!isNone) this.metering.hasUntold = true;
+    }
   }
 
   /** The bucket says what the books say, also after somebody emptied it. */
@@ -111,31 +133,5 @@ export class PeriodicWork implements OnApplicationBootstrap, OnApplicationShutdo
     }
     if (adjusted > 0) await counters.closeEpoch();
     return false;
-  }
-
-  /** Runs `work` for ever, at once again when it says that more is waiting. */
-  private async loop(name: string, everyMs: number, work: () => Promise<boolean>): Promise<void> {
-    while (!this.stop.signal.aborted) {
-      let more = false;
-      try {
-        more = await work();
-      } catch (error) {
-        this.log.warn(`${name}: ${(error as Error).message}`);
-      }
-      if (!more) await this.sleep(everyMs);
-    }
-  }
-
-  /** Ends early when the service stops. */
-  private sleep(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      const timer = setTimeout(() => end(), ms);
-      const end = (): void => {
-        clearTimeout(timer);
-        this.stop.signal.removeEventListener('abort', end);
-        resolve();
-      };
-      this.stop.signal.addEventListener('abort', end);
-    });
   }
 }
