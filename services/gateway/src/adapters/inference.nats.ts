@@ -10,6 +10,7 @@ import {
 } from '@meritorder/contracts';
 import { newId } from '@meritorder/kernel';
 import { GATEWAY_INBOX_TOKEN, type Bus } from '@meritorder/messaging';
+import { AnswerRoom, type HeldAnswer } from '../application/answer-room.js';
 import type { AnswerReader, Inference, InferenceCall, OpenCall } from '../application/ports/inference.js';
 import { headerBlock, headerIn, serverStatus } from './header-block.js';
 
@@ -24,6 +25,7 @@ export class NatsInference implements Inference {
   private readonly instance = newId();
   private readonly inboxes = new Map<string, OrgInbox>();
   private readonly calls = new Map<string, NatsCall>();
+  private readonly room = new AnswerRoom();
   private asked = 0;
   private connected = true;
 
@@ -42,7 +44,10 @@ export class NatsInference implements Inference {
 
   ask(call: InferenceCall, reader: AnswerReader): OpenCall {
     const place = (this.asked++).toString(36);
-    const open = new NatsCall(this.bus, call, reader, this.totalMs, () => this.calls.delete(place));
+    const open: NatsCall = new NatsCall(this.bus, call, reader, this.totalMs, this.room, () => {
+      this.calls.delete(place);
+      this.room.leave(open);
+    });
     if (!this.isConnected()) {
       open.fail({ code: 'router_unavailable', message: 'The gateway has lost NATS.', retryAfterSeconds: 1 });
       return open;
@@ -83,7 +88,7 @@ export class NatsInference implements Inference {
   }
 }
 
-class NatsCall implements OpenCall {
+class NatsCall implements OpenCall, HeldAnswer {
   private expected = 0;
   private over = false;
   /** Of an answer that is larger than a message. */
@@ -98,6 +103,7 @@ class NatsCall implements OpenCall {
     private readonly call: InferenceCall,
     private readonly reader: AnswerReader,
     totalMs: number,
+    private readonly room: AnswerRoom,
     private readonly forget: () => void,
   ) {
     this.timer = setTimeout(() => this.giveUp('deadline_exceeded', `No end within ${totalMs} ms.`), totalMs);
@@ -170,8 +176,12 @@ class NatsCall implements OpenCall {
     this.partBytes += data.length;
     if (this.partBytes > MAX_ANSWER_BYTES)
       return this.giveUp('answer_unusable', `The answer has more than ${MAX_ANSWER_BYTES} bytes.`);
-    if (status === '') return this.acknowledge();
+    if (status === '') return this.room.take(this, data.length);
     if (this.close()) this.reader.ended({ status: 'answered', streamed: false, body: Buffer.concat(this.parts) });
+  }
+
+  goOn(): void {
+    this.acknowledge();
   }
 
   private last(message: Msg, status: string, sequence: string, block: string): void {
