@@ -63,8 +63,17 @@ it('what OpenRouter says that a call was charged is what the receipt says and th
   const above = await waitFor(() => rated.get(dearer.attempts.at(-1).attempt_id), 'it to be rated');
   expect(BigInt(above.cost.cashNanos)).toBeGreaterThan(BigInt(above.bound.cashNanos));
   expect(dearer.cost.usd).toBe(nanosToUsd(BigInt(above.cost.cashNanos)));
+  expect(await chargedAboveBound()).toEqual(['dearer 1']);
   await booksAsInvoice({ product, operator, database }, { stating: 'openrouter', dearer: 'openrouter' });
 });
+
+async function chargedAboveBound(): Promise<string[]> {
+  const [metering] = product.stack.of('metering');
+  const text = await (await fetch(`http://127.0.0.1:${metering!.healthPort}/metrics`)).text();
+  return [...text.matchAll(/^meritorder_attempts_above_bound\w*\{.*backend="(\w+)".*\} (\d+)/gm)].map(
+    ([, backend, count]) => `${backend} ${count}`,
+  );
+}
 
 async function receiptOfStream(body: string): Promise<any> {
   const inbox = createInbox('_INBOX_acme');

@@ -55,6 +55,8 @@ export interface Settlement {
   before?: Charge | undefined;
   /** Whether this call changed the books. */
   changed: boolean;
+  /** What was held for it, as far as this call looked at it. */
+  bound?: AttemptTerms['bound'];
 }
 
 /** Records attempts as opened. One that is known already, in any state, stays as it is. */
@@ -125,8 +127,9 @@ export async function book(source: DataSource, bookings: readonly Booking[]): Pr
       );
     }
     const changed = new Map(changes.map(({ booking: { terms, charge } }) => [terms.attemptId, charge]));
-    return bounded.map(({ terms: { attemptId } }) => ({
+    return bounded.map(({ terms: { attemptId, bound } }) => ({
       attemptId,
+      bound,
       charge: changed.get(attemptId) ?? before.get(attemptId)!.charge,
       before: before.get(attemptId)?.charge,
       changed: changed.has(attemptId),

@@ -6,6 +6,7 @@ import {
   type UsageAttemptExtendedV1,
   type UsageAttemptOpenedV1,
 } from '@meritorder/contracts';
+import { nanosToUsd } from '@meritorder/kernel';
 import { PoisonMessage, runConsumer, traceparentOf, type Delivery, type RunningConsumer } from '@meritorder/messaging';
 import { meter, tracer } from '@meritorder/telemetry';
 import { SpanKind, trace, type Span } from '@opentelemetry/api';
@@ -43,6 +44,10 @@ export class UsageConsumer implements OnApplicationBootstrap, OnApplicationShutd
 
   private readonly unpriced = meter().createCounter('meritorder_attempts_unpriced', {
     description: 'Attempts that used something without a rate, by backend',
+  });
+
+  private readonly aboveBound = meter().createCounter('meritorder_attempts_above_bound', {
+    description: 'Attempts that were charged more than was held for them, by backend',
   });
 
   constructor(@Inject(METERING) private readonly metering: MeteringRuntime) {}
@@ -129,10 +134,16 @@ export class UsageConsumer implements OnApplicationBootstrap, OnApplicationShutd
   private async book(closed: ClosedDelivery[]): Promise<void> {
     const spans = this.startSpans(closed);
     try {
-      const { settlements, unpriced } = await bookUsage(this.metering.books, closed);
+      const { settlements, unpriced, aboveBound } = await bookUsage(this.metering.books, closed);
       for (const { attemptId, backend, what } of unpriced) {
         this.unpriced.add(1, { backend });
         this.log.warn(`attempt ${attemptId} of ${backend} used what has no price: ${what.join(', ')}`);
+      }
+      for (const { attemptId, backend, cashNanos, boundNanos } of aboveBound) {
+        this.aboveBound.add(1, { backend });
+        this.log.warn(
+          `attempt ${attemptId} of ${backend} was charged ${nanosToUsd(cashNanos)} USD, more than the ${nanosToUsd(boundNanos)} USD that were held for it; check the prices of ${backend}`,
+        );
       }
       for (const { charge, changed } of settlements) if (changed) this.booked.add(1, { state: charge.state });
       await this.metering.settle(settlements);

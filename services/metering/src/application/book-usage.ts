@@ -34,10 +34,11 @@ export class CannotBeBooked extends Error {
   override readonly name = 'CannotBeBooked';
 }
 
-/** What was booked, and what of it had no rate, for people to look at. */
+/** What was booked; and for people to look at, what of it had no rate, and what cost more than was held for it. */
 export interface BookedUsage {
   settlements: Settlement[];
   unpriced: { attemptId: string; backend: string; what: string[] }[];
+  aboveBound: { attemptId: string; backend: string; cashNanos: bigint; boundNanos: bigint }[];
 }
 
 /** Books a batch of closed attempts; the answer is what the holds must be told. @throws UnknownPriceVersion, CannotBeBooked */
@@ -81,7 +82,18 @@ export async function bookUsage(books: Books, closed: readonly ClosedAttempt[]):
     unpriced: bookings
       .filter((b) => b.unpriced && b.unpriced.length > 0 && changed.has(b.terms.attemptId))
       .map((b) => ({ attemptId: b.terms.attemptId, backend: b.terms.backend, what: [...b.unpriced!] })),
+    aboveBound: aboveBound(settlements, bookings),
   };
+}
+
+/** Budgets could be overrun by these: a price, a bound or what a provider said of a charge is wrong. */
+function aboveBound(settlements: readonly Settlement[], bookings: readonly Booking[]): BookedUsage['aboveBound'] {
+  const backends = new Map(bookings.map((b) => [b.terms.attemptId, b.terms.backend]));
+  return settlements.flatMap(({ attemptId, changed, charge: { cashNanos }, bound }) =>
+    changed && bound && cashNanos > BigInt(bound.cashNanos)
+      ? [{ attemptId, backend: backends.get(attemptId)!, cashNanos, boundNanos: BigInt(bound.cashNanos) }]
+      : [],
+  );
 }
 
 /** @throws UnknownPriceVersion */

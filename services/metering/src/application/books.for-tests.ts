@@ -46,7 +46,7 @@ export class BooksInMemory implements Books, CorrectionBooks {
         booking: { ...known?.booking, ...booking, closedAt: booking.closedAt ?? known?.booking.closedAt },
         priceVersion: booking.priceVersion ?? terms.priceVersion,
       });
-      return { attemptId: terms.attemptId, charge, before: known?.charge, changed: true };
+      return { attemptId: terms.attemptId, charge, before: known?.charge, changed: true, bound: terms.bound };
     });
   }
 

@@ -179,6 +179,19 @@ describe('booking', () => {
     expect(all.entries).toHaveLength(1);
   });
 
+  it('a charge above what was held is booked, and told of once with both amounts', async () => {
+    const all = books();
+    const event = closedAttempt({ bound: { cashNanos: '411199', fullNanos: '411199' } });
+    const first = await bookUsage(all, of(event));
+    expect(first.aboveBound).toEqual([
+      { attemptId: event.attemptId, backend: event.backend, cashNanos: 411_200n, boundNanos: 411_199n },
+    ]);
+    expect(first.settlements).toMatchObject([{ charge: { cashNanos: 411_200n } }]);
+    expect((await bookUsage(all, of(event))).aboveBound).toEqual([]);
+    const exact = closedAttempt({ attemptId: 'exact', bound: { cashNanos: '411200', fullNanos: '411200' } });
+    expect((await bookUsage(all, of(exact))).aboveBound).toEqual([]);
+  });
+
   it('an attempt of a backend that the configuration no longer names is charged by what it says of itself', async () => {
     const all = books();
     all.backends = {};
