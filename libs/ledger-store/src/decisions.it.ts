@@ -3,6 +3,7 @@ import { EXAMPLES, type OutcomeRecordedV1, type RoutingDecisionMadeV1 } from '@m
 import { testServers } from '@meritorder/testing';
 import type { DataSource } from 'typeorm';
 import {
+  candidateMeans,
   connectDatabase,
   decisionsOf,
   dropWaiting,
@@ -254,4 +255,34 @@ describe('an outcome', () => {
     await keep(decision('s'));
     expect(await report(outcome('s'), false)).toBe('recorded');
   });
+});
+
+it('the shadow price of a candidate is what the budgets counted for each dollar that it adds: cash of cash, full of full cost', async () => {
+  const [template] = decision('x').candidates;
+  const candidate = (
+    backend: string,
+    expectedCashUsd: number,
+    expectedFullUsd: number,
+    numbers: { marginalUsd: number; shadowCash: number; shadowFull: number },
+  ) => ({
+    ...template!,
+    backend,
+    expectedCashUsd,
+    expectedFullUsd,
+    numbers: { ...numbers, gpuSeconds: 0, usdPerGpuSecond: 0, lateSeconds: 0, quality: 0.5, qualityVariance: 0 },
+  });
+  const made = (requestId: string, shadowCash: number, shadowFull: number) =>
+    decision(requestId, {
+      decidedAt: ago(HOUR),
+      policy: { objective: 'margin' } as never,
+      candidates: [
+        candidate('cloud', 0.01, 0.01, { marginalUsd: 0.01, shadowCash, shadowFull }),
+        candidate('own', 0, 0.004, { marginalUsd: 0.001, shadowCash, shadowFull }),
+        candidate('free', 0, 0, { marginalUsd: 0, shadowCash, shadowFull }),
+      ] as RoutingDecisionMadeV1['candidates'],
+    });
+  await keep(made('r1', 2, 0), made('r2', 1, 0.5));
+  const means = await candidateMeans(db, ['acme'], { from: new Date(Date.now() - 2 * HOUR), to: new Date() });
+  const pricesOf = Object.fromEntries(means.map((m) => [m.backend, Number(m.shadowPrice.toFixed(6))]));
+  expect(pricesOf).toEqual({ cloud: 1.75, own: 1, free: 0 });
 });

@@ -173,7 +173,11 @@ export async function requestOutcomes(source: DataSource, { org, from, to }: Mar
   }));
 }
 
-/** Of orgs, what the latest decisions in the span expected of each candidate that was able. */
+/**
+ * Of orgs, what the latest decisions in the span expected of each candidate that was able. The shadow price is what the budgets of
+ * its path counted its money beyond what it adds, for each dollar that it adds: a budget of cash counts nothing of own hardware, one
+ * of full cost all of it, as the router did.
+ */
 export async function candidateMeans(
   source: DataSource,
   orgs: readonly string[],
@@ -184,7 +188,10 @@ export async function candidateMeans(
     `select d.org, d.record #>> '{attribution,tier}' as tier, d.record #>> '{attribution,feature}' as feature,
        c ->> 'backend' as backend, avg((c #>> '{numbers,marginalUsd}')::float8) as "marginalUsd",
        avg((c #>> '{numbers,quality}')::float8) as quality,
-       avg((c #>> '{numbers,shadowCash}')::float8 + (c #>> '{numbers,shadowFull}')::float8) as "shadowPrice",
+       coalesce(
+         avg((c #>> '{numbers,shadowCash}')::float8 * (c ->> 'expectedCashUsd')::float8
+           + (c #>> '{numbers,shadowFull}')::float8 * (c ->> 'expectedFullUsd')::float8)
+         / nullif(avg((c #>> '{numbers,marginalUsd}')::float8), 0), 0) as "shadowPrice",
        avg((d.record #>> '{policy,revenueUsd}')::float8) as "revenueUsd"
      from unnest($1::text[]) as asked(org)
        cross join lateral (
