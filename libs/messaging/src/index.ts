@@ -4,6 +4,7 @@ export * from './publish-until-kept.js';
 export * from './consumer.js';
 export * from './topology.js';
 export * from './follow-bucket.js';
+export * from './follow-stream.js';
 export * from './trace-context.js';
 export * from './nats-credentials.js';
 export * from './nats-permissions.js';

@@ -117,20 +117,24 @@ function consuming(stream: string, durable: string): string[] {
   ];
 }
 
-/** Opening and watching a bucket (an ordered consumer of its stream). */
-function watching(bucket: string): string[] {
+/** Reading a stream from a place on (an ordered consumer of it). */
+function following(stream: string): string[] {
   return [
-    `$JS.API.STREAM.INFO.KV_${bucket}`,
-    `$JS.API.CONSUMER.CREATE.KV_${bucket}`,
-    `$JS.API.CONSUMER.CREATE.KV_${bucket}.>`,
-    `$JS.API.CONSUMER.DELETE.KV_${bucket}.>`,
-    `$JS.API.CONSUMER.INFO.KV_${bucket}.>`,
-    `$JS.API.CONSUMER.MSG.NEXT.KV_${bucket}.>`,
-    `$JS.API.DIRECT.GET.KV_${bucket}.>`,
-    `$JS.API.STREAM.MSG.GET.KV_${bucket}`,
-    `$JS.FC.KV_${bucket}.>`,
-    `$JS.ACK.KV_${bucket}.>`,
+    `$JS.API.STREAM.INFO.${stream}`,
+    `$JS.API.CONSUMER.CREATE.${stream}`,
+    `$JS.API.CONSUMER.CREATE.${stream}.>`,
+    `$JS.API.CONSUMER.DELETE.${stream}.>`,
+    `$JS.API.CONSUMER.INFO.${stream}.>`,
+    `$JS.API.CONSUMER.MSG.NEXT.${stream}.>`,
+    `$JS.API.STREAM.MSG.GET.${stream}`,
+    `$JS.FC.${stream}.>`,
+    `$JS.ACK.${stream}.>`,
   ];
+}
+
+/** Opening and watching a bucket. */
+function watching(bucket: string): string[] {
+  return [...following(`KV_${bucket}`), `$JS.API.DIRECT.GET.KV_${bucket}.>`];
 }
 
 /** Whoever accepts keys. */
@@ -188,7 +192,7 @@ function router(config: Hosted): NatsUser {
       `${SERVICE_INBOX['provider-worker']}.>`,
       ...hostsOf(config).map((host) => `${hostInboxPrefix(host)}.>`),
       ...consuming(STREAMS.jobs.name, DURABLES.routerJobs),
-      `$JS.API.STREAM.MSG.GET.${STREAMS.events.name}`,
+      ...following(STREAMS.events.name),
       `$JS.API.STREAM.MSG.GET.${STREAMS.jobs.name}`,
       `$KV.${BUCKETS.cancels.name}.>`,
       ...watching(BUCKETS.cancels.name),
@@ -207,9 +211,6 @@ function router(config: Hosted): NatsUser {
     ],
     subscribe: [
       `${SERVICE_INBOX.router}.>`,
-      'metering.usage-rated.v1.*',
-      'outcome.recorded.v1.*',
-      'quality.model-shifted.v1.*',
       'usage.attempt-closed.v1.>',
       'inference.estimate.v1.*',
       'inference.request.v1.*',

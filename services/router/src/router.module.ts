@@ -14,6 +14,7 @@ import { NatsDecisionLog } from './adapters/decision-log.nats.js';
 import { FleetController } from './adapters/fleet.controller.js';
 import { EstimatesController } from './adapters/estimates.controller.js';
 import { LearningConversions } from './adapters/conversions.nats.js';
+import { EventsFeed } from './adapters/events-feed.nats.js';
 import { LearningLoads } from './adapters/loads.memory.js';
 import { LearningQualities } from './adapters/quality.nats.js';
 import { RetryTokens } from './adapters/retries.memory.js';
@@ -46,17 +47,19 @@ export async function routerModule({ config, bus, env, readiness }: ServiceConte
   const heartbeats = hearHeartbeats(bus, fleet, catalogue, warn);
   const listeningSinceMs = Date.now();
   await catalogue.start();
-  const estimator = new LearningEstimator(config, bus, systemClock, warn);
+  const feed = await EventsFeed.open(bus, warn);
+  const estimator = new LearningEstimator(config, bus, feed, systemClock, warn);
   const fleetChanged = (): void => {
     catalogue.fleetChanged();
     void estimator.fleetChanged().catch((error: Error) => warn(`a vocabulary is not there: ${error.message}`));
   };
   await followFleet(bus, config, fleetChanged, warn, following.signal);
   await estimator.start();
-  const qualities = new LearningQualities(config, bus, systemClock, warn);
+  const qualities = new LearningQualities(config, bus, feed, systemClock, warn);
   await qualities.start();
-  const conversions = new LearningConversions(bus, systemClock, warn);
+  const conversions = new LearningConversions(bus, feed, systemClock, warn);
   await conversions.start();
+  feed.start();
   const loads = new LearningLoads({ get: (id) => catalogue.backend(id) }, fleet);
   const closed = hearClosed(bus, loads, warn);
   const workers = new NatsWorkers(bus, awake);
@@ -122,6 +125,7 @@ export async function routerModule({ config, bus, env, readiness }: ServiceConte
         await decisions.close();
         catalogue.close();
         keyRing.close();
+        feed.stop();
         await estimator.close();
         await qualities.close();
         await conversions.close();

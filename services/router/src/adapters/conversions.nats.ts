@@ -2,9 +2,10 @@ import { BUCKETS, MeteringUsageRatedV1, OutcomeRecordedV1, type Attribution } fr
 import type { Clock } from '@meritorder/kernel';
 import { restoreConversion, snapshotConversion, DEFAULT_OUTCOME_WINDOW_MS } from '@meritorder/margin-core';
 import { decodeJson, type Bus } from '@meritorder/messaging';
-import type { Subscription } from '@nats-io/transport-node';
+import type { Source } from '../application/learned-orgs.js';
 import type { ConversionReading } from '../application/ports.js';
 import { MemoryConversions } from './conversions.memory.js';
+import type { EventsFeed } from './events-feed.nats.js';
 import { LearnedBucket, Remembered } from './learned-bucket.nats.js';
 
 /**
@@ -14,16 +15,17 @@ import { LearnedBucket, Remembered } from './learned-bucket.nats.js';
 export class LearningConversions extends MemoryConversions {
   private readonly remembered = new Remembered();
   readonly kept: LearnedBucket;
-  private subscriptions: Subscription[] = [];
 
   constructor(
-    private readonly bus: Bus,
+    bus: Bus,
+    feed: EventsFeed,
     clock: Clock,
     private readonly onError: (message: string) => void,
   ) {
     super(clock);
     this.kept = new LearnedBucket(
       bus,
+      feed,
       { bucket: BUCKETS.learning.name, prefix: 'conversion.' },
       {
         snapshotOf: (org) => {
@@ -43,14 +45,11 @@ export class LearningConversions extends MemoryConversions {
 
   async start(): Promise<void> {
     await this.kept.start();
-    this.subscriptions = [
-      this.hear('metering.usage-rated.v1.*', (data) => this.heardUsage(decodeJson(MeteringUsageRatedV1, data))),
-      this.hear('outcome.recorded.v1.*', (data) => this.heardOutcome(decodeJson(OutcomeRecordedV1, data))),
-    ];
+    this.hear('metering.usage-rated.v1', MeteringUsageRatedV1, (event, source) => this.heardUsage(event, source));
+    this.hear('outcome.recorded.v1', OutcomeRecordedV1, (event, source) => this.heardOutcome(event, source));
   }
 
   async close(): Promise<void> {
-    for (const subscription of this.subscriptions) subscription.unsubscribe();
     await this.kept.close();
   }
 
@@ -59,35 +58,45 @@ export class LearningConversions extends MemoryConversions {
     return super.read(attribution);
   }
 
-  private hear(subject: string, learn: (data: Uint8Array) => void): Subscription {
-    return this.bus.nats.subscribe(subject, {
-      callback: (_error, message) => {
-        try {
-          learn(message.data);
-        } catch (error) {
-          this.onError(`${subject} taught nothing of conversions: ${(error as Error).message}`);
-        }
-      },
+  private hear<T>(
+    subject: string,
+    schema: Parameters<typeof decodeJson<T>>[0],
+    learn: (event: T, source: Source) => void,
+  ): void {
+    this.kept.on(subject, (data, source) => {
+      try {
+        learn(decodeJson(schema, data), source);
+      } catch (error) {
+        this.onError(`${subject} taught nothing of conversions: ${(error as Error).message}`);
+      }
     });
   }
 
-  private heardUsage(event: MeteringUsageRatedV1): void {
+  private heardUsage(event: MeteringUsageRatedV1, source: Source): void {
     if (event.revision !== 1 || (event.outcome !== undefined && event.outcome !== 'finished')) return;
     if (!this.remembered.isNew(event.attemptId)) return;
-    this.kept.teach(event.attribution.org, () => {
-      this.learnUsage(event);
-      return true;
-    });
+    this.kept.teach(
+      event.attribution.org,
+      () => {
+        this.learnUsage(event);
+        return true;
+      },
+      source,
+    );
   }
 
-  private heardOutcome(event: OutcomeRecordedV1): void {
+  private heardOutcome(event: OutcomeRecordedV1, source: Source): void {
     const { org } = event.attribution;
     const { converted } = event;
     if (event.kind !== 'conversion' || converted === undefined) return;
     if (!this.remembered.isNew(`${org}/${event.requestId}/${event.outcomeId}`)) return;
-    this.kept.teach(org, () => {
-      this.learnOutcome({ ...event, converted });
-      return true;
-    });
+    this.kept.teach(
+      org,
+      () => {
+        this.learnOutcome({ ...event, converted });
+        return true;
+      },
+      source,
+    );
   }
 }

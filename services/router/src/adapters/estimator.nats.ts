@@ -18,7 +18,9 @@ import { decodeJson, type Bus } from '@meritorder/messaging';
 import { meter } from '@meritorder/telemetry';
 import { loadTokenizer, tokenizerOf } from '@meritorder/tokenizers';
 import type { Subscription } from '@nats-io/transport-node';
+import type { Source } from '../application/learned-orgs.js';
 import type { Estimator } from '../application/ports.js';
+import type { EventsFeed } from './events-feed.nats.js';
 import { LearnedBucket } from './learned-bucket.nats.js';
 
 /**
@@ -38,6 +40,7 @@ export class LearningEstimator implements Estimator {
   constructor(
     private readonly config: Pick<MeritorderConfig, 'orgs' | 'backends'>,
     private readonly bus: Bus,
+    feed: EventsFeed,
     private readonly clock: Clock,
     private readonly onError: (message: string) => void,
   ) {
@@ -48,6 +51,7 @@ export class LearningEstimator implements Estimator {
     });
     this.kept = new LearnedBucket(
       bus,
+      feed,
       { bucket: BUCKETS.estimates.name, prefix: 'org.', poolKey: 'pool' },
       {
         snapshotOf: (org) => snapshotOf(this.learned, org),
@@ -64,8 +68,8 @@ export class LearningEstimator implements Estimator {
   async start(): Promise<void> {
     await this.fleetChanged();
     await this.kept.start();
+    this.kept.on('metering.usage-rated.v1', (data, source) => this.learn(data, source));
     this.subscriptions = [
-      this.bus.nats.subscribe('metering.usage-rated.v1.*', { callback: (_error, message) => this.learn(message.data) }),
       this.bus.nats.subscribe('prompt.sent.v1.*', { callback: (_error, message) => this.heardSent(message.data) }),
     ];
   }
@@ -116,17 +120,21 @@ export class LearningEstimator implements Estimator {
     }
   }
 
-  private learn(data: Uint8Array): void {
+  private learn(data: Uint8Array, source: Source): void {
     try {
       const event = decodeJson(MeteringUsageRatedV1, data);
       const observation = observationOf(event, { cut: event.outcome !== undefined && event.outcome !== 'finished' });
       if (!observation) return;
-      this.kept.teach(observation.org, () => {
-        learnFromUsage(this.learned, observation);
-        if (this.learned.settings.sharesLearning(observation.org)) this.kept.markPool();
-        this.lessons.add(1);
-        return true;
-      });
+      this.kept.teach(
+        observation.org,
+        () => {
+          learnFromUsage(this.learned, observation);
+          if (this.learned.settings.sharesLearning(observation.org)) this.kept.markPool();
+          this.lessons.add(1);
+          return true;
+        },
+        source,
+      );
     } catch (error) {
       this.onError(`rated usage taught nothing: ${(error as Error).message}`);
     }

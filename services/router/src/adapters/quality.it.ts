@@ -5,6 +5,7 @@ import { waitFor } from '@meritorder/testing';
 import { useNats } from '@meritorder/testing/vitest';
 import { connect } from '@nats-io/transport-node';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { EventsFeed } from './events-feed.nats.js';
 import { LearningQualities } from './quality.nats.js';
 
 const nats = useNats();
@@ -29,9 +30,11 @@ let metering: Bus;
 async function startRouter(): Promise<LearningQualities> {
   const bus = busOn(await connect({ servers: nats.url }), 'router');
   buses.push(bus);
-  const router = new LearningQualities(config, bus, { nowMs: () => START_MS }, (message) => void errors.push(message));
+  const onError = (message: string): void => void errors.push(message);
+  const feed = await EventsFeed.open(bus, onError);
+  const router = new LearningQualities(config, bus, feed, { nowMs: () => START_MS }, onError);
   await router.start();
-  await bus.nats.flush();
+  feed.start();
   routers.push(router);
   return router;
 }
@@ -77,7 +80,9 @@ it('a shift that all routers notice is in the stream once; one that knows less t
   await startRouter();
   await startRouter();
   await tell(100, 0.85);
-  // It has heard of less than the others: what it knows it heard itself.
+  await waitFor(() => routers.every((router) => outcomesKnown(router) === 100), { message: 'both have heard of them' });
+  // It hears of less than the others: what they heard has left the stream, and none of it is kept yet.
+  await (await metering.manager()).streams.purge(STREAMS.events.name);
   const late = await startRouter();
   await tell(45, 0.85);
   await waitFor(() => routers.every((router) => outcomesKnown(router) > 40), { message: 'all have heard of them' });

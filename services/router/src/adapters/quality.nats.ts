@@ -9,8 +9,9 @@ import type { Clock } from '@meritorder/kernel';
 import { decodeJson, type Bus } from '@meritorder/messaging';
 import { restoreQuality, snapshotQuality, type QualityShift } from '@meritorder/quality-core';
 import { meter } from '@meritorder/telemetry';
-import type { Subscription } from '@nats-io/transport-node';
+import type { Source } from '../application/learned-orgs.js';
 import type { Qualities, QualityReading } from '../application/ports.js';
+import type { EventsFeed } from './events-feed.nats.js';
 import { LearnedBucket, Remembered } from './learned-bucket.nats.js';
 import { MemoryQualities } from './quality.memory.js';
 
@@ -21,7 +22,6 @@ import { MemoryQualities } from './quality.memory.js';
 export class LearningQualities extends MemoryQualities {
   private readonly remembered = new Remembered();
   readonly kept: LearnedBucket;
-  private subscriptions: Subscription[] = [];
   private readonly lessons = meter().createCounter('meritorder_quality_lessons', {
     description: 'Outcomes that taught what answers are worth',
   });
@@ -32,12 +32,14 @@ export class LearningQualities extends MemoryQualities {
   constructor(
     config: Pick<MeritorderConfig, 'orgs' | 'backends'>,
     private readonly bus: Bus,
+    feed: EventsFeed,
     clock: Clock,
     private readonly onError: (message: string) => void,
   ) {
     super(config, clock);
     this.kept = new LearnedBucket(
       bus,
+      feed,
       { bucket: BUCKETS.learning.name, prefix: 'quality.', poolKey: 'quality._pool' },
       {
         snapshotOf: (org) => {
@@ -57,15 +59,11 @@ export class LearningQualities extends MemoryQualities {
 
   async start(): Promise<void> {
     await this.kept.start();
-    const { nats } = this.bus;
-    this.subscriptions = [
-      nats.subscribe('outcome.recorded.v1.*', { callback: (_error, message) => this.heard(message.data) }),
-      nats.subscribe('quality.model-shifted.v1.*', { callback: (_error, message) => this.heardShift(message.data) }),
-    ];
+    this.kept.on('outcome.recorded.v1', (data, source) => this.heard(data, source));
+    this.kept.on('quality.model-shifted.v1', (data, source) => this.heardShift(data, source));
   }
 
   async close(): Promise<void> {
-    for (const subscription of this.subscriptions) subscription.unsubscribe();
     await this.kept.close();
   }
 
@@ -74,25 +72,29 @@ export class LearningQualities extends MemoryQualities {
     return super.read(request);
   }
 
-  private heard(data: Uint8Array): void {
+  private heard(data: Uint8Array, source: Source): void {
     try {
-      this.take(decodeJson(OutcomeRecordedV1, data));
+      this.take(decodeJson(OutcomeRecordedV1, data), source);
     } catch (error) {
       this.onError(`an outcome taught nothing: ${(error as Error).message}`);
     }
   }
 
-  private take(event: OutcomeRecordedV1): void {
+  private take(event: OutcomeRecordedV1, source: Source): void {
     const { org } = event.attribution;
     if (!event.quality || !this.remembered.isNew(`${org}/${event.requestId}/${event.outcomeId}`)) return;
-    this.kept.teach(org, () => {
-      const taught = this.learn(event);
-      if (!taught) return false;
-      if (this.shares(org)) this.kept.markPool();
-      this.lessons.add(1);
-      if (taught.shift) void this.tell(event, taught.shift);
-      return true;
-    });
+    this.kept.teach(
+      org,
+      () => {
+        const taught = this.learn(event);
+        if (!taught) return false;
+        if (this.shares(org)) this.kept.markPool();
+        this.lessons.add(1);
+        if (taught.shift) void this.tell(event, taught.shift);
+        return true;
+      },
+      source,
+    );
   }
 
   /** Every router that notices it says the same under the same identity, which the stream keeps once. */
@@ -115,10 +117,10 @@ export class LearningQualities extends MemoryQualities {
     }
   }
 
-  private heardShift(data: Uint8Array): void {
+  private heardShift(data: Uint8Array, source: Source): void {
     try {
       const event = decodeJson(QualityModelShiftedV1, data);
-      this.kept.teach(event.org, () => this.adopt(event));
+      this.kept.teach(event.org, () => this.adopt(event), source);
     } catch (error) {
       this.onError(`a shift of quality was not understood: ${(error as Error).message}`);
     }

@@ -9,6 +9,7 @@ let written: [org: string, lessons: number][];
 let errors: string[];
 let refused: Set<string>;
 let isAway: boolean;
+let heardKept: number | undefined;
 let reads: number;
 /** Reads that are held back until it resolves. */
 let opening: Promise<void> | undefined;
@@ -25,10 +26,19 @@ const keeper: Keeper = {
     if (isAway) throw new Error('the store is away');
     if (refused.has(org)) return `key ${org}: refused`;
     kept.set(org, text);
-    written.push([org, JSON.parse(text) as number]);
+    written.push([org, learnedIn(org)!]);
     return undefined;
   },
+  async writeHeard(heard) {
+    if (isAway) throw new Error('the store is away');
+    heardKept = heard;
+  },
 };
+
+function learnedIn(org: string): number | undefined {
+  const text = kept.get(org);
+  return text === undefined ? undefined : (JSON.parse(text) as { learned: number }).learned;
+}
 
 function start({ mostOrgs = 3, isFull = (): boolean => false } = {}): LearnedOrgs {
   memory = new Map();
@@ -43,6 +53,7 @@ function start({ mostOrgs = 3, isFull = (): boolean => false } = {}): LearnedOrg
 
 beforeEach(() => {
   [kept, written, errors, refused, isAway, reads, opening] = [new Map(), [], [], new Set(), false, 0, undefined];
+  heardKept = undefined;
   start();
 });
 
@@ -59,13 +70,13 @@ describe('an org that gives way', () => {
     await taught('first', 5);
     for (const org of ['a', 'b', 'c']) await taught(org);
     expect(memory.has('first')).toBe(false);
-    expect(kept.get('first')).toBe('5');
+    expect(learnedIn('first')).toBe(5);
     orgs.use('first');
     await orgs.settled();
     expect(memory.get('first')).toBe(5);
     await taught('first');
     await orgs.save();
-    expect(kept.get('first')).toBe('6');
+    expect(learnedIn('first')).toBe(6);
   });
 
   it('is the one that was used longest ago, whether asked for or learned of', async () => {
@@ -85,7 +96,7 @@ describe('an org that gives way', () => {
     expect(memory.get('first')).toBe(6);
     isAway = false;
     await orgs.close();
-    expect(kept.get('first')).toBe('6');
+    expect(learnedIn('first')).toBe(6);
   });
 
   it('is not lost while the store is away: it is kept when it is there again', async () => {
@@ -99,7 +110,7 @@ describe('an org that gives way', () => {
     expect(errors).toEqual(['what was learned of first is not kept yet: the store is away']);
     isAway = false;
     await orgs.save();
-    expect(kept.get('first')).toBe('5');
+    expect(learnedIn('first')).toBe(5);
   });
 
   it('makes room where few hold too much', async () => {
@@ -109,7 +120,7 @@ describe('an org that gives way', () => {
     expect(memory.size).toBe(2);
     await taught('large');
     expect([...memory]).toEqual([['large', 9]]);
-    expect(kept.get('small')).toBe('2');
+    expect(learnedIn('small')).toBe(2);
   });
 
   it('is never the pool', async () => {
@@ -118,7 +129,7 @@ describe('an org that gives way', () => {
     for (const org of ['a', 'b', 'c', 'd', 'e']) await taught(org);
     expect(memory.get(POOL)).toBe(7);
     await orgs.save();
-    expect(kept.get(POOL)).toBe('7');
+    expect(learnedIn(POOL)).toBe(7);
   });
 });
 
@@ -135,7 +146,7 @@ describe('an org that is not read yet', () => {
     await orgs.settled();
     expect(memory.get('first')).toBe(103);
     await orgs.save();
-    expect(kept.get('first')).toBe('103');
+    expect(learnedIn('first')).toBe(103);
   });
 
   it('stays so while the store is away, is said once, and is read when it is asked for again', async () => {
@@ -166,7 +177,7 @@ describe('a round of keeping', () => {
     expect(errors).toEqual(['what was learned could not be kept: key b: refused']);
     refused.clear();
     await orgs.save();
-    expect(kept.get('b')).toBe('1');
+    expect(learnedIn('b')).toBe(1);
     expect(written.length).toBe(3);
   });
 
@@ -234,10 +245,101 @@ it('whatever comes in whatever order, no lesson is lost and nothing kept is repl
   }
   isAway = false;
   await orgs.close();
-  expect([...kept].map(([org, text]) => [org, Number(text)]).toSorted()).toEqual([...told].toSorted());
+  expect([...kept.keys()].map((org) => [org, learnedIn(org)]).toSorted()).toEqual([...told].toSorted());
   const most = new Map<string, number>();
   for (const [org, lessons] of written) {
     expect(lessons).toBeGreaterThanOrEqual(most.get(org) ?? 0);
     most.set(org, lessons);
   }
+});
+
+describe('a lesson that comes with a message', () => {
+  const tell = (org: string, sequence: number): void => {
+    const source = { sequence };
+    orgs.hear(source);
+    orgs.teach(org, () => !!memory.set(org, (memory.get(org) ?? 0) + 1), source);
+  };
+  /** A process that was killed and starts again, with what was kept. */
+  const restart = async (...known: string[]): Promise<void> => {
+    start();
+    for (const org of known) orgs.restore(org, kept.get(org)!);
+  };
+
+  it('that comes again after a restart teaches nothing when it is in what was kept, and all that came later does', async () => {
+    tell('a', 1);
+    tell('b', 2);
+    tell('a', 3);
+    await orgs.settled();
+    await orgs.save();
+    tell('a', 4);
+    tell('b', 5);
+    await restart('a');
+    for (const [org, sequence] of [
+      ['a', 1],
+      ['b', 2],
+      ['a', 3],
+      ['a', 4],
+      ['b', 5],
+      ['c', 6],
+    ] as const)
+      tell(org, sequence);
+    await orgs.settled();
+    expect([...memory].toSorted()).toEqual([
+      ['a', 3],
+      ['b', 2],
+      ['c', 1],
+    ]);
+  });
+
+  it('that was heard but taught nothing is behind what is kept as well', async () => {
+    tell('a', 1);
+    await orgs.settled();
+    orgs.hear({ sequence: 7 });
+    tell('b', 8);
+    await orgs.settled();
+    await orgs.save();
+    expect(JSON.parse(kept.get('a')!)).toEqual({ stream: '', heard: 8, learned: 1 });
+  });
+
+  it('of what another router kept meanwhile is not taught again', async () => {
+    kept.set('a', JSON.stringify({ stream: '', heard: 20, learned: 40 }));
+    tell('a', 20);
+    tell('a', 21);
+    await orgs.settled();
+    expect(memory.get('a')).toBe(41);
+  });
+
+  it('of a stream that was made anew teaches, however far the old one was heard', async () => {
+    kept.set('a', JSON.stringify({ stream: 'an earlier one', heard: 20, learned: 40 }));
+    tell('a', 1);
+    await orgs.settled();
+    expect(memory.get('a')).toBe(41);
+  });
+
+  it('that an earlier process heard and kept brings no org into memory', async () => {
+    const again = (org: string) => orgs.teach(org, () => !!memory.set(org, 1), { sequence: 1, isAgain: true });
+    orgs.restore('there', JSON.stringify({ stream: '', heard: 0, learned: 5 }));
+    again('there');
+    again('elsewhere');
+    await orgs.settled();
+    expect([reads, ...memory]).toEqual([0, ['there', 1]]);
+  });
+
+  it('is noted as heard only when all that was heard is kept', async () => {
+    tell('a', 1);
+    await orgs.settled();
+    refused.add('a');
+    await orgs.save();
+    expect(heardKept).toBeUndefined();
+    refused.clear();
+    const held = Promise.withResolvers<void>();
+    opening = held.promise;
+    tell('b', 2);
+    await orgs.save();
+    expect(heardKept).toBeUndefined();
+    held.resolve();
+    await orgs.settled();
+    await orgs.save();
+    expect(heardKept).toBe(2);
+  });
 });
