@@ -51,6 +51,7 @@ export * from './config/meritorder-config.js';
 export * from './config/nats-config.js';
 export * from './config/joined-backends.js';
 export * from './config/prices-config.js';
+export * from './config/batch-config.js';
 export * from './config/providers-config.js';
 export * from './config/routing-config.js';
 export * from './config/load-config.js';

@@ -8,7 +8,8 @@ import { KEY_TERMS } from './key-terms.js';
 import { NatsConfig, QuotasConfig } from './nats-config.js';
 import { checkObjectives, checkTiers, RouteConfig, TierConfig } from './routing-config.js';
 import { AccountConfig, ExchangeRateConfig, OtherModelConfig, PriceConfig } from './prices-config.js';
-import { BatchConfig, PROTOCOLS, providerFields, regionsOf, withBaseUrl } from './providers-config.js';
+import { BatchConfig, checkBatch } from './batch-config.js';
+import { PROTOCOLS, providerFields, regionsOf, withBaseUrl } from './providers-config.js';
 
 const Milliseconds = z.int().min(1).max(3_600_000);
 
@@ -133,16 +134,10 @@ const BackendFields = z.strictObject({
       'Whether it bills output that it does not stream, such as hidden reasoning: then nobody can watch it, and tolerant budgets hold the upper bound too.',
   }),
 });
-const BATCH_PROTOCOLS: readonly string[] = ['openai', 'azure', 'anthropic', 'gemini'];
 export const BackendConfig = BackendFields.transform((backend, ctx) => {
   const issue = (path: (string | number)[], message: string): void => ctx.addIssue({ code: 'custom', path, message });
-  const { batch, kind, protocol, kinds } = backend;
-  if (batch && (kind !== 'cloud' || !BATCH_PROTOCOLS.includes(protocol)))
-    issue(['batch'], `batches are sent to cloud backends of the protocols ${BATCH_PROTOCOLS.join(', ')}`);
-  // Azure's guide to batches has chat completions alone; a batch of anything else would be refused as a whole.
-  if (batch && protocol === 'azure' && kinds?.includes('embeddings'))
-    issue(['kinds'], 'Azure takes no embeddings in batches, chat completions alone');
-  if (backend.statedCharge && protocol !== 'openai')
+  checkBatch(backend, issue);
+  if (backend.statedCharge && backend.protocol !== 'openai')
     issue(['statedCharge'], 'what a call was charged is said in the protocol openai alone');
   return withBaseUrl(backend, issue);
 });

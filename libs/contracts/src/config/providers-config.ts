@@ -23,23 +23,6 @@ const CredentialConfig = z.strictObject({
 });
 export type CredentialConfig = z.infer<typeof CredentialConfig>;
 
-/** How a backend that is asked in batches is asked. */
-export const BatchConfig = z.strictObject({
-  completionSeconds: z.int().min(1).max(518_400).default(86_400).meta({
-    description: 'Within which the provider ends a batch. A job with less time than this goes elsewhere.',
-  }),
-  collectSeconds: z.number().min(0.1).max(3_600).default(30).meta({
-    description: 'How long a batch waits for more jobs after its first.',
-  }),
-  maxBytes: z.int().min(1_024).max(6_000_000).default(4_000_000).meta({
-    description: 'Of all jobs in one batch, as a worker keeps it.',
-  }),
-  pollSeconds: z.number().min(0.1).max(3_600).default(30).meta({
-    description: 'How soon it is asked whether a batch has ended; less often the older the batch is.',
-  }),
-});
-export type BatchConfig = z.infer<typeof BatchConfig>;
-
 /** What a backend says of its provider, beside `protocol`. */
 export const providerFields = {
   baseUrl: BaseUrl.optional().meta({
