@@ -6,6 +6,7 @@ import {
   type BackendConfig,
   type BudgetDefinition,
   type BudgetPolicy,
+  type JobAcceptedV1,
   type PriceVersion,
   type Refusal,
   type RouterReply,
@@ -22,6 +23,8 @@ import type { AttemptSignal } from './ports.js';
 import { readRequest, type RequestReading } from './read-request.js';
 
 const price = EXAMPLES.events['price.version-published.v1'].version;
+const rated = (card: PriceVersion['cash']) => ({ ...card, serviceTiers: { batch: card } });
+const withBatches: PriceVersion = { ...price, cash: rated(price.cash), full: rated(price.full) };
 const NOW = Date.parse('2026-11-24T10:00:00Z');
 const budget: BudgetDefinition = {
   id: 'org',
@@ -100,6 +103,10 @@ interface World {
   cancelled?: boolean;
   deadlineMs?: number;
   jobDeadlineMs?: number;
+  /** It may be in a batch. */
+  batchable?: boolean;
+  /** Between two things that a worker says. */
+  workerMs?: number;
   model?: string;
   budgets?: EnforcedBudget[];
   stream?: boolean;
@@ -120,8 +127,9 @@ async function dispatch(world: World) {
   const timers = new Set<() => void>();
   const abort = new AbortController();
   if (world.cancelled) abort.abort();
+  const clock = new ManualClock(NOW);
   const ports: DispatchPorts = {
-    clock: new ManualClock(NOW),
+    clock,
     admission: {
       epochId: () => 1,
       reserve: async (command) => {
@@ -138,7 +146,7 @@ async function dispatch(world: World) {
       route: (id) =>
         id === 'auto' ? { id, backends: backends.map((b) => ({ ...b, ...world.config?.[b.id] })) } : undefined,
       routeIds: () => ['auto'],
-      price: () => price,
+      price: () => (world.batchable ? withBatches : price),
       otherPrices: () => world.otherPrices ?? [],
       knowsAllBudgets: () => !world.budgetsMissing,
       budgetsOf: () => () => world.budgets ?? [enforced],
@@ -196,6 +204,7 @@ async function dispatch(world: World) {
         return {
           next: async () => {
             for (const run of world.timersRun ? timers : []) run();
+            clock.advance(world.workerMs ?? 0);
             return { signal: signals.shift()!, reply: (answer: RouterReply) => void log.push(answer.type) };
           },
           taken: Promise.resolve(),
@@ -244,6 +253,7 @@ async function dispatch(world: World) {
     replyTo: '_INBOX_acme.x',
     deadlineMs: world.deadlineMs ?? NOW + 60_000,
     ...(world.jobDeadlineMs === undefined ? {} : { isJob: true, jobDeadlineMs: world.jobDeadlineMs }),
+    ...(world.batchable ? { job: {} as JobAcceptedV1 } : {}),
     context: ROOT_CONTEXT,
     cancelled: abort.signal,
   };
@@ -583,6 +593,34 @@ describe('a request', () => {
     });
     expect(works.map((w) => w.terms.backend)).toEqual(['a']);
     expect(refusals.map((r) => r.code)).toEqual(['job_waiting']);
+  });
+
+  describe('a job that waited for its batch longer than one run may take', () => {
+    const tooFew: AttemptSignal = { type: 'refused', code: 'deadline', message: 'too few' };
+    const silent: AttemptSignal = { type: 'silent', firstTokenSeen: false };
+    const world: World = {
+      tier: { id: 'both', backends: ['a', 'b'] } as TierConfig,
+      config: { a: { batch: { completionSeconds: 60, collectSeconds: 1, maxBytes: 1_000_000, pollSeconds: 1 } } },
+      batchable: true,
+      deadlineMs: NOW + 60_000,
+      jobDeadlineMs: NOW + 600_000,
+    };
+
+    it.each([
+      ['handed back', tooFew, 'backend_unavailable'],
+      ['with a worker that was lost', silent, 'backend_failed'],
+    ] as const)('%s is told so, to be run again; nothing was opened', async (_how, signal, code) => {
+      const { refusals, works, log } = await dispatch({ ...world, workers: { a: [signal] }, workerMs: 60_000 });
+      expect([works.map((w) => w.terms.backend), refusals.map((r) => r.code)]).toEqual([['a'], [code]]);
+      expect(log).not.toContain('open');
+    });
+
+    it('goes elsewhere at once where its run has time, and is over where it has none itself', async () => {
+      const soon = await dispatch({ ...world, workers: { a: [tooFew] }, workerMs: 10 });
+      expect(soon.works.map((w) => w.terms.backend)).toEqual(['a', 'b']);
+      const late = await dispatch({ ...world, workers: { a: [tooFew] }, workerMs: 600_000 });
+      expect(late.refusals.map((r) => r.code)).toEqual(['deadline_exceeded']);
+    });
   });
 
   it('renews its hold until its worker goes, and no longer (pitfall 31)', async () => {

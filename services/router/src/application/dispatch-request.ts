@@ -270,7 +270,12 @@ class Dispatch {
     const number = this.sent + 1;
     if (beside && number > MAX_ATTEMPTS) return YIELDED;
     const nowMs = this.ports.clock.nowMs();
-    if (nowMs >= this.request.deadlineMs)
+    const { deadlineMs, jobDeadlineMs = deadlineMs } = this.request;
+    // A job may wait longer for others of its batch than one run of it may take. Nothing was sent: it has another run.
+    const waited = (backend: string): boolean => route.backends.some((b) => b.id === backend && b.batch);
+    if (last && nowMs >= deadlineMs && nowMs < jobDeadlineMs && this.path.tried.every((t) => waited(t.backend)))
+      return refused(last);
+    if (nowMs >= deadlineMs)
       return refused({ code: 'deadline_exceeded', message: 'The deadline passed before an answer.' });
     if (this.request.cancelled.aborted) return refused(CANCELLED);
     const { policy, quality } = route;
