@@ -52,7 +52,7 @@ const BackendFields = z.strictObject({
     .meta({ description: 'Upper bound of what the chat template adds to each message.' }),
   batch: BatchConfig.optional().meta({
     description:
-      "It is asked in batches, over the provider's batch API (protocol openai, azure, anthropic or gemini), and charges its service tier `batch`: it takes jobs alone, those whose deadline leaves `completionSeconds`. `maxConcurrency` is how many are in one batch at most.",
+      "It is asked in batches, over the provider's batch API (protocol openai, azure, anthropic, gemini or bedrock), and charges its service tier `batch`: it takes jobs alone, those whose deadline leaves `completionSeconds`. `maxConcurrency` is how many are in one batch at most.",
   }),
   connectTimeoutMs: Milliseconds.default(5_000),
   firstTokenTimeoutMs: Milliseconds.default(60_000),

@@ -20,7 +20,7 @@ const message = (fields: string): string => {
 it.each([
   [
     'kind: cloud, provider: aws, protocol: bedrock, region: eu-west-1',
-    /batches are sent to cloud backends of the protocols/,
+    /batch.bedrock: says where the protocol bedrock has its batches/,
   ],
   ['kind: cloud, provider: google, protocol: gemini', /accepted/],
   ['kind: local, provider: own, host: h, baseUrl: "http://h/v1"', /batches are sent to cloud backends/],
@@ -40,6 +40,43 @@ it.each([
     heard = (error as Error).message;
   }
   expect(heard).toMatch(said);
+});
+
+describe('batches of Bedrock', () => {
+  const places = 'input: "s3://calls/in", output: "s3://calls/out", roleArn: "arn:aws:iam::123456789012:role/Batches"';
+  const keys = 'accessKeyIdEnv: ID, secretAccessKeyEnv: SECRET';
+  const batched = (fields: string, more = '', credentials = `{ id: main, ${keys} }`) =>
+    `provider: aws, protocol: bedrock, ${fields}, credentials: [${credentials}], batch: { bedrock: { ${places}${more} } }`;
+
+  it('have their buckets, their role, and no fewer records than its quota says', () => {
+    expect(parsed(batched('region: eu-west-1, maxConcurrency: 100')).batch).toMatchObject({
+      bedrock: { input: 's3://calls/in', minRecords: 100, format: 'converse' },
+    });
+  });
+
+  it.each([
+    [batched('region: eu-west-1, maxConcurrency: 99'), /maxConcurrency: .* fewer than 100/],
+    [batched('region: eu-west-1, maxConcurrency: 99', ', minRecords: 99'), /accepted/],
+    [batched('region: eu-west-1, maxConcurrency: 100, capabilities: [tools]'), /capabilities: Bedrock takes no tools/],
+    [batched('region: eu-west-1, maxConcurrency: 100, capabilities: [tools]', ', format: messages'), /accepted/],
+    [batched('region: eu-west-1, maxConcurrency: 100', '', '{ id: main, apiKeyEnv: KEY }'), /need access keys/],
+    [batched('maxConcurrency: 100, baseUrl: "http://h"'), /region: batches of Bedrock are signed for a region/],
+    [
+      batched(
+        'maxConcurrency: 100',
+        '',
+        `{ id: a, region: eu-west-1, ${keys} }, { id: b, region: us-east-1, ${keys} }`,
+      ),
+      /buckets in one region/,
+    ],
+    [
+      batched('region: eu-west-1, maxConcurrency: 100').replace('s3://calls/in', 'https://calls/in'),
+      /batch.bedrock.input/,
+    ],
+    ['provider: openai, batch: { bedrock: { ' + places + ' } }', /batch.bedrock: .* needed there, and only there/],
+  ])('%s', (fields, said) => {
+    expect(message(fields)).toMatch(said);
+  });
 });
 
 describe('where a backend is called', () => {

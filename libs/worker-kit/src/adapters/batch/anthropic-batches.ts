@@ -8,11 +8,9 @@ import type {
   FoundBatch,
   SoughtBatch,
 } from '../../application/batch/batch-ports.js';
-import { UpstreamError } from '../../application/ports.js';
 import { ANTHROPIC_VERSION } from '../anthropic-upstream.js';
-import { SENT_RETRYABLE } from '../transport.js';
 import { urlAt } from '../url-at.js';
-import { askFirstLine, askJson, askText, jsonLines } from './batch-http.js';
+import { askFirstLine, askJson, askText, checked, jsonLines } from './batch-http.js';
 
 const PAGE = 100;
 /** Of the list; in one minute no account makes so many batches. */
@@ -111,14 +109,6 @@ async function startsWithOneOf(ids: ReadonlySet<string>, account: BatchAccount, 
   const path = `/${encodeURIComponent(providerId)}/results`;
   const [first] = jsonLines(await askFirstLine(at(account, path), { headers: headersOf(account) }));
   return first !== undefined && ids.has(checked(Identified, first, 'result 1 of a batch').custom_id);
-}
-
-/** @throws UpstreamError naming the field: an answer that cannot be read says nothing of what was run and charged */
-function checked<T extends z.ZodType>(schema: T, answer: unknown, what: string): z.infer<T> {
-  const parsed = schema.safeParse(answer);
-  if (parsed.success) return parsed.data;
-  const { path, message } = parsed.error.issues[0]!;
-  throw new UpstreamError('protocol', `${what} cannot be read: ${path.join('.')}: ${message}`, SENT_RETRYABLE);
 }
 
 function at({ credential }: BatchAccount, path: string): string {

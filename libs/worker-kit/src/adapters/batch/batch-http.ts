@@ -1,3 +1,4 @@
+import type { z } from 'zod';
 import { UpstreamError } from '../../application/ports.js';
 import { refusalOf } from '../refusal.js';
 import { SENT_FINAL, SENT_RETRYABLE, transportError } from '../transport.js';
@@ -81,6 +82,14 @@ export function jsonLines(text: string): Record<string, unknown>[] {
   } catch {
     throw new UpstreamError('protocol', 'a line of the results is not a JSON object', SENT_RETRYABLE);
   }
+}
+
+/** @throws UpstreamError naming the field: an answer that cannot be read says nothing of what was run and charged */
+export function checked<T extends z.ZodType>(schema: T, answer: unknown, what: string): z.infer<T> {
+  const parsed = schema.safeParse(answer);
+  if (parsed.success) return parsed.data;
+  const { path, message } = parsed.error.issues[0]!;
+  throw new UpstreamError('protocol', `${what} cannot be read: ${path.join('.')}: ${message}`, SENT_RETRYABLE);
 }
 
 function jsonObject(text: string): Record<string, unknown> {

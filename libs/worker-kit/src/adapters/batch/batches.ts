@@ -12,6 +12,7 @@ import type { ProviderWires } from '../../application/upstream-for.js';
 import { NatsUsageLog } from '../nats-links.js';
 import { AnthropicBatches } from './anthropic-batches.js';
 import { NatsBatchStore } from './batch-store.nats.js';
+import { BedrockBatches } from './bedrock-batches.js';
 import { GeminiBatches } from './gemini-batches.js';
 import { MistralBatches } from './mistral-batches.js';
 import { OpenAiBatches } from './openai-batches.js';
@@ -28,6 +29,7 @@ const APIS: Readonly<Partial<Record<Protocol, BatchApi>>> = {
   azure: OPENAI,
   anthropic: new AnthropicBatches(),
   gemini: new GeminiBatches(),
+  bedrock: new BedrockBatches(),
 };
 /** Of providers that speak OpenAI's protocol and have a batch API of their own. */
 const OWN_APIS: ReadonlyMap<string, BatchApi> = new Map([['mistral', new MistralBatches()]]);

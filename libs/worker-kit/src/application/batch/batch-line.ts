@@ -24,7 +24,7 @@ export interface LineEnd {
 export const UNKNOWN: CallEnd = { reply: { status: 504, body: '{"error":{"message":"lost with its batch"}}' } };
 
 /** A call is written for wherever its backend is; with which credential it goes is seen when its batch is sent. */
-const NOBODY: Omit<Credential, 'baseUrl'> = { id: 'batch' };
+const NOBODY: Omit<Credential, 'baseUrl'> = { id: 'batch', apiKey: 'of nobody' };
 const REPLAY_LIMIT_MS = 60_000;
 
 /** The call that a work request would be, written by the backend's own wire. @throws UpstreamError, TranslationError */
@@ -48,6 +48,9 @@ export async function callOf(
     });
   const base = new URL(backend.baseUrl).pathname.replace(/\/+$/, '');
   const { stream: _stream, ...body } = JSON.parse(written!.body) as Record<string, unknown>;
+  // Also what is no tool of the caller: the SDK has one of its own for answers of a shape, where the model knows no other way.
+  if (backend.batch?.bedrock?.format === 'converse' && body['toolConfig'] !== undefined)
+    throw new UpstreamError('caller-fault', 'Bedrock takes no tools in batches of the format converse', SENT_NOT);
   return { path: new URL(written!.url).pathname.slice(base.length), body };
 }
 
@@ -120,9 +123,14 @@ export async function endOfLine(
 }
 
 function wiringOf(work: WorkRequest, backend: BackendConfig, wires: ProviderWires) {
-  const wiring = upstreamFor(wires, backend, work.terms.kind);
+  const wiring = upstreamFor(wires, spokenIn(backend), work.terms.kind);
   if (wiring) return wiring;
   throw new UpstreamError('caller-fault', `no way to ask it for ${work.terms.kind}`, SENT_NOT);
+}
+
+/** Models of Anthropic are asked in its own words, where Bedrock passes them on. */
+function spokenIn({ protocol, batch }: BackendConfig): Pick<BackendConfig, 'protocol'> {
+  return { protocol: batch?.bedrock?.format === 'messages' ? 'anthropic' : protocol };
 }
 
 function requestOf(

@@ -1,11 +1,12 @@
 import type {
+  BackendConfig,
   BatchCollectedV1,
   BatchStateV1,
   RouterReply,
   UsageAttemptClosedV1,
   WorkEvent,
 } from '@meritorder/contracts';
-import { beforeEach, expect, it, vi } from 'vitest';
+import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { OpenAiUpstream } from '../../adapters/openai-upstream.js';
 import { BACKEND, lineOf } from './batch-world.for-tests.js';
 import { BatchCollector } from './collect-batches.js';
@@ -57,10 +58,10 @@ const tick = (ms: number): void => {
   for (const run of timers) run();
 };
 
-async function take(attemptId: string, text = 'Hello.', isJob = true): Promise<void> {
+async function take(attemptId: string, text = 'Hello.', isJob = true, backend = BACKEND): Promise<void> {
   const { work, job } = lineOf(attemptId);
   inHand++;
-  await collector.take(BACKEND, {
+  await collector.take(backend, {
     work: { ...work, body: { ...work.body, messages: [{ role: 'user', content: text }] }, ...(isJob ? { job } : {}) },
     router: {
       send: (event) => {
@@ -140,4 +141,43 @@ it('a job that is cancelled while it waits for others is handed back, and is in 
 it('what is no job is refused', async () => {
   await take('a1', 'Hello.', false);
   expect([typesOf(), inHand]).toEqual([['refused'], 0]);
+});
+
+describe('of a provider that takes no batch with fewer than two jobs', () => {
+  const bedrock = { minRecords: 2 } as NonNullable<NonNullable<BackendConfig['batch']>['bedrock']>;
+  const pairs = { ...BACKEND, maxConcurrency: 3, batch: { ...BACKEND.batch!, bedrock } };
+  const takePaired = (attemptId: string, text?: string) => take(attemptId, text, true, pairs);
+  const refusals = () => said.flatMap((e) => (e.type === 'refused' ? [`${e.code}: ${e.message}`] : []));
+  /** What is left of a deadline is the time that a batch may take. */
+  const lastMomentMs = Date.parse(lineOf('a1').work.terms.deadlineAt) - BACKEND.batch!.completionSeconds * 1_000;
+
+  it('a batch waits for its second job beyond the time of collecting, and is made with it', async () => {
+    await takePaired('a1');
+    tick(3_600_000);
+    expect([kept, refusals(), inHand]).toEqual([[], [], 1]);
+    await takePaired('a2');
+    tick(100);
+    await vi.waitFor(() => expect(inHand).toBe(0));
+    expect(kept.map((b) => b.lines.map((l) => l.work.terms.attemptId))).toEqual([['a1', 'a2']]);
+  });
+
+  it('a job goes back when no batch that is sent later could answer it in time, not before', async () => {
+    await takePaired('a1');
+    tick(lastMomentMs - 1);
+    expect(refusals()).toEqual([]);
+    tick(1);
+    expect([refusals(), inHand]).toEqual([['deadline: no batch had 2 jobs while there was time for one'], 0]);
+    await takePaired('a2');
+    await takePaired('a3');
+    await takePaired('a4');
+    await vi.waitFor(() => expect(kept.map((b) => b.lines.length)).toEqual([3]));
+  });
+
+  it('jobs that are too few go back when the worker ends, or no others fit beside them; nothing was opened', async () => {
+    await takePaired('a1', 'x'.repeat(1_500_000));
+    await takePaired('a2', 'x'.repeat(1_500_000));
+    expect([refusals(), inHand]).toEqual([['busy: too few for a batch: 1 of at least 2 jobs'], 1]);
+    await collector.drain();
+    expect([refusals().length, inHand, kept, order.filter((o) => o !== 'refused')]).toEqual([2, 0, [], []]);
+  });
 });

@@ -3,6 +3,7 @@ import {
   type BackendConfig,
   type BatchLine,
   type JobAcceptedV1,
+  type WorkEvent,
   type WorkRequest,
 } from '@meritorder/contracts';
 import { newId, type Clock } from '@meritorder/kernel';
@@ -30,6 +31,8 @@ export interface Collected {
   over(): void;
 }
 
+type RefusalCode = Extract<WorkEvent, { type: 'refused' }>['code'];
+
 interface Waiting {
   collected: Collected;
   job: JobAcceptedV1;
@@ -42,6 +45,11 @@ interface Growing {
   sinceMs: number;
   bytes: number;
   lines: Waiting[];
+}
+
+/** Jobs that a provider takes a batch of at least. */
+function fewestOf({ batch }: BackendConfig): number {
+  return batch?.bedrock?.minRecords ?? 1;
 }
 
 const TICK_MS = 100;
@@ -98,19 +106,11 @@ export class BatchCollector {
 
   /** Takes the line of a job out of what is collected. One whose batch is being made, its router does not open. */
   cancel(org: string, requestId: string): void {
-    for (const [way, growing] of this.growing) {
-      const isOf = ({ job }: Waiting): boolean => job.org === org && job.requestId === requestId;
-      for (const { collected, bytes } of growing.lines.filter(isOf)) {
-        collected.router.send({ type: 'refused', code: 'cancelled', message: 'its job was cancelled' });
-        growing.bytes -= bytes;
-        this.leave(collected);
-      }
-      growing.lines = growing.lines.filter((line) => !isOf(line));
-      if (growing.lines.length === 0) this.growing.delete(way);
-    }
+    const isOf = ({ job }: Waiting): boolean => job.org === org && job.requestId === requestId;
+    for (const [way] of this.growing) this.handBack(way, isOf, 'cancelled', 'its job was cancelled');
   }
 
-  /** Makes batches of all that wait. */
+  /** Makes batches of all that wait; those that are too few for one go back. */
   async drain(): Promise<void> {
     for (const [way, growing] of this.growing) this.make(way, growing);
     await Promise.all(this.making);
@@ -122,13 +122,39 @@ export class BatchCollector {
     collected.over();
   }
 
+  /** Lines that wait here go back to their routers, of which none has opened one. */
+  private handBack(way: string, which: (line: Waiting) => boolean, code: RefusalCode, message: string): void {
+    const growing = this.growing.get(way)!;
+    for (const { collected, bytes } of growing.lines.filter(which)) {
+      collected.router.send({ type: 'refused', code, message });
+      growing.bytes -= bytes;
+      this.leave(collected);
+    }
+    growing.lines = growing.lines.filter((line) => !which(line));
+    if (growing.lines.length === 0) this.growing.delete(way);
+  }
+
   private makeDue(): void {
     const nowMs = this.ports.clock.nowMs();
-    for (const [way, growing] of this.growing)
-      if (nowMs - growing.sinceMs >= growing.backend.batch!.collectSeconds * 1_000) this.make(way, growing);
+    for (const [way, { backend, lines, sinceMs }] of this.growing) {
+      const { collectSeconds, completionSeconds } = backend.batch!;
+      if (lines.length >= fewestOf(backend)) {
+        if (nowMs - sinceMs >= collectSeconds * 1_000) this.make(way, this.growing.get(way)!);
+        continue;
+      }
+      // Too few for a batch: whoever could be answered by none that is sent later is to be called at once.
+      const isLate = ({ collected }: Waiting): boolean =>
+        Date.parse(collected.work.terms.deadlineAt) - nowMs <= completionSeconds * 1_000;
+      this.handBack(way, isLate, 'deadline', `no batch had ${fewestOf(backend)} jobs while there was time for one`);
+    }
   }
 
   private make(way: string, growing: Growing): void {
+    const { backend, lines } = growing;
+    if (lines.length < fewestOf(backend)) {
+      const message = `too few for a batch: ${lines.length} of at least ${fewestOf(backend)} jobs`;
+      return this.handBack(way, () => true, 'busy', message);
+    }
     this.growing.delete(way);
     const making = this.makeBatch(growing)
       .catch((error: Error) => this.ports.warn(`a batch of ${growing.backend.id}: ${error.message}`))
