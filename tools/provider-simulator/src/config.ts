@@ -80,6 +80,8 @@ const modelSchema = z
     prices: pricesSchema,
     /** Of what comes in a batch. Default: half of `prices`. */
     batchPrices: pricesSchema.optional(),
+    /** Of Bedrock: a job with fewer records fails. */
+    batchMinRecords: z.number().int().min(1).default(1),
     /** Prompt and output together; absent = no limit. */
     contextTokens: z.number().int().positive().optional(),
     /** false: output is clipped to the window instead of refusing prompt + max_tokens above it. */

@@ -26,13 +26,15 @@ export interface Batch {
   id: string;
   createdAtMs: number;
   /** Whose it is: each API lists its own. */
-  dialect: 'openai' | 'azure' | 'mistral' | 'gemini' | 'anthropic';
+  dialect: 'openai' | 'azure' | 'mistral' | 'gemini' | 'anthropic' | 'bedrock';
   metadata: unknown;
   /** Where it came in a file: which, and for which path. */
   inputFileId?: string;
   endpoint?: string;
-  /** Of Gemini: of all of its lines. */
+  /** Of Gemini and Bedrock: of all of its lines. */
   model?: string;
+  /** Why it ended before any of its lines was looked at. */
+  failure?: string | undefined;
   total: number;
   /** Nobody is told that it was taken. */
   isCut: boolean;
@@ -66,8 +68,13 @@ export class Batches {
 
   addFile(text: string): string {
     const id = this.newId('file-');
-    this.#files.set(id, text);
+    this.putFile(id, text);
     return id;
+  }
+
+  /** Of whoever names files themselves; over one of that name. */
+  putFile(id: string, text: string): void {
+    this.#files.set(id, text);
   }
 
   /** @throws Refusal 404 */
@@ -99,7 +106,7 @@ export class Batches {
   create(
     prefix: string,
     lines: readonly BatchLine[],
-    about: Pick<Batch, 'dialect' | 'metadata' | 'inputFileId' | 'endpoint' | 'model'>,
+    about: Pick<Batch, 'dialect' | 'metadata' | 'inputFileId' | 'endpoint' | 'model' | 'failure'>,
   ): Batch {
     if (lines.length === 0) throw invalid('A batch has at least one request.', 'requests');
     if (new Set(lines.map((l) => l.customId)).size < lines.length)
@@ -111,10 +118,10 @@ export class Batches {
       total: lines.length,
       isCut: this.#modelOf(lines[0]!)?.drawBatchCut() ?? false,
       isCancelled: false,
-      ends: undefined,
+      ends: about.failure === undefined ? undefined : [],
     };
     this.#batches.set(batch.id, batch);
-    void this.#process(batch, lines);
+    if (!batch.ends) void this.#process(batch, lines);
     return batch;
   }
 

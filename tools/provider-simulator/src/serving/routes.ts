@@ -17,6 +17,7 @@ import { sendJson, sendText } from './answering.js';
 import { readJson } from './body.js';
 import type { Batches } from './batches.js';
 import { routeBatches } from './batch-routes.js';
+import { routeBedrockBatches } from './bedrock-batches.js';
 import { routeGeminiBatches } from './gemini-batches.js';
 import type { Calls } from './calls.js';
 import type { Control } from './control.js';
@@ -82,6 +83,7 @@ async function routeRest(site: Site, request: IncomingMessage, response: ServerR
   }
   if (await routeBatches(site, request, response, path)) return;
   if (await routeGeminiBatches(site, request, response, path)) return;
+  if (await routeBedrockBatches(site, request, response, path)) return;
   if (request.method === 'GET' && (path === '/v1/models' || path.startsWith('/v1/models/'))) {
     return sendModels(site, request, response, path);
   }
