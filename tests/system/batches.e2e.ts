@@ -2,6 +2,7 @@ import { usdToNanos } from '@meritorder/kernel';
 import { waitFor } from '@meritorder/testing';
 import { headers } from '@nats-io/transport-node';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { BEDROCK, BEDROCK_ENV, bedrockJobs, bedrockPlaces } from './bedrock-batch.js';
 import { ask, chat, errorCode } from './harness.js';
 import { expectBooksAsInvoice, expectOneResultEach, startJobs, type JobsWorld } from './jobs-world.js';
 
@@ -14,7 +15,7 @@ const batchPrices = [
 ];
 const batch = { completionSeconds: COMPLETION_SECONDS, collectSeconds: 0.5, pollSeconds: 0.2 };
 
-const ROUTES = ['openai', 'anthropic', 'azure', 'mistral', 'gemini'];
+const ROUTES = ['openai', 'anthropic', 'azure', 'mistral', 'gemini', 'bedrock'];
 const AZURE = { protocol: 'azure', apiKeyEnv: 'AZURE_KEY' };
 
 let world: JobsWorld;
@@ -22,7 +23,7 @@ let { product, app, counters, database, results } = {} as JobsWorld;
 
 beforeAll(async () => {
   world = await startJobs('batches-test', {
-    env: { AZURE_KEY: 'key' },
+    env: { AZURE_KEY: 'key', ...BEDROCK_ENV },
     backends: [
       { id: 'gpt', config: { prices } },
       { id: 'gpt-batch', config: { model: 'gpt', prices: batchPrices, batch } },
@@ -34,6 +35,12 @@ beforeAll(async () => {
       { id: 'le-batch', config: { model: 'le', prices: batchPrices, provider: 'mistral', batch } },
       { id: 'flash', config: { prices, protocol: 'gemini' } },
       { id: 'flash-batch', config: { model: 'flash', prices: batchPrices, protocol: 'gemini', batch } },
+      { id: 'nova', config: { prices, ...BEDROCK } },
+      {
+        id: 'nova-batch',
+        config: { model: 'nova', prices: batchPrices, ...BEDROCK },
+        configAt: (url) => ({ batch: { ...batch, bedrock: bedrockPlaces(url) } }),
+      },
       { id: 'vectors', behaviour: { kind: 'embedding' }, config: { kinds: ['embeddings'], prices, model: 'vectors' } },
       {
         id: 'vectors-batch',
@@ -49,6 +56,7 @@ beforeAll(async () => {
         { id: 'azure', backends: ['az', 'az-batch'], exploration: false },
         { id: 'mistral', backends: ['le', 'le-batch'], exploration: false },
         { id: 'gemini', backends: ['flash', 'flash-batch'], exploration: false },
+        { id: 'bedrock', backends: ['nova', 'nova-batch'], exploration: false },
         { id: 'embed', backends: ['vectors', 'vectors-batch'], exploration: false },
       ],
       tiers: [{ id: 'gold', charge: { markup: '2', usdPerRequest: '0' } }],
@@ -99,6 +107,8 @@ it.each([
   ['chat completions in one of Mistral', 'mistral', 'le', 'chat', 'le-batch'],
   ['chat completions in one of Gemini', 'gemini', 'flash', 'chat', 'flash-batch'],
   ['messages in one of Gemini', 'gemini', 'flash', 'messages', 'flash-batch'],
+  ['chat completions in one of Bedrock', 'bedrock', 'nova', 'chat', 'nova-batch'],
+  ['messages in one of Bedrock', 'bedrock', 'nova', 'messages', 'nova-batch'],
   ['responses in one of OpenAI', 'openai', 'gpt', 'responses', 'gpt-batch'],
   ['embeddings in one of OpenAI', 'embed', 'vectors', 'embeddings', 'vectors-batch'],
 ])('%s: jobs that may wait are answered together at half the price', async (_what, route, model, kind, backend) => {
@@ -128,47 +138,53 @@ it('what may not wait so long is called at once, and what is no job cannot be in
   expect(refused.json<any>().error.message).toContain('is asked in batches');
 });
 
-it('while a batch is open its holds stay at the price of batches, whatever is killed, and another worker goes on with it', async () => {
-  const sent = (await batches()).length;
-  gate('gpt', true);
-  const ids = await Promise.all(Array.from({ length: 8 }, (_, i) => job('openai', `Write ${10 + i} words.`, patient)));
-  const opened = await waitFor(async () => {
-    const all = (await Promise.all(ids.map(attemptsOf))).flat();
-    return all.length === 8 && all.every((a) => a.state === 'opened') && all;
-  }, 'all to be open');
-  expect(new Set(opened.map((a) => a.backend))).toEqual(new Set(['gpt-batch']));
-  // Each worker has made one of those that it had. One killed while it sends is another matter.
-  await waitFor(async () => {
-    const all = (await batches()).slice(0, -sent || undefined);
-    return all.reduce((sum, b) => sum + b.request_counts.total, 0) === 8;
-  }, 'all to be sent');
-  for (const name of ['provider-worker', 'router'] as const)
-    for (const { child, ended } of product.stack.of(name).slice()) {
-      child.kill('SIGKILL');
-      await ended;
+it.each([
+  ['OpenAI', 'openai', 'gpt'],
+  ['Bedrock', 'bedrock', 'nova'],
+] as const)(
+  'while a batch of %s is open its holds stay at the price of batches, whatever is killed, and another worker goes on with it',
+  async (_whose, route, model) => {
+    gate(model, true);
+    const before = linesOf(model).length;
+    const ids = await Promise.all(Array.from({ length: 8 }, (_, i) => job(route, `Write ${10 + i} words.`, patient)));
+    const opened = await waitFor(async () => {
+      const all = (await Promise.all(ids.map(attemptsOf))).flat();
+      return all.length === 8 && all.every((a) => a.state === 'opened') && all;
+    }, 'all to be open');
+    expect(new Set(opened.map((a) => a.backend))).toEqual(new Set([`${model}-batch`]));
+    // Each worker has made one of those that it had. One killed while it sends is another matter.
+    await waitFor(async () => (await linesWaiting(model)) === 8, 'all to be sent');
+    for (const name of ['provider-worker', 'router'] as const)
+      for (const { child, ended } of product.stack.of(name).slice()) {
+        child.kill('SIGKILL');
+        await ended;
+      }
+    await waitFor(() => product.stack.of('provider-worker').length === 2 && product.stack.of('router').length === 2, {
+      message: 'all to be back',
+      timeoutMs: 30_000,
+    });
+    const [{ bound }] = await database.query(
+      `select sum((bound ->> 'cashNanos')::bigint)::text as bound from (select terms -> 'bound' as bound from attempt where state = 'opened') a`,
+    );
+    const held = (await counters.inspectWindows()).find((w) => w.budget === 'org')!;
+    expect(held.reservedNanos).toBe(BigInt(bound));
+    // 100 output tokens at $1 per 1M, and a prompt of some bytes more.
+    expect(Number(bound) / 8).toBeLessThan(200_000);
+    gate(model, false);
+    for (const id of ids) {
+      const { status, body } = await resultOf(id);
+      expect([status, body.meritorder.backend, body.meritorder.attempts.length]).toEqual(['ok', `${model}-batch`, 1]);
+      expect(await attemptsOf(id)).toHaveLength(1);
     }
-  await waitFor(() => product.stack.of('provider-worker').length === 2 && product.stack.of('router').length === 2, {
-    message: 'all to be back',
-    timeoutMs: 30_000,
-  });
-  const [{ bound }] = await database.query(
-    `select sum((bound ->> 'cashNanos')::bigint)::text as bound from (select terms -> 'bound' as bound from attempt where state = 'opened') a`,
-  );
-  const held = (await counters.inspectWindows()).find((w) => w.budget === 'org')!;
-  expect(held.reservedNanos).toBe(BigInt(bound));
-  // 100 output tokens at $1 per 1M, and a prompt of some bytes more.
-  expect(Number(bound) / 8).toBeLessThan(200_000);
-  gate('gpt', false);
-  for (const id of ids) {
-    const { status, body } = await resultOf(id);
-    expect([status, body.meritorder.backend, body.meritorder.attempts.length]).toEqual(['ok', 'gpt-batch', 1]);
-    expect(await attemptsOf(id)).toHaveLength(1);
-  }
-});
+    // None was sent a second time.
+    expect(linesOf(model)).toHaveLength(before + 8);
+  },
+);
 
 it.each([
   ['OpenAI', 'openai', 'gpt'],
   ['Gemini', 'gemini', 'flash'],
+  ['Bedrock', 'bedrock', 'nova'],
 ] as const)(
   'a job whose line fails or expires in a batch of %s is called at once, and pays for that call alone',
   async (_whose, route, model) => {
@@ -220,6 +236,7 @@ it('a job that is cancelled while it waits in a batch: not sent it costs nothing
     ['azure', 'az'],
     ['mistral', 'le'],
     ['gemini', 'flash'],
+    ['bedrock', 'nova'],
   ] as const) {
     gate(model, true);
     const before = linesOf(model).length;
@@ -263,6 +280,7 @@ it.each([
   ['by its name in Azure', 'azure', 'az'],
   ['by its name in Mistral', 'mistral', 'le'],
   ['by its name in Gemini', 'gemini', 'flash'],
+  ['by its name in Bedrock', 'bedrock', 'nova'],
   [
     "among others of its time by the ids of its calls, which are Anthropic's to tell when it has ended",
     'anthropic',
@@ -319,7 +337,7 @@ it('under kill -9 all along: every job has one result, books equal the invoice, 
 }, 240_000);
 
 /** In batches that the provider has and has not ended. */
-async function linesWaiting(model: 'gpt' | 'claude' | 'az' | 'le' | 'flash'): Promise<number> {
+async function linesWaiting(model: 'gpt' | 'claude' | 'az' | 'le' | 'flash' | 'nova'): Promise<number> {
   const sum = (counts: number[]): number => counts.reduce((a, b) => a + b, 0);
   switch (model) {
     case 'le': {
@@ -331,6 +349,10 @@ async function linesWaiting(model: 'gpt' | 'claude' | 'az' | 'le' | 'flash'): Pr
     case 'flash': {
       const operations = await batches('/v1beta/batches?pageSize=1000', 'operations');
       return sum(operations.map(({ metadata }) => Number(metadata.batchStats.pendingRequestCount ?? 0)));
+    }
+    case 'nova': {
+      const running = (await bedrockJobs(product.simulator.url)).filter((j) => j.status === 'InProgress');
+      return sum(running.map((j) => j.totalRecordCount));
     }
     default: {
       const running = (await batches()).filter((b) => b.status === 'in_progress');

@@ -12,6 +12,8 @@ export interface TestBackend {
   /** Of the simulated model that serves it. */
   behaviour?: Record<string, unknown>;
   config?: Record<string, unknown>;
+  /** The rest of it, where that depends on where the simulated provider is. */
+  configAt?: (url: string) => Record<string, unknown>;
   /** Listens nowhere. */
   dead?: boolean;
 }
@@ -66,6 +68,7 @@ export async function startProduct(options: {
       maxConcurrency: 2_000,
       prices: [{ effectiveFrom: '2025-01-01T00:00:00Z', cash: PRICE }],
       ...b.config,
+      ...b.configAt?.(simulator.url),
     })),
     routes: [{ id: 'auto', backends: options.backends.map((b) => b.id) }],
     ...options.config,
