@@ -46,6 +46,20 @@ it('says of one that is asked in batches that its price has no rate of theirs', 
   ]);
 });
 
+it('says of batches that need more jobs than a router has in flight that they may never be large enough', () => {
+  const places = { input: 's3://calls', output: 's3://answers', roleArn: 'arn:aws:iam::123456789012:role/Batches' };
+  const aws = {
+    protocol: 'bedrock',
+    region: 'eu-west-1',
+    maxConcurrency: 100,
+    credentials: [{ id: 'main', accessKeyIdEnv: 'ID', secretAccessKeyEnv: 'SECRET' }],
+    ...price({ serviceTiers: { batch: { percentOfStandard: '50' } } }),
+  };
+  expect(
+    warned({ ...aws, batch: { bedrock: places } }, { ...aws, batch: { bedrock: { ...places, minRecords: 32 } } }),
+  ).toEqual([expect.stringMatching(/^backend b-0 may get no batch together: it takes 100 jobs .* has 32 in flight/)]);
+});
+
 it('says what of a price cannot be used', () => {
   const tooFine = price({
     serviceTiers: { batch: { percentOfStandard: '33.333333' } },
