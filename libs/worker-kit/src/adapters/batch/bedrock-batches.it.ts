@@ -150,6 +150,7 @@ describe('a job that has ended', () => {
     ['fewer than it answered', 'Completed', 2, OF, undefined],
     ['no counts', 'Stopped', undefined, OF, undefined],
     ['nothing run, and no file', 'Failed', 0, new Map(), 'failed'],
+    ['neither counts nor a file', 'Failed', undefined, new Map(), undefined],
     ['nothing begun, and no counts', 'Expired', undefined, new Map(), 'expired'],
   ])('with %s: of the rest it is known only then that it was not run', async (_what, status, count, of, as) => {
     const others = as && { notRun: `the job ended as ${as}: why` };
@@ -161,7 +162,8 @@ describe('a job that has ended', () => {
     ['is submitted', { status: 'Submitted', successRecordCount: 0 }, FILE],
     ['runs', { status: 'InProgress', successRecordCount: 1 }, FILE],
     ['is being stopped', { status: 'Stopping' }, FILE],
-    ['has completed, with its file still to come', { status: 'Completed', successRecordCount: 1 }, ''],
+    ['has completed, with its file still to come', { status: 'Completed' }, ''],
+    ['was stopped, with its file still to come', { status: 'Stopped', successRecordCount: 1 }, ''],
   ])('has not, where it %s', async (_what, job, file) => {
     expect(await ended(job, file)).toBeUndefined();
   });

@@ -100,8 +100,10 @@ export class BedrockBatches implements BatchApi {
     const counted = job.successRecordCount ?? (status === 'Expired' ? 0 : undefined);
     if (counted === 0) return { of: new Map(), others };
     const text = await readFile(s3Of(account), outputOf(job, providerId)).catch(ifThere);
-    // It may be said to have ended a moment before its file is there.
-    if (text === undefined) return undefined;
+    if (text === undefined) {
+      // It may be said to have ended a moment before its file is there; of one that tells neither, no more will be known.
+      return counted === undefined && status !== 'Completed' ? { of: new Map(), others: undefined } : undefined;
+    }
     const results = jsonLines(text).map((line, i) => checked(Result, line, `record ${i + 1} of a job`));
     const of = new Map(results.map((line) => [line.recordId, endOf(line)]));
     // What was answered is charged: a call that is in no file was not run only where all that were counted as answered are told.
