@@ -274,7 +274,7 @@ class Dispatch {
     // A job may wait longer for others of its batch than one run of it may take. Nothing was sent: it has another run.
     const waited = (backend: string): boolean => route.backends.some((b) => b.id === backend && b.batch);
     if (last && nowMs >= deadlineMs && nowMs < jobDeadlineMs && this.path.tried.every((t) => waited(t.backend)))
-      return refused(last);
+      return refused({ code: 'backend_unavailable', message: last.message, retryAfterSeconds: 1 });
     if (nowMs >= deadlineMs)
       return refused({ code: 'deadline_exceeded', message: 'The deadline passed before an answer.' });
     if (this.request.cancelled.aborted) return refused(CANCELLED);
