@@ -14,7 +14,7 @@ export const BudgetPolicy = z.object({
   window: z.string().min(1).max(32),
   /** USD of value that one more USD of the budget is worth; 0: money is not scarce. */
   shadowPrice: z.number().min(0).max(1e9),
-  /** The largest upper bound that an attempt other than a request's cheapest may hold; absent: no rule. */
+  /** The largest upper bound that an attempt may hold other than a request's cheapest in the budget's basis; absent: no rule. */
   spareRoomNanos: NanosText.optional(),
   stage: ForecastStage,
   /** One sentence for people. */

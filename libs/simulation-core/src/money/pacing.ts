@@ -52,7 +52,7 @@ export class Pacing {
     return paced?.active && paced.price.window.id === of.window.id ? paced.price.published : 0;
   }
 
-  /** The largest bound that an attempt other than the cheapest may hold; undefined: no rule. */
+  /** The largest bound that an attempt may hold other than the cheapest in the budget's basis; undefined: no rule. */
   spareRoomNanos(of: EnforcedWindow): bigint | undefined {
     const paced = this.paced.get(of.budget.id);
     return paced?.active && paced.price.window.id === of.window.id ? paced.roomNanos : undefined;
@@ -62,7 +62,10 @@ export class Pacing {
     this.arrivals += 1;
   }
 
-  /** @param chosen undefined: it was refused */
+  /**
+   * @param chosen undefined: it was refused
+   * @param cheapest what the cheapest candidate of each basis is expected to cost in it
+   */
   asked(
     windows: readonly EnforcedWindow[],
     chosen: ExpectedUsd | undefined,

@@ -275,6 +275,29 @@ describe('the simulator decides', () => {
     expect(enough).toMatchObject({ policyChanges: 0, answeredBy: { dear: 5_000 } });
   });
 
+  it('by the basis of a budget: one of full cost is paced towards what costs least in full, not towards hardware that costs no cash', () => {
+    const of = (id: string, cash: string, more = ''): string =>
+      `  - { id: ${id}, provider: ${id}, model: m, baseUrl: "http://127.0.0.1:1/v1", contextTokens: 100000, maxOutputTokens: 1000, maxConcurrency: 1000, ` +
+      `prices: [{ effectiveFrom: 2026-01-01T00:00:00Z, source: test, cash: { inputUsdPerMillionTokens: "0", outputUsdPerMillionTokens: "${cash}" }${more} }], `;
+    const own = ', full: { inputUsdPerMillionTokens: "0", outputUsdPerMillionTokens: "12" }';
+    const priced = config(
+      `routes: [{ id: any, backends: [small, large, own], objective: value, usdPerQualityPoint: "0.1", exploration: false }]\n` +
+        day('3.5', 'basis: full, pacing: always'),
+      `${of('small', '4')} kind: cloud, quality: { prior: 0.8, outcomes: 1000 } }\n` +
+        `${of('large', '20')} kind: cloud, quality: { prior: 0.9, outcomes: 1000 } }\n` +
+        `${of('own', '0', own)} kind: local, host: h, quality: { prior: 0.8, outcomes: 1000 } }\n`,
+    );
+    // All by the small one would be $2, by the hardware $6, by the large one $10.
+    const outcome = run(
+      priced,
+      generated(requestsAt([0]), { requests: 5_000, fromMs: FROM_MS, toMs: FROM_MS + 86_400_000, seed: 5 }),
+    );
+    expect(outcome).toMatchObject({ answered: 5_000, rejected: {} });
+    expect(outcome.answeredBy['large']).toBeGreaterThan(500);
+    expect(outcome.answeredBy['own'] ?? 0).toBeLessThan(100);
+    expect(Number(outcome.fullNanos)).toBeGreaterThan(0.8 * 3.5e9);
+  });
+
   it('by the tier that a request has, and refuses one that its org does not have', () => {
     const tiers = 'tiers: [{ id: free, backends: [plain] }]\n';
     const of = (tier: string) => ({ ...requestsAt([0, 1]), profiles: [{ attributes: { tier } }] });

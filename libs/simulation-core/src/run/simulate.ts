@@ -1,6 +1,7 @@
 import type { EnforcedWindow, ReserveCandidate } from '@meritorder/budget-core';
 import type { DecisionDraws, MeritorderConfig, PriceVersion, TierConfig, Usage } from '@meritorder/contracts';
 import { seededRandom } from '@meritorder/kernel';
+import { leastUsd } from '@meritorder/pacing-core';
 import { rate, type CatalogueEntry } from '@meritorder/pricing-core';
 import {
   ableCandidates,
@@ -23,7 +24,7 @@ import { budgetRefusal, exclusionRefusal } from './refusal-codes.js';
 import { Scenario, type Prepared, type ScenarioSettings } from './scenario.js';
 import { Tally, type PolicyOutcome } from './tally.js';
 import { usageOfBooked, usageOfTokens } from './usage.js';
-import { cheapestOf, laneOf, weigh, withReplicas, withRoom, worthOf, type Weighed } from './weigh.js';
+import { laneOf, weigh, withReplicas, withRoom, worthOf, type Weighed } from './weigh.js';
 
 export interface SimulationSettings extends ScenarioSettings {
   /** Of draws between replicas and for exploration; the same requests draw the same whatever the policy. */
@@ -170,8 +171,8 @@ class Run {
       const windows = this.budgets.windowsOf(lane.budgets, nowMs);
       return weigh(candidate, lane, windows, recorded?.candidates.get(candidate.backend.id), weighing);
     });
-    const cheapest = cheapestOf(weighed);
-    if (cheapest) withRoom(weighed, cheapest, this.pacing);
+    const least = leastUsd(weighed.map((w) => w.numbers));
+    withRoom(weighed, least, this.pacing);
     withReplicas(weighed);
     const decision = decide(
       policy.score,
@@ -186,7 +187,7 @@ class Run {
       ];
       return this.tally.refuse(exclusionRefusal(codes));
     }
-    this.reserve(index, { ...prepared, policy }, weighed, cheapest!, decision, nowMs);
+    this.reserve(index, { ...prepared, policy }, weighed, least, decision, nowMs);
   }
 
   /** With the revenue of then. A substitute is held to the quality that is expected of the backend which is named. */
@@ -204,7 +205,7 @@ class Run {
     index: number,
     prepared: Ready,
     weighed: readonly Weighed[],
-    cheapest: Weighed,
+    least: ExpectedUsd,
     decision: Decision,
     nowMs: number,
   ): void {
@@ -220,7 +221,6 @@ class Run {
       })),
       nowMs,
     );
-    const least = { cash: cheapest.numbers.cashUsd, full: cheapest.numbers.fullUsd };
     if (!('maxTokens' in reply)) {
       this.pacing.asked(offered[0]!.windows, undefined, least, nowMs);
       return this.tally.refuse(budgetRefusal(reply));

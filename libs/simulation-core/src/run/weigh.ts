@@ -1,11 +1,11 @@
 import type { EnforcedWindow } from '@meritorder/budget-core';
 import { chooseReplica } from '@meritorder/fleet-core';
-import { pathPrice } from '@meritorder/pacing-core';
+import { isBeyondRoom, pathPrice } from '@meritorder/pacing-core';
 import { boundNanos } from '@meritorder/pricing-core';
 import { chargedUsd, type Able, type RequestPolicy, type ScoreCandidate } from '@meritorder/routing-core';
 import type { DecisionPolicy, TierConfig } from '@meritorder/contracts';
 import type { Work } from '../fleet/station.js';
-import type { Pacing } from '../money/pacing.js';
+import type { ExpectedUsd, Pacing } from '../money/pacing.js';
 import type { RecordedCandidate } from '../workload/workload.js';
 import type { Conversion } from './conversions.js';
 import type { Lane } from './scenario.js';
@@ -95,16 +95,16 @@ function workOf({ backend, estimate, maxTokens }: Able, choices: number): Work {
   };
 }
 
-/** A bound beyond what a budget can spare stands behind, but for the cheapest: for that one the rest is kept. */
-export function withRoom(weighed: readonly Weighed[], cheapest: Weighed, pacing: Pacing): void {
+/** What stands behind because its bound is more than a budget on its path can spare. */
+export function withRoom(weighed: readonly Weighed[], least: ExpectedUsd, pacing: Pacing): void {
   for (const w of weighed) {
-    if (w === cheapest) continue;
-    for (const window of w.windows) {
-      const room = pacing.spareRoomNanos(window);
-      if (room === undefined || boundNanos(w.able.bound[window.charge.basis], w.able.maxTokens) <= room) continue;
-      w.numbers = { ...w.numbers, beyondRoom: true };
-      break;
-    }
+    const beyond = isBeyondRoom(w.numbers, least, (basis) =>
+      w.windows.some((window) => {
+        const room = window.charge.basis === basis ? pacing.spareRoomNanos(window) : undefined;
+        return room !== undefined && boundNanos(w.able.bound[basis], w.able.maxTokens) > room;
+      }),
+    );
+    if (beyond) w.numbers = { ...w.numbers, beyondRoom: true };
   }
 }
 
@@ -142,10 +142,4 @@ export function worthOf({ objective, revenueUsd, usdPerQuality }: DecisionPolicy
 export function laneOf(lanes: readonly Lane[], id: string): Lane {
   for (const lane of lanes) if (lane.backend.config.id === id) return lane;
   throw new RangeError(`${id} is not a candidate`);
-}
-
-export function cheapestOf(weighed: readonly Weighed[]): Weighed | undefined {
-  let cheapest: Weighed | undefined;
-  for (const w of weighed) if (!cheapest || w.numbers.cashUsd < cheapest.numbers.cashUsd) cheapest = w;
-  return cheapest;
 }

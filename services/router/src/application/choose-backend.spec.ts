@@ -1,9 +1,10 @@
-import { MeritorderConfig } from '@meritorder/contracts';
+import type { EnforcedWindow } from '@meritorder/budget-core';
+import { MeritorderConfig, type Basis } from '@meritorder/contracts';
 import { homesOf } from '@meritorder/fleet-core';
 import { policyFor, type Able } from '@meritorder/routing-core';
-import { expect, it } from 'vitest';
-import { budgetPath } from './budget-path.js';
-import { chooseBackend } from './choose-backend.js';
+import { describe, expect, it } from 'vitest';
+import { budgetPath, type BudgetPath } from './budget-path.js';
+import { chooseBackend, type Choice } from './choose-backend.js';
 import type { ReplicaLoad } from './ports.js';
 
 const { backends } = MeritorderConfig.parse({
@@ -32,17 +33,29 @@ const [home, other] = homesOf('prefix', ['a', 'b']).map((i) => backends[i]!.id);
 
 /** @param atHome how the home of the prefix differs from an idle replica */
 function askedFirst(atHome: Partial<ReplicaLoad>, atOther: Partial<ReplicaLoad> = {}): string {
+  const choice = choose(able, NO_BUDGETS, (id) => (id === home ? atHome : atOther));
+  return choice.order[0]!.candidate.backend.id;
+}
+
+const NO_BUDGETS = budgetPath([], () => undefined);
+
+/** @param loadOf how a replica differs from an idle one */
+function choose(
+  of: readonly Able[],
+  path: BudgetPath,
+  loadOf: (backend: string) => Partial<ReplicaLoad> = () => ({}),
+): Choice {
   const idle = { inFlight: 0, capacity: 10, waitingInEngine: 0, kvCacheShare: 0 };
-  const choice = chooseBackend(
-    able,
+  return chooseBackend(
+    of,
     {
-      pathOf: () => budgetPath([], () => undefined),
+      pathOf: () => path,
       loads: {
         numbers: () => ({ gpuSeconds: 0, usdPerGpuSecond: 0, lateSeconds: 0 }),
         latencySeconds: (backend) => (backend.id === home ? 2 : 1),
         askAgainInSeconds: () => 7,
         hedgeAfterSeconds: () => 1,
-        load: (backend) => ({ ...idle, ...(backend.id === home ? atHome : atOther) }),
+        load: (backend) => ({ ...idle, ...loadOf(backend.id) }),
       },
       quality: {
         tags: [],
@@ -59,7 +72,6 @@ function askedFirst(atHome: Partial<ReplicaLoad>, atOther: Partial<ReplicaLoad> 
     },
     { holdOut: 0.5, explore: 0.5, replica: 0.5 },
   );
-  return choice.order[0]!.candidate.backend.id;
 }
 
 it('a prompt goes to the home of its prefix until that engine queues or its cache is full, and of full ones to the faster', () => {
@@ -68,4 +80,40 @@ it('a prompt goes to the home of its prefix until that engine queues or its cach
   expect(askedFirst({ waitingInEngine: 5 })).toBe(other);
   expect(askedFirst({ kvCacheShare: 0.8 })).toBe(other);
   expect(askedFirst({ kvCacheShare: 0.9 }, { kvCacheShare: 0.9 })).toBe(other);
+});
+
+describe('a budget with nothing to spare', () => {
+  /** Costs as expected and as bound, USD. */
+  const costs = { small: { cash: 0.0001, full: 0.0001 }, own: { cash: 0, full: 0.0003 } };
+  const candidates = Object.entries(costs).map(([id, usd]) => ({
+    ...able[0]!,
+    backend: { ...backends[0]!, id, kind: 'cloud' },
+    expectedCashUsd: usd.cash,
+    expectedFullUsd: usd.full,
+    expectedMarginalUsd: usd.cash,
+    boundExceeds: (basis: Basis, { float }: { float: number }) => usd[basis] * 1e9 > float,
+  })) as unknown as Able[];
+  const spent = (basis: Basis): BudgetPath =>
+    budgetPath([{ charge: { budget: 'day', window: 'today', basis } } as EnforcedWindow], () => ({
+      budget: 'day',
+      window: 'today',
+      shadowPrice: 0,
+      spareRoomNanos: '0',
+      stage: 'tighten',
+      reason: '',
+      pinned: false,
+      paused: false,
+      changedAt: '2026-11-24T00:00:00.000Z',
+    }));
+  const order = (basis: Basis): string[] => choose(candidates, spent(basis)).order.map((w) => w.candidate.backend.id);
+
+  it('of cash keeps the rest for what costs no cash', () => {
+    expect(order('cash')).toEqual(['own', 'small']);
+  });
+
+  it('of full cost keeps it for what costs least in full, whatever is cheaper in cash', () => {
+    expect(order('full')).toEqual(['small', 'own']);
+    const [small, own] = choose(candidates, spent('full')).weighed.map((w) => w.numbers.beyondRoom);
+    expect([small, own]).toEqual([undefined, true]);
+  });
 });

@@ -1,5 +1,6 @@
 import type { BackendConfig, DecisionDraws, TierConfig } from '@meritorder/contracts';
 import { chooseReplica, RECHECK_SECONDS, type Replica } from '@meritorder/fleet-core';
+import { isBeyondRoom, leastUsd } from '@meritorder/pacing-core';
 import {
   chargeOf,
   decide,
@@ -136,16 +137,16 @@ export function tokensOf({ estimate, maxTokens }: Able, choices: number): Expect
   };
 }
 
-/** A bound beyond what a budget can spare stands behind, but for the cheapest: for that one the rest is kept. */
+/** What stands behind because its bound is more than a budget on its path can spare. */
 function withRoom(weighed: readonly Weighed[]): void {
-  let cheapest: Weighed | undefined;
-  for (const w of weighed) if (cheapest === undefined || w.numbers.cashUsd < cheapest.numbers.cashUsd) cheapest = w;
+  const least = leastUsd(weighed.map((w) => w.numbers));
   for (const { candidate, numbers, path } of weighed) {
-    if (numbers === cheapest?.numbers) continue;
     const { spareCash, spareFull } = path;
-    const beyond =
-      (spareCash !== undefined && candidate.boundExceeds('cash', spareCash)) ||
-      (spareFull !== undefined && candidate.boundExceeds('full', spareFull));
+    if (spareCash === undefined && spareFull === undefined) continue;
+    const beyond = isBeyondRoom(numbers, least, (basis) => {
+      const spare = basis === 'cash' ? spareCash : spareFull;
+      return spare !== undefined && candidate.boundExceeds(basis, spare);
+    });
     if (beyond) numbers.beyondRoom = true;
   }
 }
