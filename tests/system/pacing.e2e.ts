@@ -50,7 +50,8 @@ it('a day that will not last is projected from its traffic, and a month that wil
   await waitFor(async () => (await row('short'))?.stage === 'tighten', 'the stage of the short day');
   expect(await row('short')).toMatchObject({ pacing: 'projected', limitNanos: '10000000', pinned: false });
   expect((await row('short')).unconstrained.expectedUsd).toBeGreaterThan(0.01);
-  expect(await row('ample')).toMatchObject({ stage: 'steady', shadowPrice: 0 });
+  expect((await row('short')).spareRoomNanos).toMatch(/^\d+$/);
+  expect(await row('ample')).toMatchObject({ stage: 'steady', shadowPrice: 0, spareRoomNanos: null });
 });
 
 it('a word of the operator is answered when it is in force, and orgs cannot say it', async () => {

@@ -16,6 +16,7 @@ const ROW: PacedBudgetRow = {
   withPacing: { expectedUsd: 496, lowUsd: 494, highUsd: 496, chanceAboveLimit: 0 },
   stage: 'tighten',
   shadowPrice: 0.90412,
+  spareRoomNanos: '1250000',
   pinned: true,
   paused: false,
   by: 'ada',
@@ -30,6 +31,8 @@ it('a row says what is spent, how it will end, and why, and rounds over no thres
   );
   expect(lines[3]).toContain('ada: launch');
   expect(lines[4]).toContain('with pacing 496.00 [494.00, 496.00]');
+  expect(lines[5]).toBe("  0.00125 to spare: only a request's cheapest attempt may hold more");
+  expect(policyTable([{ ...ROW, spareRoomNanos: null }])).not.toContain('to spare');
 });
 
 it('a pin holds a stage or a price, and nothing else', () => {

@@ -33,7 +33,7 @@ export function policyCommand(program: Command, withOperator: Ask): void {
 
   policy
     .command('list')
-    .description('budgets with traffic: spent, projected end, stage and shadow price, and why')
+    .description('budgets with traffic: spent, projected end, stage, shadow price, what they can spare, and why')
     .option('--org <id>', 'only of this org')
     .option('--json', 'as JSON, with unrounded numbers and both projections')
     .action(async ({ org, json }: { org?: string; json?: boolean }) => {
@@ -49,13 +49,16 @@ export function policyCommand(program: Command, withOperator: Ask): void {
     });
   spoken(policy.command('pin').description('hold a stage or a shadow price, whatever is projected'))
     .argument('[stage]', FORECAST_STAGES.join(', '))
-    .option('--shadow-price <n>', 'USD of value that one more USD of the budget is worth; 0: nothing')
+    .option(
+      '--shadow-price <n>',
+      'USD of value that one more USD of the budget is worth (0: nothing); no room is kept beside it',
+    )
     .action(async (budget: string, stage: string | undefined, options: Word & { shadowPrice?: string }) =>
       print(await ask(pinRequest(budget, stage, options))),
     );
   const verbs = [
     ['unpin', 'let a pinned stage or shadow price go; it follows the projection again'],
-    ['pause', 'stage and shadow price stay what they are'],
+    ['pause', 'stage and shadow price stay what they are; what can be spared is read on'],
     ['resume', 'what was paused follows the projection again'],
   ] as const;
   for (const [verb, what] of verbs)
@@ -135,7 +138,11 @@ function why(row: PacedBudgetRow): string[] {
     row.stage === 'tighten' && row.withPacing && row.shadowPrice > 0
       ? [`  with pacing ${outlook(row.withPacing)} by the end`]
       : [];
-  return [`  ${row.reason}`, ...paced];
+  const room =
+    row.spareRoomNanos === null
+      ? []
+      : [`  ${usd(Number(row.spareRoomNanos) / 1e9)} to spare: only a request's cheapest attempt may hold more`];
+  return [`  ${row.reason}`, ...paced, ...room];
 }
 
 function outlook(of: BudgetOutlook | null): string {

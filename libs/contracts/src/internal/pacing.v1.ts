@@ -11,7 +11,7 @@ export const PACED_PER_ANSWER = 500;
 /** `budget-policy.pacing.v1`: an operator looks at projections and shadow prices, holds them fast, or lets them go. */
 export const PacingRequest = z.discriminatedUnion('verb', [
   z.object({ verb: z.literal('list'), org: Slug.optional(), after: Slug.optional() }),
-  /** Holds a stage or a shadow price, whatever comes. */
+  /** Holds a stage or a shadow price, whatever comes; at a price that is held there is no rule of room. */
   z
     .object({
       verb: z.literal('pin'),
@@ -21,7 +21,7 @@ export const PacingRequest = z.discriminatedUnion('verb', [
     })
     .refine((pin) => (pin.stage === undefined) !== (pin.shadowPrice === undefined), 'pin a stage or a shadow price'),
   z.object({ verb: z.literal('unpin'), ...Word }),
-  /** Stage and shadow price stay what they are. */
+  /** Stage and shadow price stay what they are; room is read on. */
   z.object({ verb: z.literal('pause'), ...Word }),
   z.object({ verb: z.literal('resume'), ...Word }),
 ]);
@@ -42,6 +42,8 @@ export const PacedBudgetRow = z.object({
   withPacing: BudgetOutlook.nullable(),
   stage: ForecastStage,
   shadowPrice: z.number().min(0),
+  /** As routers are told: the largest upper bound that any but a request's cheapest attempt may hold; null: no rule. */
+  spareRoomNanos: NanosText.nullable().default(null),
   pinned: z.boolean(),
   paused: z.boolean(),
   by: z.string().nullable(),

@@ -70,6 +70,7 @@ export class PacingDesk {
           withPacing: state.withPacing,
           stage: state.stage,
           shadowPrice: state.shown,
+          spareRoomNanos: state.roomNanos,
           pinned: isPinned(word),
           paused: word?.paused ?? false,
           by: isPinned(word) || word?.paused ? word!.by : null,

@@ -57,6 +57,7 @@ export function openWindow(state: PacedBudget, stored: StoredBudget, nowMs: numb
     windowStart: iso(window.startMs),
     windowEnd: iso(window.endMs),
     price,
+    roomNanos: null,
     inFlightUsd: 0,
     projectedAtMs: null,
     unconstrained: null,
@@ -177,13 +178,13 @@ function stageOf(
   };
 }
 
+/** A reading and no policy, so a pause does not keep it. Whoever pins a price has said what money counts: no rule stands beside it. */
 function withRoom(
   state: PacedBudget,
   facts: PacingFacts & { spentNanos: bigint; limitNanos: bigint },
   nowMs: number,
 ): PacedBudget {
-  if (!state.inForce || state.price === null || state.word?.paused)
-    return state.inForce ? state : { ...state, roomNanos: null };
+  if (!state.inForce || state.price === null || state.word?.shadowPrice != null) return { ...state, roomNanos: null };
   const room = spareRoomNanos(state.price, {
     limitNanos: facts.limitNanos,
     spentNanos: facts.spentNanos,

@@ -33,6 +33,7 @@ export interface PacedBudget {
   shown: number;
   shownWhy: PolicyShadowPriceChangedV1['why'] | null;
   shownReason: string;
+  /** The largest bound that it can spare for any but a request's cheapest attempt; null: no rule. */
   roomNanos: string | null;
   word: Word | null;
   projectedAtMs: number | null;

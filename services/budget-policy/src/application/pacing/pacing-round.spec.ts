@@ -1,6 +1,6 @@
-import { expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import type { PacingEvent } from './decide-pacing.js';
-import { policyOf } from './decide-pacing.js';
+import { openWindow, policyOf } from './decide-pacing.js';
 import { newPacedBudget } from './paced-budget.js';
 import { costAt, daily, DAY, DAY_MS, DEAR_USD, Desk, HOUR_MS, MIDNIGHT_MS, word } from './fixture.for-tests.js';
 
@@ -137,6 +137,61 @@ it('an operator pins a price and a stage, pauses and lets go, and every event sa
   desk.step(TEN_MS + 360_000);
   expect(desk.state).toMatchObject({ stage: 'tighten', inForce: true });
   expect(desk.events.at(-1)!.event.reason).toContain('ada');
+});
+
+describe('what a budget can spare', () => {
+  const EVENING_MS = MIDNIGHT_MS + 23 * HOUR_MS;
+
+  /** A day of 12 requests an hour, spent by its evening: by the dear backend they would cost $2.88, by the cheap one $0.288. */
+  function spentDay(): Desk {
+    const desk = new Desk(daily({ pacing: 'always' }));
+    for (let ms = MIDNIGHT_MS + 1_000; ms < EVENING_MS; ms += HOUR_MS / 6) desk.look(ms, 2);
+    desk.spend('org', DAY, 1);
+    desk.look(EVENING_MS - 1_000, 2);
+    expect(policyOf(desk.state)).toMatchObject({ window: DAY, spareRoomNanos: '0' });
+    return desk;
+  }
+
+  it('is no rule at a price that an operator pins, and is one again when it is let go', () => {
+    const desk = spentDay();
+    desk.words.set('org', word({ shadowPrice: 0, changedAt: '2026-11-24T23:00:00.000Z' }));
+    desk.step(EVENING_MS);
+    expect(policyOf(desk.state)).toMatchObject({ shadowPrice: 0, pinned: true });
+    expect(policyOf(desk.state)).not.toHaveProperty('spareRoomNanos');
+    desk.look(EVENING_MS + 60_000, 1);
+    expect(policyOf(desk.state)).not.toHaveProperty('spareRoomNanos');
+    desk.words.set('org', word({ changedAt: '2026-11-24T23:02:00.000Z' }));
+    desk.step(EVENING_MS + 120_000);
+    expect(policyOf(desk.state)).toMatchObject({ spareRoomNanos: '0', pinned: false });
+  });
+
+  it('stays a rule at a pinned stage, whose price is found as ever', () => {
+    const desk = spentDay();
+    desk.words.set('org', word({ stage: 'tighten', changedAt: '2026-11-24T23:00:00.000Z' }));
+    desk.step(EVENING_MS);
+    expect(policyOf(desk.state)).toMatchObject({ spareRoomNanos: '0', pinned: true });
+  });
+
+  it('is read on while an operator pauses: nothing of a spent evening is left in the next day', () => {
+    const desk = spentDay();
+    desk.words.set('org', word({ paused: true, changedAt: '2026-11-24T23:00:00.000Z' }));
+    desk.look(EVENING_MS, 1);
+    const { shown } = desk.state;
+    for (const hour of [1, 6, 12]) {
+      desk.look(MIDNIGHT_MS + DAY_MS + hour * HOUR_MS, 1);
+      const policy = policyOf(desk.state);
+      expect(policy).toMatchObject({ window: '2026-11-25', shadowPrice: shown, paused: true });
+      // $1 less some thousandths, and less what the rest of a day like the last costs by the cheapest.
+      expect(Number(policy.spareRoomNanos)).toBeGreaterThan(0.6e9);
+      expect(Number(policy.spareRoomNanos)).toBeLessThan(1e9);
+    }
+  });
+
+  it('is not known of a window that was opened and not looked at yet', () => {
+    const desk = spentDay();
+    const opened = openWindow(desk.state, desk.definition, MIDNIGHT_MS + DAY_MS + 1_000);
+    expect(opened).toMatchObject({ windowId: '2026-11-25', roomNanos: null });
+  });
 });
 
 it('a chance that wavers between relaxing and warning changes nothing, however often', () => {
