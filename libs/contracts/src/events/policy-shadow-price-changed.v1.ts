@@ -7,7 +7,10 @@ export const ShadowPriceReason = z.enum([
   'room-again',
   'spends-more-than-lasts',
   'spends-less-than-lasts',
-  /** The projection tightened or relaxed, a new window began, the budget's pacing was changed, an operator said so. */
+  /**
+   * The projection tightened or relaxed, or the price of a stage was first read from requests; a new window began; the budget's
+   * pacing was changed; an operator said so.
+   */
   'stage',
   'window',
   'definition',

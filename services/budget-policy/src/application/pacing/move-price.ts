@@ -60,7 +60,9 @@ export function movePrice(
   if (word?.shadowPrice != null)
     return show({ ...state, inForce, price: rest(state.price, facts, nowMs) }, word.shadowPrice, facts, null);
   if (!inForce) return show({ ...state, inForce, price: rest(state.price, facts, nowMs) }, 0, facts, null);
-  const price = state.inForce ? learning(state, state.price, facts, nowMs) : start(state, state.price, facts, nowMs);
+  const { price, read } = state.inForce
+    ? learning(state, state.price, facts, nowMs)
+    : start(state, state.price, facts, nowMs);
   const ticked = tick(
     price,
     {
@@ -73,7 +75,7 @@ export function movePrice(
     },
     nowMs,
   );
-  return show({ ...state, inForce, price: ticked.price }, ticked.price.published, facts, ticked.change);
+  return show({ ...state, inForce, price: ticked.price }, ticked.price.published, facts, ticked.change, read);
 }
 
 /** Requests forecast from now until the window ends. */
@@ -97,23 +99,30 @@ function rest(price: ShadowPrice, { requestRate }: PriceFacts, nowMs: number): S
   };
 }
 
+interface Learning {
+  price: ShadowPrice;
+  /** From how many requests it was read as a first price; 0: it was not. */
+  read: number;
+}
+
 /** A price that began without a log starts from the first one; a curve is drawn anew when its log is another. */
-function learning(state: PacedBudget, price: ShadowPrice, facts: PriceFacts, nowMs: number): ShadowPrice {
-  if (!isLogDue(price)) return price;
+function learning(state: PacedBudget, price: ShadowPrice, facts: PriceFacts, nowMs: number): Learning {
+  if (!isLogDue(price)) return { price, read: 0 };
   const log = logOf(state, facts);
-  if (log.length < LEAST_REQUESTS) return price;
-  return price.curve ? withLog(price, log) : start(state, price, facts, nowMs);
+  if (log.length < LEAST_REQUESTS) return { price, read: 0 };
+  return price.curve ? { price: withLog(price, log), read: 0 } : start(state, price, facts, nowMs);
 }
 
 /** Coming into force: the price at which the last requests would have lasted; what was counted before was not priced. */
-function start(state: PacedBudget, before: ShadowPrice, facts: PriceFacts, nowMs: number): ShadowPrice {
+function start(state: PacedBudget, before: ShadowPrice, facts: PriceFacts, nowMs: number): Learning {
   const price = rest(before, facts, nowMs);
   const leftUsd = (Number(facts.limitNanos) * (1 - BUFFER) - Number(facts.spentNanos)) / 1e9 - state.inFlightUsd;
   const requests = Math.max(1, demandLevel(price.demand) * toEnd(price, facts.requestRate, nowMs));
-  const first = firstPrice(logOf(state, facts), state.budget, Math.max(0, leftUsd) / requests);
-  if (!first)
-    return before.ticked ? price : { ...beginShadowPrice({ window: price.window }, nowMs), demand: price.demand };
-  return { ...beginShadowPrice({ window: price.window, ...first }, nowMs), demand: price.demand, ticked: price.ticked };
+  const log = logOf(state, facts);
+  const first = firstPrice(log, state.budget, Math.max(0, leftUsd) / requests);
+  const { window, demand, ticked } = price;
+  if (first) return { price: { ...beginShadowPrice({ window, ...first }, nowMs), demand, ticked }, read: log.length };
+  return { price: before.ticked ? price : { ...beginShadowPrice({ window }, nowMs), demand }, read: 0 };
 }
 
 function logOf({ budget }: PacedBudget, { log, stored }: PriceFacts): LoggedRequest[] {
@@ -125,10 +134,11 @@ function show(
   to: number,
   facts: PriceFacts,
   change: PriceChange | null,
+  read = 0,
 ): { state: PacedBudget; move: PriceMove | null } {
   const from = state.shown;
   if (to === from) return { state, move: null };
-  const { why, text } = cause(state, to, facts, change);
+  const { why, text } = cause(state, to, facts, change, read);
   const [now, before] = apart(1 + to, 1 + from);
   const reason = `a dollar counts ${now} instead of ${before}: ${text}`;
   return {
@@ -142,6 +152,7 @@ function cause(
   to: number,
   { word, spoken, stored, windowBegan }: PriceFacts,
   change: PriceChange | null,
+  read: number,
 ): { why: PriceMove['why']; text: string } {
   if (word?.shadowPrice != null || spoken)
     return { why: 'operator', text: `${word?.by ?? 'an operator'} said so${word?.reason ? ` (${word.reason})` : ''}` };
@@ -158,6 +169,8 @@ function cause(
       ? { why: 'window', text: 'a new window began' }
       : { why: 'stage', text: 'the projection relaxed' };
   }
+  if (!change && read > 0) return { why: 'stage', text: `it is the first price, from the last ${read} requests` };
+  // Nothing else moves a price without a tick.
   if (!change || (windowBegan && change.reason !== 'exhausted'))
     return { why: 'window', text: 'a new window began, and the price is the mean of the last' };
   return { why: change.reason, text: sentence(change) };

@@ -1,3 +1,4 @@
+import { seededRandom } from '@meritorder/kernel';
 import { describe, expect, it } from 'vitest';
 import type { PacingEvent } from './decide-pacing.js';
 import { openWindow, policyOf } from './decide-pacing.js';
@@ -137,6 +138,36 @@ it('an operator pins a price and a stage, pauses and lets go, and every event sa
   desk.step(TEN_MS + 360_000);
   expect(desk.state).toMatchObject({ stage: 'tighten', inForce: true });
   expect(desk.events.at(-1)!.event.reason).toContain('ada');
+});
+
+describe('a price event', () => {
+  const reasons = (of: readonly PacingEvent[]) => prices(of).map(({ event }) => event.reason.replace(/^.*?: /, ''));
+
+  it('says of the first price that it is, and from how many requests, not that a window began', () => {
+    const desk = new Desk(daily({ pacing: 'always', limitNanos: '1000000000000' }));
+    const events = [0, 1, 2].flatMap((second) => desk.look(TEN_MS + 1_000 * second, 20));
+    expect(reasons(events)).toEqual(['it is always paced', 'it is the first price, from the last 60 requests']);
+    expect(prices(events).map(({ event }) => event.why)).toEqual(['stage', 'stage']);
+  });
+
+  it.each(['always', 'projected'] as const)('tells of a window when one began and at no other look: %s', (pacing) => {
+    const random = seededRandom(11);
+    for (let trial = 0; trial < 10; trial++) {
+      const desk = new Desk(daily({ pacing, limitNanos: String(Math.round(4e9 * random() + 0.2e9)) }));
+      const seen = new Set<string>();
+      let told = 0;
+      for (let ms = MIDNIGHT_MS + 1_000; ms < MIDNIGHT_MS + 3 * DAY_MS; ms += HOUR_MS / 6) {
+        const events = desk.look(ms, Math.floor(40 * random() ** 2));
+        const began = !seen.has(desk.state.windowId!);
+        seen.add(desk.state.windowId!);
+        const ofWindow = prices(events).filter(({ event }) => event.why === 'window' || /window/.test(event.reason));
+        if (!began) expect(reasons(ofWindow as PacingEvent[])).toEqual([]);
+        told += ofWindow.length;
+      }
+      expect(seen.size).toBe(3);
+      if (pacing === 'always') expect(told).toBeGreaterThan(0);
+    }
+  });
 });
 
 describe('what a budget can spare', () => {
