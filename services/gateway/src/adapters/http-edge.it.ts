@@ -459,6 +459,38 @@ describe("Anthropic's SDK", () => {
     });
   });
 
+  it('runs tools as it does unasked: told in the words of Anthropic that no thread is kept, it sends all of a conversation', async () => {
+    const call = { type: 'tool_use', id: 'toolu_1', name: 'look', input: {} };
+    const said = { type: 'text', text: 'a cat' };
+    world.answer(({ body, finish }) => {
+      const isFirst = body.messages.length === 1;
+      finish({
+        ...MESSAGE,
+        content: [isFirst ? call : said],
+        stop_reason: isFirst ? 'tool_use' : 'end_turn',
+        usage: { input_tokens: 1, output_tokens: 1 },
+        meritorder: RECEIPT,
+      });
+    });
+    const look = {
+      name: 'look',
+      input_schema: { type: 'object' },
+      run: () => 'a cat',
+      parse: (input: unknown) => input,
+    };
+    const runner = anthropic.beta.messages.toolRunner({
+      ...params,
+      messages: [{ role: 'user', content: 'Is this a "thread"?' }],
+      tools: [look],
+    } as never);
+    expect((await runner.runUntilDone()).content).toEqual([said]);
+    expect(world.outcomes).toEqual(['no_able_backend', 'answered', 'answered']);
+    expect(world.asked.map(({ body }) => [body.thread, body.messages.length])).toEqual([
+      [undefined, 1],
+      [undefined, 3],
+    ]);
+  });
+
   it('lists models in its own words', async () => {
     const page = await anthropic.models.list();
     expect(page.data).toEqual([{ type: 'model', id: 'b', display_name: 'b', created_at: '1970-01-01T00:00:00.000Z' }]);

@@ -5,6 +5,7 @@ import { oncePerKey, type OncePorts } from './once-per-key.js';
 import type { CallerResponse } from './ports/caller-response.js';
 import type { Inference } from './ports/inference.js';
 import type { RateLimitReply, RateLimits } from './ports/rate-limits.js';
+import { refusedThread } from './refused-thread.js';
 import { refusalAnswer, Relay } from './relay.js';
 import { takeRate, type CallEnd } from './take-rate.js';
 
@@ -46,14 +47,28 @@ export async function answerCall(ports: CallPorts, call: IncomingCall, response:
   }
   let end: CallEnd = { outcome: 'internal' };
   try {
-    const once = call.idempotencyKey !== undefined && !call.counts;
-    end = await (once
-      ? oncePerKey(ports, call, dialect, response, (recorded) => run(ports, call, dialect, recorded))
-      : run(ports, call, dialect, response));
+    end = await answered(ports, call, dialect, response);
   } finally {
     ended(end);
   }
   return end.outcome;
+}
+
+async function answered(
+  ports: CallPorts,
+  call: IncomingCall,
+  dialect: Dialect,
+  response: CallerResponse,
+): Promise<CallEnd> {
+  const refused = refusedThread(call);
+  if (refused) {
+    response.send(refusalAnswer(dialect, call.requestId, refused));
+    return { outcome: refused.code };
+  }
+  const once = call.idempotencyKey !== undefined && !call.counts;
+  return once
+    ? oncePerKey(ports, call, dialect, response, (recorded) => run(ports, call, dialect, recorded))
+    : run(ports, call, dialect, response);
 }
 
 async function run(ports: CallPorts, call: IncomingCall, dialect: Dialect, response: CallerResponse): Promise<CallEnd> {
