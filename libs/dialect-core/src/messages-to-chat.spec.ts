@@ -117,6 +117,21 @@ describe('a messages request as a chat completion', () => {
     expect(read({ tool_choice }).chat).toMatchObject(expected);
   });
 
+  it.each(['reading', 'wire', 'marked-wire'] as const)(
+    'leaves out of a tool how the arguments of its calls are cut into pieces: %s',
+    (purpose) => {
+      const tool = { name: 'look', input_schema: { type: 'object' } };
+      const plain = read({ tools: [tool] }, purpose);
+      expect(read({ tools: [{ ...tool, eager_input_streaming: true }] }, purpose)).toMatchObject({
+        chat: plain.chat,
+        uncarried: [],
+      });
+      expect(plain.chat.tools).toEqual([
+        { type: 'function', function: { name: 'look', parameters: { type: 'object' } } },
+      ]);
+    },
+  );
+
   it('a schema for the answer, and a tier that is no dearer', () => {
     const schema = { type: 'object' };
     const { chat, uncarried } = read({

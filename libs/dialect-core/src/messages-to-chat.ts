@@ -107,7 +107,9 @@ function toolOf(tool: MessagesTool, path: string, rendering: Rendering): { type:
     rendering.cannotCarry(path, `the provider's own tool "${tool.type}"`);
     return { ...tool, type: tool.type! };
   }
-  const { type: _type, name, description, input_schema, strict, cache_control, ...rest } = tool;
+  const { type: _type, name, description, input_schema, strict, cache_control, ...more } = tool;
+  // How the arguments of its calls are cut into pieces is all that it says.
+  const { eager_input_streaming: _pieces, ...rest } = more;
   for (const field of Object.keys(stated(rest))) rendering.cannotCarry(`${path}.${field}`, `"${field}" of a tool`);
   return {
     type: 'function',
