@@ -90,6 +90,8 @@ export interface Excluded {
   retryAfterSeconds?: number;
   /** It is the provider's quota that is used up. */
   quota?: boolean;
+  /** Its context has no room for the prompt; all else it could do. */
+  tooLong?: boolean;
 }
 
 /** Below this many output tokens an answer is of little use, so a hold is not clamped further. */
@@ -113,7 +115,17 @@ export function ableCandidates(
     if (capped instanceof Candidate) able.push(capped);
     else excluded.push(capped);
   }
+  if (able.length === 0) sayWhereContextDecides(excluded);
   return { able, excluded };
+}
+
+/**
+ * OpenAI's words, by which clients know a prompt that is to be shortened (LangChain raises its ContextOverflowError by them): only
+ * where that would help, since whoever could do all else has no room for it.
+ */
+function sayWhereContextDecides(excluded: Excluded[]): void {
+  if (!excluded.every(({ code }) => code === 'unable')) return;
+  for (const one of excluded) if (one.tooLong) one.why += ', its maximum context length';
 }
 
 function consider(
@@ -137,7 +149,8 @@ function consider(
   const estimate = estimateOf(backend);
   const contextLeft = Math.floor(backend.contextTokens - estimate.inputTokensExpected);
   const toolInputTokens = requirements.toolsAddInput ? backend.maxToolInputTokens : 0;
-  const unable = contextLeft < 1 ? tooLong(backend, estimate) : unboundedOf(backend, estimate, requirements);
+  if (contextLeft < 1) return { backend, code: 'unable', why: tooLong(backend, estimate), tooLong: true };
+  const unable = unboundedOf(backend, estimate, requirements);
   if (unable !== undefined) return { backend, code: 'unable', why: unable };
   if (!price) return { backend, code: 'unpriced', why: 'has no price in force' };
   const unpriced = unpricedOf(price, backend.batch ? { ...requirements, tier: 'batch' } : requirements);

@@ -79,6 +79,22 @@ describe('what is able', () => {
     expect(excluded[0]!.why).toMatch(why);
   });
 
+  it.each<[string, BackendView[], boolean]>([
+    ['that alone is in the way', [], true],
+    ['another could not do it anyway', [view('y')], true],
+    ['another may be free later', [view('y', { workersAlive: 0 }, { capabilities: ['tools'] })], false],
+    ['another is able', [view('y', {}, { capabilities: ['tools'] })], false],
+  ])(
+    'says of a prompt that is too long "maximum context length", by which clients know it, where %s',
+    (_n, others, said) => {
+      const short = view('x', {}, { contextTokens: 100, capabilities: ['tools'] });
+      const asked = requirementsOf(body({ tools: [{ type: 'function' }] }));
+      const { excluded } = ableCandidates([short, ...others], asked, estimate, undefined, AT);
+      const why = 'about 100 input tokens exceed its context of 100';
+      expect(excluded[0]!.why).toBe(said ? `${why}, its maximum context length` : why);
+    },
+  );
+
   it.each<[string, object]>([
     ['service_tier', { service_tier: 'scale' }],
     ['service_tier', { service_tier: 'fast' }],
