@@ -6,6 +6,7 @@ export { EventsOfResponse, type ResponseEvent } from './responses/chunks-to-resp
 export { messageOfChat, usageBlock, type AskedFor, type StopReason } from './chat-to-message.js';
 export { DistinctCalls } from './distinct-calls.js';
 export { EventsOfChunks, type AnswerNames, type MessageEvent } from './chunks-to-events.js';
+export { PARSED, PARSED_ARGUMENTS } from './parsed-fields.js';
 export { REASONING_FIELDS } from './reasoning-fields.js';
 export { TranslationError } from './translation-error.js';
 export { callOfChat, type CallOfChat } from './provider/call-of-chat.js';

@@ -78,6 +78,7 @@ describe.each(PROTOCOLS)('a chat completion for %s', (protocol) => {
       role: 'assistant',
       refusal: null,
       annotations: [{ type: 'url_citation' }],
+      parsed: { city: 'Rome' },
       audio: null,
       function_call: null,
       reasoning_content: 'Hm.',
@@ -93,6 +94,19 @@ describe.each(PROTOCOLS)('a chat completion for %s', (protocol) => {
     const plain = told(protocol, { tools: [TOOL], messages });
     const named = messages.map((message) => ({ ...(message.role === 'assistant' ? answer : aside), ...message }));
     expect(told(protocol, { tools: [TOOL], messages: named })).toEqual(plain);
+  });
+
+  it('takes a call back with the arguments that a client parsed', () => {
+    const asked = (made: Any) => ({
+      tools: [TOOL],
+      messages: [
+        { role: 'user', content: 'Hi' },
+        { role: 'assistant', content: null, parsed: null, tool_calls: [{ ...CALL, function: made }] },
+        { role: 'tool', tool_call_id: 'call-1', content: 'sunny' },
+      ],
+    });
+    const parsed = { ...CALL.function, parsed_arguments: { city: 'Rome' } };
+    expect(told(protocol, asked(parsed))).toEqual(told(protocol, asked(CALL.function)));
   });
 
   it('has no message for an answer that was all thought', () => {

@@ -7,6 +7,7 @@ import type {
 } from '@ai-sdk/provider';
 import type { ChatRequest } from '@meritorder/contracts';
 import { listOf, objectOf, stated, textOf, type Json } from '../json.js';
+import { PARSED } from '../parsed-fields.js';
 import { REASONING_FIELDS } from '../reasoning-fields.js';
 import { partOf, type Telling } from './part-of-chat.js';
 
@@ -156,7 +157,7 @@ const KNOWN_FIELDS: Readonly<Record<ChatMessage['role'], readonly string[]>> = {
   system: ['name'],
   developer: ['name'],
   user: ['name'],
-  assistant: ['tool_calls', 'refusal', 'name', 'annotations', ...REASONING_FIELDS],
+  assistant: ['tool_calls', 'refusal', 'name', 'annotations', PARSED, ...REASONING_FIELDS],
   tool: ['tool_call_id', 'name'],
   function: ['name'],
 };

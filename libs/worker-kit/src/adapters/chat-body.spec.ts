@@ -43,6 +43,18 @@ describe('a chat completion in the words of its provider', () => {
     ]);
   });
 
+  it.each([OPENAI, AZURE, MISTRAL, GROQ, OTHERS])("leaves out what OpenAI's SDK has parsed of it: %s", (backend) => {
+    const made = { name: 'f', arguments: '{}' };
+    const plain = { role: 'assistant', content: null, tool_calls: [{ id: 'abcdefghi', function: made }] };
+    const parsed = {
+      ...plain,
+      parsed: null,
+      tool_calls: [{ id: 'abcdefghi', function: { ...made, parsed_arguments: {} } }],
+    };
+    const said = { role: 'assistant', content: '{}' };
+    expect(sentTo(backend, { messages: [parsed, { ...said, parsed: {} }] })['messages']).toEqual([plain, said]);
+  });
+
   it('is as it came where thoughts are read again', () => {
     const messages = [{ role: 'user', name: 'Ann', content: 'u' }, ANSWER];
     expect(sentTo(OTHERS, { messages, user: 'u1' })).toMatchObject({ messages, user: 'u1' });

@@ -1,4 +1,4 @@
-import { REASONING_FIELDS } from '@meritorder/dialect-core';
+import { PARSED, PARSED_ARGUMENTS, REASONING_FIELDS } from '@meritorder/dialect-core';
 import type { ProviderRequest } from '../application/ports.js';
 
 type Fields = Record<string, unknown>;
@@ -43,11 +43,32 @@ const REFUSED_IN_MESSAGES: ReadonlyMap<string, ReadonlySet<string>> = new Map([
 function messagesFor(messages: unknown, knowsDeveloper: boolean, refused: ReadonlySet<string>): unknown {
   if (!Array.isArray(messages)) return messages;
   const isKept = ([field, value]: [string, unknown]): boolean =>
-    refused === NONE || (!refused.has(field) && (value !== null || field === 'content'));
+    field !== PARSED && (refused === NONE || (!refused.has(field) && (value !== null || field === 'content')));
   return (messages as Fields[]).map((message) => {
     const isSystem = message['role'] === 'developer' && !knowsDeveloper;
+    const calls = callsFor(message['tool_calls']);
     const fields = Object.entries(message);
-    if (!isSystem && fields.every(isKept)) return message;
-    return { ...Object.fromEntries(fields.filter(isKept)), ...(isSystem ? { role: 'system' } : {}) };
+    if (!isSystem && calls === message['tool_calls'] && fields.every(isKept)) return message;
+    return {
+      ...Object.fromEntries(fields.filter(isKept)),
+      ...(isSystem ? { role: 'system' } : {}),
+      ...(Array.isArray(calls) ? { tool_calls: calls } : {}),
+    };
   });
+}
+
+/** The very list where nothing is to be left out of it. */
+function callsFor(calls: unknown): unknown {
+  if (!Array.isArray(calls) || !calls.some((call: Call) => isParsed(call?.function))) return calls;
+  return calls.map((call: Call) => {
+    if (!isParsed(call?.function)) return call;
+    const { [PARSED_ARGUMENTS]: _parsed, ...made } = call!.function!;
+    return { ...call, function: made };
+  });
+}
+
+type Call = { function?: Fields | null } | null;
+
+function isParsed(made: Fields | null | undefined): boolean {
+  return typeof made === 'object' && made !== null && PARSED_ARGUMENTS in made;
 }
