@@ -109,6 +109,31 @@ describe.each(PROTOCOLS)('a chat completion for %s', (protocol) => {
     expect(told(protocol, asked(parsed))).toEqual(told(protocol, asked(CALL.function)));
   });
 
+  it('names calls and results by ids that the provider takes, whoever made them', () => {
+    const conversation = (id: string) => ({
+      tools: [TOOL],
+      messages: [
+        { role: 'user', content: 'Hi' },
+        { role: 'assistant', content: null, tool_calls: [{ ...CALL, id }] },
+        { role: 'tool', tool_call_id: id, content: 'sunny' },
+      ],
+    });
+    const idsOf = (id: string): unknown[] =>
+      told(protocol, conversation(id))
+        .prompt.slice(1)
+        .map(({ content }: Any) => [content[0].toolCallId, content[0].toolName]);
+    const [call, result] = idsOf('functions.weather:0');
+    expect(call).toEqual([
+      protocol === 'gemini' ? 'functions.weather:0' : expect.stringMatching(/^[\w-]{1,64}$/),
+      'weather',
+    ]);
+    expect(result).toEqual(call);
+    expect(idsOf('call-1')).toEqual([
+      ['call-1', 'weather'],
+      ['call-1', 'weather'],
+    ]);
+  });
+
   it('has no message for an answer that was all thought', () => {
     const { prompt } = told(protocol, {
       messages: [

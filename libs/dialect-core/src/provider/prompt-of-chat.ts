@@ -6,6 +6,7 @@ import type {
   SharedV4ProviderOptions,
 } from '@ai-sdk/provider';
 import type { ChatRequest } from '@meritorder/contracts';
+import { callIdsOfChat, otherCallIds } from '../call-ids.js';
 import { listOf, objectOf, stated, textOf, type Json } from '../json.js';
 import { PARSED } from '../parsed-fields.js';
 import { REASONING_FIELDS } from '../reasoning-fields.js';
@@ -16,7 +17,7 @@ type ChatMessage = ChatRequest['messages'][number];
 /** The conversation as the SDKs of providers take it. What has no place in it is told to `telling`. */
 export function promptOfChat({ messages }: ChatRequest, telling: Telling): LanguageModelV4Prompt {
   const prompt: LanguageModelV4Prompt = [];
-  const toolNames = new Map<string, string>();
+  const calls = new Calls(messages, telling);
   messages.forEach((message, i) => {
     const path = `messages.${i}`;
     reportUnknown(message, path, telling);
@@ -28,9 +29,9 @@ export function promptOfChat({ messages }: ChatRequest, telling: Telling): Langu
       case 'user':
         return void prompt.push(userMessage(message, path, telling));
       case 'assistant':
-        return addAnswer(prompt, assistantMessage(message, path, toolNames, telling));
+        return addAnswer(prompt, assistantMessage(message, path, calls, telling));
       case 'tool':
-        return addResult(prompt, toolResult(message, path, toolNames, telling));
+        return addResult(prompt, toolResult(message, path, calls, telling));
       case 'function':
         return telling.cannotCarry(path, 'a message of the role "function"');
     }
@@ -38,6 +39,30 @@ export function promptOfChat({ messages }: ChatRequest, telling: Telling): Langu
   if (messages.at(-1)?.role === 'assistant')
     telling.cannotCarry(`messages.${messages.length - 1}`, 'an answer that the model is to continue');
   return prompt;
+}
+
+/** The calls of a conversation by their ids, which are those of whichever backend made them. */
+class Calls {
+  private readonly names = new Map<string, string>();
+  private readonly otherIds: ReadonlyMap<string, string>;
+
+  constructor(messages: readonly ChatMessage[], { protocol }: Telling) {
+    // Gemini knows calls by their names.
+    this.otherIds = protocol === 'gemini' ? new Map() : otherCallIds(callIdsOfChat(messages), protocol);
+  }
+
+  /** As the provider takes it. */
+  told(id: string): string {
+    return this.otherIds.get(id) ?? id;
+  }
+
+  made(id: string, name: string): void {
+    this.names.set(id, name);
+  }
+
+  nameOf(id: string): string | undefined {
+    return this.names.get(id);
+  }
 }
 
 /** One for each part: each may have a mark of the prompt cache. */
@@ -59,47 +84,37 @@ function addAnswer(prompt: LanguageModelV4Prompt, message: LanguageModelV4Messag
   if (message.content.length > 0) prompt.push(message);
 }
 
-function assistantMessage(
-  message: ChatMessage,
-  path: string,
-  toolNames: Map<string, string>,
-  telling: Telling,
-): LanguageModelV4Message {
+function assistantMessage(message: ChatMessage, path: string, calls: Calls, telling: Telling): LanguageModelV4Message {
   const refusal = textOf(message['refusal']);
   const said = textsOf(message, path, telling).filter(({ text }) => text !== '');
-  const calls = listOf(message['tool_calls']).map((value, i) => {
+  const parts = listOf(message['tool_calls']).map((value, i) => {
     const call = objectOf(value) ?? {};
     const made = objectOf(call['function']) ?? {};
-    const toolCallId = textOf(call['id']) ?? '';
+    const id = textOf(call['id']) ?? '';
     const toolName = textOf(made['name']) ?? '';
     const input = inputOf(made['arguments']);
     const at = `${path}.tool_calls.${i}`;
     if ((call['type'] ?? 'function') !== 'function') telling.cannotCarry(at, `a call of "${String(call['type'])}"`);
-    else if (toolCallId === '' || toolName === '') telling.cannotCarry(at, 'a call without an id or a name');
+    else if (id === '' || toolName === '') telling.cannotCarry(at, 'a call without an id or a name');
     else if (!input) telling.cannotCarry(at, 'arguments that are no JSON object');
-    toolNames.set(toolCallId, toolName);
-    return { type: 'tool-call' as const, toolCallId, toolName, input: input ?? {} };
+    calls.made(id, toolName);
+    return { type: 'tool-call' as const, toolCallId: calls.told(id), toolName, input: input ?? {} };
   });
   return {
     role: 'assistant',
-    content: [...said, ...(refusal === undefined ? [] : [{ type: 'text' as const, text: refusal }]), ...calls],
+    content: [...said, ...(refusal === undefined ? [] : [{ type: 'text' as const, text: refusal }]), ...parts],
     ...optionsOf(telling.mark(message)),
   };
 }
 
-function toolResult(
-  message: ChatMessage,
-  path: string,
-  toolNames: ReadonlyMap<string, string>,
-  telling: Telling,
-): LanguageModelV4ToolResultPart {
-  const toolCallId = textOf(message['tool_call_id']) ?? '';
-  const toolName = toolNames.get(toolCallId);
+function toolResult(message: ChatMessage, path: string, calls: Calls, telling: Telling): LanguageModelV4ToolResultPart {
+  const id = textOf(message['tool_call_id']) ?? '';
+  const toolName = calls.nameOf(id);
   if (toolName === undefined) telling.cannotCarry(`${path}.tool_call_id`, 'a result of a call that was not made');
   const texts = textsOf(message, path, telling);
   return {
     type: 'tool-result',
-    toolCallId,
+    toolCallId: calls.told(id),
     toolName: toolName ?? '',
     output: { type: 'text', value: texts.map(({ text }) => text).join('') },
     ...optionsOf(telling.mark(message) ?? texts.findLast((text) => text.providerOptions)?.providerOptions),

@@ -80,6 +80,24 @@ describe('messages at Anthropic', () => {
     }
   });
 
+  it('name a call that another backend made by an id that Anthropic takes', async () => {
+    const server = await serve((_request, socket) =>
+      socket.write(plain(200, JSON.stringify({ ...MESSAGE, usage: { input_tokens: 3, output_tokens: 1 } }))),
+    );
+    const id = 'functions.weather:0';
+    const messages = [
+      { role: 'user', content: 'Is it sunny?' },
+      { role: 'assistant', content: [{ type: 'tool_use', id, name: 'weather', input: {} }] },
+      { role: 'user', content: [{ type: 'tool_result', tool_use_id: id, content: 'sunny' }] },
+    ];
+    const call = workerFor(backendOf(`${ANTHROPIC}, baseUrl: "${server.url}/v1"`));
+    await call({ kind: 'messages', body: { model: 'm', max_tokens: 9, messages } });
+    const [asked, used, result] = (server.requests[0]!.body as any).messages;
+    expect(asked).toEqual(messages[0]);
+    expect(used.content[0].id).toMatch(/^[a-zA-Z0-9_-]+$/);
+    expect(result.content[0].tool_use_id).toBe(used.content[0].id);
+  });
+
   it.each([true, false])(
     'streamed %s: cached or not, the receipt is what is invoiced, to the nano-USD',
     async (stream) => {

@@ -1,3 +1,4 @@
+import { withCallIdsOfAnthropic } from '@meritorder/dialect-core';
 import type { Dialect } from '@meritorder/usage-core';
 import { UpstreamError, type ProviderRequest, type ProviderUpstream } from '../application/ports.js';
 import { errorInAnswer } from './error-in-answer.js';
@@ -63,7 +64,8 @@ export class AnthropicUpstream implements ProviderUpstream {
   }
 
   private post(request: ProviderRequest): Promise<HttpAnswer> {
-    const { backend, credential } = request;
+    const { backend, body, credential } = request;
+    const messages = withCallIdsOfAnthropic(body['messages']);
     return this.transport.post(request, {
       url: urlAt(credential.baseUrl, '/messages'),
       headers: {
@@ -71,7 +73,7 @@ export class AnthropicUpstream implements ProviderUpstream {
         ...(backend.betas?.length ? { 'anthropic-beta': backend.betas.join(',') } : {}),
         ...(credential.apiKey === undefined ? {} : { 'x-api-key': credential.apiKey }),
       },
-      body: JSON.stringify({ ...request.body, model: backend.model, stream: request.stream }),
+      body: JSON.stringify({ ...body, messages, model: backend.model, stream: request.stream }),
     });
   }
 

@@ -18,7 +18,7 @@ const ANSWER = {
   refusal: null,
   annotations: [],
   reasoning_content: 'Hm.',
-  tool_calls: [{ id: 'c' }],
+  tool_calls: [{ id: 'D681PevKs' }],
 };
 
 describe('a chat completion in the words of its provider', () => {
@@ -39,7 +39,7 @@ describe('a chat completion in the words of its provider', () => {
     const messages = [{ role: 'user', content: 'u' }, ANSWER];
     expect(sentTo(backend, { messages })['messages']).toEqual([
       messages[0],
-      { role: 'assistant', content: null, tool_calls: [{ id: 'c' }] },
+      { role: 'assistant', content: null, tool_calls: [{ id: 'D681PevKs' }] },
     ]);
   });
 
@@ -53,6 +53,45 @@ describe('a chat completion in the words of its provider', () => {
     };
     const said = { role: 'assistant', content: '{}' };
     expect(sentTo(backend, { messages: [parsed, { ...said, parsed: {} }] })['messages']).toEqual([plain, said]);
+  });
+
+  describe('with the ids of calls that another backend made', () => {
+    const conversation = (...ids: string[]) => ({
+      messages: [
+        { role: 'assistant', content: null, tool_calls: ids.map((id) => ({ id, type: 'function', function: {} })) },
+        ...ids.map((tool_call_id) => ({ role: 'tool', tool_call_id, content: 'sunny' })),
+      ],
+    });
+    const idsSentTo = (backend: string, ...ids: string[]): string[] => {
+      const [answer, ...results] = sentTo(backend, conversation(...ids))['messages'];
+      const sent = answer.tool_calls.map(({ id }: { id: string }) => id);
+      expect(results.map((result: { tool_call_id: string }) => result.tool_call_id)).toEqual(sent);
+      return sent;
+    };
+    const OF_OPENAI = 'call_RzfkBpJgzeR0S242qfvjadNe';
+    const OF_KIMI = 'functions.weather:0';
+    const OF_MISTRAL = 'D681PevKs';
+    const LONG = `toolu_${'x'.repeat(40)}`;
+
+    it('says what Mistral takes in place of what it does not, in calls and results alike, and always the same', () => {
+      const sent = idsSentTo(MISTRAL, OF_OPENAI, OF_MISTRAL, OF_KIMI);
+      expect(sent[1]).toBe(OF_MISTRAL);
+      for (const id of sent) expect(id).toMatch(/^[a-zA-Z0-9]{9}$/);
+      expect(new Set(sent).size).toBe(3);
+      expect(idsSentTo(MISTRAL, OF_OPENAI)).toEqual([sent[0]]);
+    });
+
+    it('says a shorter one where OpenAI takes none that long', () => {
+      for (const backend of [OPENAI, AZURE]) {
+        const [short, other] = idsSentTo(backend, OF_KIMI, LONG);
+        expect(short).toBe(OF_KIMI);
+        expect(other!.length).toBeLessThanOrEqual(40);
+      }
+    });
+
+    it('leaves them alone where any is taken', () => {
+      expect(idsSentTo(OTHERS, OF_OPENAI, OF_KIMI, LONG)).toEqual([OF_OPENAI, OF_KIMI, LONG]);
+    });
   });
 
   it('is as it came where thoughts are read again', () => {

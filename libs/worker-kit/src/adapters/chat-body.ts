@@ -1,4 +1,11 @@
-import { PARSED, PARSED_ARGUMENTS, REASONING_FIELDS } from '@meritorder/dialect-core';
+import {
+  callIdsOfChat,
+  otherCallIds,
+  PARSED,
+  PARSED_ARGUMENTS,
+  REASONING_FIELDS,
+  type CallIdRule,
+} from '@meritorder/dialect-core';
 import type { ProviderRequest } from '../application/ports.js';
 
 type Fields = Record<string, unknown>;
@@ -14,7 +21,7 @@ export function chatBody({ body, backend, stream }: Pick<ProviderRequest, 'body'
   const asksForUsage = stream && provider !== 'mistral';
   const told: Fields = {
     ...rest,
-    messages: messagesFor(body['messages'], isOpenAi, REFUSED_IN_MESSAGES.get(isOpenAi ? 'openai' : provider) ?? NONE),
+    messages: messagesFor(body['messages'], isOpenAi ? 'openai' : provider),
     ...(maxTokens === undefined ? {} : { [limit]: maxTokens }),
     model,
     stream,
@@ -39,36 +46,64 @@ const REFUSED_IN_MESSAGES: ReadonlyMap<string, ReadonlySet<string>> = new Map([
   ['mistral', new Set([...OF_ANSWERS, 'name'])],
 ]);
 
-/** OpenAI alone has the role `developer`; to its older models it is `system`, which is what everybody else knows. */
-function messagesFor(messages: unknown, knowsDeveloper: boolean, refused: ReadonlySet<string>): unknown {
+/** By provider, what ids of calls have to be; others take any. */
+const CALL_IDS: ReadonlyMap<string, CallIdRule> = new Map([
+  ['openai', 'openai'],
+  ['mistral', 'mistral'],
+]);
+const NO_OTHERS: ReadonlyMap<string, string> = new Map();
+
+function messagesFor(messages: unknown, provider: string): unknown {
   if (!Array.isArray(messages)) return messages;
+  const refused = REFUSED_IN_MESSAGES.get(provider) ?? NONE;
+  const rule = CALL_IDS.get(provider);
+  const otherIds = rule ? otherCallIds(callIdsOfChat(messages), rule) : NO_OTHERS;
+  return (messages as Fields[]).map((message) => messageFor(message, provider === 'openai', refused, otherIds));
+}
+
+/**
+ * The very message where nothing of it is to be told otherwise. OpenAI alone has the role `developer`; to its older models it is
+ * `system`, which is what everybody else knows.
+ */
+function messageFor(
+  message: Fields,
+  knowsDeveloper: boolean,
+  refused: ReadonlySet<string>,
+  otherIds: ReadonlyMap<string, string>,
+): Fields {
   const isKept = ([field, value]: [string, unknown]): boolean =>
     field !== PARSED && (refused === NONE || (!refused.has(field) && (value !== null || field === 'content')));
-  return (messages as Fields[]).map((message) => {
-    const isSystem = message['role'] === 'developer' && !knowsDeveloper;
-    const calls = callsFor(message['tool_calls']);
-    const fields = Object.entries(message);
-    if (!isSystem && calls === message['tool_calls'] && fields.every(isKept)) return message;
-    return {
-      ...Object.fromEntries(fields.filter(isKept)),
-      ...(isSystem ? { role: 'system' } : {}),
-      ...(Array.isArray(calls) ? { tool_calls: calls } : {}),
-    };
-  });
+  const fields = Object.entries(message);
+  const calls = callsFor(message['tool_calls'], otherIds);
+  const changed: Fields = {
+    ...(message['role'] === 'developer' && !knowsDeveloper ? { role: 'system' } : {}),
+    ...(calls === message['tool_calls'] ? {} : { tool_calls: calls }),
+    ...otherId('tool_call_id', message, otherIds),
+  };
+  if (Object.keys(changed).length === 0 && fields.every(isKept)) return message;
+  return { ...Object.fromEntries(fields.filter(isKept)), ...changed };
 }
 
-/** The very list where nothing is to be left out of it. */
-function callsFor(calls: unknown): unknown {
-  if (!Array.isArray(calls) || !calls.some((call: Call) => isParsed(call?.function))) return calls;
-  return calls.map((call: Call) => {
-    if (!isParsed(call?.function)) return call;
-    const { [PARSED_ARGUMENTS]: _parsed, ...made } = call!.function!;
-    return { ...call, function: made };
+/** The very list where nothing of it is to be told otherwise. */
+function callsFor(calls: unknown, otherIds: ReadonlyMap<string, string>): unknown {
+  if (!Array.isArray(calls)) return calls;
+  const told = calls.map((call: Call | null) => {
+    const parsed = call?.function?.[PARSED_ARGUMENTS] !== undefined;
+    const other = otherId('id', call ?? {}, otherIds);
+    if (!parsed && other.id === undefined) return call;
+    const { [PARSED_ARGUMENTS]: _parsed, ...made } = call?.function ?? {};
+    return { ...call, ...other, ...(parsed ? { function: made } : {}) };
   });
+  return told.every((call, i) => call === calls[i]) ? calls : told;
 }
 
-type Call = { function?: Fields | null } | null;
+type Call = Fields & { function?: Fields | null };
 
-function isParsed(made: Fields | null | undefined): boolean {
-  return typeof made === 'object' && made !== null && PARSED_ARGUMENTS in made;
+function otherId<Field extends string>(
+  field: Field,
+  { [field]: id }: Fields,
+  otherIds: ReadonlyMap<string, string>,
+): { [field in Field]?: string } {
+  const other = otherIds.get(id as string);
+  return (other === undefined ? {} : { [field]: other }) as { [field in Field]?: string };
 }
