@@ -1,5 +1,6 @@
 import type { Usage } from '@meritorder/contracts';
 import { ALL, parse as parsePartial } from 'partial-json';
+import { brokenOff, choiceEnd } from './choice-ends.js';
 import { isNullText } from './held-null.js';
 import { listOf, objectOf, textOf, type Json } from './json.js';
 import { TranslationError } from './translation-error.js';
@@ -15,14 +16,14 @@ export interface AskedFor {
 /**
  * OpenAI's chat completion as Anthropic's message: its first choice, for Anthropic has one.
  * @param usage as the books have it; undefined: the backend said nothing, and nobody counted.
- * @throws TranslationError where a tool was called with arguments that are no JSON object.
+ * @throws TranslationError where it broke off, or a tool was called with arguments that are no JSON object.
  */
 export function messageOfChat(answer: Json, asked: AskedFor, usage: Usage | undefined): Record<string, unknown> {
   const choice = objectOf(listOf(answer['choices'])[0]);
   const message = objectOf(choice?.['message']);
   if (!choice || !message) throw new TranslationError('the answer has no message');
   const text = spokenText(message);
-  const cut = choice['finish_reason'] === 'length';
+  const cut = choiceEnd(choice['finish_reason']) === 'out-of-room';
   const calls = listOf(message['tool_calls']).map((call, i) =>
     toolUse(objectOf(call) ?? {}, i, textOf(answer['id']), cut),
   );
@@ -81,15 +82,17 @@ function inputOf(args: unknown, name: string, cut: boolean): Json {
 /**
  * Why it ended. A server that calls tools may say `stop` all the same; which stop sequence was met is told by those alone that
  * have a field for it (vLLM's `stop_reason`), else it reads as the end of the turn.
+ * @throws TranslationError where the answer broke off: Anthropic has no such end.
  */
 export function stopOf(
   choice: Json,
   { stopSequences }: AskedFor,
   seen: { calls: boolean; refused: boolean },
 ): { stop_reason: StopReason; stop_sequence: string | null } {
-  const reason = choice['finish_reason'];
-  if (reason === 'content_filter' || seen.refused) return { stop_reason: 'refusal', stop_sequence: null };
-  if (reason === 'length') return { stop_reason: 'max_tokens', stop_sequence: null };
+  const end = choiceEnd(choice['finish_reason']);
+  if (end === 'broken') throw new TranslationError(brokenOff(choice['finish_reason']));
+  if (end === 'filtered' || seen.refused) return { stop_reason: 'refusal', stop_sequence: null };
+  if (end === 'out-of-room') return { stop_reason: 'max_tokens', stop_sequence: null };
   if (seen.calls) return { stop_reason: 'tool_use', stop_sequence: null };
   const met = stopSequences.find((sequence) => sequence === choice['stop_reason']);
   return met === undefined

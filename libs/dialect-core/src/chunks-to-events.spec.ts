@@ -32,6 +32,9 @@ const call = (index: number, name: string, args: string, id?: string): Any => ({
   function: { ...(name === '' ? {} : { name }), arguments: args },
 });
 
+/** What servers say of an answer that they could not finish: DeepSeek, OpenRouter and Mistral, vLLM and SGLang; or nothing. */
+const BROKEN = ['insufficient_system_resource', 'error', 'abort', undefined];
+
 describe('the stream of a chat completion as the events of a message', () => {
   it('text: one block, told piece by piece', () => {
     const events = eventsOf([
@@ -117,7 +120,7 @@ describe('the stream of a chat completion as the events of a message', () => {
 
   it('a call that says its id and name in every piece is one', () => {
     const pieces = ['{"x"', ':1', '}'].map((args) => chunk({ tool_calls: [call(0, 'a', args, 'A')] }));
-    expect(readEvents(eventsOf(pieces))['content']).toEqual([
+    expect(readEvents(eventsOf([...pieces, chunk({}, 'tool_calls')]))['content']).toEqual([
       { type: 'tool_use', id: 'A', name: 'a', input: { x: 1 } },
     ]);
   });
@@ -165,16 +168,33 @@ describe('the stream of a chat completion as the events of a message', () => {
     ['nothing at all', [], { id: 'fallback', model: 'fallback', content: [], stop_reason: 'end_turn' }],
     [
       'a call without an id',
-      [chunk({ tool_calls: [{ function: { name: 'a', arguments: '{}' } }] })],
+      [chunk({ tool_calls: [{ function: { name: 'a', arguments: '{}' } }] }, 'tool_calls')],
       { content: [{ id: 'toolu_chatcmpl-1_0' }] },
     ],
     [
       'text in parts, and reasoning that nobody asked for',
-      [chunk({ reasoning_content: 'hm', content: [{ type: 'text', text: 'a' }] })],
+      [chunk({ reasoning_content: 'hm', content: [{ type: 'text', text: 'a' }] }, 'stop')],
       { content: [{ type: 'text', text: 'a' }] },
     ],
   ])('%s', (_name, chunks, expected) => {
     expect(readEvents(eventsOf(chunks))).toMatchObject(expected);
+  });
+
+  it.each(BROKEN)('an answer that ends by %j is an error, never a turn that ended', (reason) => {
+    const chunks = [chunk({ content: 'The contract ends on' }), chunk({}, reason)];
+    expect(() => eventsOf(chunks)).toThrow(/^the answer broke off \(/);
+    const whole = { choices: [{ message: { content: 'The contract ends on' }, finish_reason: reason }] };
+    expect(() => messageOfChat(whole, ASKED, USAGE)).toThrow(/^the answer broke off \(/);
+  });
+
+  it.each([
+    ['model_length', 'max_tokens'],
+    ['model_context_window_exceeded', 'max_tokens'],
+    ['eos_token', 'end_turn'],
+  ])('an answer that ends by %s has the stop reason %s', (reason, stop_reason) => {
+    expect(readEvents(eventsOf([chunk({ content: 'a' }, reason)]))).toMatchObject({ stop_reason });
+    const whole = { choices: [{ message: { content: 'a' }, finish_reason: reason }] };
+    expect(messageOfChat(whole, ASKED, USAGE)).toMatchObject({ stop_reason });
   });
 
   it('a call that the limit cut is told as far as it came', () => {

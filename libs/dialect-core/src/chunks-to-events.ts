@@ -26,7 +26,9 @@ export class EventsOfChunks {
   private open: 'text' | OpenCall | undefined;
   private readonly calls = new OpenCalls();
   private waitingText = '';
-  private last: Json = {};
+  /** The choice as it ended; undefined: it has begun, and not ended. A stream of nothing is an answer of nothing. */
+  private last: Json | undefined = { finish_reason: 'stop' };
+  private begun = false;
   private refused = false;
 
   constructor(
@@ -45,6 +47,8 @@ export class EventsOfChunks {
     this.refused ||= textOf(delta['refusal']) !== undefined;
     this.waitingText += spokenText(delta);
     for (const call of listOf(delta['tool_calls'])) this.note(objectOf(call) ?? {});
+    if (!this.begun) this.last = undefined;
+    this.begun = true;
     if (textOf(choice['finish_reason']) !== undefined) this.last = choice;
     this.tell(events, false);
     return events;
@@ -53,13 +57,14 @@ export class EventsOfChunks {
   /**
    * What is left to tell, but for `message_stop`.
    * @param usage as the books have it; undefined: the backend said nothing, and nobody counted.
+   * @throws TranslationError where the answer broke off.
    */
   end(usage: Usage | undefined): MessageEvent[] {
     const { calls, refused } = this;
     const events = this.start({});
     this.tell(events, true);
     this.close(events);
-    const delta = stopOf(this.last, this.asked, { calls: calls.any, refused });
+    const delta = stopOf(this.last ?? {}, this.asked, { calls: calls.any, refused });
     return [...events, { type: 'message_delta', delta, usage: usageBlock(usage) }];
   }
 

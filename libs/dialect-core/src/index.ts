@@ -4,6 +4,7 @@ export { chatOfResponses } from './responses/responses-to-chat.js';
 export { responseOfChat, type ResponseNames } from './responses/chat-to-response.js';
 export { EventsOfResponse, type ResponseEvent } from './responses/chunks-to-response.js';
 export { callIdsOfChat, otherCallIds, withCallIdsOfAnthropic, type CallIdRule } from './call-ids.js';
+export { brokenOff, choiceEnd, ChoiceEnds, type ChoiceEnd } from './choice-ends.js';
 export { messageOfChat, usageBlock, type AskedFor, type StopReason } from './chat-to-message.js';
 export { DistinctCalls } from './distinct-calls.js';
 export { EventsOfChunks, type AnswerNames, type MessageEvent } from './chunks-to-events.js';

@@ -1,5 +1,6 @@
 import type { ResponsesRequest, Usage } from '@meritorder/contracts';
 import { usageBlock } from '../chat-to-message.js';
+import { brokenOff, choiceEnd } from '../choice-ends.js';
 import { isNullText } from '../held-null.js';
 import { listOf, objectOf, textOf, type Json } from '../json.js';
 import { TranslationError } from '../translation-error.js';
@@ -25,7 +26,7 @@ export interface ResponseState {
 /**
  * OpenAI's chat completion as its response: the first choice, for a response has one.
  * @param usage as the books have it; undefined: the backend said nothing, and nobody counted.
- * @throws TranslationError where the answer has no message, or calls a tool without a name.
+ * @throws TranslationError where the answer has no message, broke off, or calls a tool without a name.
  */
 export function responseOfChat(
   answer: Json,
@@ -100,11 +101,18 @@ export function responseObject(
   };
 }
 
-/** What the end of a choice makes of its response. */
+/** What the end of a choice makes of its response. @throws TranslationError where it broke off */
 export function statusOf(finishReason: unknown): Pick<ResponseState, 'status' | 'reason'> {
-  if (finishReason === 'length') return { status: 'incomplete', reason: 'max_output_tokens' };
-  if (finishReason === 'content_filter') return { status: 'incomplete', reason: 'content_filter' };
-  return { status: 'completed' };
+  switch (choiceEnd(finishReason)) {
+    case 'broken':
+      throw new TranslationError(brokenOff(finishReason));
+    case 'out-of-room':
+      return { status: 'incomplete', reason: 'max_output_tokens' };
+    case 'filtered':
+      return { status: 'incomplete', reason: 'content_filter' };
+    case 'complete':
+      return { status: 'completed' };
+  }
 }
 
 /** An item that is told to its end is completed, whatever became of the response: unless that was cut within it. */

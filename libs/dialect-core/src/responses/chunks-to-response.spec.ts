@@ -25,7 +25,9 @@ const SAID = {
 
 function eventsOf(chunks: readonly Any[], cancelled = false): ResponseEvent[] {
   const events = new EventsOfResponse(NAMES, ASKED);
-  return [...chunks.flatMap((chunk) => events.feed(chunk)), ...events.end(USAGE), events.last(cancelled)];
+  const told = chunks.flatMap((chunk) => events.feed(chunk));
+  // Whoever cancels does not wait for the end.
+  return [...told, ...(cancelled ? [] : events.end(USAGE)), events.last(cancelled)];
 }
 const chunk = (delta: Any, finish_reason: string | null = null, more: Any = {}): Any => ({
   id: 'chatcmpl-1',
@@ -145,6 +147,10 @@ describe('the stream of a chat completion as the events of a response', () => {
     ['a call without a name', [chunk({ tool_calls: [call(0, '', '{}')] })]],
     ['calls beyond all bounds', [chunk({ tool_calls: [call(5_000, 'f', '{}')] })]],
     ['more text than a message carries', [chunk({ content: 'x'.repeat(1_000_001) })]],
+    ['an end by "error"', [chunk({ content: 'a' }), chunk({}, 'error')]],
+    ['an end by "abort"', [chunk({ content: 'a' }), chunk({}, 'abort')]],
+    ['an end by "insufficient_system_resource"', [chunk({ content: 'a' }), chunk({}, 'insufficient_system_resource')]],
+    ['no end', [chunk({ content: 'a' })]],
   ])('%s is an error, never half an answer', (_what, chunks) => {
     expect(() => eventsOf(chunks)).toThrow(TranslationError);
   });
@@ -166,7 +172,8 @@ describe('a whole chat completion as a response', () => {
   ])('whose call has the arguments %s%s: null is an empty object, and nothing else is changed', (...pieces) => {
     const text = pieces.join('');
     const whole = responseOfChat(answer({ tool_calls: [call(0, 'f', text, 'c-0')] }), ASKED, NAMES, USAGE);
-    const events = eventsOf(pieces.map((args) => chunk({ tool_calls: [call(0, 'f', args, 'c-0')] })));
+    const told = pieces.map((args) => chunk({ tool_calls: [call(0, 'f', args, 'c-0')] }));
+    const events = eventsOf([...told, chunk({}, 'tool_calls')]);
     for (const { output } of [whole, readResponse(events)] as Any[])
       expect(output).toMatchObject([{ name: 'f', arguments: text === 'null' ? '{}' : text }]);
   });
@@ -183,8 +190,18 @@ describe('a whole chat completion as a response', () => {
     expect(readResponse(events)).toEqual({ ...rest, service_tier: 'default' });
   });
 
+  it.each([
+    ['model_length', { status: 'incomplete', incomplete_details: { reason: 'max_output_tokens' } }],
+    ['eos_token', { status: 'completed', incomplete_details: null }],
+  ])('that ends by %s says what that means', (reason, expected) => {
+    expect(responseOfChat(answer({ content: 'a' }, reason), ASKED, NAMES, USAGE)).toMatchObject(expected);
+    expect(readResponse(eventsOf([chunk({ content: 'a' }, reason)]))).toMatchObject(expected);
+  });
+
   it.each<[string, Any]>([
     ['no choice', { choices: [] }],
+    ['an end by "error"', answer({ content: 'a' }, 'error')],
+    ['no end', answer({ content: 'a' }, null as never)],
     ['a call without a name', answer({ tool_calls: [{ function: { arguments: '{}' } }] })],
   ])('with %s is an error', (_what, bad) => {
     expect(() => responseOfChat(bad, ASKED, NAMES, USAGE)).toThrow(TranslationError);

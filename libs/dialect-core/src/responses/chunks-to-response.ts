@@ -36,7 +36,9 @@ export class EventsOfResponse {
   private readonly places = new CallPlaces();
   private readonly calls = new Map<number, MadeCall>();
   private items = 0;
-  private finishReason: unknown;
+  /** Undefined: the choice has begun, and not ended. A stream of nothing is an answer of nothing. */
+  private finishReason: unknown = 'stop';
+  private begun = false;
   private serviceTier: string | undefined;
   private usage: Usage | undefined;
   private characters = 0;
@@ -61,6 +63,8 @@ export class EventsOfResponse {
     this.say(events, 'output_text', textIn(delta['content']), logprobs);
     this.say(events, 'refusal', textOf(delta['refusal']) ?? '', []);
     for (const call of listOf(delta['tool_calls'])) this.call(events, objectOf(call) ?? {});
+    if (!this.begun) this.finishReason = undefined;
+    this.begun = true;
     if (textOf(choice['finish_reason']) !== undefined) this.finishReason = choice['finish_reason'];
     return events;
   }
@@ -68,14 +72,16 @@ export class EventsOfResponse {
   /**
    * What is left to tell, but for the last event.
    * @param usage as the books have it; undefined: the backend said nothing, and nobody counted.
+   * @throws TranslationError where the answer broke off.
    */
   end(usage: Usage | undefined): ResponseEvent[] {
     const events = this.start({});
     this.usage = usage;
     const { message } = this;
+    const ended = itemStatus(statusOf(this.finishReason).status);
     if (message) {
       if (message.open) this.closePart(events, message, message.open);
-      const item = messageItem(this.names.id, message.parts.map(partOf), this.itemStatus);
+      const item = messageItem(this.names.id, message.parts.map(partOf), ended);
       events.push(this.event('response.output_item.done', { output_index: message.place, item }));
     }
     for (const call of this.calls.values()) {
@@ -84,7 +90,7 @@ export class EventsOfResponse {
       const at = { item_id: id, output_index: place };
       events.push(
         this.event('response.function_call_arguments.done', { ...at, name, arguments: args }),
-        this.event('response.output_item.done', { output_index: place, item: this.itemOf(call, this.itemStatus) }),
+        this.event('response.output_item.done', { output_index: place, item: this.itemOf(call, ended) }),
       );
     }
     return events;
@@ -92,18 +98,10 @@ export class EventsOfResponse {
 
   /** The last event, with the whole response. @param cancelled whether it was ended from outside */
   last(cancelled: boolean): ResponseEvent {
-    const { status, reason } = statusOf(this.finishReason);
-    const state: ResponseState = cancelled
-      ? { status: 'cancelled', output: this.output('incomplete') }
-      : { status, reason, output: this.output(this.itemStatus) };
+    const { status, reason } = cancelled ? { status: 'cancelled' as const } : statusOf(this.finishReason);
+    const state: ResponseState = { status, reason, output: this.output(itemStatus(status)) };
     const response = this.response({ ...state, serviceTier: this.serviceTier, usage: responseUsage(this.usage) });
-    return this.event(status === 'completed' && !cancelled ? 'response.completed' : 'response.incomplete', {
-      response,
-    });
-  }
-
-  private get itemStatus(): string {
-    return itemStatus(statusOf(this.finishReason).status);
+    return this.event(status === 'completed' ? 'response.completed' : 'response.incomplete', { response });
   }
 
   private start({ model, created }: Json): ResponseEvent[] {

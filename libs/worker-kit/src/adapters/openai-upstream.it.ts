@@ -9,7 +9,7 @@ import { startSimulator, type Simulator, type SimulatorConfig } from '@meritorde
 import { waitFor } from '@meritorder/testing';
 import { attempt, credentialed, price, terms, type World } from '../application/attempt-world.for-tests.js';
 import type { Upstream } from '../application/ports.js';
-import { rawServer, sendStream } from './raw-server.for-tests.js';
+import { plain, rawServer, sendStream, type SendOptions } from './raw-server.for-tests.js';
 import { OPENAI_EMBEDDINGS, OpenAiUpstream } from './openai-upstream.js';
 
 const stops: (() => Promise<unknown>)[] = [];
@@ -221,6 +221,73 @@ describe('chunks on their way to the caller', () => {
       i === 2 ? chunk.replace('[{"index": 0, "id"', '[{"index": 1, "id"') : chunk,
     );
     expect(await heardOf(right, true)).toEqual(right);
+  });
+});
+
+describe('the end of an answer', () => {
+  const USAGE = '"usage": {"prompt_tokens": 9, "completion_tokens": 5, "total_tokens": 14}';
+  const text = '{"choices": [{"index": 0, "delta": {"role": "assistant", "content": "all is fine"}}]}';
+  const end = (reason: string | null, more = '') =>
+    `{"choices": [{"index": 0, "delta": {}, "finish_reason": ${JSON.stringify(reason)}}]${more}}`;
+  const counted = `{"choices": [], ${USAGE}}`;
+  const DONE = '[DONE]';
+
+  async function streamed(events: readonly string[], options: SendOptions = {}, body: object = {}) {
+    const bytes = Buffer.from(events.map((event) => `data: ${event}\n\n`).join(''));
+    const server = await rawServer((_request, socket) => sendStream(socket, bytes, options));
+    stops.push(() => server.stop());
+    const heard: string[] = [];
+    const seen = await call(server.url, 1, true, {
+      work: { body: { messages: [{ role: 'user', content: 'x' }], ...body } },
+      onChunk: (_seq, _abort, json) => heard.push(json),
+    });
+    return { ...seen, heard };
+  }
+
+  it.each<[string, string[], SendOptions, object]>([
+    ['its usage is missing', [text, end('stop')], {}, {}],
+    ['its end is missing', [text, counted], {}, {}],
+    ['a choice is missing', [text, end('stop'), counted], {}, { n: 2 }],
+    ['the end of the connection is all that ends it', [text, end('stop'), counted], { framing: 'until-close' }, {}],
+  ])('without [DONE] is a cut where %s', async (_what, events, options, body) => {
+    const { closed, log } = await streamed(events, options, body);
+    expect(closed).toMatchObject([{ outcome: 'failed', code: 'cut' }]);
+    expect(log).toContain('error stream_cut');
+  });
+
+  it.each(['insufficient_system_resource', 'error', 'abort', null])(
+    'by %j is none: the caller has no such end, what was counted is booked, and of nothing that was said another is asked',
+    async (reason) => {
+      const { closed, log, heard } = await streamed([text, end(reason), counted, DONE]);
+      expect(heard.slice(0, 1)).toEqual([text]);
+      if (reason !== null) expect(heard).toHaveLength(1);
+      expect(closed).toMatchObject([
+        { outcome: 'failed', code: 'cut', usageBasis: 'reported', usage: { outputTokens: 5 } },
+      ]);
+      expect(log).toContain('error stream_cut');
+      if (reason === null) return;
+      const { sent, heard: nothing } = await streamed([end(reason), counted, DONE]);
+      expect(nothing).toEqual([]);
+      expect(sent.at(-1)).toMatchObject({ type: 'failed', code: 'cut', retryable: true });
+    },
+  );
+
+  it.each(['error', null])(
+    'of a whole answer by %j is none: another is asked, what was counted is booked',
+    async (reason) => {
+      const body = `{"choices": [{"message": {"content": "all"}, "finish_reason": ${JSON.stringify(reason)}}], ${USAGE}}`;
+      const server = await rawServer((_request, socket) => socket.write(plain(200, body)));
+      stops.push(() => server.stop());
+      const { sent, closed } = await call(server.url, 1, false);
+      expect(sent.at(-1)).toMatchObject({ type: 'failed', code: 'cut', retryable: true });
+      expect(closed).toMatchObject([{ outcome: 'failed', usageBasis: 'reported', usage: { outputTokens: 5 } }]);
+    },
+  );
+
+  it('by a reason of the server’s own is the end of an answer', async () => {
+    const { closed, heard } = await streamed([text, end('eos_token'), counted, DONE]);
+    expect(closed).toMatchObject([{ outcome: 'finished' }]);
+    expect(heard).toEqual([text, end('eos_token')]);
   });
 });
 

@@ -1,4 +1,4 @@
-import { DistinctCalls } from '@meritorder/dialect-core';
+import { ChoiceEnds, DistinctCalls } from '@meritorder/dialect-core';
 import type { Dialect } from '@meritorder/usage-core';
 import { UpstreamError, type ProviderRequest, type ProviderUpstream } from '../application/ports.js';
 import { chatBody } from './chat-body.js';
@@ -32,6 +32,9 @@ export class OpenAiUpstream implements ProviderUpstream {
     if (body['error']) throw errorInAnswer(body['error']);
     request.reader.feed(body);
     request.reader.end();
+    const ends = new ChoiceEnds();
+    ends.note(choicesOf(body));
+    throwIfBroken(ends);
     return body;
   }
 
@@ -39,21 +42,27 @@ export class OpenAiUpstream implements ProviderUpstream {
     const answer = await this.post(request);
     const stream = new ServerSentEvents(answer);
     const calls = new DistinctCalls();
+    const ends = new ChoiceEnds();
+    let isBroken = false;
     try {
       for (let events = await stream.next(); events.length > 0; events = await stream.next()) {
         for (const { data } of events) {
           if (data === DONE) {
             answer.ended();
             request.reader.end();
-            return;
+            return throwIfBroken(ends);
           }
-          const forward = chunkFor(request, answer, calls, data);
-          if (forward !== undefined) yield forward;
+          const chunk = chunkOf(data);
+          isBroken = ends.note(choicesOf(chunk)) || isBroken;
+          const forward = chunkFor(request, answer, calls, chunk, data);
+          // Of an answer that broke off only its usage is still of interest.
+          if (forward !== undefined && !isBroken) yield forward;
         }
       }
     } finally {
       answer.done();
     }
+    if (isBroken) throwIfBroken(ends);
     throw new UpstreamError('cut', 'the stream ended before [DONE]', SENT_RETRYABLE);
   }
 
@@ -78,6 +87,22 @@ function authorization({ backend, credential: { apiKey } }: ProviderRequest): Re
   return backend.protocol === 'azure' ? { 'api-key': apiKey } : { authorization: `Bearer ${apiKey}` };
 }
 
+/** What the provider counted is charged all the same. @throws UpstreamError */
+function throwIfBroken({ broken }: ChoiceEnds): void {
+  if (broken !== undefined) throw new UpstreamError('cut', broken, SENT_RETRYABLE);
+}
+
+/** @throws UpstreamError where it is none, or a failure */
+function chunkOf(data: string): Record<string, unknown> {
+  const chunk = eventObject(data);
+  if (chunk['error']) throw errorInAnswer(chunk['error']);
+  return chunk;
+}
+
+function choicesOf({ choices }: Record<string, unknown>): Choice[] {
+  return Array.isArray(choices) ? choices : [];
+}
+
 /**
  * What the caller gets of one event: the bytes that came, unless it has a usage block that was not asked for, or calls of tools
  * that share an index with others.
@@ -86,11 +111,10 @@ function chunkFor(
   { reader, includeUsage }: ProviderRequest,
   answer: HttpAnswer,
   calls: DistinctCalls,
+  chunk: Record<string, unknown>,
   data: string,
 ): string | undefined {
-  const chunk = eventObject(data);
-  if (chunk['error']) throw errorInAnswer(chunk['error']);
-  const choices = Array.isArray(chunk['choices']) ? chunk['choices'] : [];
+  const choices = choicesOf(chunk);
   const hasChoices = choices.length > 0;
   if (choices.some(saysSomething)) answer.heard();
   reader.feed(chunk);
@@ -101,9 +125,15 @@ function chunkFor(
 }
 
 /** Many begin with a chunk that names the role and is empty, long before the model has said anything. */
-function saysSomething(choice: { finish_reason?: unknown; delta?: Record<string, unknown>; text?: unknown }): boolean {
+function saysSomething(choice: Choice): boolean {
   if (choice.finish_reason || choice.text) return true;
   const { delta } = choice;
   for (const name in delta) if (name !== 'role' && delta[name] && (delta[name] as unknown[]).length !== 0) return true;
   return false;
+}
+
+interface Choice {
+  finish_reason?: unknown;
+  delta?: Record<string, unknown>;
+  text?: unknown;
 }

@@ -97,6 +97,7 @@ describe('a chat is asked for in the words of its provider', () => {
 
 it('a stream may be as long as it likes, an event may not', async () => {
   const many = Array.from({ length: 5_000 }, () => chunk('a'.repeat(1_000)));
+  many[4_999] = { ...chunk(''), choices: [{ index: 0, delta: { content: 'a' }, finish_reason: 'stop' }] } as never;
   const { closed, log } = await chat('provider: x', '', sse(...many, { ...chunk(''), choices: [], usage: USAGE }));
   expect(closed).toMatchObject([{ outcome: 'finished', usageBasis: 'reported' }]);
   expect(log.filter((entry) => entry.startsWith('chunk'))).toHaveLength(5_000);
@@ -182,7 +183,8 @@ describe('what Azure says of its content filters', () => {
 describe('several credentials of one backend', () => {
   const limited = (seconds: number): string =>
     plain(429, '{"error":{"message":"slow down"}}', { 'retry-after': `${seconds}` });
-  const whole = plain(200, JSON.stringify({ ...chunk(''), object: 'chat.completion', usage: USAGE }));
+  const choices = [{ index: 0, message: { role: 'assistant', content: '' }, finish_reason: 'stop' }];
+  const whole = plain(200, JSON.stringify({ ...chunk(''), object: 'chat.completion', choices, usage: USAGE }));
 
   it('share its calls, and one that is out of quota is left alone while the other is free', async () => {
     const server = await serve((request, socket) =>

@@ -20,7 +20,7 @@ const OPENAI = {
   opening: `data: ${JSON.stringify({ id: 'c', choices: [{ index: 0, delta: { role: 'assistant', content: '' }, finish_reason: null }] })}\n\n`,
   token: `data: ${JSON.stringify({ id: 'c', choices: [{ index: 0, delta: { content: 'hi' } }] })}\n\n`,
   ping: ': keep-alive\n\n',
-  end: 'data: [DONE]\n\n',
+  end: `data: ${JSON.stringify({ id: 'c', choices: [{ index: 0, delta: {}, finish_reason: 'stop' }] })}\n\ndata: [DONE]\n\n`,
 };
 const event = (body: { type: string; [more: string]: unknown }): string =>
   `event: ${body.type}\ndata: ${JSON.stringify(body)}\n\n`;
@@ -129,7 +129,7 @@ describe.each(WIRES)('the patience of a call over $name', (wire) => {
       wire,
       (socket) => socket.end(HEAD + wire.token.repeat(3) + wire.end),
       { firstToken: LONG, betweenTokens: SHORT },
-      { onChunk: () => (++seen === 1 ? after(3 * SHORT) : undefined) },
+      { onChunk: (_seq, _abort, json) => (json.includes('"hi"') && ++seen === 1 ? after(3 * SHORT) : undefined) },
     );
     expect(seen).toBe(3);
     expect(closed).toMatchObject([{ outcome: 'finished' }]);
