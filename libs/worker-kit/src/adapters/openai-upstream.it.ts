@@ -244,6 +244,15 @@ describe('the end of an answer', () => {
     return { ...seen, heard };
   }
 
+  it.each([
+    ['in a chunk of its own', [text, end('stop'), counted]],
+    ['with the last word (Perplexity)', [text, end('stop', `, ${USAGE}`)]],
+  ])('may come without [DONE], where all was said, its usage %s', async (_where, events) => {
+    const { closed, finished } = await streamed(events);
+    expect(closed).toMatchObject([{ outcome: 'finished', usageBasis: 'reported', usage: { outputTokens: 5 } }]);
+    expect(finished).toHaveLength(1);
+  });
+
   it.each<[string, string[], SendOptions, object]>([
     ['its usage is missing', [text, end('stop')], {}, {}],
     ['its end is missing', [text, counted], {}, {}],

@@ -63,7 +63,9 @@ export class OpenAiUpstream implements ProviderUpstream {
       answer.done();
     }
     if (isBroken) throwIfBroken(ends);
-    throw new UpstreamError('cut', 'the stream ended before [DONE]', SENT_RETRYABLE);
+    if (!isWhole(request, answer, ends))
+      throw new UpstreamError('cut', 'the stream ended before [DONE]', SENT_RETRYABLE);
+    request.reader.end();
   }
 
   private post(request: ProviderRequest): Promise<HttpAnswer> {
@@ -85,6 +87,15 @@ export class OpenAiUpstream implements ProviderUpstream {
 function authorization({ backend, credential: { apiKey } }: ProviderRequest): Record<string, string> {
   if (apiKey === undefined) return {};
   return backend.protocol === 'azure' ? { 'api-key': apiKey } : { authorization: `Bearer ${apiKey}` };
+}
+
+/**
+ * Of a stream without [DONE], as Perplexity and TGI send them: whether nothing is missing. Its end is not that of a connection
+ * that may have been lost, all choices that were asked for have ended, and the usage is the last word.
+ */
+function isWhole({ body, reader }: ProviderRequest, answer: HttpAnswer, ends: ChoiceEnds): boolean {
+  const { n: choices } = body;
+  return answer.saysItsLength && ends.complete(typeof choices === 'number' ? choices : 1) && reader.read().complete;
 }
 
 /** What the provider counted is charged all the same. @throws UpstreamError */

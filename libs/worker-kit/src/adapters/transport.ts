@@ -121,6 +121,12 @@ export class HttpAnswer {
     return this.response.headers;
   }
 
+  /** Whether it says where its end is: else the end of its connection is, which may have been lost. */
+  get saysItsLength(): boolean {
+    const { headers } = this.response;
+    return headers['transfer-encoding'] !== undefined || headers['content-length'] !== undefined;
+  }
+
   /** Something was generated: from here on the time between tokens counts. */
   heard(): void {
     this.patience.heard();
