@@ -1,5 +1,6 @@
 import Anthropic from '@anthropic-ai/sdk';
 import { connect as connectTcp } from 'node:net';
+import { AzureOpenAI } from 'openai';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { orgInboxPrefix } from '@meritorder/contracts';
 import { connectDatabase, migrate } from '@meritorder/ledger-store';
@@ -370,6 +371,54 @@ describe('an idempotency key', () => {
     expect(world.cancelled).toEqual([]);
     expect(JSON.parse((await keyed('left')).text).id).toBe('paid');
     expect(world.asked).toHaveLength(1);
+  });
+});
+
+describe("AzureOpenAI of OpenAI's SDK", () => {
+  const client = (more: object = {}): AzureOpenAI =>
+    new AzureOpenAI({ endpoint: world.url, apiKey: KEY, apiVersion: '2024-10-21', maxRetries: 0, ...more } as never);
+  const messages = [{ role: 'user' as const, content: 'x' }];
+
+  it.each([
+    ['the model', {}, 'gpt-4.1', 'gpt-4.1'],
+    ['a model with a slash', {}, 'openai/gpt-4.1', 'openai/gpt-4.1'],
+    ['its deployment, whatever the body has', { deployment: 'auto' }, '', 'auto'],
+  ])('is answered by the path that names %s, with its own header for the key', async (_what, more, model, asked) => {
+    world.answer((a) => a.finish({ choices: [{ message: { content: 'hello' } }], meritorder: RECEIPT }));
+    const answer = await client(more).chat.completions.create({ model, messages });
+    expect(answer.choices[0]!.message.content).toBe('hello');
+    const { body, header } = await next();
+    expect(body).toEqual({ model: asked, messages });
+    expect(header('Meritorder-Kind')).toBe('chat');
+    expect(header('Meritorder-Key')).toBe(KEY);
+  });
+
+  it('is answered where it is given the address of /v1, too', async () => {
+    world.answer((a) => a.finish({ choices: [], meritorder: RECEIPT }));
+    const baseURL = `${world.url}/v1`;
+    await new AzureOpenAI({ baseURL, apiKey: KEY, apiVersion: '1', maxRetries: 0 }).chat.completions.create({
+      model: 'auto',
+      messages,
+    });
+    expect((await next()).body).toEqual({ model: 'auto', messages });
+  });
+
+  it('embeds', async () => {
+    world.answer((a) => a.finish({ object: 'list', data: [{ embedding: [1] }], meritorder: RECEIPT }));
+    await client().embeddings.create({ model: 'small', input: 'x', encoding_format: 'float' });
+    expect((await next()).header('Meritorder-Kind')).toBe('embeddings');
+    expect((await next()).body).toMatchObject({ model: 'small', input: 'x' });
+  });
+
+  it('is refused for a wrong key, and has no other path', async () => {
+    await expect(client({ apiKey: 'nope' }).chat.completions.create({ model: 'auto', messages })).rejects.toMatchObject(
+      {
+        status: 401,
+        code: 'key_invalid',
+      },
+    );
+    for (const path of ['/openai/deployments/auto/images/generations', '/openai/deployments/%ff/embeddings'])
+      expect(await send(world, { path })).toMatchObject({ status: 404 });
   });
 });
 

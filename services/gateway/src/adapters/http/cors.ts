@@ -5,6 +5,7 @@ const REQUEST_HEADERS = [
   'authorization',
   'content-type',
   'x-api-key',
+  'api-key',
   'idempotency-key',
   'anthropic-version',
   'anthropic-beta',

@@ -11,6 +11,7 @@ import { answerKept } from '../../application/answer-kept.js';
 import { KeySlots } from '../../application/key-slots.js';
 import type { Keys } from '../../application/ports/keys.js';
 import { refusalAnswer } from '../../application/relay.js';
+import { askedPath, withDeployment } from './azure-path.js';
 import { answerClientError } from './client-error.js';
 import { Cors } from './cors.js';
 import { HttpResponse } from './http-response.js';
@@ -112,7 +113,7 @@ export class HttpEdge {
   private take(request: IncomingMessage, response: ServerResponse): void {
     // Whoever asks on an open connection meanwhile is answered, and then told to open another.
     if (this.draining) response.shouldKeepAlive = false;
-    const path = request.url!.split('?', 1)[0]!;
+    const { path, deployment } = askedPath(request.url!);
     const counts = path === COUNT_TOKENS;
     const kind = counts ? 'messages' : KINDS.get(path);
     if (kind === undefined && answerHealth(request, response, this.options.health)) return;
@@ -158,7 +159,7 @@ export class HttpEdge {
       return answerModels(this.options.config, found.org, path.slice(MODELS.length + 1), { http, dialect, requestId });
     const leave = this.slots.take(found.org, found.key.id);
     if (typeof leave !== 'function') return reject(leave);
-    this.call({ request, http, kind, counts, requestId, presented: presented!, ...found, reject })
+    this.call({ request, http, kind, counts, deployment, requestId, presented: presented!, ...found, reject })
       .catch((error: Error) => {
         this.options.onError(error, requestId);
         if (response.headersSent) response.destroy();
@@ -169,18 +170,20 @@ export class HttpEdge {
 
   private noKey(presented: string | undefined): Refusal {
     if (presented === undefined)
-      return { code: 'key_required', message: 'Send an API key: Authorization: Bearer KEY, or x-api-key.' };
+      return { code: 'key_required', message: 'Send an API key: Authorization: Bearer KEY, x-api-key or api-key.' };
     const stale = this.options.keys.stale();
     return stale
       ? { code: 'keys_unavailable', message: `${stale}; try again.`, retryAfterSeconds: 2 }
       : { code: 'key_invalid', message: 'The API key is unknown, or was revoked.' };
   }
 
-  private async call({ request, http, kind, counts, requestId, presented, org, key, reject }: Taken): Promise<void> {
+  private async call(taken: Taken): Promise<void> {
+    const { request, http, kind, counts, deployment, requestId, presented, org, key, reject } = taken;
     const { limits, ports, onOutcome, onError } = this.options;
-    const body = await readBody(request, limits.bodyBytes);
-    if (body === 'left') return onOutcome(org, kind, 'left');
-    if (!Buffer.isBuffer(body)) return reject(body);
+    const sent = await readBody(request, limits.bodyBytes);
+    if (sent === 'left') return onOutcome(org, kind, 'left');
+    if (!Buffer.isBuffer(sent)) return reject(sent);
+    const body = deployment === undefined ? sent : withDeployment(sent, deployment);
     const parent = contextOf(textOf(request.headers['traceparent']));
     const span = tracer().startSpan(
       `POST ${request.url!.split('?', 1)[0]!}`,
@@ -217,6 +220,8 @@ interface Taken {
   http: HttpResponse;
   kind: Kind;
   counts: boolean;
+  /** The model, where the path names it. */
+  deployment: string | undefined;
   requestId: string;
   presented: string;
   org: string;
@@ -233,7 +238,7 @@ export interface Answering {
 
 function presentedKey({ headers }: IncomingMessage): string | undefined {
   const bearer = /^bearer +(\S+) *$/i.exec(headers.authorization ?? '')?.[1];
-  return bearer ?? textOf(headers['x-api-key']);
+  return bearer ?? textOf(headers['x-api-key']) ?? textOf(headers['api-key']);
 }
 
 function textOf(header: string | string[] | undefined): string | undefined {
