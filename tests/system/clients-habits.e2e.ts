@@ -1,0 +1,99 @@
+import { createAnthropic } from '@ai-sdk/anthropic';
+import Anthropic from '@anthropic-ai/sdk';
+import { ContextOverflowError } from '@langchain/core/errors';
+import { ChatOpenAI } from '@langchain/openai';
+import { jsonSchema, Output, stepCountIs, streamText, tool } from 'ai';
+import OpenAI from 'openai';
+import { zodResponseFormat } from 'openai/helpers/zod';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { z } from 'zod';
+import { ACME_KEY, startGatewayProduct } from './gateway-product.js';
+import { startScriptedProvider, type ScriptedProvider } from './scripted-provider.js';
+
+let product: Awaited<ReturnType<typeof startGatewayProduct>>;
+let scripted: ScriptedProvider;
+let openai: OpenAI;
+
+const WEATHER = { type: 'object', properties: { city: { type: 'string' } } } as const;
+
+beforeAll(async () => {
+  scripted = await startScriptedProvider();
+  const capabilities = ['streaming', 'tools', 'json'];
+  product = await startGatewayProduct({
+    backends: [
+      { id: 'able', config: { baseUrl: scripted.url, capabilities } },
+      { id: 'native', config: { protocol: 'anthropic', apiKeyEnv: 'PROVIDER_KEY', capabilities } },
+      { id: 'short', config: { contextTokens: 20, maxOutputTokens: 10 } },
+    ],
+    env: { PROVIDER_KEY: 'key-of-provider' },
+    config: { routes: [{ id: 'auto', backends: ['able'] }] },
+  });
+  openai = new OpenAI({ baseURL: `${product.url}/v1`, apiKey: ACME_KEY, maxRetries: 0 });
+});
+afterAll(async () => {
+  await product?.stop();
+  await scripted?.stop();
+});
+
+it.each([true, false])(
+  "Anthropic's tool runner, streamed %s, goes on without the thread that it asks for",
+  async (stream) => {
+    const anthropic = new Anthropic({ baseURL: product.url, apiKey: ACME_KEY, maxRetries: 0 });
+    const weather = { name: 'weather', input_schema: WEATHER, run: () => 'sunny', parse: (input: unknown) => input };
+    const runner = anthropic.beta.messages.toolRunner({
+      model: 'auto',
+      max_tokens: 50,
+      stream,
+      messages: [{ role: 'user', content: 'Weather?' }],
+      tools: [weather],
+    } as never);
+    expect((await runner.runUntilDone()).content).toMatchObject([{ type: 'text', text: 'all is fine' }]);
+  },
+);
+
+it("the Vercel AI SDK's Anthropic provider streams with tools, and objects, from a backend that is sent a chat", async () => {
+  const model = createAnthropic({ baseURL: `${product.url}/v1`, apiKey: ACME_KEY })('auto');
+  const called = streamText({
+    model,
+    prompt: 'Weather?',
+    maxOutputTokens: 50,
+    stopWhen: stepCountIs(3),
+    tools: { weather: tool({ inputSchema: jsonSchema(WEATHER as never), execute: async () => 'sunny' }) },
+  });
+  expect(await called.text).toBe('all is fine');
+  const report = streamText({
+    model,
+    prompt: 'Weather?',
+    maxOutputTokens: 50,
+    output: Output.object({ schema: jsonSchema(WEATHER as never) }),
+  });
+  // Of a model that it does not know it asks for an object as for the arguments of a tool.
+  expect(await report.output).toEqual({ city: 'Paris' });
+});
+
+it("what OpenAI's SDK has parsed goes back to any backend", async () => {
+  const first = { role: 'user' as const, content: 'Weather?' };
+  const { choices } = await openai.chat.completions.parse({
+    model: 'auto',
+    messages: [first],
+    response_format: zodResponseFormat(z.object({ city: z.string(), degrees: z.number() }), 'report'),
+  });
+  expect(choices[0]!.message.parsed).toEqual({ city: 'Paris', degrees: 21 });
+  const messages = [first, choices[0]!.message, { role: 'user' as const, content: 'Write 3 words.' }];
+  for (const model of ['auto', 'native'])
+    expect((await openai.chat.completions.create({ model, messages, max_tokens: 50 })).choices).toHaveLength(1);
+  expect(scripted.asked.at(-1)!['messages'][1]).not.toHaveProperty('parsed');
+});
+
+it('a prompt that no backend has room for is a context overflow to LangChain, as it is where a provider refuses it', async () => {
+  const model = new ChatOpenAI({
+    model: 'short',
+    apiKey: ACME_KEY,
+    maxTokens: 5,
+    maxRetries: 0,
+    configuration: { baseURL: `${product.url}/v1` },
+  });
+  const refused = await model.invoke('one two three '.repeat(50)).catch((error: unknown) => error);
+  expect(ContextOverflowError.isInstance(refused)).toBe(true);
+  expect((refused as Error).message).toMatch(/^400 short: about \d+ input tokens exceed its context of 20,/);
+});
