@@ -1,6 +1,6 @@
 import { invariant } from '@meritorder/kernel';
 import { delayBin } from './delay.js';
-import { bringConversionForward, bucketOf, oldestOpen, weightOf } from './ripening.js';
+import { bringConversionForward, bucketOf, oldestOpen, ripenFresh, weightOf } from './ripening.js';
 import {
   backendToLearn,
   NAME_LENGTH_MOST,
@@ -40,10 +40,14 @@ export function learnTrial(state: OrgConversion, trial: Trial, nowMs: number): v
   const isOver = bucket < oldestOpen(state, state.broughtForwardMs);
   const segments = segmentsToLearn(state, trial.segment);
   (segments.at(-1) as Segment).last = true;
-  for (const segment of segments)
+  state.sinceMs = Math.min(state.sinceMs, requestedAtMs);
+  for (const segment of segments) {
+    segment.fresh.requests += weight;
     for (const own of [segment.all, backendToLearn(segment, trial.backend)])
       if (isOver) addOver(own, weight, quality);
-      else addTrial(own, bucket, weight, quality);
+      else addTrial(own, bucket, weight, quality, segment.shares[0] as number);
+  }
+  ripenFresh(state, segments, nowMs);
 }
 
 /** What became known of a request: the change that it makes, since nothing is kept of single requests. */
@@ -81,7 +85,8 @@ export function learnConversion(state: OrgConversion, outcome: ConversionOutcome
   const change = Number(converted) - Number(wasConverted);
   if (change > 0 && delayMs > state.windowMs) return 'late';
   const weight = weightOf(state, requestedAtMs);
-  for (const segment of segmentsToLearn(state, outcome.segment)) {
+  const segments = segmentsToLearn(state, outcome.segment);
+  for (const segment of segments) {
     learnRevenue(segment, change, revenueUsd, weight);
     if (change === 0) continue;
     for (const own of [segment.all, backendToLearn(segment, outcome.backend)])
@@ -89,7 +94,9 @@ export function learnConversion(state: OrgConversion, outcome: ConversionOutcome
     const bin = delayBin(delayMs, state.windowMs);
     // When the conversion that is taken back had come is not known: the delay that it taught stays.
     if (change > 0) segment.delays[bin] = (segment.delays[bin] as number) + weight;
+    segment.fresh.conversions += weight;
   }
+  ripenFresh(state, segments, nowMs);
   return change > 0 ? 'converted' : change < 0 ? 'taken-back' : 'revenue-only';
 }
 

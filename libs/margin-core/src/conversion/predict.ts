@@ -2,7 +2,7 @@ import { invariant } from '@meritorder/kernel';
 import { normalAbove } from '../statistics/normal.js';
 import type { OrgConversion } from './segments.js';
 import { liftOfQuality } from './slope.js';
-import { trialsOf, type Trials } from './trials.js';
+import { answeredOf, trialsOf, type Trials } from './trials.js';
 
 /** What the operator says of conversions before any is learned, and how many requests that counts as. */
 export interface ConversionPrior {
@@ -20,8 +20,13 @@ export const UNKNOWN_CONVERSION: ConversionPrior = { conversion: 0.02, trials: 5
  */
 const SEGMENT_CONVERSIONS = 4;
 const BACKEND_CONVERSIONS = 25;
-/** Conversions that a backend's own trials must be expected to have had: then they alone know its rate to a quarter. */
+/**
+ * Conversions that a backend's own trials must be expected to have had: then they alone know its rate to a quarter. More of them
+ * where it is open how ripe they are.
+ */
 const ENOUGH_CONVERSIONS = 16;
+/** And so much of what was answered must be ripe: a rate that rests on what is still to come says nothing by itself. */
+const ENOUGH_RIPE_SHARE = 0.5;
 /** A backend is never expected to convert more than so many times as often as its segment, or less than one in so many. */
 const MOST_LIFT = 4;
 const LEAST_RATE = 1e-6;
@@ -77,7 +82,7 @@ export function predictConversion(
     // What is open about the backend, and about the segment as far as the backend's own trials do not say.
     variance: own.rate ** 2 * (own.spread + own.kept ** 2 * base.spread),
     trials,
-    enough: trials * own.rate >= ENOUGH_CONVERSIONS,
+    enough: isEnough(cell, own.rate),
   };
 }
 
@@ -98,8 +103,15 @@ export function predictSegment(
     conversion: base.rate,
     variance: base.rate ** 2 * base.spread,
     trials,
-    enough: trials * base.rate >= ENOUGH_CONVERSIONS,
+    enough: isEnough(all, base.rate),
   };
+}
+
+function isEnough(own: Trials | undefined, rate: number): boolean {
+  const trials = trialsOf(own);
+  if (own === undefined || trials < ENOUGH_RIPE_SHARE * answeredOf(own)) return false;
+  // Variances as shares of the rate's square: that of a count, and of how ripe it is.
+  return 1 / (trials * rate) + own.ripeSpread <= 1 / ENOUGH_CONVERSIONS;
 }
 
 function baseOf({ conversion, trials }: ConversionPrior = UNKNOWN_CONVERSION): Rate {
@@ -120,11 +132,16 @@ function backendRate(own: Trials | undefined, base: Rate, lift: Rate): Rate & { 
   return { rate, spread: noise / rate ** 2 + kept ** 2 * lift.spread, kept };
 }
 
-/** The mean of a beta posterior, its variance, and the share of the prior in the mean. */
+/**
+ * The mean of a beta posterior, its variance, and the share of the prior in the mean. Twice the ripe requests make half the rate
+ * as far as it is not the prior's, so what is open about how ripe they are is open about the rate.
+ */
 function posterior(own: Trials | undefined, expected: number, priorTrials: number) {
   const total = trialsOf(own) + priorTrials;
   const rate = withinRate(((own?.conversions ?? 0) + priorTrials * expected) / total);
-  return { rate, noise: (rate * (1 - rate)) / (total + 1), kept: priorTrials / total };
+  const kept = priorTrials / total;
+  const unripeness = rate ** 2 * (1 - kept) ** 2 * (own?.ripeSpread ?? 0);
+  return { rate, noise: (rate * (1 - rate)) / (total + 1) + unripeness, kept };
 }
 
 /** The trials of a beta distribution of that mean whose deviation is 1 / sqrt(conversions) of it. */

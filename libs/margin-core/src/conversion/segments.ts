@@ -1,5 +1,6 @@
 import { invariant } from '@meritorder/kernel';
-import { DELAY_BINS, PRIOR_SHARES } from './delay.js';
+import { DELAY_BINS } from './delay.js';
+import { PRIOR_SHARES } from './delay-belief.js';
 import { noSlope, type Slope } from './slope.js';
 import { noTrials, type Trials } from './trials.js';
 
@@ -19,6 +20,8 @@ export interface Segment {
   paid: number;
   /** Whether requests name it as their most specific segment: the slope is learned from these, so that none counts twice. */
   last: boolean;
+  /** Requests and conversions that were learned since it was last counted how ripe it is, and how many may be before it is again. */
+  readonly fresh: { requests: number; conversions: number; requestsMost: number; conversionsMost: number };
 }
 
 /**
@@ -31,6 +34,10 @@ export interface OrgConversion {
   readonly windowMs: number;
   /** As of when everything is decayed and ripe. */
   broughtForwardMs: number;
+  /** As of when it was last counted how ripe anything is. */
+  ripenedMs: number;
+  /** The first request that was learned; none yet: Infinity. */
+  sinceMs: number;
   /** Of conversion in quality, over all segments and backends. */
   slope: Slope;
 }
@@ -48,29 +55,40 @@ export const DEFAULT_OUTCOME_WINDOW_MS = 14 * 86_400_000;
 /** @throws InvariantError unless the window is at least a minute and finite */
 export function emptyOrgConversion(nowMs: number, windowMs = DEFAULT_OUTCOME_WINDOW_MS): OrgConversion {
   invariant(windowMs >= 60_000 && Number.isFinite(windowMs), `an outcome window of ${windowMs} ms is below a minute`);
-  const state: OrgConversion = { segments: new Map(), windowMs, broughtForwardMs: nowMs, slope: noSlope() };
+  const state: OrgConversion = {
+    segments: new Map(),
+    windowMs,
+    broughtForwardMs: nowMs,
+    ripenedMs: -Infinity,
+    sinceMs: Infinity,
+    slope: noSlope(),
+  };
   state.segments.set('', emptySegment());
   return state;
 }
 
-export function emptySegment(): Segment {
+export function emptySegment(shares: readonly number[] = PRIOR_SHARES): Segment {
   return {
     parent: '',
     all: noTrials(),
     backends: new Map(),
     delays: Array.from({ length: DELAY_BINS }, () => 0),
-    shares: [...PRIOR_SHARES],
+    shares: [...shares],
     revenueUsd: 0,
     paid: 0,
     last: false,
+    fresh: { requests: 0, conversions: 0, requestsMost: 0, conversionsMost: 0 },
   };
 }
 
 /** The segments of a chain with the org first, each now the latest learned of. */
 export function segmentsToLearn(state: OrgConversion, chain: readonly string[]): Segment[] {
   // General ones are learned of whenever their specific ones are, so that no segment outlives its parent.
+  let above: Segment | undefined;
   return ['', ...chain].map((name, level) => {
-    const own = latest(state.segments, name, emptySegment, SEGMENTS_PER_ORG);
+    const make = () => emptySegment(above?.shares);
+    const own = latest(state.segments, name, make, SEGMENTS_PER_ORG);
+    above = own;
     own.parent = level > 1 ? (chain[level - 2] as string) : '';
     return own;
   });

@@ -2,6 +2,7 @@ import { DELAY_BINS } from './delay.js';
 import {
   BACKENDS_PER_SEGMENT,
   emptyOrgConversion,
+  emptySegment,
   SEGMENTS_PER_ORG,
   type OrgConversion,
   type Segment,
@@ -17,22 +18,25 @@ export interface ConversionSnapshot {
   readonly format: number;
   readonly windowMs: number;
   readonly broughtForwardMs: number;
+  /** Absent: none was learned, or it was not kept then. */
+  readonly sinceMs?: number;
   readonly slope: Slope;
   readonly segments: readonly (readonly [name: string, segment: SegmentSnapshot])[];
 }
 
-interface SegmentSnapshot extends Omit<Segment, 'backends'> {
+interface SegmentSnapshot extends Omit<Segment, 'backends' | 'fresh'> {
   readonly backends: readonly (readonly [backend: string, trials: Trials])[];
 }
 
 /** A copy: later learning does not change it. */
 export function snapshotConversion(state: OrgConversion): ConversionSnapshot {
-  const { windowMs, broughtForwardMs, slope } = state;
-  const segments = Array.from(
-    state.segments,
-    ([name, segment]) => [name, { ...segment, backends: [...segment.backends] }] as const,
-  );
-  return structuredClone({ format: FORMAT, windowMs, broughtForwardMs, slope, segments });
+  const { windowMs, broughtForwardMs, sinceMs, slope } = state;
+  const segments = Array.from(state.segments, ([name, segment]) => {
+    const { fresh: _fresh, backends, ...kept } = segment;
+    return [name, { ...kept, backends: [...backends] }] as const;
+  });
+  const since = sinceMs === Infinity ? {} : { sinceMs };
+  return structuredClone({ format: FORMAT, windowMs, broughtForwardMs, ...since, slope, segments });
 }
 
 /**
@@ -41,10 +45,12 @@ export function snapshotConversion(state: OrgConversion): ConversionSnapshot {
  */
 export function restoreConversion(snapshot: unknown, windowMs: number): OrgConversion | undefined {
   if (!isRecord(snapshot) || snapshot['format'] !== FORMAT || snapshot['windowMs'] !== windowMs) return undefined;
-  const { broughtForwardMs, slope, segments } = snapshot;
+  const { broughtForwardMs, sinceMs, slope, segments } = snapshot;
   if (!isNumber(broughtForwardMs) || !isSlope(slope)) return undefined;
   if (!Array.isArray(segments) || segments.length > SEGMENTS_PER_ORG) return undefined;
   const state = emptyOrgConversion(broughtForwardMs, windowMs);
+  // One that does not say since when it has learned has done so for long.
+  state.sinceMs = isNumber(sinceMs) ? sinceMs : segments.length > 1 ? -Number.MAX_VALUE : Infinity;
   state.slope = { slope: slope.slope, variance: slope.variance };
   state.segments.clear();
   for (const pair of segments) {
@@ -64,7 +70,7 @@ function readSegment(value: unknown): Segment | undefined {
   const all = readTrials(value['all']);
   const backends = readBackends(value['backends']);
   if (all === undefined || backends === undefined) return undefined;
-  return { parent, all, backends, delays: [...delays], shares: [...shares], revenueUsd, paid, last };
+  return { ...emptySegment(shares), parent, all, backends, delays: [...delays], revenueUsd, paid, last };
 }
 
 function readBackends(value: unknown): Map<string, Trials> | undefined {
@@ -81,9 +87,10 @@ function readBackends(value: unknown): Map<string, Trials> | undefined {
 
 function readTrials(value: unknown): Trials | undefined {
   if (!isRecord(value)) return undefined;
-  const { over, ripe, conversions, quality, rated, pending } = value;
+  const { over, ripe, ripeSpread = 0, conversions, quality, rated, pending } = value;
   if (!isCount(over) || !isCount(ripe) || !isCount(conversions) || !isCount(quality) || !isCount(rated))
     return undefined;
+  if (!isCount(ripeSpread)) return undefined;
   if (!Array.isArray(pending) || pending.length > BUCKETS_MOST) return undefined;
   const buckets: [number, number][] = [];
   for (const pair of pending) {
@@ -93,7 +100,7 @@ function readTrials(value: unknown): Trials | undefined {
     if (bucket <= (buckets.at(-1)?.[0] ?? -Infinity)) return undefined;
     buckets.push([bucket, pair[1]]);
   }
-  return { over, ripe, conversions, quality, rated, pending: buckets };
+  return { over, ripe, ripeSpread, conversions, quality, rated, pending: buckets };
 }
 
 const isSlope = (value: unknown): value is Slope =>
