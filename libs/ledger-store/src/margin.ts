@@ -61,6 +61,8 @@ export interface CandidateMeans extends SegmentKey {
   shadowPrice: number;
   /** What the router took a conversion to bring, USD. */
   revenueUsd: number;
+  /** Of that, what was configured; null: nothing, or it is not on record. */
+  revenueConfiguredUsd: number | null;
 }
 
 /** Most rows that one reading takes in. */
@@ -192,7 +194,8 @@ export async function candidateMeans(
          avg((c #>> '{numbers,shadowCash}')::float8 * (c ->> 'expectedCashUsd')::float8
            + (c #>> '{numbers,shadowFull}')::float8 * (c ->> 'expectedFullUsd')::float8)
          / nullif(avg((c #>> '{numbers,marginalUsd}')::float8), 0), 0) as "shadowPrice",
-       avg((d.record #>> '{policy,revenueUsd}')::float8) as "revenueUsd"
+       avg((d.record #>> '{policy,revenueUsd}')::float8) as "revenueUsd",
+       avg((d.record #>> '{policy,revenue,configuredUsd}')::float8) as "revenueConfiguredUsd"
      from unnest($1::text[]) as asked(org)
        cross join lateral (
          select org, record from decisions where org = asked.org and decided_at >= $2 and decided_at < $3 and attempt_number = 1

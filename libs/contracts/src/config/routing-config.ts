@@ -49,7 +49,8 @@ export const RoutingSettings = {
       'What a quality of 1 is worth where the caller does not say (`value_usd`). `value` needs it, here or on every route; under `quality` the default is 1.',
   }),
   revenueUsd: Usd.optional().meta({
-    description: 'Of margin: what a conversion brings, until revenues were reported.',
+    description:
+      'Of margin: what a conversion brings. What is reported of the same tier and feature outweighs it by and by: it counts as 20 conversions.',
   }),
   regions: z.array(Slug).min(1).max(64).optional().meta({
     description:
@@ -108,7 +109,10 @@ export const TierConfig = z.strictObject({
     description:
       'The most that others may charge for a request, as an upper bound; own hardware does not count. `max_cost_usd` can only be less.',
   }),
-  maxValueUsd: Usd.optional().meta({ description: 'The most that `value_usd` counts. Default: no limit.' }),
+  maxValueUsd: Usd.optional().meta({
+    description:
+      'The most that `value_usd` counts. Default: no limit; under margin, that `value_usd` cannot raise what a conversion brings.',
+  }),
   allowSubstitution: z.boolean().default(true).meta({ description: 'Whether `allow_substitution` is heard.' }),
   priority: z.enum(['low', 'normal', 'high']).default('normal').meta({
     description:

@@ -31,6 +31,16 @@ export const DecisionPolicy = z.object({
   usdPerQuality: z.number().min(0),
   /** Under `margin`: what a conversion brings, USD. */
   revenueUsd: z.number(),
+  /** Whence that is, before a worth that the caller stated; absent: not on record. */
+  revenue: z
+    .object({
+      expectedUsd: z.number().min(0),
+      /** `learned`: of what was reported, starting from what is configured. `unknown`: neither. */
+      from: z.enum(['configured', 'learned', 'unknown']),
+      /** Of the tier, or else the route; absent: neither says. */
+      configuredUsd: z.number().min(0).optional(),
+    })
+    .optional(),
   leastQuality: z.number().min(0).max(1),
   /** On the expected cash cost; null: none. The caller's own cap on the bound is `maxTokens` and exclusions. */
   maxCostUsd: z.number().min(0).nullable(),

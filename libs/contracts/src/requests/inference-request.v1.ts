@@ -20,7 +20,10 @@ export const MeritorderOptions = z
     min_quality: z.number().min(0).max(1).optional().meta({ description: 'Never below what the tier asks for.' }),
     value_usd: UsdText.refine((text) => !text.startsWith('-'), 'must not be negative')
       .optional()
-      .meta({ description: 'What a perfect answer is worth; at most what the tier allows.' }),
+      .meta({
+        description:
+          'What a perfect answer is worth; at most what the tier allows. Under the objective margin: what a conversion brings, where that is less than is known of it, or the tier allows so much.',
+      }),
     allow_substitution: z.boolean().optional().meta({
       description:
         'Where `model` names a backend: others of its routes that are expected to be as good may answer, if the tier allows it.',

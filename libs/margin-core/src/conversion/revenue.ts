@@ -1,49 +1,36 @@
 import type { OrgConversion } from './segments.js';
 
-/** Conversions that the segment above counts as: economics section 3's for means. */
+/** Conversions that the configured revenue, or the segment above, counts as: economics section 3's for means. */
 const PARENT_CONVERSIONS = 20;
 
-/** What is known of a conversion's revenue without learning; USD. */
-export interface KnownRevenue {
-  /** Of the request itself, or of its tier: it is taken as it is. */
-  readonly givenUsd?: number | undefined;
-  /** What a conversion brings at least, such as the price of the smallest plan: what is learned is never taken for less. */
-  readonly leastUsd?: number | undefined;
-}
-
 export interface RevenuePrediction {
-  /** Of a conversion, net of refunds as far as they have come; at least 0. */
+  /** Of a conversion, net of refunds as far as they have come; at least 0. USD. */
   readonly usd: number;
-  /** `unknown`: 0, since nothing was given or learned. */
-  readonly from: 'given' | 'learned' | 'least' | 'unknown';
-  /** Decayed conversions of this segment with a stated revenue. */
-  readonly conversions: number;
+  /** `configured`: nothing was reported of this segment. `unknown`: 0, since nothing was configured or reported; a learned 0 is `learned`. */
+  readonly from: 'configured' | 'learned' | 'unknown';
 }
 
 /**
- * What a conversion brings: given, or the decayed mean of the segment, shrunken to that of the segment above. Learned for the
- * segment and not by backend, since what an answer changes is whether there is a conversion.
+ * What a conversion brings: the decayed mean of the segment, shrunken to that of the segment above. What is configured is of the
+ * request's own tier or route, so where it is, the means start there, and what other segments bring says nothing; otherwise at the
+ * mean of the org. Learned for the segment and not by backend, since what an answer changes is whether there is a conversion.
  */
 export function predictRevenue(
   state: OrgConversion,
   segment: readonly string[],
-  { givenUsd, leastUsd }: KnownRevenue = {},
+  configuredUsd?: number,
 ): RevenuePrediction {
-  const conversions = state.segments.get(segment.at(-1) ?? '')?.paid ?? 0;
-  if (givenUsd !== undefined) return { usd: Math.max(0, givenUsd), from: 'given', conversions };
-  const learnedUsd = learnedRevenue(state, segment);
-  if (learnedUsd !== undefined && learnedUsd >= (leastUsd ?? 0))
-    return { usd: learnedUsd, from: 'learned', conversions };
-  if (leastUsd !== undefined) return { usd: Math.max(0, leastUsd), from: 'least', conversions };
-  return { usd: 0, from: learnedUsd === undefined ? 'unknown' : 'learned', conversions };
-}
-
-function learnedRevenue(state: OrgConversion, segment: readonly string[]): number | undefined {
-  let meanUsd: number | undefined;
-  for (const name of ['', ...segment]) {
+  let meanUsd = configuredUsd;
+  let isLearned = false;
+  for (const name of configuredUsd === undefined ? ['', ...segment] : segment) {
     const { revenueUsd = 0, paid = 0 } = state.segments.get(name) ?? {};
-    if (meanUsd === undefined) meanUsd = paid > 0 ? revenueUsd / paid : undefined;
-    else meanUsd = (revenueUsd + PARENT_CONVERSIONS * meanUsd) / (paid + PARENT_CONVERSIONS);
+    if (paid <= 0) continue;
+    isLearned = true;
+    meanUsd =
+      meanUsd === undefined
+        ? revenueUsd / paid
+        : (revenueUsd + PARENT_CONVERSIONS * meanUsd) / (paid + PARENT_CONVERSIONS);
   }
-  return meanUsd;
+  const from = isLearned ? 'learned' : configuredUsd === undefined ? 'unknown' : 'configured';
+  return { usd: Math.max(0, meanUsd ?? 0), from };
 }

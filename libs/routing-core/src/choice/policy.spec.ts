@@ -1,6 +1,6 @@
 import { RouteConfig, TierConfig, type MeritorderOptions } from '@meritorder/contracts';
 import { describe, expect, it } from 'vitest';
-import { asGoodAs, notAllowed, policyFor, substitutesOf } from './policy.js';
+import { asGoodAs, notAllowed, policyFor, substitutesOf, withRevenue } from './policy.js';
 
 const route = (more: object = {}) => RouteConfig.parse({ id: 'auto', backends: ['a'], ...more });
 const tier = (more: object = {}) => TierConfig.parse({ id: 'gold', ...more });
@@ -64,6 +64,40 @@ describe('a wish', () => {
   it('for another backend is heard unless the tier says no', () => {
     expect(of({ tier: {}, wishes: { allow_substitution: true } }).substitution).toBe(true);
     expect(of({ tier: { allowSubstitution: false }, wishes: { allow_substitution: true } }).substitution).toBe(false);
+  });
+});
+
+describe('what a conversion brings', () => {
+  const margin = (value_usd?: string, maxValueUsd?: string, revenueUsd?: string) =>
+    of({
+      tier: { objective: 'margin', ...(maxValueUsd && { maxValueUsd }), ...(revenueUsd && { revenueUsd }) },
+      wishes: value_usd === undefined ? undefined : { value_usd },
+    });
+  const learned = { usd: 2, from: 'learned' } as const;
+
+  it('is less where the caller says so, and more only up to what the tier allows by name', () => {
+    const broughtWith = (...said: Parameters<typeof margin>) => withRevenue(margin(...said), learned).score.revenueUsd;
+    expect(broughtWith()).toBe(2);
+    expect(broughtWith('0.000001')).toBe(0.000001);
+    expect(broughtWith('9')).toBe(2);
+    expect(broughtWith('9', '5')).toBe(5);
+    expect(broughtWith('3', '5')).toBe(3);
+    // A low limit to what is stated is none to what is known.
+    expect(broughtWith('9', '1')).toBe(2);
+    expect(margin('9').score.revenueUsd).toBe(0);
+    expect(margin('0.5', undefined, '1').score.revenueUsd).toBe(0.5);
+  });
+
+  it('is on record with whence it is; a learned 0 is one', () => {
+    expect(margin(undefined, undefined, '500').score.revenue).toEqual({
+      expectedUsd: 500,
+      from: 'configured',
+      configuredUsd: 500,
+    });
+    expect(margin().score.revenue).toEqual({ expectedUsd: 0, from: 'unknown' });
+    const nothing = withRevenue(margin('9', undefined, '500'), { usd: 0, from: 'learned' });
+    expect(nothing.score).toMatchObject({ revenueUsd: 0, revenue: { expectedUsd: 0, from: 'learned' } });
+    expect(of({ wishes: { value_usd: '1' } }).score.revenue).toBeUndefined();
   });
 });
 

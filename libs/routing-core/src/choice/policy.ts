@@ -22,6 +22,10 @@ export interface PolicySources {
 /** What a request is dispatched by: the policy of the score, and what is beside it. */
 export interface RequestPolicy {
   score: DecisionPolicy;
+  /** Of what a conversion brings, USD, what is configured; undefined: nothing. */
+  revenueConfiguredUsd: number | undefined;
+  /** The same as the caller states it, and up to where that may raise it. */
+  revenueStated: { usd: number; mostUsd: number } | undefined;
   /** On the upper bound: the smaller of the tier's and the caller's cap. */
   maxCostNanos: Nanos | undefined;
   /** From here on an answer is late, seconds after the request came; undefined: its deadline. */
@@ -62,13 +66,15 @@ export function policyFor({ route, tier, wishes, streams = true }: PolicySources
   );
   const hedging = tier?.hedging ?? route?.hedging;
   const objective = objectiveOf(tier, route, wishes);
+  const configuredRevenue = tier?.revenueUsd ?? route?.revenueUsd;
+  const revenueConfiguredUsd = configuredRevenue === undefined ? undefined : Number(configuredRevenue);
   const exploration = tier?.exploration ?? route?.exploration;
-  return {
+  const policy: RequestPolicy = {
     score: {
       objective,
       tier: tier?.id ?? null,
       usdPerQuality: worthOf(tier, route, wishes) ?? (objective === 'quality' ? UNSAID_WORTH_USD : 0),
-      revenueUsd: Number(tier?.revenueUsd ?? route?.revenueUsd ?? 0),
+      revenueUsd: revenueConfiguredUsd ?? 0,
       leastQuality: Math.max(tier?.minQuality ?? 0, route?.minQuality ?? 0, wishes?.min_quality ?? 0),
       maxCostUsd: maxCostNanos === undefined ? null : Number(maxCostNanos) / 1e9,
       usdPerSecondLate: Number(
@@ -86,6 +92,11 @@ export function policyFor({ route, tier, wishes, streams = true }: PolicySources
             ? DEFAULT_EXPLORATION
             : { ...exploration, leastCostUsd: Number(exploration.leastCostUsd) },
     },
+    revenueConfiguredUsd,
+    revenueStated:
+      wishes?.value_usd === undefined
+        ? undefined
+        : { usd: Number(wishes.value_usd), mostUsd: Number(tier?.maxValueUsd ?? 0) },
     maxCostNanos,
     targetSeconds: targetMs.length === 0 ? undefined : Math.min(...targetMs) / 1_000,
     backends: tier?.backends && new Set(tier.backends),
@@ -94,6 +105,28 @@ export function policyFor({ route, tier, wishes, streams = true }: PolicySources
     slotsLeftFree: SLOTS_LEFT_FREE[tier?.priority ?? 'high'],
     hedging: hedging === false ? undefined : hedging,
   };
+  return withRevenue(policy, undefined);
+}
+
+/** What a conversion is expected to bring. */
+export type ExpectedRevenue = Pick<NonNullable<DecisionPolicy['revenue']>, 'from'> & { usd: number };
+
+/**
+ * Under `margin`, what a conversion brings: as expected, or less where the caller says so; more only up to what its tier allows
+ * by name, for what a conversion brings is known better by the books than by who asks.
+ *
+ * @param expected undefined: nothing was learned, and what is configured counts
+ */
+export function withRevenue(policy: RequestPolicy, expected: ExpectedRevenue | undefined): RequestPolicy {
+  const { score, revenueConfiguredUsd: configuredUsd, revenueStated: stated } = policy;
+  if (score.objective !== 'margin') return policy;
+  const { usd, from } = expected ?? {
+    usd: configuredUsd ?? 0,
+    from: configuredUsd === undefined ? ('unknown' as const) : ('configured' as const),
+  };
+  const revenueUsd = stated === undefined ? usd : Math.min(stated.usd, Math.max(usd, stated.mostUsd));
+  const revenue = { expectedUsd: usd, from, ...(configuredUsd === undefined ? {} : { configuredUsd }) };
+  return { ...policy, score: { ...score, revenueUsd, revenue } };
 }
 
 /** A substitute is as good as what was named when its expected quality is at most this far below. */

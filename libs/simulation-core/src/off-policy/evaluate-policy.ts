@@ -7,7 +7,7 @@ import {
   type OffPolicyResult,
 } from '@meritorder/quality-core';
 import { asGoodAs, candidatesOf, chargedUsd, decide, type ScoreCandidate } from '@meritorder/routing-core';
-import { conversionsOf, unlearnedConversion, withRevenue } from '../run/conversions.js';
+import { conversionsOf, unlearnedConversion, withRevenueThen } from '../run/conversions.js';
 import { askedOf } from '../run/scenario.js';
 
 export const METRICS = ['quality', 'cashUsd', 'fullUsd'] as const;
@@ -140,7 +140,7 @@ export class PolicyEvaluation {
     const policy =
       asked.named === undefined ? asked.policy : asGoodAs(asked.policy, this.qualityOf(asked.named, record));
     const known = conversionsOf(record);
-    const score = withRevenue(policy.score, known);
+    const { score } = withRevenueThen(policy, known);
     const able = candidatesOf(record).filter((of) => backends.includes(of.id));
     const isUnlearned = score.objective === 'margin' && able.some((of) => of.conversion === undefined);
     const unlearned = isUnlearned ? unlearnedConversion(known) : undefined;

@@ -1,10 +1,10 @@
 import type { DecisionPolicy, RoutingDecisionMadeV1 } from '@meritorder/contracts';
 import { emptyOrgConversion, predictConversion, UNKNOWN_CONVERSION } from '@meritorder/margin-core';
-import type { ScoreCandidate } from '@meritorder/routing-core';
+import { withRevenue, type RequestPolicy, type ScoreCandidate } from '@meritorder/routing-core';
 
 /** What a decision's record knows of conversions beside what it knows of each candidate. */
 export interface KnownConversions {
-  /** What one brought, USD; absent: nobody knew, or the objective did not ask. */
+  /** What one brought as it was learned, USD; absent: nothing was learned, or the objective did not ask. */
   revenueUsd?: number | undefined;
   /** Of a backend of which nothing was learned; absent: of none it is on record. */
   priorConversion?: number | undefined;
@@ -16,16 +16,23 @@ export type Conversion = Required<
 
 export function conversionsOf({ policy, candidates }: RoutingDecisionMadeV1): KnownConversions {
   const priors = candidates.flatMap(({ numbers }) => numbers?.priorConversion ?? []);
+  const revenueUsd = policy?.objective === 'margin' ? learnedRevenue(policy) : undefined;
   return {
-    ...(policy?.objective === 'margin' && policy.revenueUsd > 0 ? { revenueUsd: policy.revenueUsd } : {}),
+    ...(revenueUsd === undefined ? {} : { revenueUsd }),
     ...(priors.length > 0 ? { priorConversion: priors.reduce((sum, p) => sum + p, 0) / priors.length } : {}),
   };
 }
 
-/** What a conversion brings is as it was known then, for that is learned; else as it is configured. */
-export function withRevenue(score: DecisionPolicy, known: KnownConversions | undefined): DecisionPolicy {
-  if (score.objective !== 'margin' || known?.revenueUsd === undefined) return score;
-  return { ...score, revenueUsd: known.revenueUsd };
+/** Of a record that does not say whence it is, all above 0 is taken for learned. */
+function learnedRevenue({ revenue, revenueUsd }: DecisionPolicy): number | undefined {
+  if (revenue !== undefined) return revenue.from === 'learned' ? revenue.expectedUsd : undefined;
+  return revenueUsd > 0 ? revenueUsd : undefined;
+}
+
+/** What a conversion brings is as it was learned then; else as it is configured. What the caller stated counts as in the router. */
+export function withRevenueThen(policy: RequestPolicy, known: KnownConversions | undefined): RequestPolicy {
+  const usd = known?.revenueUsd;
+  return usd === undefined ? policy : withRevenue(policy, { usd, from: 'learned' });
 }
 
 /**

@@ -18,7 +18,7 @@ import { ArrivalsForecast } from '../money/arrivals-forecast.js';
 import { Pacing, type ExpectedUsd } from '../money/pacing.js';
 import { SimulatedBudgets } from '../money/simulated-budgets.js';
 import type { RecordedRequest, Workload } from '../workload/workload.js';
-import { unlearnedConversion, withRevenue, type Conversion } from './conversions.js';
+import { unlearnedConversion, withRevenueThen, type Conversion } from './conversions.js';
 import { asExpected, estimateFor, LearnedOutput } from './learned-output.js';
 import { budgetRefusal, exclusionRefusal } from './refusal-codes.js';
 import { Scenario, type Prepared, type ScenarioSettings } from './scenario.js';
@@ -192,8 +192,7 @@ class Run {
 
   /** With the revenue of then. A substitute is held to the quality that is expected of the backend which is named. */
   private policyOf({ policy: configured, named, lanes }: Ready, recorded: RecordedRequest | undefined): RequestPolicy {
-    const score = withRevenue(configured.score, recorded);
-    const policy = score === configured.score ? configured : { ...configured, score };
+    const policy = withRevenueThen(configured, recorded);
     if (named === undefined) return policy;
     const lane = lanes.find(({ backend }) => backend.config.id === named);
     const known = lane?.qualityFromTable ? undefined : recorded?.candidates.get(named)?.quality;

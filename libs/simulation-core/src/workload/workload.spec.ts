@@ -268,6 +268,27 @@ routes: [{ id: any, backends: [dear, plain, vectors], exploration: false }]\n`;
       }
     });
 
+    it('takes what was configured then for no knowledge, and a learned 0 for some', () => {
+      const expected = (expectedUsd: number, from: string) => ({
+        candidates: learned,
+        policy: { ...policyThen('margin', expectedUsd), revenue: { expectedUsd, from, configuredUsd: 5 } },
+      });
+      const configured = expected(5, 'configured');
+      expect(of(route(', revenueUsd: "0.10"'), configured)).toMatchObject({ answeredBy: { plain: 1 } });
+      expect(of(route(', revenueUsd: "4"'), expected(0, 'learned'))).toMatchObject({ answeredBy: { plain: 1 } });
+      expect(of(route(', revenueUsd: "0.10"'), expected(5, 'learned'))).toMatchObject({ answeredBy: { dear: 1 } });
+    });
+
+    it('heeds what the caller stated as the router does: it lowers what a conversion brings, and does not raise it', () => {
+      const stated = (value_usd: string) => ({
+        candidates: learned,
+        policy: { ...policyThen('margin', 5), revenue: { expectedUsd: 5, from: 'learned' } },
+        wishes: { value_usd },
+      });
+      expect(of(route(), stated('0.000001'))).toMatchObject({ answeredBy: { plain: 1 } });
+      expect(of(route(), stated('9'))).toMatchObject({ answeredBy: { dear: 1 }, valueUsd: 0.25 });
+    });
+
     it('takes no quality for a conversion: what is not on record is expected as the learner expects it before any', () => {
       const unknown = { candidates: knows({ dear: {}, plain: {} }) };
       // By quality the dear one would bring $1 more.

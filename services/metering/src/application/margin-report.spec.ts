@@ -54,6 +54,7 @@ const means = (backend: string, marginalUsd: number, more: Partial<CandidateMean
   quality: 0.8,
   shadowPrice: 0,
   revenueUsd: 0,
+  revenueConfiguredUsd: null,
   ...more,
 });
 const report = (facts: Partial<MarginFacts>) =>
@@ -185,6 +186,17 @@ describe('the margin report', () => {
         fromShadowPrice: 9,
       },
     ]);
+  });
+
+  it('what a conversion brings starts at what is configured, as in the router, not at what other tiers bring', () => {
+    const configured = [means('small', 0.001, { revenueUsd: 9, revenueConfiguredUsd: 0.0005 })];
+    const brings = (outcomes: readonly RequestOutcome[]) =>
+      report({ costs: [costs({}), costs({ tier: 'pro' })], outcomes, candidates: configured }).segments[0];
+    const pro = outcome('p', { tier: 'pro', revenueNanos: 500_000_000_000n });
+    expect(brings([pro])).toMatchObject({ revenueUsd: 0.0005, revenueFrom: 'configured' });
+    const own = outcome('f', { revenueNanos: 0n });
+    expect(brings([pro, own])).toMatchObject({ revenueFrom: 'reported' });
+    expect(brings([pro, own])!.revenueUsd).toBeLessThan(0.0005);
   });
 
   it('where nobody knows what a conversion brings no other backend is advised, not even a cheaper one', () => {

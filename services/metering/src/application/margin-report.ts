@@ -177,9 +177,11 @@ function segmentsOf(facts: MarginFacts, { orgs }: Learned): MarginSegment[] {
       const usual = cells.reduce((a, b) => (b.sums.requests > a.sums.requests ? b : a)).backend;
       const from = able.find((c) => c.backend === usual);
       if (!state || !from) return [];
-      const brings = predictRevenue(state, conversionSegment({ tier, feature }));
+      const configuredUsd = from.revenueConfiguredUsd ?? undefined;
+      const brings = predictRevenue(state, conversionSegment({ tier, feature }), configuredUsd);
       const isReported = brings.from === 'learned';
-      const revenueUsd = isReported ? brings.usd : Math.max(0, from.revenueUsd);
+      // Of decisions that do not say what was configured, as the router took it.
+      const revenueUsd = brings.from === 'unknown' ? Math.max(0, from.revenueUsd) : brings.usd;
       // Of what brings nobody knows what, no backend is better: not even a cheaper one, which may convert less.
       const others = revenueUsd > 0 ? able.filter((c) => c !== from) : [];
       const upgrades = others

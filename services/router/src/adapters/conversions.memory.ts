@@ -41,7 +41,7 @@ export class MemoryConversions implements Conversions {
     const state = this.orgs.get(attribution.org) ?? NOTHING_LEARNED;
     const segment = conversionSegment(attribution);
     return {
-      revenueUsd: predictRevenue(state, segment).usd,
+      revenue: (configuredUsd) => predictRevenue(state, segment, configuredUsd),
       of: (backend, { quality, priorQuality }) => {
         const { conversion, variance, enough } = predictConversion(state, segment, backend.id, { quality });
         const unlearned = predictConversion(state, segment, NOBODY, { quality: priorQuality });

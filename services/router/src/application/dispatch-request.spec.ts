@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import {
   EXAMPLES,
   MeritorderConfig,
+  TierConfig,
   type BackendConfig,
   type BudgetDefinition,
   type BudgetPolicy,
@@ -11,12 +12,12 @@ import {
   type Refusal,
   type RouterReply,
   type RoutingDecisionMadeV1,
-  type TierConfig,
   type WorkRequest,
 } from '@meritorder/contracts';
 import { enforce, type EnforcedBudget } from '@meritorder/budget-core';
 import type { BindingAccount, BindingBudget, ReserveCommand, ReserveReply } from '@meritorder/counters';
 import { ManualClock } from '@meritorder/kernel';
+import type { ExpectedRevenue } from '@meritorder/routing-core';
 import { budgetPath } from './budget-path.js';
 import { dispatchRequest, type DispatchPorts, type DispatchRequest } from './dispatch-request.js';
 import type { AttemptSignal } from './ports.js';
@@ -91,6 +92,8 @@ interface World {
   tier?: TierConfig | 'none';
   policy?: BudgetPolicy;
   quality?: Record<string, number>;
+  /** What a conversion brings, as learned. */
+  revenue?: ExpectedRevenue;
   retries?: boolean;
   budgetsMissing?: boolean;
   otherPrices?: PriceVersion[];
@@ -168,7 +171,7 @@ async function dispatch(world: World) {
     },
     conversions: {
       read: () => ({
-        revenueUsd: 0,
+        revenue: (configuredUsd) => world.revenue ?? { usd: configuredUsd ?? 0, from: 'configured' },
         of: () => ({ conversion: 0.02, conversionVariance: 0, conversionKnown: false, priorConversion: 0.02 }),
       }),
     },
@@ -842,5 +845,19 @@ describe('kinds', () => {
     const { works, refusals } = await dispatch({ workers: { a: unsaid, b: unsaid, c: unsaid }, retries: false });
     expect(works.map(({ terms }) => terms.backend)).toEqual(['a', 'b', 'c']);
     expect(refusals).toMatchObject([{ code: 'upstream_rejected' }]);
+  });
+});
+
+describe('under margin', () => {
+  const tier = TierConfig.parse({ id: 'pro', objective: 'margin', revenueUsd: '500' });
+  const policyOf = async (revenue?: ExpectedRevenue) =>
+    (await dispatch({ tier, ...(revenue && { revenue }) })).decisions[0]?.policy;
+
+  it('what was learned of a conversion counts, also where it is nothing', async () => {
+    expect(await policyOf()).toMatchObject({ revenueUsd: 500, revenue: { from: 'configured' } });
+    expect(await policyOf({ usd: 0, from: 'learned' })).toMatchObject({
+      revenueUsd: 0,
+      revenue: { expectedUsd: 0, from: 'learned', configuredUsd: 500 },
+    });
   });
 });

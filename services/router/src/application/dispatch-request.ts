@@ -24,6 +24,7 @@ import {
   policyFor,
   requirementsOf,
   servesKind,
+  withRevenue,
   type Able,
   type BackendView,
   type Excluded,
@@ -189,7 +190,7 @@ class Dispatch {
       attribution,
       route: route.id,
     });
-    const policy = this.withRevenue(
+    const policy = this.withConversions(
       policyFor({ route: route.settings, tier, wishes: body.meritorder, streams: body.stream === true }),
     );
     const asked = { id: route.id, ...this.asked(route.backends, policy, estimate) };
@@ -206,13 +207,11 @@ class Dispatch {
     return { ended: 'refused', refusal: last! };
   }
 
-  /** Under `margin` conversions count, and what one brings: as configured until revenues were reported. */
-  private withRevenue(policy: RequestPolicy): RequestPolicy {
-    const { score } = policy;
-    if (score.objective !== 'margin') return policy;
+  /** Under `margin` conversions count, and what one brings. */
+  private withConversions(policy: RequestPolicy): RequestPolicy {
+    if (policy.score.objective !== 'margin') return policy;
     this.conversions = this.ports.conversions.read(this.request.attribution);
-    const revenueUsd = this.conversions.revenueUsd > 0 ? this.conversions.revenueUsd : score.revenueUsd;
-    return { ...policy, score: { ...score, revenueUsd } };
+    return withRevenue(policy, this.conversions.revenue(policy.revenueConfiguredUsd));
   }
 
   /**

@@ -24,7 +24,7 @@ import type { Attributes, EnforcedBudget, EnforcedWindow } from '@meritorder/bud
 import type { ExtendReply, ReserveCommand, ReserveReply } from '@meritorder/counters';
 import type { LatencyCeilings } from '@meritorder/fleet-core';
 import type { Nanos } from '@meritorder/kernel';
-import type { BackendEstimate, MeasuredTimes } from '@meritorder/routing-core';
+import type { BackendEstimate, ExpectedRevenue, MeasuredTimes } from '@meritorder/routing-core';
 import type { Context } from '@opentelemetry/api';
 import type { BudgetPath } from './budget-path.js';
 
@@ -152,8 +152,8 @@ export interface Qualities {
 
 /** A request as far as what it may bring goes. */
 export interface ConversionReading {
-  /** What a conversion brings, as learned; 0: not known. USD. */
-  revenueUsd: number;
+  /** What a conversion brings. @param configuredUsd of the request's tier or route */
+  revenue(configuredUsd: number | undefined): ExpectedRevenue;
   of(
     backend: BackendConfig,
     expected: Pick<CandidateNumbers, 'quality' | 'priorQuality'>,
