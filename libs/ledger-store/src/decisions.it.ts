@@ -286,3 +286,19 @@ it('the shadow price of a candidate is what the budgets counted for each dollar 
   const pricesOf = Object.fromEntries(means.map((m) => [m.backend, Number(m.shadowPrice.toFixed(6))]));
   expect(pricesOf).toEqual({ cloud: 1.75, own: 1, free: 0 });
 });
+
+it('what was configured of a conversion is read apart from what the router took; null where no decision says', async () => {
+  const made = (requestId: string, tier: string, revenue?: object): RoutingDecisionMadeV1 => {
+    const made = decision(requestId, { decidedAt: ago(HOUR), policy: { revenueUsd: 9, revenue } as never });
+    const candidates = made.candidates.map((c) => ({ ...c, numbers: { marginalUsd: 0.01, quality: 0.5 } as never }));
+    return { ...made, attribution: { org: 'acme', tier }, candidates };
+  };
+  await keep(
+    made('r1', 'free', { expectedUsd: 9, from: 'learned', configuredUsd: 0.0005 }),
+    made('r2', 'old'),
+    made('r3', 'pro', { expectedUsd: 9, from: 'learned' }),
+  );
+  const means = await candidateMeans(db, ['acme'], { from: new Date(Date.now() - 2 * HOUR), to: new Date() });
+  const configuredOf = new Map(means.map((m) => [m.tier, [m.revenueUsd, m.revenueConfiguredUsd]]));
+  expect(Object.fromEntries(configuredOf)).toEqual({ free: [9, 0.0005], old: [9, null], pro: [9, null] });
+});
