@@ -129,6 +129,29 @@ describe('the explanation of a decision', () => {
     expect(explanationText(decided(record))).not.toContain(of);
   });
 
+  it('says the deadline, who would miss it, and does not call the best who was chosen for making it, or for being the soonest', () => {
+    const record = recordOf();
+    const [chosen, other, ...rest] = record.candidates;
+    const taking = (c: typeof chosen, latencySeconds: number) => ({
+      ...c!,
+      numbers: { ...c!.numbers!, latencySeconds },
+    });
+    const late = { ...taking(other, 4), scoreUsd: chosen!.scoreUsd! + 1 };
+    const told = (deadlineSeconds: number) =>
+      explanationText(
+        decided({
+          ...record,
+          policy: { ...record.policy!, deadlineSeconds },
+          candidates: [taking(chosen, 1), late, ...rest],
+        }),
+      );
+    expect(told(3)).toContain('the best score of those that would be in time\n');
+    expect(told(3)).toContain('; broken off after 3 s; ');
+    expect(rowOf(told(3), other!.backend)).toMatch(/stands by, it would miss the deadline$/);
+    expect(told(0.5)).toContain(', the soonest, as none is expected in time\n');
+    expect(told(5)).not.toContain('in time');
+  });
+
   it('says the ceiling of latency, and of who is above it by how much, with the code of the exclusion', () => {
     const record = recordOf();
     const text = explanationText(

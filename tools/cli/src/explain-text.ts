@@ -1,5 +1,6 @@
 import type { DecisionPolicy, DecisionsReply, RoutingDecisionMadeV1, StoredOutcome } from '@meritorder/contracts';
 import { nanosToUsd } from '@meritorder/kernel';
+import { missesDeadline } from '@meritorder/routing-core';
 import { table } from './table.js';
 
 export type Decided = Exclude<DecisionsReply, { error: unknown }>;
@@ -28,7 +29,7 @@ function attemptText(attempt: Attempt, count: number): string {
   const end =
     record.choice === null
       ? `refused${record.refusal ? ` as ${record.refusal}` : ''}`
-      : `chose ${record.choice}${record.choiceKind ? `, ${KINDS[record.choiceKind]}${roomText(record)}` : ''}`;
+      : `chose ${record.choice}${record.choiceKind ? `, ${kindText(record, record.choiceKind)}` : ''}`;
   return [
     `attempt ${record.attemptNumber}${count > 1 ? ` of ${count}` : ''}, ${at}: ${end}`,
     `  ${record.reason || 'no reason was recorded'}`,
@@ -50,14 +51,23 @@ const KINDS = {
   'hold-out': 'of the group that is served as if nothing had been learned',
 } as const;
 
-/** A higher score may stand behind for want of room. */
-function roomText({ choice, choiceKind, candidates }: RoutingDecisionMadeV1): string {
+function kindText(record: RoutingDecisionMadeV1, kind: keyof typeof KINDS): string {
+  const first = record.candidates.find((c) => c.backend === record.order?.[0]);
+  return first && isLate(first, record.policy)
+    ? 'the soonest, as none is expected in time'
+    : `${KINDS[kind]}${roomText(record)}`;
+}
+
+/** A higher score may stand behind for want of room, or of time. */
+function roomText({ choice, choiceKind, candidates, policy }: RoutingDecisionMadeV1): string {
   const chosen = candidates.find((c) => c.backend === choice);
-  if (choiceKind !== 'best' || chosen === undefined || chosen.numbers?.beyondRoom) return '';
-  const isBeaten = candidates.some(
-    (c) => c.numbers?.beyondRoom && (c.scoreUsd ?? -Infinity) > (chosen.scoreUsd ?? Infinity),
-  );
-  return isBeaten ? ' of those that budgets have room for' : '';
+  if (choiceKind !== 'best' || chosen === undefined) return '';
+  const better = candidates.filter((c) => (c.scoreUsd ?? -Infinity) > (chosen.scoreUsd ?? Infinity));
+  const hasNoRoom = !chosen.numbers?.beyondRoom && better.some((c) => c.numbers?.beyondRoom);
+  return [
+    hasNoRoom ? ' of those that budgets have room for' : '',
+    better.some((c) => isLate(c, policy)) ? `${hasNoRoom ? ' and' : ' of those'} that would be in time` : '',
+  ].join('');
 }
 
 function policyText(policy: DecisionPolicy): string {
@@ -72,6 +82,9 @@ function policyText(policy: DecisionPolicy): string {
     ...(policy.leastQuality > 0 ? [`quality at least ${policy.leastQuality}`] : []),
     ...(policy.maxCostUsd === null ? [] : [`at most $${policy.maxCostUsd} in cash`]),
     ...(policy.leastMarginShare === null ? [] : [`margin at least ${percent(policy.leastMarginShare)}`]),
+    ...(policy.deadlineSeconds === undefined
+      ? []
+      : [`broken off after ${Number(policy.deadlineSeconds.toPrecision(3))} s`]),
     ...(policy.maxLatencySeconds === undefined ? [] : [`an answer expected within ${policy.maxLatencySeconds} s`]),
     ...(policy.maxFirstTokenSeconds === undefined
       ? []
@@ -173,12 +186,17 @@ function qualityText({ numbers }: Candidate): string {
   return `${numbers.quality.toFixed(3)} ±${deviation.toFixed(3)}${outcomes}${conversion}`;
 }
 
-function remark(c: Candidate, { choice }: RoutingDecisionMadeV1, index: number): string {
+function remark(c: Candidate, { choice, policy }: RoutingDecisionMadeV1, index: number): string {
   if (c.backend === choice) return index > 0 ? 'chosen, as those before it did not fit' : 'chosen';
   if (c.excluded !== null)
     return `excluded${c.exclusionCode === undefined ? '' : ` (${c.exclusionCode})`}: ${c.excluded}`;
   const room = c.numbers?.beyondRoom ? ', its bound is more than a budget can spare' : '';
-  return index >= 0 ? `stands by${room}` : '';
+  const late = isLate(c, policy) ? ', it would miss the deadline' : '';
+  return index >= 0 ? `stands by${room}${late}` : '';
+}
+
+function isLate({ numbers }: Candidate, policy: DecisionPolicy | undefined): boolean {
+  return numbers !== undefined && policy !== undefined && missesDeadline(policy, numbers);
 }
 
 /** Shadow prices, each budget once with the backends that feel it. */

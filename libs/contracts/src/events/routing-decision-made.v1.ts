@@ -48,6 +48,8 @@ export const DecisionPolicy = z.object({
   usdPerSecondLate: z.number().min(0),
   /** Least (charged - full cost) / charged of a candidate; null: none. */
   leastMarginShare: z.number().max(1).nullable(),
+  /** Left until the call is broken off, seconds; absent: the caller named no deadline, or it is a job, which is not broken off by it. */
+  deadlineSeconds: z.number().positive().optional(),
   /** Most that an answer may be expected to take, seconds; absent: no ceiling. */
   maxLatencySeconds: z.number().positive().optional(),
   /** Most that the first token of a stream may be expected to take, seconds; absent: no ceiling, or no stream. */
@@ -97,7 +99,9 @@ export const CandidateNumbers = z.object({
   lateSeconds: z.number().min(0),
   /** Expected latency to the last token, seconds. */
   latencySeconds: z.number().min(0).optional(),
-  /** The same by what was measured lately, which a ceiling is held against; absent: too little was, or there is no ceiling. */
+  /** P(latency <= `deadlineSeconds`): value counts by as much, for an answer that is late reaches nobody. Absent: no such deadline. */
+  inTimeChance: z.number().min(0).max(1).optional(),
+  /** The expected latency by what was measured lately, which a ceiling is held against; absent: too little was, or there is no ceiling. */
   measuredSeconds: z.number().min(0).optional(),
   /** To the first token, likewise. */
   measuredFirstTokenSeconds: z.number().min(0).optional(),
@@ -131,6 +135,8 @@ export const RoutingDecisionMadeV1 = z.object({
   choices: z.int().min(2).optional(),
   /** Whether the answer was to come as a stream; absent: not on record. */
   streams: z.boolean().optional(),
+  /** A durable job, whose deadline does not break off its call. Absent: it is none, or not on record. */
+  isJob: z.literal(true).optional(),
   candidates: z.array(
     z.object({
       backend: Slug,

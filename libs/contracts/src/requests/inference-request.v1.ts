@@ -8,7 +8,8 @@ export const MeritorderOptions = z
       .optional()
       .meta({ description: 'The most that others may charge for it, as an upper bound. Own hardware does not count.' }),
     deadline_ms: z.int().min(1).max(518_400_000).optional().meta({
-      description: 'Of a job at most six days; of anything else the deadline of requests counts where it is shorter.',
+      description:
+        'When the whole answer must be there, streams included. Backends that are expected to take longer stand behind all others, and what is not there by then is broken off and may still be charged. Of a job at most six days; of anything else the deadline of requests counts where it is shorter.',
     }),
     max_latency_ms: z.int().min(1).max(3_600_000).optional().meta({
       description: 'Backends that are expected to take longer are not asked; never above what the tier allows.',

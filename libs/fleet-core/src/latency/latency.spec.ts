@@ -18,7 +18,7 @@ import {
   observeLatency,
   type LearnedLatency,
 } from './learned-latency.js';
-import { chanceAbove, expectedExcess, meanOf, normalBelow, normalQuantile } from './normal.js';
+import { chanceAbove, expectedExcess, meanOf, middleAbove, normalBelow, normalQuantile } from './normal.js';
 
 const PRIOR = { firstTokenSeconds: 0.5, secondsPerOutputToken: 0.02 };
 const REQUEST = { outputTokens: 101 };
@@ -73,6 +73,22 @@ describe('the closed forms', () => {
       integral(meanLog, varianceLog, (x) => (x > limit ? 1 : 0)),
       3,
     );
+    const logs = integral(meanLog, varianceLog, (x) => (x > limit ? Math.log(x) : 0));
+    expect(Math.log(middleAbove(of, limit))).toBeCloseTo(logs / chanceAbove(of, limit), 1);
+  });
+
+  it('take what was above a limit for more than that limit, however far out, and for no less with a higher one', () => {
+    const of = { meanLog: Math.log(2), varianceLog: 0.04 };
+    let before = 0;
+    for (let limit = 0.1; limit < 100; limit *= 1.01) {
+      const middle = middleAbove(of, limit);
+      expect(middle).toBeGreaterThan(limit);
+      expect(middle).toBeGreaterThan(before * 0.999);
+      before = middle;
+    }
+    expect(middleAbove(of, 100)).toBeLessThan(102);
+    expect(middleAbove({ meanLog: 0, varianceLog: 0 }, 3)).toBe(3);
+    expect(middleAbove(of, 0)).toBeCloseTo(2, 12);
   });
 
   it('know durations without spread and deadlines that have passed', () => {

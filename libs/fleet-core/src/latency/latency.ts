@@ -1,6 +1,6 @@
 import { workSeconds, type EngineSpeed, type TokenWork } from '../congestion/replica-shape.js';
 import { learnedTime, type LatencyPrior, type LearnedLatency } from './learned-latency.js';
-import { chanceAbove, expectedExcess, meanOf, normalQuantile, sumOf, type LogNormal } from './normal.js';
+import { chanceAbove, expectedExcess, meanOf, middleAbove, normalQuantile, sumOf, type LogNormal } from './normal.js';
 
 /** When an answer is complete: a wait that is known, and then a log-normal time. Seconds. */
 export interface Latency {
@@ -78,6 +78,14 @@ export function timesFor(
 /** E[max(0, latency - deadline)], seconds. @param deadlineSeconds from now; below 0: it has passed */
 export function expectedLateSeconds({ waitSeconds, answer }: Latency, deadlineSeconds: number): number {
   return expectedExcess(answer, deadlineSeconds - waitSeconds);
+}
+
+/**
+ * What an attempt that was broken off is taken to have taken, which was at least so long (a censored observation); undefined: it
+ * was broken off before its time, which says nothing.
+ */
+export function secondsWhereAtLeast(time: LogNormal, seconds: number): number | undefined {
+  return seconds > Math.exp(time.meanLog) ? middleAbove(time, seconds) : undefined;
 }
 
 /** P(latency > deadline): what a second more adds to the expected lateness. */

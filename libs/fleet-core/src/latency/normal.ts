@@ -43,6 +43,25 @@ export function chanceAbove({ meanLog, varianceLog }: LogNormal, limit: number):
 }
 
 /**
+ * exp(E[ln X | X > limit]): what one is taken for of which is known only that it was above. The mean of a normal distribution above
+ * a limit, mu + s phi(a) / (1 - Phi(a)) (Tobin 1958); far out in the tail, where that quotient is 0 / 0, about the limit itself.
+ */
+export function middleAbove({ meanLog, varianceLog }: LogNormal, limit: number): number {
+  if (limit <= 0) return Math.exp(meanLog);
+  const deviation = Math.sqrt(varianceLog);
+  const a = (Math.log(limit) - meanLog) / deviation;
+  if (!(a < FAR_OUT)) return limit * Math.exp(deviation > 0 ? deviation / a : 0);
+  return Math.exp(meanLog + (deviation * density(a)) / normalBelow(-a));
+}
+
+/** Standard deviations at which 1 - Phi(a) is phi(a) / a within a tenth, and still well above the error of `normalBelow`. */
+const FAR_OUT = 3;
+
+function density(x: number): number {
+  return Math.exp((-x * x) / 2) * 0.398_942_280_4;
+}
+
+/**
  * E[max(0, X - limit)] = mean Phi(d + s) - limit Phi(d) with d = (mean of ln X - ln limit) / s: the expectation that prices a
  * call option (Black and Scholes 1973), here of being late.
  */

@@ -41,6 +41,45 @@ const wish = (objective: Objective, more: Partial<DecisionPolicy> = {}): Decisio
 const bestOf = (policy: DecisionPolicy, ...candidates: ScoreCandidate[]) =>
   scoreCandidates(policy, candidates).scored.map((s) => s.candidate.id);
 
+describe('a deadline at which the call is broken off', () => {
+  const within = (deadlineSeconds: number | undefined) => wish('cheapest', { deadlineSeconds });
+  const [slow, slower, fast] = [4, 9, 0.8].map((latencySeconds, i) =>
+    candidate(['slow', 'slower', 'fast'][i]!, 0.8, [0.0001, 0.00005, 0.001][i]!, { latencySeconds }),
+  ) as [ScoreCandidate, ScoreCandidate, ScoreCandidate];
+  const draws = { holdOut: 0, explore: 0.5, replica: 0.5 };
+  const orderOf = (policy: DecisionPolicy, ...of: ScoreCandidate[]) =>
+    decide(policy, of, draws).order.map((s) => s.candidate.id);
+
+  it('puts whoever is expected after it behind all that make it, however cheap, the soonest first', () => {
+    expect(orderOf(within(3), slower, slow, fast)).toEqual(['fast', 'slow', 'slower']);
+    expect(orderOf(within(5), slower, slow, fast)).toEqual(['slow', 'fast', 'slower']);
+    expect(orderOf(within(undefined), slower, slow, fast)).toEqual(['slower', 'slow', 'fast']);
+  });
+
+  it('takes who is not known for in time, and asks the soonest where nobody is: none is tried to learn of it', () => {
+    const unknown = { ...slow, id: 'unknown', latencySeconds: undefined };
+    expect(orderOf(within(3), slower, unknown, fast)).toEqual(['unknown', 'fast', 'slower']);
+    const explores = { ...within(0.5), exploration: { ...DEFAULT_EXPLORATION, holdOutShare: 1 } };
+    expect(orderOf(explores, slower, slow, fast)).toEqual(['fast', 'slow', 'slower']);
+    expect(decide(explores, [slower, slow, fast], draws)).toMatchObject({ kind: 'best', probabilities: [1, 0, 0] });
+  });
+
+  it('counts before what a budget can spare: what is broken off would be paid for nothing', () => {
+    const beyond = { ...fast, id: 'beyond', cashUsd: 0.002, marginalUsd: 0.002, beyondRoom: true };
+    expect(orderOf(within(3), slow, beyond)).toEqual(['beyond', 'slow']);
+    expect(orderOf(within(3), slow, beyond, fast)).toEqual(['fast', 'beyond', 'slow']);
+  });
+
+  it('makes value count by the chance that the answer is in time, and doubt about it likewise', () => {
+    const risky = candidate('risky', 0.9, 0.01, { inTimeChance: 0.5, qualityVariance: 0.01 });
+    const [scored] = scoreCandidates(wish('value', { deadlineSeconds: 3 }), [risky]).scored;
+    expect(scored).toMatchObject({ valueUsd: 0.5 * 0.4 * 0.9, deviationUsd: 0.5 * 0.4 * 0.1 });
+    const sure = candidate('sure', 0.7, 0.01, { inTimeChance: 0.98 });
+    expect(bestOf(wish('value', { deadlineSeconds: 3 }), risky, sure)).toEqual(['sure', 'risky']);
+    expect(bestOf(wish('margin', { deadlineSeconds: 3, revenueUsd: 1 }), risky, sure)).toEqual(['sure', 'risky']);
+  });
+});
+
 describe('a ceiling of latency', () => {
   const slow = (measuredSeconds?: number) => candidate('slow', 0.9, 0.001, { measuredSeconds });
   const fast = candidate('fast', 0.5, 0.01, { measuredSeconds: 1 });

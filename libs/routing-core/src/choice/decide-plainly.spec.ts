@@ -8,15 +8,20 @@ import { choose } from './explore.js';
 function decidePlainly(policy: DecisionPolicy, candidates: readonly ScoreCandidate[], draws: DecisionDraws) {
   const { scored, refused } = scoreCandidates(policy, candidates);
   if (scored.length === 0) return { order: [], refused, kind: 'best', probabilities: [] };
-  const some = scored.filter((s) => !s.candidate.beyondRoom);
-  const fitting = some.length > 0 ? some : scored;
-  const beyond = scored.filter((s) => !fitting.includes(s));
+  const soonest = scored.toSorted((a, b) => latencyOf(a) - latencyOf(b));
+  const late = soonest.filter((s) => latencyOf(s) > (policy.deadlineSeconds ?? Infinity));
+  const inTime = scored.filter((s) => !late.includes(s));
+  const serving = inTime.length > 0 ? inTime : late;
+  const some = serving.filter((s) => !s.candidate.beyondRoom);
+  const fitting = some.length > 0 ? some : serving;
+  const beyond = [...serving.filter((s) => !fitting.includes(s)), ...(inTime.length > 0 ? late : [])];
   const groups = Map.groupBy(fitting, groupOf);
   const shares = new Map(Array.from(groups.values()).flatMap((group) => sharesOf(group)));
   const asked = new Map(Array.from(groups, ([name, group]) => [name, askedOf(group, shares, draws.replica)]));
   const eligible = fitting.filter((s) => asked.get(groupOf(s)) === s.candidate.id);
   const prior = unlearnedOf(policy, eligible);
-  const choice = policy.exploration === null ? undefined : choose(eligible, prior, policy.exploration, draws);
+  const explores = policy.exploration !== null && inTime.length > 0;
+  const choice = !explores ? undefined : choose(eligible, prior, policy.exploration!, draws);
   const chances = new Map(
     eligible.map((s, i) => [groupOf(s), choice === undefined ? (i === 0 ? 1 : 0) : choice.probabilities[i]!]),
   );
@@ -32,6 +37,7 @@ function decidePlainly(policy: DecisionPolicy, candidates: readonly ScoreCandida
 }
 
 const groupOf = ({ candidate }: Scored): string => candidate.replicaOf ?? candidate.id;
+const latencyOf = ({ candidate }: Scored): number => candidate.latencySeconds ?? 0;
 const byId = (a: Scored, b: Scored): number => (a.candidate.id < b.candidate.id ? -1 : 1);
 
 function sharesOf(group: readonly Scored[]): [string, number][] {
@@ -61,7 +67,7 @@ function unlearnedOf(policy: DecisionPolicy, eligible: readonly Scored[]): strin
     .filter(({ candidate }) => candidate.priorQuality >= policy.leastQuality)
     .map(({ candidate, scoreUsd, valueUsd }) => ({
       id: candidate.id,
-      usd: scoreUsd - valueUsd + worth[policy.objective] * candidate.priorQuality,
+      usd: scoreUsd - valueUsd + (candidate.inTimeChance ?? 1) * worth[policy.objective] * candidate.priorQuality,
     }));
   const most = Math.max(...withPriors.map((w) => w.usd));
   return withPriors.find((w) => w.usd === most)?.id;
@@ -80,7 +86,10 @@ it('a decision is, to the last bit, what its plain formulation makes of the same
   });
   const kinds = { best: 0, explored: 0, 'hold-out': 0 };
   let behind = 0;
+  let late = 0;
+  let hopeless = 0;
   for (let round = 0; round < 5_000; round++) {
+    const known = maybe(0.3, () => 1) ?? 0.7;
     const candidates = Array.from({ length: Math.floor(random() * 30) }, (_, i): ScoreCandidate => ({
       id: `b${i}`,
       quality: level(),
@@ -99,6 +108,8 @@ it('a decision is, to the last bit, what its plain formulation makes of the same
       gpuSeconds: level(),
       usdPerGpuSecond: level() / 100,
       lateSeconds: level(),
+      latencySeconds: maybe(known, level),
+      inTimeChance: maybe(0.5, level),
       replicaOf: maybe(0.4, () => `m/${Math.floor(random() * 4)}`),
       replicaChance: maybe(0.5, level),
     }));
@@ -111,6 +122,7 @@ it('a decision is, to the last bit, what its plain formulation makes of the same
       maxCostUsd: maybe(0.2, () => level() / 100) ?? null,
       usdPerSecondLate: level() / 100,
       leastMarginShare: maybe(0.2, level) ?? null,
+      deadlineSeconds: maybe(0.4, level),
       exploration: maybe(0.8, exploration) ?? null,
     };
     const draws = { holdOut: random(), explore: random(), replica: random() };
@@ -119,6 +131,9 @@ it('a decision is, to the last bit, what its plain formulation makes of the same
     for (const s of decision.order) expect(candidates[s.place]).toBe(s.candidate);
     kinds[decision.kind]++;
     if (decision.order.at(-1)?.candidate.beyondRoom) behind++;
+    const isLate = (s: Scored): boolean => latencyOf(s) > (policy.deadlineSeconds ?? Infinity);
+    if (decision.order.some(isLate)) late++;
+    if (decision.order.length > 1 && decision.order.every(isLate)) hopeless++;
   }
-  for (const met of [...Object.values(kinds), behind]) expect(met).toBeGreaterThan(50);
+  for (const met of [...Object.values(kinds), behind, late, hopeless]) expect(met).toBeGreaterThan(50);
 });

@@ -1,10 +1,13 @@
 import type { DecisionDraws, DecisionPolicy } from '@meritorder/contracts';
 import { choose, type ExplorationGuard } from './explore.js';
 import { incomeOf } from './guard.js';
-import { scoreCandidates, type BelowFloor, type ScoreCandidate, type Scored } from './score.js';
+import { missesDeadline, scoreCandidates, type BelowFloor, type ScoreCandidate, type Scored } from './score.js';
 
 export interface Decision {
-  /** The first is the choice; the others stand by for when it does not fit a budget or fails: by score. */
+  /**
+   * The first is the choice; the others stand by for when it does not fit a budget or fails: by score, then those that are beyond
+   * the room of a budget, then those that are expected to miss the deadline, the soonest first.
+   */
   readonly order: readonly Scored[];
   readonly refused: readonly BelowFloor[];
   readonly kind: 'best' | 'explored' | 'hold-out';
@@ -21,11 +24,14 @@ export interface Decision {
 export function decide(policy: DecisionPolicy, candidates: readonly ScoreCandidate[], draws: DecisionDraws): Decision {
   const { scored, refused } = scoreCandidates(policy, candidates);
   if (scored.length === 0) return { order: [], refused, kind: 'best', probabilities: [] };
-  const { fitting, beyond } = byRoom(scored);
+  const { inTime, late } = byDeadline(policy, scored);
+  const isHopeless = inTime.length === 0;
+  const { fitting, beyond } = byRoom(isHopeless ? late : inTime);
   const groups = replicaGroups(fitting, draws.replica);
   const eligible = groups === undefined ? fitting : fitting.filter((s) => isAsked(s, groups));
   const choice =
-    policy.exploration === null
+    // Where nobody is expected in time, the soonest is asked: there is no score to explore by.
+    policy.exploration === null || isHopeless
       ? undefined
       : choose(
           eligible,
@@ -46,7 +52,7 @@ export function decide(policy: DecisionPolicy, candidates: readonly ScoreCandida
       probabilities.push(chances[i] as number);
     }
   }
-  for (const s of beyond) {
+  for (const s of isHopeless ? beyond : [...beyond, ...late]) {
     order.push(s);
     probabilities.push(0);
   }
@@ -94,6 +100,19 @@ function guardOf(guard: ExplorationGuard | undefined, eligible: readonly Scored[
     if (chance !== undefined) most.set((eligible[i] as Scored).candidate.id, chance);
   });
   return { guard: { incomeUsd: guard.incomeUsd, most } };
+}
+
+/**
+ * Whoever is expected after the deadline would be broken off and charged for nothing, so it stands behind all others whatever its
+ * score: by how late it would be.
+ */
+function byDeadline(policy: DecisionPolicy, scored: Scored[]): { inTime: Scored[]; late: Scored[] } {
+  if (!scored.some(({ candidate }) => missesDeadline(policy, candidate))) return { inTime: scored, late: [] };
+  const { inTime = [], late = [] } = Object.groupBy(scored, ({ candidate }) =>
+    missesDeadline(policy, candidate) ? 'late' : 'inTime',
+  );
+  const secondsOf = ({ candidate: { latencySeconds = 0 } }: Scored): number => latencySeconds;
+  return { inTime, late: late.toSorted((a, b) => secondsOf(a) - secondsOf(b)) };
 }
 
 /** Those whose bound is more than a budget can spare stand behind the others; where all are, room is no reason. */
@@ -154,9 +173,10 @@ function unlearned(policy: DecisionPolicy, eligible: readonly Scored[]): string 
   let best: Scored | undefined;
   let bestUsd = -Infinity;
   for (const scored of eligible) {
-    const { priorQuality, priorConversion = priorQuality } = scored.candidate;
+    const { priorQuality, priorConversion = priorQuality, inTimeChance = 1 } = scored.candidate;
     if (priorQuality < policy.leastQuality) continue;
-    const scoreUsd = scored.scoreUsd - scored.valueUsd + worthUsd * (margin ? priorConversion : priorQuality);
+    const priorUsd = inTimeChance * worthUsd * (margin ? priorConversion : priorQuality);
+    const scoreUsd = scored.scoreUsd - scored.valueUsd + priorUsd;
     if (scoreUsd > bestUsd) [best, bestUsd] = [scored, scoreUsd];
   }
   return best?.candidate.id;

@@ -98,6 +98,32 @@ describe('the sentence for people', () => {
   });
 });
 
+describe('a deadline', () => {
+  const slow = candidate('slow', 0.8, 0.0001, { latencySeconds: 4.074, inTimeChance: 0.12 });
+  const fast = candidate('fast', 0.8, 0.001, { latencySeconds: 0.77, inTimeChance: 0.98 });
+
+  it('is why the better one stands behind, and says by how much that would miss it', () => {
+    const of = { objective: 'cheapest', deadlineSeconds: 3 } as const;
+    expect(sentence(of, [slow, fast])).toBe(
+      'fast: one of 2 able backends at $0.00100 expected; next slow at $0.00010; slow would miss the deadline: expected after 4.07 s of the 3 s left',
+    );
+    const slower = { ...slow, id: 'slower', latencySeconds: 123.4 };
+    expect(sentence(of, [slower, slow, fast])).toContain(
+      '; slow and slower would miss the deadline: expected after 4.07 s and 123 s of the 3 s left',
+    );
+    expect(sentence({ ...of, deadlineSeconds: 0.5 }, [slow, fast])).toMatch(
+      /^fast: .*; it would miss the deadline: expected after 0\.77 s of the 0\.5 s left$/,
+    );
+    expect(sentence({ ...of, deadlineSeconds: 5 }, [slow, fast])).not.toContain('deadline');
+  });
+
+  it('makes a difference to what answers are worth, which is told', () => {
+    expect(sentence({ deadlineSeconds: 3 }, [slow, fast])).toContain(
+      '; slow would add nothing, worth -$0.28 here (in time with 12 % against 98 %), and save $0.00090',
+    );
+  });
+});
+
 describe('what decided against the cheaper one', () => {
   const CHEAPEST = { objective: 'cheapest' } as const;
   const pair = [candidate('anthropic', 0.8, 0.002), candidate('openai', 0.8, 0.001)];

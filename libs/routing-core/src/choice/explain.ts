@@ -10,7 +10,7 @@ import {
   type ScarceBudget,
 } from './counted.js';
 import type { Decision } from './decide.js';
-import type { Scored } from './score.js';
+import { missesDeadline, type Scored } from './score.js';
 
 export type { ScarceBudget } from './counted.js';
 
@@ -33,8 +33,9 @@ export function explain(
   scarceOn: ScarceOn,
 ): string {
   const { order, kind } = decision;
-  const why =
+  const chose =
     order[0] !== chosen ? passedOver(decision, chosen, tried) : `${KINDS[kind]}${beyondRoom(decision, chosen)}`;
+  const why = `${chose}${tooLate(policy, decision, chosen)}`;
   const after = tried.length > 0 ? `, after ${tried.join(', ')} could not take it` : '';
   const body =
     policy.objective === 'cheapest'
@@ -60,6 +61,20 @@ function beyondRoom({ order }: Decision, { candidate, scoreUsd }: Scored): strin
   if (candidate.beyondRoom) return '';
   const better = order.filter((s) => s.candidate.beyondRoom && s.scoreUsd > scoreUsd).map((s) => s.candidate.id);
   return better.length === 0 ? '' : `; ${better.join(', ')} may cost more than a budget can spare`;
+}
+
+/** Who would have been before it but is expected after the deadline; or that it is so itself, for nobody else is left. */
+function tooLate(policy: DecisionPolicy, { order }: Decision, chosen: Scored): string {
+  const isLate = (s: Scored): boolean => missesDeadline(policy, s.candidate);
+  const late = isLate(chosen) ? [chosen] : order.filter((s) => isLate(s) && s.scoreUsd >= chosen.scoreUsd);
+  if (late.length === 0) return '';
+  const who = isLate(chosen) ? 'it' : listed(late.map((s) => s.candidate.id));
+  const after = listed(late.map(({ candidate: { latencySeconds = 0 } }) => `${seconds(latencySeconds)} s`));
+  return `; ${who} would miss the deadline: expected after ${after} of the ${seconds(policy.deadlineSeconds ?? 0)} s left`;
+}
+
+function seconds(value: number): string {
+  return value >= 100 ? value.toFixed(0) : String(Number(value.toPrecision(3)));
 }
 
 function cheapest(
@@ -114,7 +129,15 @@ function compared(policy: DecisionPolicy, { order }: Decision, chosen: Scored, s
     gain > 0 ? `would add ${decimal(gain)}` : gain < 0 ? `would lose ${decimal(-gain)}` : 'would add nothing';
   const money = moreUsd >= 0 ? `for ${usd(moreUsd)} more` : `and save ${usd(-moreUsd)}`;
   const unknown = margin ? notKnown(chosen, other) : '';
-  return `${self(usd)}; ${other.candidate.id} ${verb}, worth ${worthUsd(gainUsd)} here, ${money}${countsFor(moreUsd, counted, usd)}${unknown}`;
+  return `${self(usd)}; ${other.candidate.id} ${verb}, worth ${worthUsd(gainUsd)} here${inTime(other, chosen)}, ${money}${countsFor(moreUsd, counted, usd)}${unknown}`;
+}
+
+/** Where it makes a difference to what they are worth: ", in time with 12 % against 98 %". */
+function inTime(other: Scored, chosen: Scored): string {
+  const [its, own] = [other, chosen].map(
+    ({ candidate: { inTimeChance = 1 } }) => `${(100 * inTimeChance).toFixed(0)} %`,
+  );
+  return its === own || other.valueUsd === chosen.valueUsd ? '' : ` (in time with ${its} against ${own})`;
 }
 
 /** What a difference in cost counts, and what else does. */

@@ -1,6 +1,6 @@
 import { RouteConfig, TierConfig, type MeritorderOptions } from '@meritorder/contracts';
 import { describe, expect, it } from 'vitest';
-import { asGoodAs, notAllowed, policyFor, substitutesOf, withRevenue } from './policy.js';
+import { asGoodAs, brokenOffAfter, notAllowed, policyFor, substitutesOf, withRevenue } from './policy.js';
 
 const route = (more: object = {}) => RouteConfig.parse({ id: 'auto', backends: ['a'], ...more });
 const tier = (more: object = {}) => TierConfig.parse({ id: 'gold', ...more });
@@ -128,6 +128,15 @@ describe('lateness', () => {
     expect(of({ wishes: { deadline_ms: 2_000 } }).score.usdPerSecondLate).toBe(0.0001);
     expect(of({}).score.usdPerSecondLate).toBe(0);
     expect(of({ route: { usdPerSecondLate: '0' }, wishes: { deadline_ms: 2_000 } }).score.usdPerSecondLate).toBe(0);
+  });
+});
+
+describe('a deadline', () => {
+  it('breaks off the call of who named one, within what is left in any case; a target breaks off nothing', () => {
+    const named = of({ tier: { targetLatencyMs: 1_000 }, wishes: { deadline_ms: 3_000 } });
+    expect(brokenOffAfter(named, 600).score.deadlineSeconds).toBe(3);
+    expect(brokenOffAfter(named, 2).score.deadlineSeconds).toBe(2);
+    expect(brokenOffAfter(of({ tier: { targetLatencyMs: 1_000 } }), 2).score.deadlineSeconds).toBeUndefined();
   });
 });
 

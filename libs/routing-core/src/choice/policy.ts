@@ -30,6 +30,8 @@ export interface RequestPolicy {
   maxCostNanos: Nanos | undefined;
   /** From here on an answer is late, seconds after the request came; undefined: its deadline. */
   targetSeconds: number | undefined;
+  /** The caller's own deadline, at which the call is broken off, seconds after the request came; undefined: none was named. */
+  deadlineSeconds: number | undefined;
   /** Backends that may serve it; undefined: all. */
   backends: ReadonlySet<string> | undefined;
   /** Of each list a backend must be in one; none: any region. */
@@ -99,6 +101,7 @@ export function policyFor({ route, tier, wishes, streams = true }: PolicySources
         : { usd: Number(wishes.value_usd), mostUsd: Number(tier?.maxValueUsd ?? 0) },
     maxCostNanos,
     targetSeconds: targetMs.length === 0 ? undefined : Math.min(...targetMs) / 1_000,
+    deadlineSeconds: leastSeconds(wishes?.deadline_ms),
     backends: tier?.backends && new Set(tier.backends),
     regions: [tier?.regions, route?.regions].filter((regions) => regions !== undefined),
     substitution: wishes?.allow_substitution === true && tier?.allowSubstitution !== false,
@@ -127,6 +130,17 @@ export function withRevenue(policy: RequestPolicy, expected: ExpectedRevenue | u
   const revenueUsd = stated === undefined ? usd : Math.min(stated.usd, Math.max(usd, stated.mostUsd));
   const revenue = { expectedUsd: usd, from, ...(configuredUsd === undefined ? {} : { configuredUsd }) };
   return { ...policy, score: { ...score, revenueUsd, revenue } };
+}
+
+/**
+ * The policy of a request that is broken off at the deadline which its caller named; of one without it is the same.
+ *
+ * @param leftSeconds until whoever serves it breaks it off in any case, above 0
+ */
+export function brokenOffAfter(policy: RequestPolicy, leftSeconds: number): RequestPolicy {
+  if (policy.deadlineSeconds === undefined) return policy;
+  const deadlineSeconds = Math.min(policy.deadlineSeconds, leftSeconds);
+  return { ...policy, score: { ...policy.score, deadlineSeconds } };
 }
 
 /** A substitute is as good as what was named when its expected quality is at most this far below. */

@@ -34,7 +34,8 @@ export interface BelowFloor {
 /**
  * Scores the candidates: value - marginal cost - shadow prices x cost - congestion - lateness (economics, section 1).
  * `cheapest` gives quality no value above the floor; `quality` takes k = 0, so that only scarce money counts; `value` and
- * `margin` take k = 1. A cash budget's price is not felt by what costs no cash.
+ * `margin` take k = 1. A cash budget's price is not felt by what costs no cash. Where an answer is broken off at a deadline, its value
+ * counts by the chance that it is in time.
  *
  * @returns the scored, the best first (of equals the cheaper, then by id), and those below the floors
  */
@@ -84,12 +85,21 @@ export function isTooSlow(
   return measuredSeconds > maxLatencySeconds || measuredFirstTokenSeconds > maxFirstTokenSeconds;
 }
 
+/** Whether its answer is expected after the time at which the call is broken off. What is not known is taken to be in time. */
+export function missesDeadline(
+  { deadlineSeconds = Infinity }: DecisionPolicy,
+  { latencySeconds = 0 }: Pick<CandidateNumbers, 'latencySeconds'>,
+): boolean {
+  return latencySeconds > deadlineSeconds;
+}
+
 function scoreOf(policy: DecisionPolicy, candidate: ScoreCandidate, place: number): Scored {
   const { objective } = policy;
   const usdPerQuality = objective === 'cheapest' ? 0 : policy.usdPerQuality;
   const margin = objective === 'margin';
   const { conversion = candidate.quality, conversionVariance = candidate.qualityVariance } = candidate;
-  const valueUsd = margin ? policy.revenueUsd * conversion : usdPerQuality * candidate.quality;
+  const { inTimeChance = 1 } = candidate;
+  const valueUsd = inTimeChance * (margin ? policy.revenueUsd * conversion : usdPerQuality * candidate.quality);
   const scarceUsd = candidate.shadowCash * candidate.cashUsd + candidate.shadowFull * candidate.fullUsd;
   const spendUsd = candidate.marginalUsd + scarceUsd;
   const moneyUsd = objective === 'quality' ? scarceUsd : spendUsd;
@@ -104,8 +114,10 @@ function scoreOf(policy: DecisionPolicy, candidate: ScoreCandidate, place: numbe
       moneyUsd -
       candidate.usdPerGpuSecond * candidate.gpuSeconds -
       policy.usdPerSecondLate * candidate.lateSeconds,
-    deviationUsd: margin
-      ? Math.abs(policy.revenueUsd) * Math.sqrt(conversionVariance)
-      : usdPerQuality * Math.sqrt(candidate.qualityVariance),
+    deviationUsd:
+      inTimeChance *
+      (margin
+        ? Math.abs(policy.revenueUsd) * Math.sqrt(conversionVariance)
+        : usdPerQuality * Math.sqrt(candidate.qualityVariance)),
   };
 }

@@ -28,7 +28,13 @@ import { SharedReplica, Slots, type Station, type Work } from './station.js';
 
 export type LoadNumbers = Pick<
   CandidateNumbers,
-  'gpuSeconds' | 'usdPerGpuSecond' | 'lateSeconds' | 'latencySeconds' | 'measuredSeconds' | 'measuredFirstTokenSeconds'
+  | 'gpuSeconds'
+  | 'usdPerGpuSecond'
+  | 'lateSeconds'
+  | 'latencySeconds'
+  | 'inTimeChance'
+  | 'measuredSeconds'
+  | 'measuredFirstTokenSeconds'
 >;
 const NOT_CONGESTED: LoadNumbers = { gpuSeconds: 0, usdPerGpuSecond: 0, lateSeconds: 0 };
 
@@ -75,16 +81,18 @@ export class SimulatedBackend {
   /** Congestion and lateness as a router works them out. Seconds, USD. */
   numbers(
     work: Work,
-    wish: { targetSeconds: number; usdPerSecondLate: number } & LatencyCeilings,
+    wish: { targetSeconds: number; usdPerSecondLate: number; deadlineSeconds?: number | undefined } & LatencyCeilings,
     seen: ReplicaLoad = this.station,
   ): LoadNumbers {
     const mayBeLate = wish.usdPerSecondLate > 0 && wish.targetSeconds < Infinity;
     const hasCeiling = wish.maxLatencySeconds !== undefined || wish.maxFirstTokenSeconds !== undefined;
-    if (!this.local && !mayBeLate && !hasCeiling) return NOT_CONGESTED;
+    const { deadlineSeconds } = wish;
+    const hasDeadline = deadlineSeconds !== undefined;
+    if (!this.local && !mayBeLate && !hasCeiling && !hasDeadline) return NOT_CONGESTED;
     // A second more costs those that wait only where it makes them late, of which this request's own chance is the best guess.
     const usdPerSecond = wish.usdPerSecondLate > 0 ? wish.usdPerSecondLate : USD_PER_SECOND_WAITED;
     const { congestion, speed } = this;
-    const latency = mayBeLate || hasCeiling ? this.latency(work, seen) : undefined;
+    const latency = mayBeLate || hasCeiling || hasDeadline ? this.latency(work, seen) : undefined;
     return {
       gpuSeconds: congestion ? (speed ? gpuSecondsOfWork(speed, work) : congestion.shape.gpuSecondsPerRequest) : 0,
       usdPerGpuSecond: congestion
@@ -95,6 +103,7 @@ export class SimulatedBackend {
         : 0,
       lateSeconds: latency && mayBeLate ? expectedLateSeconds(latency, wish.targetSeconds) : 0,
       ...(latency ? { latencySeconds: expectedSeconds(latency) } : {}),
+      ...(latency && hasDeadline ? { inTimeChance: 1 - chanceLate(latency, deadlineSeconds) } : {}),
       // What is configured is how it behaves here, so it need not be measured first.
       ...(latency ? timesFor(wish, latency) : {}),
     };

@@ -140,7 +140,9 @@ export class PolicyEvaluation {
     const policy =
       asked.named === undefined ? asked.policy : asGoodAs(asked.policy, this.qualityOf(asked.named, record));
     const known = conversionsOf(record);
-    const { score } = withRevenueThen(policy, known);
+    // The caller's deadline is what it was, whatever the policy: the times of the record are held against it.
+    const { deadlineSeconds } = record.policy ?? {};
+    const score = { ...withRevenueThen(policy, known).score, deadlineSeconds };
     const able = candidatesOf(record).filter((of) => backends.includes(of.id));
     const isUnlearned = score.objective === 'margin' && able.some((of) => of.conversion === undefined);
     const unlearned = isUnlearned ? unlearnedConversion(known) : undefined;

@@ -5,6 +5,7 @@ import { hashUnit } from '@meritorder/kernel';
 import type { CatalogueEntry } from '@meritorder/pricing-core';
 import {
   notAllowed,
+  brokenOffAfter,
   policyFor,
   requirementsOf,
   substitutesOf,
@@ -103,7 +104,7 @@ export class Scenario {
     return {
       refusal: undefined,
       tier,
-      policy,
+      policy: profile.isJob ? policy : brokenOffAfter(policy, this.config.limits.requestDeadlineMs / 1_000),
       named,
       requirements: requirementsOf({
         model: routeId,

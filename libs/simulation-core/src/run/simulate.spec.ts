@@ -34,6 +34,36 @@ describe('a ceiling of latency', () => {
   });
 });
 
+describe('a deadline of the caller', () => {
+  // Of 100 tokens: 0.6 s and 99 x 20 ms where nothing is said, which is 2.58 s; plain is configured to take 6 s.
+  const paced = (own = '') => {
+    const of = config('routes: [{ id: any, backends: [dear, plain], exploration: false }]\n', own);
+    const plain = of.backends.find((b) => b.id === 'plain')!;
+    return {
+      ...of,
+      backends: of.backends.map((b) =>
+        b === plain ? { ...plain, latency: { firstTokenSeconds: 1.05, secondsPerToken: 0.05 } } : b,
+      ),
+    };
+  };
+  const wished = (deadline_ms: number | undefined, isJob?: boolean): Workload => {
+    const workload = requestsAt([0, 10, 20]);
+    const wishes = deadline_ms === undefined ? undefined : { deadline_ms };
+    return { ...workload, profiles: [{ route: 'any', attributes: {}, wishes, isJob }] };
+  };
+
+  it('sends requests to who makes it, as a router does, and what comes after it is counted', () => {
+    expect(run(paced(), wished(undefined))).toMatchObject({ answeredBy: { plain: 3 }, pastDeadline: 0 });
+    expect(run(paced(), wished(9_000))).toMatchObject({ answeredBy: { plain: 3 }, pastDeadline: 0 });
+    expect(run(paced(), wished(4_000))).toMatchObject({ answeredBy: { dear: 3 }, pastDeadline: 0 });
+    expect(run(paced(), wished(1_000))).toMatchObject({ answeredBy: { dear: 3 }, pastDeadline: 3 });
+  });
+
+  it('breaks off no job', () => {
+    expect(run(paced(), wished(4_000, true))).toMatchObject({ answeredBy: { plain: 3 }, pastDeadline: 0 });
+  });
+});
+
 describe('a cap', () => {
   // 1,000 x $10 + 100 x $40 per million is $0.014, which is also its bound: three fit into $0.05, a fourth does not.
   it('that binds is reported with the instant of the first request that it refused, as worked out by hand', () => {

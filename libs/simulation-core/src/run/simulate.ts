@@ -44,6 +44,7 @@ const MOST_OFFERED = 16;
 
 interface InFlight {
   cameMs: number;
+  deadlineSeconds: number;
   backend: SimulatedBackend;
   price: PriceVersion;
   windows: EnforcedWindow[];
@@ -163,7 +164,7 @@ class Run {
       tier,
       pacing: this.pacing,
       choices: requirements.choices,
-      deadlineSeconds: this.config.limits.requestDeadlineMs / 1_000,
+      deadlineSeconds: this.deadlineSeconds(policy),
       unlearned: policy.score.objective === 'margin' ? unlearnedOf(recorded) : undefined,
     };
     const weighed = able.map((candidate) => {
@@ -244,7 +245,7 @@ class Run {
 
   private start(
     index: number,
-    { tier, output }: Ready,
+    { tier, output, policy }: Ready,
     { able, lane: { backend }, windows, work, choices }: Weighed,
     expected: ExpectedUsd,
     outputTokens: number,
@@ -258,6 +259,7 @@ class Run {
     const done = { inputTokens: work.inputTokens, outputTokens };
     this.inFlight.set(index, {
       cameMs: nowMs,
+      deadlineSeconds: this.deadlineSeconds(policy),
       backend,
       price: able.price,
       windows,
@@ -296,8 +298,13 @@ class Run {
     // Of several choices only the sum is known: each counts as their mean, as in the routers.
     attempt.output.learn(Math.ceil(attempt.usage.outputTokens / attempt.choices), attempt.maxTokens);
     const seconds = (nowMs - attempt.cameMs) / 1_000;
-    const late = seconds > this.config.limits.requestDeadlineMs / 1_000;
+    const late = seconds > attempt.deadlineSeconds;
     this.tally.settle(cashNanos, fullNanos, attempt.tier, seconds, late);
+  }
+
+  /** When a router would break off the call: the caller's deadline is within that of requests. */
+  private deadlineSeconds({ score }: RequestPolicy): number {
+    return score.deadlineSeconds ?? this.config.limits.requestDeadlineMs / 1_000;
   }
 
   end(): PolicyOutcome {

@@ -66,6 +66,7 @@ export function weigh(
       ...backend.numbers(work, {
         targetSeconds: Math.min(policy.targetSeconds ?? Infinity, deadlineSeconds),
         usdPerSecondLate: policy.score.usdPerSecondLate,
+        deadlineSeconds: policy.score.deadlineSeconds,
         maxLatencySeconds: policy.score.maxLatencySeconds,
         maxFirstTokenSeconds: policy.score.maxFirstTokenSeconds,
       }),

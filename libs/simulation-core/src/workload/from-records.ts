@@ -44,7 +44,14 @@ function rowOf(value: unknown, shared: Map<string, ReadonlySet<string>>): Worklo
     atMs: Date.parse(record.decidedAt),
     inputTokens: input,
     outputTokens: usage ? usage.outputTokens : Math.ceil(record.outputTokensExpected * (record.choices ?? 1)),
-    profile: { org, route: record.route, attributes, wishes: record.wishes, streams: record.streams },
+    profile: {
+      org,
+      route: record.route,
+      attributes,
+      wishes: record.wishes,
+      streams: record.streams,
+      isJob: record.isJob,
+    },
     recorded: {
       inputTokensBound: Math.max(input, Math.ceil(record.inputTokensBound)),
       // The record knows no request without output; embeddings are one.

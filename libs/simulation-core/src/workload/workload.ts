@@ -11,6 +11,8 @@ export interface RequestProfile {
   wishes?: MeritorderOptions | undefined;
   /** Undefined: nobody says; what holds for streams alone is then taken to hold. */
   streams?: boolean | undefined;
+  /** A durable job: its deadline breaks off no call. */
+  isJob?: boolean | undefined;
 }
 
 /** What a decision's record knows of one candidate, whatever policy asks for it. */
@@ -122,8 +124,8 @@ class Profiles {
   private readonly known = new Map<string, number>();
 
   indexOf(profile: RequestProfile): number {
-    const { org, route, attributes, wishes, streams } = profile;
-    const key = JSON.stringify([org, route, Object.entries(attributes).sort(), wishes, streams]);
+    const { org, route, attributes, wishes, streams, isJob } = profile;
+    const key = JSON.stringify([org, route, Object.entries(attributes).sort(), wishes, streams, isJob]);
     let index = this.known.get(key);
     if (index === undefined) {
       if (this.all.length >= MOST_PROFILES)

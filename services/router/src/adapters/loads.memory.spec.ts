@@ -52,6 +52,8 @@ function loads(inFlight = 0) {
     numbers: (maxLatencySeconds: number | undefined, nowMs = 0) =>
       learning.numbers(backend!, TOKENS, { targetSeconds: Infinity, usdPerSecondLate: 0, maxLatencySeconds }, nowMs),
     askAgain: (nowMs = 0) => learning.askAgainInSeconds(backend!, 1, nowMs),
+    within: (deadlineSeconds: number) =>
+      learning.numbers(backend!, TOKENS, { targetSeconds: Infinity, usdPerSecondLate: 0, deadlineSeconds }, 0),
     after: (streams: boolean, share = 0.95) =>
       learning.hedgeAfterSeconds(backend!, TOKENS, { streams, outputDeviation: 0, share }, 0),
   };
@@ -111,6 +113,52 @@ describe('from closed attempts', () => {
     const subject = 'usage.attempt-closed.v1.acme.gpu-1';
     expect(() => learning.heard(whole(90), subject)).toThrow(`${subject} may not speak for a`);
     expect(learning.numbers(undefined)).toEqual(before);
+  });
+});
+
+describe('before a deadline that breaks off the call', () => {
+  // 1 s and 100 tokens at 10 ms are expected.
+  const out = { outcome: 'failed', code: 'timeout', usage: undefined } as const;
+  const cut = (streamed: boolean, seconds: number, first?: number): Partial<UsageAttemptClosedV1> => ({
+    ...out,
+    streamed,
+    durationMs: seconds * 1_000,
+    firstTokenMs: first === undefined ? undefined : first * 1_000,
+  });
+
+  it('the chance to be in time is known, and when the answer is expected', () => {
+    expect(loads().within(60).inTimeChance).toBeGreaterThan(0.99);
+    expect(loads().within(0.2).inTimeChance).toBeLessThan(0.01);
+    expect(loads().within(3).latencySeconds).toBeGreaterThan(2);
+  });
+
+  it.each([
+    ['an answer that comes whole', () => cut(false, 3)],
+    ['a stream without its first token', () => cut(true, 3)],
+    ['the rest of a stream', () => cut(true, 3, 1)],
+  ])('%s that ran into it took at least so long: after a few nobody is expected to make it', (_name, event) => {
+    const { heard, within } = loads();
+    expect(within(3).latencySeconds).toBeLessThan(3);
+    let count = 0;
+    while (within(3).latencySeconds! <= 3 && count < 100) {
+      heard(event());
+      count++;
+    }
+    expect(count).toBeLessThanOrEqual(10);
+    for (let i = 0; i < 100; i++) heard(event());
+    expect(within(3).inTimeChance).toBeLessThan(0.5);
+    expect(within(3).latencySeconds).toBeGreaterThan(3);
+    expect(within(3).latencySeconds).toBeLessThan(30);
+  });
+
+  it('one that was broken off before its time says nothing, nor does one that was not sent', () => {
+    const { heard, within } = loads();
+    const before = within(3);
+    heard(cut(false, 1));
+    heard(cut(true, 0.5));
+    heard({ ...cut(false, 30), sent: false });
+    heard({ ...cut(false, 30), expected: undefined });
+    expect(within(3)).toEqual(before);
   });
 });
 

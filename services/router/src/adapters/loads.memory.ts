@@ -17,6 +17,7 @@ import {
   measuresFadeInSeconds,
   NO_LATENCY,
   observeLatency,
+  secondsWhereAtLeast,
   ownCongestion,
   USD_PER_SECOND_WAITED,
   workHasMoved,
@@ -74,7 +75,8 @@ export class LearningLoads implements Loads {
     const mayBeLate = wish.usdPerSecondLate > 0 && wish.targetSeconds < Infinity;
     // What is not counted is not worked out: of many backends that would be most of a decision's time.
     const hasCeiling = wish.maxLatencySeconds !== undefined || wish.maxFirstTokenSeconds !== undefined;
-    if (backend.kind === 'cloud' && !mayBeLate && !hasCeiling) return NOT_CONGESTED;
+    const { deadlineSeconds } = wish;
+    if (backend.kind === 'cloud' && !mayBeLate && !hasCeiling && deadlineSeconds === undefined) return NOT_CONGESTED;
     const seen = this.load(backend);
     const load = isIdle ? { ...seen, ...NOTHING_IN_FLIGHT } : seen;
     const own = this.ofBackend(backend, load.capacity);
@@ -82,7 +84,9 @@ export class LearningLoads implements Loads {
     const work = workOf(backend, tokens);
     // A second more costs those that wait only where it makes them late, of which this request's own chance is the best guess.
     const usdPerSecond = wish.usdPerSecondLate > 0 ? wish.usdPerSecondLate : USD_PER_SECOND_WAITED;
-    const latency = mayBeLate ? this.latency(backend, own, load, work, nowMs) : undefined;
+    const latency =
+      mayBeLate || deadlineSeconds !== undefined ? this.latency(backend, own, load, work, nowMs) : undefined;
+    const late = mayBeLate ? latency : undefined;
     const measured =
       hasCeiling && isMeasured(own.latency, load.inFlight, nowMs)
         ? this.latency(backend, own, load, work, nowMs, 0, measuredTime)
@@ -90,13 +94,11 @@ export class LearningLoads implements Loads {
     return {
       gpuSeconds: congestion ? gpuSecondsOf(own, congestion, work) : 0,
       usdPerGpuSecond: congestion
-        ? congestion.usdPerGpuSecond(
-            load,
-            latency ? usdPerSecond * chanceLate(latency, wish.targetSeconds) : usdPerSecond,
-          )
+        ? congestion.usdPerGpuSecond(load, late ? usdPerSecond * chanceLate(late, wish.targetSeconds) : usdPerSecond)
         : 0,
-      lateSeconds: latency ? expectedLateSeconds(latency, wish.targetSeconds) : 0,
+      lateSeconds: late ? expectedLateSeconds(late, wish.targetSeconds) : 0,
       ...(latency ? { latencySeconds: expectedSeconds(latency) } : {}),
+      ...(latency && deadlineSeconds !== undefined ? { inTimeChance: 1 - chanceLate(latency, deadlineSeconds) } : {}),
       ...(measured ? timesFor(wish, measured) : {}),
     };
   }
@@ -155,6 +157,7 @@ export class LearningLoads implements Loads {
     if (!backend) return;
     if (hostOfUsage(subject) !== backend.host) throw new Error(`${subject} may not speak for ${closed.backend}`);
     if (closed.code === HEDGE_LOST && closed.sent) return this.waitedInVain(backend, closed, nowMs);
+    if (closed.code === 'timeout' && closed.sent) return this.ranOutOfTime(backend, closed, nowMs);
     if (closed.outcome !== 'finished' || !closed.usage) return;
     const { inputTokens, cacheReadTokens, cacheWrite5mTokens, cacheWrite1hTokens, outputTokens } = closed.usage;
     const own = this.ofBackend(backend, this.load(backend).capacity);
@@ -205,6 +208,39 @@ export class LearningLoads implements Loads {
     );
   }
 
+  /**
+   * What was broken off for want of time would have taken longer. Without that a backend whose answers all come too late would be
+   * taken for what it was before, and be asked, and charged for, again and again.
+   */
+  private ranOutOfTime(backend: BackendConfig, closed: UsageAttemptClosedV1, nowMs: number): void {
+    const { expected, firstTokenMs, durationMs, streamed } = closed;
+    if (expected === undefined) return;
+    const own = this.ofBackend(backend, this.load(backend).capacity);
+    const outputTokens = expected.outputTokens * expected.choices;
+    const prior = priorOf(backend, own, workOf(backend, { ...expected, outputTokens }), closed.concurrency ?? 1);
+    const known = latencyOf(own.latency, prior, { outputTokens: Math.max(1, outputTokens) }, nowMs);
+    own.latency = observeLatency(
+      own.latency,
+      streamed === false
+        ? wholeAnswer(prior, secondsWhereAtLeast(known.answer, durationMs / 1_000), outputTokens)
+        : {
+            prior,
+            firstTokenSeconds:
+              firstTokenMs === undefined
+                ? secondsWhereAtLeast(known.firstToken, durationMs / 1_000)
+                : firstTokenMs / 1_000,
+            secondsPerOutputToken:
+              firstTokenMs !== undefined && outputTokens > 1
+                ? secondsWhereAtLeast(
+                    learnedTime(own.latency.perOutputToken, prior.secondsPerOutputToken, nowMs),
+                    (durationMs - firstTokenMs) / 1_000 / (outputTokens - 1),
+                  )
+                : undefined,
+          },
+      nowMs,
+    );
+  }
+
   private ofBackend(backend: BackendConfig, capacity: number): BackendLoad {
     let own = this.known.get(backend.id);
     if (own === undefined) {
@@ -225,7 +261,8 @@ export class LearningLoads implements Loads {
 }
 
 /** Of an answer that came whole only the sum is known: both of its parts are taken to differ from what was expected by one factor. */
-function wholeAnswer(prior: LatencyPrior, seconds: number, outputTokens: number): LatencyObservation {
+function wholeAnswer(prior: LatencyPrior, seconds: number | undefined, outputTokens: number): LatencyObservation {
+  if (seconds === undefined) return { prior };
   const { firstTokenSeconds, secondsPerOutputToken } = prior;
   const more = Math.max(0, outputTokens - 1);
   const factor = seconds / (firstTokenSeconds + secondsPerOutputToken * more);

@@ -88,6 +88,7 @@ function weighAll(able: readonly Able[], sources: ChoiceSources, idleInSeconds?:
   const wish = {
     targetSeconds: Math.min(policy.targetSeconds ?? Infinity, sources.deadlineSeconds) - (idleInSeconds ?? 0),
     usdPerSecondLate: policy.score.usdPerSecondLate,
+    deadlineSeconds: policy.score.deadlineSeconds,
     maxLatencySeconds: policy.score.maxLatencySeconds,
     maxFirstTokenSeconds: policy.score.maxFirstTokenSeconds,
   };
@@ -119,6 +120,7 @@ function weighAll(able: readonly Able[], sources: ChoiceSources, idleInSeconds?:
       usdPerGpuSecond: load.usdPerGpuSecond,
       lateSeconds: load.lateSeconds,
       latencySeconds: load.latencySeconds,
+      inTimeChance: load.inTimeChance,
       measuredSeconds: load.measuredSeconds,
       measuredFirstTokenSeconds: load.measuredFirstTokenSeconds,
       beyondRoom: undefined,

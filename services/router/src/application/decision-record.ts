@@ -18,6 +18,7 @@ export interface DecisionToRecord {
     attribution: Attribution;
     kind: Kind;
     body: Pick<ChatRequest, 'meritorder' | 'stream'>;
+    isJob?: boolean;
   };
   route: string;
   attemptNumber: number;
@@ -60,6 +61,7 @@ export function decisionRecord(d: DecisionToRecord): RoutingDecisionMadeV1 {
     maxTokens: d.maxTokens ?? null,
     ...(d.choices > 1 ? { choices: d.choices } : {}),
     streams: d.request.body.stream === true,
+    ...(d.request.isJob ? { isJob: true } : {}),
     candidates: [
       ...weighed.map((w) => candidate(w, d)),
       ...d.excluded.filter((e) => !known.has(e.backend.id)).map(exclusion),

@@ -8,6 +8,7 @@ import {
   type BudgetDefinition,
   type BudgetPolicy,
   type JobAcceptedV1,
+  type MeritorderOptions,
   type PriceVersion,
   type Refusal,
   type RouterReply,
@@ -105,6 +106,9 @@ interface World {
   noRecord?: boolean;
   cancelled?: boolean;
   deadlineMs?: number;
+  wishes?: MeritorderOptions;
+  /** How long each backend is expected to take, seconds; default 1. */
+  seconds?: Record<string, number>;
   jobDeadlineMs?: number;
   /** It may be in a batch. */
   batchable?: boolean;
@@ -176,7 +180,12 @@ async function dispatch(world: World) {
       }),
     },
     loads: {
-      numbers: () => ({ gpuSeconds: 0, usdPerGpuSecond: 0, lateSeconds: 0, latencySeconds: 1 }),
+      numbers: ({ id }) => ({
+        gpuSeconds: 0,
+        usdPerGpuSecond: 0,
+        lateSeconds: 0,
+        latencySeconds: world.seconds?.[id] ?? 1,
+      }),
       latencySeconds: () => 1,
       askAgainInSeconds: () => 7,
       hedgeAfterSeconds: () => 1,
@@ -247,7 +256,7 @@ async function dispatch(world: World) {
       max_completion_tokens: 50,
       metadata: { department: 'eng' },
       ...(world.stream ? { stream: true } : {}),
-      meritorder: {},
+      meritorder: world.wishes ?? {},
       temperature: 0.5,
     },
     ...world.reading,
@@ -514,6 +523,26 @@ describe('a request', () => {
     const patient = await dispatch({ ...signals, deadlineMs: NOW + 3_600_000 });
     expect(patient.refusals).toMatchObject([{ code: 'deadline_exceeded' }]);
     expect(patient.log).toContain('a failed');
+  });
+
+  it('with a deadline of its own is sent to who makes it, and on record is how much of it was left', async () => {
+    const wishes = { deadline_ms: 3_000 };
+    const asked = { wishes, seconds: { a: 4, b: 9 }, deadlineMs: NOW + 3_000, workers: { c: OK } };
+    const { log, decisions } = await dispatch(asked);
+    expect(log.slice(0, 4)).toEqual(['reserve c a b', 'open', 'go', 'c succeeded']);
+    expect(decisions[0]).toMatchObject({ choice: 'c', policy: { deadlineSeconds: 3 }, order: ['c', 'a', 'b'] });
+    expect(decisions[0]!.reason).toContain(
+      'a and b would miss the deadline: expected after 4 s and 9 s of the 3 s left',
+    );
+    expect(decisions[0]).not.toHaveProperty('isJob');
+  });
+
+  it('with a deadline that is a job is broken off by none, so the cheapest is asked', async () => {
+    const asked = { wishes: { deadline_ms: 3_000 }, seconds: { a: 4, b: 9 }, jobDeadlineMs: NOW + 3_000 };
+    const { log, decisions } = await dispatch({ ...asked, workers: { a: OK } });
+    expect(log[0]).toBe('reserve a b c');
+    expect(decisions[0]).toMatchObject({ choice: 'a', isJob: true });
+    expect(decisions[0]!.policy).not.toHaveProperty('deadlineSeconds');
   });
 
   it('tells held from exhausted, with the numbers and when to retry (pitfall 36)', async () => {

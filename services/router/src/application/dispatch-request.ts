@@ -12,14 +12,16 @@ import {
   type Refusal,
 } from '@meritorder/contracts';
 import { allEnforcedAt } from '@meritorder/budget-core';
-import type { AccountRate, OrgRate, ReserveGrant, ReserveRefusal } from '@meritorder/counters';
+import type { ReserveGrant, ReserveRefusal } from '@meritorder/counters';
 import { worthWaiting } from '@meritorder/fleet-core';
 import { newId, type Clock } from '@meritorder/kernel';
 import {
   ableCandidates,
   asGoodAs,
+  brokenOffAfter,
   explain,
   holdOf,
+  missesDeadline,
   notAllowed,
   policyFor,
   requirementsOf,
@@ -43,6 +45,7 @@ import { oncePerKey } from './once-per-key.js';
 import { OpenHandshake } from './open-handshake.js';
 import { CANCELLED, refused, YIELDED, type DispatchOutcome, type Step } from './outcome.js';
 import { Place } from './place.js';
+import { accountRateOf, orgRateOf } from './rates.js';
 import type { SourceRequest } from './read-request.js';
 import { budgetRefusal, exclusionRefusal, kindUnsupported, routeUnknown, tierUnknown } from './refusals.js';
 import type {
@@ -277,7 +280,8 @@ class Dispatch {
     if (nowMs >= deadlineMs)
       return refused({ code: 'deadline_exceeded', message: 'The deadline passed before an answer.' });
     if (this.request.cancelled.aborted) return refused(CANCELLED);
-    const { policy, quality } = route;
+    const { quality } = route;
+    const policy = this.policyNow(route.policy, nowMs);
     const { again } = this.path;
     this.path.again = undefined;
     const untried = route.backends.filter(
@@ -310,6 +314,8 @@ class Dispatch {
       this.record(decided, undefined, undefined, refusal);
       return refused(refusal);
     }
+    // Nobody would hear of it, and it would be charged.
+    if (beside && missesDeadline(policy.score, choice.order[0]!.numbers)) return YIELDED;
     // What a hedge is expected to cost is spent before it is sent, so only one backend is asked.
     const offers = choice.order.slice(0, beside ? 1 : MOST_OFFERED).map((weighed) => this.offer(weighed));
     if (beside && !beside.spend(offers[0]!.candidate.expectedMarginalUsd)) return YIELDED;
@@ -320,6 +326,12 @@ class Dispatch {
     } finally {
       place.leave();
     }
+  }
+
+  /** With what is left of the caller's time. The deadline of a job is that of the job, not of its call. */
+  private policyNow(policy: RequestPolicy, nowMs: number): RequestPolicy {
+    const { isJob, deadlineMs } = this.request;
+    return isJob ? policy : brokenOffAfter(policy, (deadlineMs - nowMs) / 1_000);
   }
 
   private async admit(
@@ -334,7 +346,8 @@ class Dispatch {
     const reply = await this.ports.admission.reserve({
       attemptId,
       leaseMs: this.limits.reservationLeaseMs,
-      orgRate: this.orgRate(decided.number),
+      // A request counts once, however many backends it tries.
+      orgRate: decided.number > 1 ? undefined : orgRateOf(this.request.org),
       candidates: offers.map(({ candidate, windows, hold }) => ({
         backend: candidate.backend.id,
         maxTokens: hold.maxTokens,
@@ -343,7 +356,7 @@ class Dispatch {
         full: hold.bound.full,
         windows: windows.map((w) => w.asked),
         local: candidate.backend.kind === 'local',
-        accountRate: this.accountRateOf(candidate),
+        accountRate: accountRateOf(candidate, this.ports.catalogue, this.requirements.choices),
       })),
     });
     if (beside && (reply.type !== 'granted' || beside.isDecided())) {
@@ -501,28 +514,6 @@ class Dispatch {
     const { catalogue } = this.ports;
     const budgetsOf = catalogue.budgetsOf(this.request.attribution);
     return (backend) => catalogue.pathOf(allEnforcedAt(budgetsOf(backend), nowMs));
-  }
-
-  /** A request counts once, however many backends it tries. */
-  private orgRate(attempt: number): OrgRate | undefined {
-    const { id, quotas } = this.request.org;
-    if (attempt > 1 || quotas?.requestsPerMinute === undefined) return undefined;
-    return { org: id, requestsPerMinute: quotas.requestsPerMinute };
-  }
-
-  /** Providers count what is expected of a request, not its bound. */
-  private accountRateOf({ backend, estimate, maxTokens }: Able): AccountRate | undefined {
-    // What providers allow in batches does not count against what they allow at once.
-    if (backend.batch) return undefined;
-    const limits = this.ports.catalogue.accountLimits(backend.provider);
-    if (limits?.requestsPerMinute === undefined && limits?.tokensPerMinute === undefined) return undefined;
-    const output = Math.min(maxTokens, estimate.outputTokensExpected) * this.requirements.choices;
-    return {
-      account: backend.provider,
-      requestsPerMinute: limits.requestsPerMinute,
-      tokensPerMinute: limits.tokensPerMinute,
-      tokens: Math.ceil(estimate.inputTokensExpected + output),
-    };
   }
 
   private budgetRefusal(reply: ReserveRefusal, offers: readonly Offer[], nowMs: number): Refusal {

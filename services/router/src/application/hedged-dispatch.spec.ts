@@ -48,6 +48,13 @@ describe('an attempt that shows no token in time', () => {
     expect([counted, spent.length, spent[0]! > 0]).toEqual([['started'], 1, true]);
   });
 
+  it('gets none that would miss the deadline: nobody would hear of it, and it would be charged', async () => {
+    const { works } = await slow({ wishes: { deadline_ms: 20_000 }, seconds: { a: 1, b: 30, c: 40 } });
+    expect(works.map((w) => w.terms.backend)).toEqual(['a']);
+    const next = await slow({ wishes: { deadline_ms: 20_000 }, seconds: { a: 1, b: 30, c: 10 } });
+    expect(next.works.map((w) => w.terms.backend)).toEqual(['a', 'c']);
+  });
+
   it('wins by its first token: the hedge is ended at once, and is listed', async () => {
     const played = await hedged();
     expect(await played.says('a', 'first-token')).toMatchObject({ type: 'noted', others: [lost('b')] });

@@ -3,6 +3,7 @@ import { expect } from 'vitest';
 import {
   EXAMPLES,
   MeritorderConfig,
+  type MeritorderOptions,
   type Refusal,
   type RouterReply,
   type RoutingDecisionMadeV1,
@@ -73,6 +74,9 @@ export interface World {
   isJob?: boolean;
   tier?: Partial<TierConfig>;
   backends?: string[];
+  wishes?: MeritorderOptions;
+  /** How long each backend is expected to take, seconds; default: not known. */
+  seconds?: Record<string, number>;
 }
 
 /** A request on its way, whose attempts and timers the test plays. */
@@ -97,7 +101,13 @@ export class Played {
       requestId: 'r1',
       ...(world.isJob ? { isJob: true } : {}),
       kind: 'chat',
-      body: { model: 'auto', messages: [{ role: 'user', content: 'hi' }], max_tokens: 50, stream: true },
+      body: {
+        model: 'auto',
+        messages: [{ role: 'user', content: 'hi' }],
+        max_tokens: 50,
+        stream: true,
+        meritorder: world.wishes,
+      },
       attribution: { org: 'acme' },
       org: config.orgs[0]!,
       replyTo: '_INBOX_acme.x',
@@ -189,7 +199,12 @@ export class Played {
       },
       conversions: { read: () => expect.unreachable() },
       loads: {
-        numbers: () => ({ gpuSeconds: 0, usdPerGpuSecond: 0, lateSeconds: 0 }),
+        numbers: ({ id }) => ({
+          gpuSeconds: 0,
+          usdPerGpuSecond: 0,
+          lateSeconds: 0,
+          latencySeconds: world.seconds?.[id],
+        }),
         latencySeconds: () => 1,
         askAgainInSeconds: () => 1,
         hedgeAfterSeconds: () => AFTER_MS / 1_000,

@@ -101,11 +101,13 @@ export interface Loads {
   numbers(
     backend: BackendConfig,
     tokens: ExpectedTokens,
-    wish: { targetSeconds: number; usdPerSecondLate: number } & LatencyCeilings,
+    /** `deadlineSeconds`: when the call is broken off, where the caller named a time. */
+    wish: { targetSeconds: number; usdPerSecondLate: number; deadlineSeconds?: number | undefined } & LatencyCeilings,
     nowMs: number,
     /** As if nothing were in flight there. */
     isIdle?: boolean,
-  ): Pick<CandidateNumbers, 'gpuSeconds' | 'usdPerGpuSecond' | 'lateSeconds' | 'latencySeconds'> & MeasuredTimes;
+  ): Pick<CandidateNumbers, 'gpuSeconds' | 'usdPerGpuSecond' | 'lateSeconds' | 'latencySeconds' | 'inTimeChance'> &
+    MeasuredTimes;
   /**
    * How soon one that is too slow may no longer be: when its queue is so much shorter, or what was measured has faded.
    * @param excessSeconds by which it is too slow
