@@ -148,7 +148,8 @@ export const ERRORS = {
     status: 402,
     type: 'insufficient_quota',
     retryable: false,
-    meaning: "Every able backend may cost more than the request's own `max_cost_usd`.",
+    meaning:
+      "Every able backend may cost more than the request's own `max_cost_usd`, or than its attempts before have left of that: the cap is one of all together.",
     wayOut: 'Raise it, or lower `max_tokens`.',
   },
   price_missing: {

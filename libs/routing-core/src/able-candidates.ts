@@ -92,6 +92,8 @@ export interface Excluded {
   quota?: boolean;
   /** Its context has no room for the prompt; all else it could do. */
   tooLong?: boolean;
+  /** Of `above-cap`: what it may cost at least. */
+  leastNanos?: Nanos;
 }
 
 /** Below this many output tokens an answer is of little use, so a hold is not clamped further. */
@@ -344,8 +346,9 @@ function cap(candidate: Candidate, maxCostNanos: Nanos): Candidate | Excluded {
         : Number(room / perOutputTokenNanos);
   const { backend, minTokens } = candidate;
   if (affordable < minTokens) {
-    const least = fixedNanos + perOutputTokenNanos * BigInt(minTokens);
-    return { backend, code: 'above-cap', why: `may cost $${nanosToUsd(least)} for ${minTokens} output tokens` };
+    const leastNanos = fixedNanos + perOutputTokenNanos * BigInt(minTokens);
+    const why = `may cost $${nanosToUsd(leastNanos)} for ${minTokens} output tokens`;
+    return { backend, code: 'above-cap', why, leastNanos };
   }
   candidate.maxTokens = Math.min(candidate.maxTokens, affordable);
   return candidate;

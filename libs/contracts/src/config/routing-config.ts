@@ -107,7 +107,7 @@ export const TierConfig = z.strictObject({
   ...RoutingSettings,
   maxCostUsd: Usd.optional().meta({
     description:
-      'The most that others may charge for a request, as an upper bound; own hardware does not count. `max_cost_usd` can only be less.',
+      'The most that others may charge for a request, as an upper bound, all its attempts together; own hardware does not count. `max_cost_usd` can only be less.',
   }),
   maxValueUsd: Usd.optional().meta({
     description:

@@ -42,7 +42,7 @@ export const DecisionPolicy = z.object({
     })
     .optional(),
   leastQuality: z.number().min(0).max(1),
-  /** On the expected cash cost; null: none. The caller's own cap on the bound is `maxTokens` and exclusions. */
+  /** On the expected cash cost, what is left of it after the attempts before; null: none. The caller's own cap on the bound is `maxTokens` and exclusions. */
   maxCostUsd: z.number().min(0).nullable(),
   /** What a second beyond the deadline costs, USD. */
   usdPerSecondLate: z.number().min(0),

@@ -169,6 +169,8 @@ export const WorkEvent = z.discriminatedUnion('type', [
     retryAfterSeconds: z.number().optional(),
     /** Another credential of the same backend is free: it may be asked again at once. */
     again: z.boolean().optional(),
+    /** It is known to have cost nothing: it was not sent, or refused before anything was done. */
+    costNothing: z.boolean().optional(),
   }),
   /** The caller has its answer, or its error after the first token; `yielded`: it has nothing of this attempt, for the other has its turn. */
   z.object({ type: z.literal('finished'), attemptId: Slug, status: z.enum(['ok', 'error', 'cancelled', 'yielded']) }),

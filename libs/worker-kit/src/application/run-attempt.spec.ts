@@ -147,6 +147,14 @@ describe('an attempt', () => {
     expect(closed[0]?.usage).toBeUndefined();
   });
 
+  it('that failed says whether it is known to have cost nothing, as metering will charge it', async () => {
+    const told = async (upstream: World['upstream']) =>
+      (await attempt({ upstream })).sent.find((e) => e.type === 'failed');
+    expect(await told(fails('connect', { sent: false }))).toMatchObject({ costNothing: true });
+    expect(await told(fails('server-error', { refusedUpstream: true }))).toMatchObject({ costNothing: true });
+    expect(await told(fails('timeout'))).not.toHaveProperty('costNothing');
+  });
+
   it('without usage and without an expected input costs its bound until somebody knows better', async () => {
     const { closed, finished } = await attempt({ upstream: async () => ({ choices: [] }) });
     expect(closed[0]!.usage).toBeUndefined();

@@ -359,7 +359,9 @@ class Attempt {
       caller.fail('cancelled', 'Cancelled by the caller.');
       return this.finished('cancelled');
     }
-    const { retryable, status, retryAfterSeconds, again } = error.details;
+    const { retryable, status, retryAfterSeconds, again, sent, refusedUpstream } = error.details;
+    // As metering charges it.
+    const costNothing = !sent || (refusedUpstream && !this.closed?.facts.usage);
     const reply = await router.request(
       {
         type: 'failed',
@@ -370,6 +372,7 @@ class Attempt {
         ...(status === undefined ? {} : { status }),
         ...(retryAfterSeconds === undefined ? {} : { retryAfterSeconds }),
         ...(again ? { again } : {}),
+        ...(costNothing ? { costNothing } : {}),
       },
       TAKEN_TIMEOUT_MS,
     );

@@ -17,7 +17,7 @@ import {
 } from '@meritorder/contracts';
 import { enforce, type EnforcedBudget } from '@meritorder/budget-core';
 import type { BindingAccount, BindingBudget, ReserveCommand, ReserveReply } from '@meritorder/counters';
-import { ManualClock } from '@meritorder/kernel';
+import { ManualClock, nanosToUsd } from '@meritorder/kernel';
 import type { ExpectedRevenue } from '@meritorder/routing-core';
 import { budgetPath } from './budget-path.js';
 import { dispatchRequest, type DispatchPorts, type DispatchRequest } from './dispatch-request.js';
@@ -523,6 +523,50 @@ describe('a request', () => {
     const patient = await dispatch({ ...signals, deadlineMs: NOW + 3_600_000 });
     expect(patient.refusals).toMatchObject([{ code: 'deadline_exceeded' }]);
     expect(patient.log).toContain('a failed');
+  });
+
+  it('has one cap for all its attempts: what those before may have been charged is no room for the next', async () => {
+    const [uncapped] = (await dispatch({ workers: { a: OK } })).decisions;
+    const bound = BigInt(uncapped!.candidates[0]!.boundCashNanos!);
+    // Not clamped, as `grantFirst` would.
+    const grantWhole = (command: ReserveCommand) => ({
+      ...grantFirst(command),
+      maxTokens: command.candidates[0]!.maxTokens,
+    });
+    const after = (signals: AttemptSignal[], cap: bigint) =>
+      dispatch({
+        wishes: { max_cost_usd: nanosToUsd(cap) },
+        reserve: grantWhole,
+        workers: { a: signals, b: OK },
+      });
+    const broken = failed('server-error') as Extract<AttemptSignal, { type: 'failed' }>;
+    const short = await after([ready, broken], 2n * bound - 1n);
+    expect(short.refusals).toEqual([
+      {
+        code: 'cost_cap',
+        message: expect.stringMatching(
+          new RegExp(
+            `^Of the cap of \\$${nanosToUsd(2n * bound - 1n)}, \\$${nanosToUsd(bound)} may have been charged already, by a; b may cost .*; c may cost .*\\. a: said so \\(server-error\\)$`,
+          ),
+        ),
+        param: 'meritorder.max_cost_usd',
+        details: { failures: ['server-error'], cap_usd: nanosToUsd(2n * bound - 1n), spent_usd: nanosToUsd(bound) },
+      },
+    ]);
+    expect(short.decisions[1]).toMatchObject({ choice: null, policy: { maxCostUsd: Number(bound - 1n) / 1e9 } });
+    expect((await after([ready, broken], 2n * bound)).outcome).toEqual({ ended: 'answered' });
+    const free = { ...broken, costNothing: true };
+    expect((await after([ready, free], 2n * bound - 1n)).outcome).toEqual({ ended: 'answered' });
+    expect((await after([{ type: 'no-worker' }], 2n * bound - 1n)).outcome).toEqual({ ended: 'answered' });
+  });
+
+  it('that no cap stands in the way of ends with how its last attempt did', async () => {
+    const signals = [ready, failed('server-error')];
+    const { refusals } = await dispatch({
+      wishes: { max_cost_usd: '1' },
+      workers: { a: signals, b: signals, c: signals },
+    });
+    expect(refusals).toMatchObject([{ code: 'backend_failed' }]);
   });
 
   it('with a deadline of its own is sent to who makes it, and on record is how much of it was left', async () => {

@@ -35,6 +35,7 @@ import {
 import type { Context } from '@opentelemetry/api';
 import { chooseBackend, scoreWhenIdle, type Choice, type ChoiceSources, type Weighed } from './choose-backend.js';
 import type { BudgetPath } from './budget-path.js';
+import { CapLeft } from './cap-left.js';
 import { decisionRecord } from './decision-record.js';
 import { drawsOf, promptPrefix } from './draws.js';
 import { GrowingHold } from './extend-hold.js';
@@ -139,6 +140,7 @@ export async function dispatchRequest(
 
 class Dispatch {
   private readonly path: RequestPath = { tried: [], again: undefined };
+  private readonly capLeft = new CapLeft();
   private readonly requirements;
   private tier: TierConfig | undefined;
   private conversions: ConversionReading | undefined;
@@ -291,13 +293,16 @@ class Dispatch {
     const viewed = (backends: WorkBackend[]): BackendView[] =>
       viewsOf(backends, catalogue, fleet, nowMs, policy.slotsLeftFree, this.request.org.id);
     const views = viewed(untried);
-    const { able, excluded: unable } = ableCandidates(
+    const { able: affordable, excluded: unable } = ableCandidates(
       views,
       this.requirements,
       (backend) => estimate.of(backend),
-      policy.maxCostNanos,
+      (beside ? route.policy : policy).maxCostNanos,
       nowMs,
     );
+    const { able, excluded: tooDear } = beside
+      ? this.capLeft.forHedge(affordable, route.policy)
+      : { able: affordable, excluded: [] };
     const draws = drawsOf(this.request, this.ports.random);
     const choice = this.choose(able, policy, quality, draws, nowMs);
     // A worker that was busier than was known here is one to wait for, too.
@@ -305,12 +310,12 @@ class Dispatch {
       ? this.waiting(choice, () => (number === 1 ? views : viewed(route.backends)), estimate, route, nowMs)
       : undefined;
     if (waiting) return refused(waiting);
-    const excluded = [...unable, ...choice.belowFloor, ...notServing(route)];
+    const excluded = [...unable, ...tooDear, ...choice.belowFloor, ...notServing(route)];
     const hedgeOf = beside?.firstLeg.attemptId;
     const decided = { route: route.id, number, hedgeOf, policy, quality, draws, choice, excluded };
     if (choice.order.length === 0) {
       if (beside) return YIELDED;
-      const refusal = last ?? exclusionRefusal(excluded);
+      const refusal = this.capLeft.refusal(route.policy, excluded, last) ?? last ?? exclusionRefusal(excluded);
       this.record(decided, undefined, undefined, refusal);
       return refused(refusal);
     }
@@ -328,10 +333,11 @@ class Dispatch {
     }
   }
 
-  /** With what is left of the caller's time. The deadline of a job is that of the job, not of its call. */
+  /** With what is left of the caller's money and time. The deadline of a job is that of the job, not of its call. */
   private policyNow(policy: RequestPolicy, nowMs: number): RequestPolicy {
     const { isJob, deadlineMs } = this.request;
-    return isJob ? policy : brokenOffAfter(policy, (deadlineMs - nowMs) / 1_000);
+    const left = this.capLeft.of(policy);
+    return isJob ? left : brokenOffAfter(left, (deadlineMs - nowMs) / 1_000);
   }
 
   private async admit(
@@ -557,6 +563,7 @@ class Dispatch {
     });
     ports.fleet.probing(chosen.backend.id);
     const growing = new GrowingHold(ports, work.terms, hold.bound, choices, request.context);
+    this.capLeft.sending(attemptId, chosen, expected.maxTokens);
     const session = ports.workers.dispatch(work, chosen.backend, request.context);
     this.sent++;
     const leg: Leg = { attemptId, backend: chosen.backend.id, stop: (reason) => session.stop(reason) };
@@ -594,6 +601,7 @@ class Dispatch {
         fleet: ports.fleet,
         cancelled: request.cancelled,
         path: this.path,
+        costNothing: () => this.capLeft.costNothing(attemptId),
         hadTime: request.deadlineMs - reservedAtMs >= chosen.backend.firstTokenTimeoutMs,
       });
       return step;

@@ -24,6 +24,8 @@ export interface FollowedAttempt {
   fleet: Fleet;
   cancelled: AbortSignal;
   path: RequestPath;
+  /** It is known that it was charged for nothing. */
+  costNothing(): void;
   /** Whether the deadline left the backend all the time that it may take for a first token. */
   hadTime: boolean;
 }
@@ -119,6 +121,7 @@ class Following {
   private failed(signal: FailedSignal): Step {
     const { fleet, path, cancelled } = this.attempt;
     const { backend } = this.attempt.leg;
+    if (signal.costNothing) this.attempt.costNothing();
     // The worker hears a cancel itself; here it only decides what is said.
     if (signal.code === 'cancelled' || cancelled.aborted) return refused(CANCELLED);
     path.again = signal.again ? backend : undefined;
@@ -148,6 +151,7 @@ class Following {
   private next(outcome: 'failed' | 'refused', refusal: Refusal, code?: string): Step {
     const { tried } = this.attempt.path;
     const { attemptId, backend } = this.attempt.leg;
+    if (outcome === 'refused') this.attempt.costNothing();
     tried.push({ attempt_id: attemptId, backend, outcome, code: code ?? refusal.code });
     const failures = tried.flatMap((t) => (t.outcome === 'failed' && t.code !== undefined ? [t.code] : []));
     const details = outcome === 'failed' ? { details: { ...refusal.details, failures } } : {};

@@ -48,6 +48,18 @@ describe('an attempt that shows no token in time', () => {
     expect([counted, spent.length, spent[0]! > 0]).toEqual([['started'], 1, true]);
   });
 
+  it('gets none that the rest of the cap has no room for, at the full length of its answer: both may be charged', async () => {
+    const [uncapped] = (await slow()).decisions;
+    const bound = Number(uncapped!.candidates[0]!.boundCashNanos);
+    const sentUnder = async (nanos: number, wishes = {}) =>
+      (await slow({ wishes: { max_cost_usd: (nanos / 1e9).toFixed(9), ...wishes } })).works.map((w) => w.terms.backend);
+    expect(await sentUnder(2 * bound)).toEqual(['a', 'b']);
+    expect(await sentUnder(2 * bound - 1)).toEqual(['a']);
+    const capped = await slow({ tier: { maxCostUsd: ((2 * bound - 1) / 1e9).toFixed(9) } });
+    expect(capped.works).toHaveLength(1);
+    expect(capped.spent).toEqual([]);
+  });
+
   it('gets none that would miss the deadline: nobody would hear of it, and it would be charged', async () => {
     const { works } = await slow({ wishes: { deadline_ms: 20_000 }, seconds: { a: 1, b: 30, c: 40 } });
     expect(works.map((w) => w.terms.backend)).toEqual(['a']);
