@@ -8,9 +8,10 @@
 --       options  p<from> prefer-local, t<from>:<requests a minute> throttle, l<from> local-only, r<from> reject,
 --                i<instances that the template may have>               (from: committed spend in nano-USD)
 -- Returns {'epoch'}
---       | {'granted', candidate, tokens, cash, full, lease until ms, now us, left...} (left: one per window; none when repeated)
+--       | {'granted', candidate, tokens, cash, full, lease until ms, now us, left..., passed over...} (left: one per window; passed
+--          over: of each candidate before it that was looked at its place and what is told of a refused one; none when repeated)
 --       | {'refused', now us, ms to the earliest lease or '', then for each candidate: window position or '', kind, limit,
---          settled, unconfirmed, reserved, needed, us to wait or '', detail}
+--          settled, unconfirmed, reserved, needed, us to wait or '', detail} (detail of a stage that passes over: prefer-local)
 -- Times are Redis' own. Mirrors `reserve` of libs/budget-core/src/counter-model/reserve.ts.
 local epoch = redis.call('HMGET', KEYS[1], 'id', 'state', 'windows')
 if epoch[1] ~= ARGV[1] or epoch[2] ~= 'open' then return { 'epoch' } end
@@ -208,7 +209,9 @@ local function evaluate(c)
       if why[2] then hard = binding else soft = binding end
     end
     if tokens < seen.tokens then seen.tokens = tokens end
-    seen.prefers = seen.prefers or prefers
+    if prefers and not seen.prefers then
+      seen.prefers = { int(position), 'stage', int(w.limit), w.settled, w.unconfirmed, w.reserved, int(fixed + per * min), '', 'prefer-local' }
+    end
     if rate then seen.rates[index] = rate end
     p = p + 5
   end
@@ -223,6 +226,8 @@ local function evaluate(c)
   end
   return seen
 end
+
+local bindings = {}
 
 local function grant(c, seen)
   local tokens = seen.tokens
@@ -277,10 +282,15 @@ local function grant(c, seen)
   redis.call('HSET', KEYS[4], 's', 'reserved', 'c', int(cash), 'f', int(full), 'g', c - 1, 't', int(tokens), 'l', int(lease),
     'w', table.concat(names, '\n'))
   redis.call('ZADD', KEYS[3], int(lease), ARGV[2])
+  for before = 1, c - 1 do
+    if bindings[before] then
+      granted[#granted + 1] = int(before - 1)
+      for _, value in ipairs(bindings[before]) do granted[#granted + 1] = value end
+    end
+  end
   return granted
 end
 
-local bindings = {}
 for c = 1, candidates do
   if not bindings[c] then
     local seen = evaluate(c)
@@ -291,7 +301,10 @@ for c = 1, candidates do
         if not bindings[later] and string.sub(ARGV[begins[later] + 6], 1, 1) == 'l' then
           local other = evaluate(later)
           if not other then return broken() end
-          if not other.binding then return grant(later, other) end
+          if not other.binding then
+            bindings[c] = seen.prefers
+            return grant(later, other)
+          end
           bindings[later] = other.binding
         end
       end

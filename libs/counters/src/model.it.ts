@@ -60,6 +60,15 @@ it(`the model and the scripts agree on ${SEQUENCES * STEPS} random commands, rep
     'rate requests',
     'rate tokens',
     'org-rate requests',
+    'over exhausted',
+    'over held',
+    'over stage prefer-local',
+    'over stage local-only',
+    'over stage reject',
+    'over throttled',
+    'over instances',
+    'over rate requests',
+    'over rate tokens',
   ])
     expect(seen.get(kind) ?? 0, kind).toBeGreaterThanOrEqual(5);
   for (const type of [
@@ -80,6 +89,8 @@ const bigints = (_key: string, value: unknown): unknown => (typeof value === 'bi
 function count(seen: Map<string, number>, reply: CounterReply): void {
   const add = (name: string): void => void seen.set(name, (seen.get(name) ?? 0) + 1);
   add(reply.type);
+  if (reply.type === 'granted')
+    for (const { binding: b } of reply.passedOver ?? []) add(`over ${b.kind}${b.detail ? ` ${b.detail}` : ''}`);
   if (reply.type === 'refused') for (const c of reply.candidates) add(c.detail ? `${c.kind} ${c.detail}` : c.kind);
   if (reply.type === 'done' && reply.was === 'expired') add('expired');
   if (reply.type === 'adjust') add(reply.outcome);
@@ -273,9 +284,18 @@ async function applyToRedis(
       const reply = await counters.reserve(command);
       if (reply.type === 'granted') {
         const { candidateIndex, maxTokens, cashNanos, fullNanos, leaseUntilMs } = reply;
+        const passedOver = reply.passedOver?.map((p) => ({ ...p, binding: inModelWords(p.binding) }));
         const movedMs = leaseUntilMs === 0 ? 0 : leaseUntilMs + aheadMs;
         return at(
-          { type: 'granted', candidateIndex, maxTokens, cashNanos, fullNanos, leaseUntilMs: movedMs },
+          {
+            type: 'granted',
+            candidateIndex,
+            maxTokens,
+            cashNanos,
+            fullNanos,
+            leaseUntilMs: movedMs,
+            ...(passedOver ? { passedOver } : {}),
+          },
           reply.decidedAtMicros,
         );
       }
@@ -321,9 +341,14 @@ async function applyToRedis(
 
 /** Waits are told in milliseconds, rounded up. */
 function inMilliseconds(reply: CounterReply): CounterReply {
+  const rounded = (of: Binding): Binding => ({
+    ...of,
+    waitMicros: of.waitMicros && Math.ceil(of.waitMicros / 1_000) * 1_000,
+  });
+  if (reply.type === 'granted' && reply.passedOver)
+    return { ...reply, passedOver: reply.passedOver.map((p) => ({ ...p, binding: rounded(p.binding) })) };
   if (reply.type !== 'refused') return reply;
-  const rounded = (micros: number | undefined): number | undefined => micros && Math.ceil(micros / 1_000) * 1_000;
-  return { type: 'refused', candidates: reply.candidates.map((c) => ({ ...c, waitMicros: rounded(c.waitMicros) })) };
+  return { type: 'refused', candidates: reply.candidates.map(rounded) };
 }
 
 function inModelWords(binding: BindingBudget | BindingAccount | BindingOrg): Binding {

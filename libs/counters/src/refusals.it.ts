@@ -211,7 +211,11 @@ describe('prefer-local', () => {
   it('lets local candidates go before the first that the budget would pay, and only from its share on', async () => {
     expect(await reserve('before', flat(1n, near), local(2n))).toMatchObject({ candidateIndex: 0 });
     await spend(50n, win('b', 100n));
-    expect(await reserve('after', flat(1n, near), flat(1n, near), local(2n))).toMatchObject({ candidateIndex: 2 });
+    expect(await reserve('after', flat(1n, near), flat(1n, near), local(2n))).toMatchObject({
+      candidateIndex: 2,
+      // The second was not looked at: it stands behind own hardware as the first does.
+      passedOver: [{ candidateIndex: 0, binding: { kind: 'stage', stage: 'prefer-local', budget: 'b' } }],
+    });
   });
 
   it('does not push back what the budget does not pay, and falls back to cloud when no local one fits', async () => {
@@ -283,11 +287,17 @@ describe('rates', () => {
     expect(await ask('c', 'globex', fits)).toMatchObject({ type: 'granted' });
   });
 
-  it('an account at its limit gives the request to the next candidate', async () => {
+  it('an account at its limit gives the request to the next candidate, and the grant says so, once', async () => {
     await reserve('a', rated({ requestsPerMinute: 1 }));
-    expect(await reserve('b', rated({ requestsPerMinute: 1 }), flat(1n, win('b', 100n)))).toMatchObject({
+    const next = (): Promise<unknown> => reserve('b', rated({ requestsPerMinute: 1 }), flat(1n, win('b', 100n)));
+    expect(await next()).toMatchObject({
       candidateIndex: 1,
+      left: [{ budget: 'b', leftNanos: 98n }],
+      passedOver: [{ candidateIndex: 0, binding: { kind: 'rate', short: 'requests', limitPerMinute: 1 } }],
     });
+    const again = await next();
+    expect(again).toMatchObject({ candidateIndex: 1 });
+    expect(again).not.toHaveProperty('passedOver');
   });
 
   it('of 100 requests at once a limit of 60 a minute admits its burst of 6, through four clients', async () => {

@@ -15,6 +15,16 @@ export interface ReserveGrant {
   decidedAtMicros: number;
   /** As of this reservation; empty when the reply repeats an earlier grant. */
   left: { budget: string; window: string; basis: Basis; leftNanos: Nanos }[];
+  /**
+   * Why candidates before it were not taken, of those that were looked at: one that is not here stands behind own hardware as the one
+   * before it does. Absent: none was passed over, or the reply repeats an earlier grant.
+   */
+  passedOver?: PassedOver[];
+}
+
+export interface PassedOver {
+  candidateIndex: number;
+  binding: BindingBudget | BindingAccount | BindingOrg;
 }
 
 /** The window that refuses a candidate, with its numbers as the script saw them. */
@@ -32,8 +42,8 @@ export interface BindingBudget {
   unconfirmedNanos: Nanos;
   reservedNanos: Nanos;
   neededNanos: Nanos;
-  /** Of `stage`. */
-  stage?: 'local-only' | 'reject';
+  /** Of `stage`; `prefer-local` only passes over, it refuses nobody. */
+  stage?: 'local-only' | 'reject' | 'prefer-local';
   /** Of `throttled`: when the next one is admitted. */
   retryInMs?: number;
   /** When the earliest lease of any hold ends, in ms from now by Redis' clock; undefined when all are opened. */

@@ -13,6 +13,7 @@ import type {
   BindingAccount,
   BindingBudget,
   BindingOrg,
+  PassedOver,
   ReserveGrant,
   ReserveRefusal,
   ReserveReply,
@@ -142,6 +143,9 @@ export function decodeReserve(reply: string[], command: ReserveCommand, epochId:
 
 function granted(reply: string[], command: ReserveCommand, epochId: number): ReserveGrant {
   const candidateIndex = Number(reply[1]);
+  // A reply that repeats a grant says nothing of windows, nor need the command that it is given to be the same.
+  const { windows = [] } = command.candidates[candidateIndex] ?? {};
+  const passedOver = passedOverIn(reply.slice(FIRST_LEFT + windows.length), command);
   return {
     type: 'granted',
     epochId,
@@ -151,11 +155,23 @@ function granted(reply: string[], command: ReserveCommand, epochId: number): Res
     fullNanos: BigInt(reply[4]!),
     leaseUntilMs: Number(reply[5]),
     decidedAtMicros: Number(reply[6]),
-    left: reply.slice(7).map((nanos, i) => {
-      const { budget, window, basis } = command.candidates[candidateIndex]!.windows[i]!;
+    left: reply.slice(FIRST_LEFT, FIRST_LEFT + windows.length).map((nanos, i) => {
+      const { budget, window, basis } = windows[i]!;
       return { budget, window, basis, leftNanos: BigInt(nanos) };
     }),
+    ...(passedOver.length === 0 ? {} : { passedOver }),
   };
+}
+
+const FIRST_LEFT = 7;
+
+function passedOverIn(fields: string[], command: ReserveCommand): PassedOver[] {
+  const each = 1 + FIELDS_PER_REFUSAL;
+  return Array.from({ length: fields.length / each }, (_, i) => {
+    const [place, ...of] = fields.slice(i * each, (i + 1) * each);
+    const candidateIndex = Number(place);
+    return { candidateIndex, binding: bindingOf(of, command, command.candidates[candidateIndex]!, undefined) };
+  });
 }
 
 function refused(reply: string[], command: ReserveCommand): ReserveRefusal {
@@ -166,12 +182,19 @@ function refused(reply: string[], command: ReserveCommand): ReserveRefusal {
     decidedAtMicros: Number(reply[1]),
     candidates: command.candidates.map((candidate, i) => {
       const fields = reply.slice(3 + i * FIELDS_PER_REFUSAL, 3 + (i + 1) * FIELDS_PER_REFUSAL);
-      if (fields[1] === 'org-rate') return bindingOrg(fields, command.orgRate!);
-      return fields[1] === 'rate'
-        ? bindingAccount(fields, candidate)
-        : bindingBudget(fields, candidate, earliestLeaseInMs);
+      return bindingOf(fields, command, candidate, earliestLeaseInMs);
     }),
   };
+}
+
+function bindingOf(
+  fields: string[],
+  { orgRate }: ReserveCommand,
+  candidate: ReserveCandidate,
+  earliestLeaseInMs: number | undefined,
+): PassedOver['binding'] {
+  if (fields[1] === 'org-rate') return bindingOrg(fields, orgRate!);
+  return fields[1] === 'rate' ? bindingAccount(fields, candidate) : bindingBudget(fields, candidate, earliestLeaseInMs);
 }
 
 function bindingBudget(
@@ -191,7 +214,7 @@ function bindingBudget(
     unconfirmedNanos: BigInt(unconfirmed!),
     reservedNanos: BigInt(reserved!),
     neededNanos: BigInt(needed!),
-    ...(detail ? { stage: detail as 'local-only' | 'reject' } : {}),
+    ...(detail ? { stage: detail as NonNullable<BindingBudget['stage']> } : {}),
     ...(waitMicros ? { retryInMs: Math.ceil(Number(waitMicros) / 1_000) } : {}),
     earliestLeaseInMs,
   };

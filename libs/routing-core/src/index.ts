@@ -7,5 +7,6 @@ export * from './choice/explore.js';
 export * from './choice/guard.js';
 export * from './choice/decide.js';
 export * from './choice/explain.js';
+export * from './choice/passed-over.js';
 export * from './choice/policy.js';
 export * from './choice/record.js';

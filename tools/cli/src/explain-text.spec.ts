@@ -129,6 +129,21 @@ describe('the explanation of a decision', () => {
     expect(explanationText(decided(record))).not.toContain(of);
   });
 
+  it('says of who was passed over what stood in its way, and does not call the choice the best', () => {
+    const record = recordOf();
+    const [first, second, ...rest] = record.candidates;
+    const over = { kind: 'rate', account: 'limited', short: 'requests', limitPerMinute: 3 } as const;
+    const text = explanationText(
+      decided({ ...record, choice: second!.backend, candidates: [{ ...first!, passedOver: over }, second!, ...rest] }),
+    );
+    expect(text).toContain(`chose ${second!.backend}, the best score of those that fit\n`);
+    expect(rowOf(text, first!.backend)).toMatch(
+      new RegExp(
+        `passed over: the account at limited is at its limit of 3 requests a minute, so not ${first!.backend}$`,
+      ),
+    );
+  });
+
   it('says the deadline, who would miss it, and does not call the best who was chosen for making it, or for being the soonest', () => {
     const record = recordOf();
     const [chosen, other, ...rest] = record.candidates;

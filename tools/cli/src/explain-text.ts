@@ -1,6 +1,6 @@
 import type { DecisionPolicy, DecisionsReply, RoutingDecisionMadeV1, StoredOutcome } from '@meritorder/contracts';
 import { nanosToUsd } from '@meritorder/kernel';
-import { missesDeadline } from '@meritorder/routing-core';
+import { missesDeadline, passedOverText } from '@meritorder/routing-core';
 import { table } from './table.js';
 
 export type Decided = Exclude<DecisionsReply, { error: unknown }>;
@@ -53,6 +53,7 @@ const KINDS = {
 
 function kindText(record: RoutingDecisionMadeV1, kind: keyof typeof KINDS): string {
   const first = record.candidates.find((c) => c.backend === record.order?.[0]);
+  if (kind === 'best' && record.candidates.some((c) => c.passedOver)) return 'the best score of those that fit';
   return first && isLate(first, record.policy)
     ? 'the soonest, as none is expected in time'
     : `${KINDS[kind]}${roomText(record)}`;
@@ -190,6 +191,7 @@ function remark(c: Candidate, { choice, policy }: RoutingDecisionMadeV1, index: 
   if (c.backend === choice) return index > 0 ? 'chosen, as those before it did not fit' : 'chosen';
   if (c.excluded !== null)
     return `excluded${c.exclusionCode === undefined ? '' : ` (${c.exclusionCode})`}: ${c.excluded}`;
+  if (c.passedOver) return `passed over: ${passedOverText([c.backend], () => c.passedOver)}`;
   const room = c.numbers?.beyondRoom ? ', its bound is more than a budget can spare' : '';
   const late = isLate(c, policy) ? ', it would miss the deadline' : '';
   return index >= 0 ? `stands by${room}${late}` : '';

@@ -20,8 +20,10 @@ interface Looked {
   isNew: boolean;
   throttle: Rate | undefined;
 }
+type Granted = Extract<CounterReply, { type: 'granted' }>;
 type Evaluation =
-  { fits: false; binding: Binding } | { fits: true; tokens: number; looked: Looked[]; prefersLocal: boolean };
+  | { fits: false; binding: Binding }
+  | { fits: true; tokens: number; looked: Looked[]; prefersLocal: Binding | undefined };
 
 /**
  * Admits the first candidate that fits everywhere. A candidate that fits but has a budget at `prefer-local` lets the local ones
@@ -37,8 +39,13 @@ export function reserve(
   const { candidates } = command;
   const fresh: Fresh = new Map();
   const bindings: (Binding | undefined)[] = candidates.map(() => undefined);
-  const grant = (index: number, evaluation: Extract<Evaluation, { fits: true }>): CounterReply =>
-    admit(state, command, index, evaluation, nowMicros);
+  const grant = (index: number, evaluation: Extract<Evaluation, { fits: true }>): CounterReply => {
+    const passedOver = bindings
+      .slice(0, index)
+      .flatMap((binding, candidateIndex) => (binding ? [{ candidateIndex, binding }] : []));
+    const granted = admit(state, command, index, evaluation, nowMicros);
+    return passedOver.length === 0 ? granted : { ...granted, passedOver };
+  };
   for (const [index, candidate] of candidates.entries()) {
     if (bindings[index]) continue;
     const evaluation = evaluate(state, fresh, command, candidate, nowMicros);
@@ -50,7 +57,10 @@ export function reserve(
       for (let later = index + 1; later < candidates.length; later++) {
         if (!candidates[later]!.local || bindings[later]) continue;
         const local = evaluate(state, fresh, command, candidates[later]!, nowMicros);
-        if (local.fits) return grant(later, local);
+        if (local.fits) {
+          bindings[index] = evaluation.prefersLocal;
+          return grant(later, local);
+        }
         bindings[later] = local.binding;
       }
     }
@@ -72,7 +82,7 @@ function evaluate(
   let hard: Binding | undefined;
   let soft: Binding | undefined;
   let tokens = candidate.maxTokens;
-  let prefersLocal = false;
+  let prefersLocal: Binding | undefined;
   const looked: Looked[] = [];
   for (const asked of candidate.windows) {
     const found = look(state, fresh, asked);
@@ -82,7 +92,7 @@ function evaluate(
     if (judged.lasting) hard ??= judged.lasting;
     if (judged.passing) soft ??= judged.passing;
     tokens = Math.min(tokens, judged.tokens);
-    prefersLocal ||= judged.prefersLocal;
+    prefersLocal ??= judged.prefersLocal;
   }
   const binding = hard ?? soft ?? accountBinding(state, candidate, nowMicros) ?? orgBinding(state, orgRate, nowMicros);
   return binding ? { fits: false, binding } : { fits: true, tokens, looked, prefersLocal };
@@ -92,7 +102,7 @@ interface Judged {
   lasting?: Binding;
   passing?: Binding;
   tokens: number;
-  prefersLocal: boolean;
+  prefersLocal: Binding | undefined;
 }
 
 function judge(
@@ -113,13 +123,14 @@ function judge(
     waitMicros: wait,
   });
   if (found.isNew && tooManyInstances(state, asked))
-    return { lasting: binding('instances'), tokens: maxTokens, prefersLocal: false };
+    return { lasting: binding('instances'), tokens: maxTokens, prefersLocal: undefined };
   // What costs nothing in the budget's basis is never refused by it (invariant 11).
-  if (line.fixedNanos === 0n && line.perOutputTokenNanos === 0n) return { tokens: maxTokens, prefersLocal: false };
+  if (line.fixedNanos === 0n && line.perOutputTokenNanos === 0n) return { tokens: maxTokens, prefersLocal: undefined };
   const spent = window.settledNanos + window.unconfirmedNanos;
   const tokens = affordable(line, window.limitNanos - spent - window.reservedNanos, maxTokens);
   const { stages } = asked;
-  const prefersLocal = !candidate.local && reached(stages?.preferLocalFromNanos, spent);
+  const prefersLocal =
+    !candidate.local && reached(stages?.preferLocalFromNanos, spent) ? binding('stage', 'prefer-local') : undefined;
   if (affordable(line, window.limitNanos - spent, maxTokens) < minTokens)
     return { lasting: binding('exhausted'), tokens, prefersLocal };
   if (reached(stages?.rejectFromNanos, spent)) return { lasting: binding('stage', 'reject'), tokens, prefersLocal };
@@ -163,7 +174,7 @@ function admit(
   candidateIndex: number,
   { tokens, looked }: Extract<Evaluation, { fits: true }>,
   nowMicros: number,
-): CounterReply {
+): Granted {
   const candidate = command.candidates[candidateIndex]!;
   const hold: Hold = {
     state: 'reserved',
@@ -204,7 +215,7 @@ function useAccount(state: CounterState, candidate: ReserveCandidate, nowMicros:
   state.accounts.set(asked.account, used);
 }
 
-function grantOf(hold: Hold): CounterReply {
+function grantOf(hold: Hold): Granted {
   const { candidateIndex, maxTokens, cashNanos, fullNanos, leaseUntilMs } = hold;
   return { type: 'granted', candidateIndex, maxTokens, cashNanos, fullNanos, leaseUntilMs };
 }

@@ -75,8 +75,8 @@ export interface Binding {
   kind: RefusalKind;
   key: string | undefined;
   neededNanos: Nanos;
-  /** Of `stage` the action; of `rate` what is short. */
-  detail: 'local-only' | 'reject' | 'requests' | 'tokens' | undefined;
+  /** Of `stage` the action (`prefer-local` only passes over, it refuses nobody); of `rate` what is short. */
+  detail: 'local-only' | 'reject' | 'prefer-local' | 'requests' | 'tokens' | undefined;
   /** Of `throttled` and the rates: until when; undefined is never by itself. */
   waitMicros: number | undefined;
 }
@@ -89,6 +89,8 @@ export type CounterReply =
       cashNanos: Nanos;
       fullNanos: Nanos;
       leaseUntilMs: number;
+      /** Why candidates before it were not taken, of those that were looked at; absent: none was, or the reply repeats a grant. */
+      passedOver?: { candidateIndex: number; binding: Binding }[];
     }
   | { type: 'refused'; candidates: Binding[] }
   | { type: 'done'; was: HoldState | 'unknown' }

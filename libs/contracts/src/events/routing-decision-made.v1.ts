@@ -112,6 +112,25 @@ export const CandidateNumbers = z.object({
 });
 export type CandidateNumbers = z.infer<typeof CandidateNumbers>;
 
+/** Why the counters passed over a candidate and took one after it. */
+export const PassedOver = z.object({
+  /**
+   * Of a budget: `exhausted` (no room, whatever is in flight), `held` (room but for the requests in flight), `stage`, `throttled`,
+   * `instances` (its template has as many windows as it may). `rate`: the provider's account; `org-rate`: the org's quota.
+   */
+  kind: z.enum(['exhausted', 'held', 'stage', 'throttled', 'instances', 'rate', 'org-rate']),
+  budget: Slug.optional(),
+  window: z.string().optional(),
+  /** Of `stage`. */
+  stage: z.enum(['prefer-local', 'local-only', 'reject']).optional(),
+  /** The provider whose account, or the org whose quota, is at its limit. */
+  account: z.string().max(256).optional(),
+  short: z.enum(['requests', 'tokens']).optional(),
+  /** Of `rate` and `org-rate`. */
+  limitPerMinute: z.number().min(0).optional(),
+});
+export type PassedOver = z.infer<typeof PassedOver>;
+
 /** All candidates with their numbers, the choice and why: enough to make the same decision again. */
 export const RoutingDecisionMadeV1 = z.object({
   requestId: Slug,
@@ -160,6 +179,8 @@ export const RoutingDecisionMadeV1 = z.object({
       probability: z.number().min(0).max(1).optional(),
       /** With which the exploration guard let it be explored at most; absent: there was nothing to guard. */
       mostExplored: z.number().min(0).max(1).optional(),
+      /** It stood before the choice, and was not taken; absent: it was not passed over, or nothing is on record of why. */
+      passedOver: PassedOver.optional(),
       /** Windows that it would be charged to. */
       budgets: z
         .array(z.object({ budget: Slug, window: z.string(), basis: Basis, shadowPrice: z.number().min(0) }))

@@ -6,7 +6,10 @@ export const MeritorderOptions = z
   .strictObject({
     max_cost_usd: UsdText.refine((text) => !text.startsWith('-'), 'must not be negative')
       .optional()
-      .meta({ description: 'The most that others may charge for it, as an upper bound, all its attempts together: second calls, and those after a failure that may be charged. Own hardware does not count.' }),
+      .meta({
+        description:
+          'The most that others may charge for it, as an upper bound, all its attempts together: second calls, and those after a failure that may be charged. Own hardware does not count.',
+      }),
     deadline_ms: z.int().min(1).max(518_400_000).optional().meta({
       description:
         'When the whole answer must be there, streams included. Backends that are expected to take longer stand behind all others, and what is not there by then is broken off and may still be charged. Of a job at most six days; of anything else the deadline of requests counts where it is shorter.',

@@ -1,4 +1,4 @@
-import type { DecisionPolicy } from '@meritorder/contracts';
+import type { DecisionPolicy, Objective, PassedOver } from '@meritorder/contracts';
 import { describe, expect, it } from 'vitest';
 import { decide } from './decide.js';
 import { explain, type ScarceBudget } from './explain.js';
@@ -120,6 +120,54 @@ describe('a deadline', () => {
   it('makes a difference to what answers are worth, which is told', () => {
     expect(sentence({ deadlineSeconds: 3 }, [slow, fast])).toContain(
       '; slow would add nothing, worth -$0.28 here (in time with 12 % against 98 %), and save $0.00090',
+    );
+  });
+});
+
+describe('a candidate that the counters passed over', () => {
+  const three = [candidate('a', 0.5, 0.0001), candidate('b', 0.5, 0.0002), candidate('c', 0.5, 0.0003)];
+  const told = (why: Record<string, PassedOver>, tried: string[] = [], objective: Objective = 'cheapest'): string => {
+    const of = policy({ objective });
+    const decision = decide(of, three, { holdOut: 0.5, explore: 0.5, replica: 0.5 });
+    const [chosen] = decision.order.filter((s) => s.candidate.id === 'c');
+    return explain(
+      of,
+      decision,
+      chosen!,
+      tried,
+      () => [],
+      (id) => why[id],
+    );
+  };
+  const stage = (stage: PassedOver['stage']): PassedOver => ({ kind: 'stage', budget: 'pl', window: '2026-11', stage });
+
+  it.each<[PassedOver, string]>([
+    [{ kind: 'exhausted', budget: 'month', window: '2026-11' }, 'month had no room for a and b'],
+    [{ kind: 'held', budget: 'month', window: '2026-11' }, 'month had no room for a and b beside what is in flight'],
+    [stage('prefer-local'), 'pl is at a stage that prefers own hardware to a and b'],
+    [stage('local-only'), 'pl is at a stage that admits own hardware alone, not a and b'],
+    [stage('reject'), 'pl is at a stage that admits nothing that costs something, so not a and b'],
+    [
+      { kind: 'throttled', budget: 'pl', window: '2026-11' },
+      'pl is near its limit and admits only so many requests a minute, not a and b',
+    ],
+    [
+      { kind: 'instances', budget: 'each--1', window: '2026-11' },
+      'the template of each--1 has as many windows as it may, so a and b would be one too many',
+    ],
+    [
+      { kind: 'rate', account: 'limited', short: 'requests', limitPerMinute: 3 },
+      'the account at limited is at its limit of 3 requests a minute, so not a and b',
+    ],
+  ])('is told with what stood in its way: %o', (why, text) => {
+    expect(told({ a: why, b: why })).toBe(
+      `c: one of 3 able backends at $0.000300 expected; next a at $0.000100; ${text}`,
+    );
+  });
+
+  it('is told by itself where others had another reason, and where nobody knows of one', () => {
+    expect(told({ a: { kind: 'exhausted', budget: 'month', window: '2026-11' } })).toMatch(
+      /; month had no room for a; b did not fit$/,
     );
   });
 });

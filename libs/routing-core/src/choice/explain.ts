@@ -1,4 +1,4 @@
-import type { DecisionPolicy } from '@meritorder/contracts';
+import type { DecisionPolicy, PassedOver } from '@meritorder/contracts';
 import { decimal, usdOf, worthUsd } from './amounts.js';
 import {
   atShadowPrices,
@@ -10,6 +10,7 @@ import {
   type ScarceBudget,
 } from './counted.js';
 import type { Decision } from './decide.js';
+import { passedOverText } from './passed-over.js';
 import { missesDeadline, type Scored } from './score.js';
 
 export type { ScarceBudget } from './counted.js';
@@ -24,6 +25,7 @@ type ScarceOn = (id: string) => readonly ScarceBudget[];
  * @param chosen where the counters took a later one than the first of the order, that one
  * @param tried backends that failed or refused before
  * @param scarceOn the budgets with a shadow price on the path of a candidate
+ * @param whyOver why the counters passed over a candidate before it; default: nobody knows
  */
 export function explain(
   policy: DecisionPolicy,
@@ -31,10 +33,13 @@ export function explain(
   chosen: Scored,
   tried: readonly string[],
   scarceOn: ScarceOn,
+  whyOver: (id: string) => PassedOver | undefined = () => undefined,
 ): string {
   const { order, kind } = decision;
   const chose =
-    order[0] !== chosen ? passedOver(decision, chosen, tried) : `${KINDS[kind]}${beyondRoom(decision, chosen)}`;
+    order[0] !== chosen
+      ? passedOver(decision, chosen, tried, whyOver)
+      : `${KINDS[kind]}${beyondRoom(decision, chosen)}`;
   const why = `${chose}${tooLate(policy, decision, chosen)}`;
   const after = tried.length > 0 ? `, after ${tried.join(', ')} could not take it` : '';
   const body =
@@ -50,10 +55,15 @@ const KINDS: Record<Decision['kind'], string> = {
   'hold-out': '; of the group that is served as if nothing had been learned',
 };
 
-function passedOver({ order }: Decision, chosen: Scored, tried: readonly string[]): string {
+function passedOver(
+  { order }: Decision,
+  chosen: Scored,
+  tried: readonly string[],
+  whyOver: (id: string) => PassedOver | undefined,
+): string {
   const before = order.slice(0, order.indexOf(chosen)).map((s) => s.candidate.id);
   const without = before.filter((id) => !tried.includes(id));
-  return without.length === 0 ? '' : `; no budget had room for ${without.join(', ')}`;
+  return without.length === 0 ? '' : `; ${passedOverText(without, whyOver)}`;
 }
 
 /** Who would have been chosen but stands behind for want of room: the numbers alone would say otherwise. */

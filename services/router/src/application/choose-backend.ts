@@ -10,6 +10,7 @@ import {
   type Excluded,
   type MeasuredTimes,
   type RequestPolicy,
+  type ScarceBudget,
   type ScoreCandidate,
 } from '@meritorder/routing-core';
 import type { BudgetPath } from './budget-path.js';
@@ -70,6 +71,15 @@ export function chooseBackend(able: readonly Able[], sources: ChoiceSources, dra
     })),
     decision,
   };
+}
+
+/** The budgets with a shadow price on the path of a candidate. */
+export function scarceOn({ weighed }: Choice, id: string): ScarceBudget[] {
+  const { windows = [], shadowPrices = [] } = weighed.find((w) => w.numbers.id === id)?.path ?? {};
+  return windows.flatMap(({ charge: { budget, basis } }, i) => {
+    const shadowPrice = shadowPrices[i]!;
+    return shadowPrice > 0 ? [{ budget, basis, shadowPrice }] : [];
+  });
 }
 
 /** The best score of own hardware if it were idle when a job is looked at again, USD; undefined: none of these may take it. */

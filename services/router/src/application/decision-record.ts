@@ -4,6 +4,7 @@ import type {
   DecisionDraws,
   DecisionPolicy,
   Kind,
+  PassedOver,
   Refusal,
   RoutingDecisionMadeV1,
 } from '@meritorder/contracts';
@@ -29,6 +30,8 @@ export interface DecisionToRecord {
   choice: Choice;
   quality: QualityReading;
   excluded: readonly Excluded[];
+  /** By place in the order of the choice: those that the counters passed over. */
+  passedOver?: ReadonlyMap<number, PassedOver>;
   chosen: Able | undefined;
   refusal: Refusal | undefined;
   reason: string;
@@ -90,12 +93,13 @@ type Candidate = RoutingDecisionMadeV1['candidates'][number];
 /** Expected costs are estimates for a score, so they may be floats; bounds are money. */
 function candidate(
   { candidate: able, numbers, path: { windows, shadowPrices } }: Weighed,
-  { choice, excluded }: DecisionToRecord,
+  { choice, excluded, passedOver }: DecisionToRecord,
 ): Candidate {
   const { id, cashUsd, fullUsd, ...rest } = numbers;
   const place = choice.decision.order.findIndex((s) => s.candidate.id === id);
   const scored = choice.decision.order[place];
   const out = excluded.find((e) => e.backend.id === id);
+  const over = passedOver?.get(place);
   const mostExplored = choice.decision.guard?.most.get(id);
   return {
     backend: id,
@@ -114,6 +118,7 @@ function candidate(
       ? { scoreUsd: scored.scoreUsd, valueUsd: scored.valueUsd, probability: choice.decision.probabilities[place]! }
       : {}),
     ...(mostExplored === undefined ? {} : { mostExplored }),
+    ...(over === undefined ? {} : { passedOver: over }),
     budgets: windows.map(({ charge }, i) => ({
       budget: charge.budget,
       window: charge.window,

@@ -16,7 +16,7 @@ import {
   type WorkRequest,
 } from '@meritorder/contracts';
 import { enforce, type EnforcedBudget } from '@meritorder/budget-core';
-import type { BindingAccount, BindingBudget, ReserveCommand, ReserveReply } from '@meritorder/counters';
+import type { BindingAccount, BindingBudget, ReserveCommand, ReserveGrant, ReserveReply } from '@meritorder/counters';
 import { ManualClock, nanosToUsd } from '@meritorder/kernel';
 import type { ExpectedRevenue } from '@meritorder/routing-core';
 import { budgetPath } from './budget-path.js';
@@ -297,7 +297,7 @@ const failed = (
   retryAfterSeconds: 3,
   ...(again ? { again } : {}),
 });
-const grantFirst = (command: ReserveCommand): ReserveReply => ({
+const grantFirst = (command: ReserveCommand): ReserveGrant => ({
   type: 'granted',
   epochId: 1,
   candidateIndex: 0,
@@ -523,6 +523,39 @@ describe('a request', () => {
     const patient = await dispatch({ ...signals, deadlineMs: NOW + 3_600_000 });
     expect(patient.refusals).toMatchObject([{ code: 'deadline_exceeded' }]);
     expect(patient.log).toContain('a failed');
+  });
+
+  it('that goes to a later candidate says why those before it were passed over, in the sentence and on record', async () => {
+    const over = (...passedOver: NonNullable<ReserveGrant['passedOver']>) =>
+      dispatch({
+        reserve: (command) => ({ ...grantFirst(command), candidateIndex: 2, passedOver }),
+        workers: { c: OK },
+      });
+    const stage = await over({
+      candidateIndex: 0,
+      binding: binding('stage', { stage: 'prefer-local', settledNanos: 1n }),
+    });
+    expect(stage.decisions[0]!.reason).toContain('; org is at a stage that prefers own hardware to a and b');
+    const recorded = { kind: 'stage', budget: 'org', window: '2026-11-24', stage: 'prefer-local' };
+    expect(stage.decisions[0]!.candidates.map((c) => c.passedOver)).toEqual([recorded, recorded, undefined]);
+    const rate: BindingAccount = {
+      kind: 'rate',
+      account: 'p',
+      short: 'requests',
+      limitPerMinute: 3,
+      asked: 1,
+      retryInMs: 9,
+    };
+    const busy = await over({ candidateIndex: 0, binding: rate }, { candidateIndex: 1, binding: binding('exhausted') });
+    expect(busy.decisions[0]!.reason).toContain(
+      '; the account at p is at its limit of 3 requests a minute, so not a; org had no room for b',
+    );
+    expect(busy.decisions[0]!.candidates[0]!.passedOver).toEqual({
+      kind: 'rate',
+      account: 'p',
+      short: 'requests',
+      limitPerMinute: 3,
+    });
   });
 
   it('has one cap for all its attempts: what those before may have been charged is no room for the next', async () => {

@@ -9,10 +9,11 @@ import {
   type LimitsConfig,
   type TierConfig,
   type OrgConfig,
+  type PassedOver,
   type Refusal,
 } from '@meritorder/contracts';
 import { allEnforcedAt } from '@meritorder/budget-core';
-import type { ReserveGrant, ReserveRefusal } from '@meritorder/counters';
+import type { ReserveGrant } from '@meritorder/counters';
 import { worthWaiting } from '@meritorder/fleet-core';
 import { newId, type Clock } from '@meritorder/kernel';
 import {
@@ -33,7 +34,14 @@ import {
   type RequestPolicy,
 } from '@meritorder/routing-core';
 import type { Context } from '@opentelemetry/api';
-import { chooseBackend, scoreWhenIdle, type Choice, type ChoiceSources, type Weighed } from './choose-backend.js';
+import {
+  chooseBackend,
+  scarceOn,
+  scoreWhenIdle,
+  type Choice,
+  type ChoiceSources,
+  type Weighed,
+} from './choose-backend.js';
 import type { BudgetPath } from './budget-path.js';
 import { CapLeft } from './cap-left.js';
 import { decisionRecord } from './decision-record.js';
@@ -45,10 +53,11 @@ import { HedgeRace, type Leg } from './hedge-race.js';
 import { oncePerKey } from './once-per-key.js';
 import { OpenHandshake } from './open-handshake.js';
 import { CANCELLED, refused, YIELDED, type DispatchOutcome, type Step } from './outcome.js';
+import { passedOverBy } from './passed-over.js';
 import { Place } from './place.js';
 import { accountRateOf, orgRateOf } from './rates.js';
 import type { SourceRequest } from './read-request.js';
-import { budgetRefusal, exclusionRefusal, kindUnsupported, routeUnknown, tierUnknown } from './refusals.js';
+import { exclusionRefusal, kindUnsupported, offersRefusal, routeUnknown, tierUnknown } from './refusals.js';
 import type {
   Admission,
   AttemptLog,
@@ -377,7 +386,7 @@ class Dispatch {
       });
     }
     if (reply.type === 'refused') {
-      const refusal = this.budgetRefusal(reply, offers, nowMs);
+      const refusal = offersRefusal(reply, offers, nowMs);
       this.record(decided, undefined, undefined, refusal);
       return refused(refusal);
     }
@@ -393,8 +402,9 @@ class Dispatch {
     const offer = offers[reply.candidateIndex]!;
     const chosen = offer.candidate;
     place.moveTo(chosen.backend.id);
-    const reason = this.reasonFor(decided, reply.candidateIndex);
-    this.record(decided, chosen, attemptId, undefined, reason);
+    const passedOver = passedOverBy(reply);
+    const reason = this.reasonFor(decided, reply.candidateIndex, passedOver);
+    this.record({ ...decided, passedOver }, chosen, attemptId, undefined, reason);
     // A governed hold may grow up to what the caller allows, so that is what the backend is sent.
     const maxTokens = offer.hold.governed ? chosen.maxTokens : reply.maxTokens;
     const expected = {
@@ -480,7 +490,11 @@ class Dispatch {
     };
   }
 
-  private reasonFor({ policy, choice, hedgeOf }: Decided, place: number): string {
+  private reasonFor(
+    { policy, choice, hedgeOf }: Decided,
+    place: number,
+    passedOver: ReadonlyMap<number, PassedOver>,
+  ): string {
     const hedge = hedgeOf === undefined ? '' : `hedge, for ${this.race!.firstLeg.backend} had shown no token in time; `;
     return (
       hedge +
@@ -489,15 +503,8 @@ class Dispatch {
         choice.decision,
         choice.decision.order[place]!,
         this.path.tried.map((t) => t.backend),
-        (id) => {
-          const of = choice.weighed.find((w) => w.numbers.id === id);
-          if (!of) return [];
-          const { windows, shadowPrices } = of.path;
-          return windows.flatMap(({ charge: { budget, basis } }, i) => {
-            const shadowPrice = shadowPrices[i]!;
-            return shadowPrice > 0 ? [{ budget, basis, shadowPrice }] : [];
-          });
-        },
+        (id) => scarceOn(choice, id),
+        (id) => passedOver.get(choice.order.findIndex((w) => w.numbers.id === id)),
       )
     );
   }
@@ -520,18 +527,6 @@ class Dispatch {
     const { catalogue } = this.ports;
     const budgetsOf = catalogue.budgetsOf(this.request.attribution);
     return (backend) => catalogue.pathOf(allEnforcedAt(budgetsOf(backend), nowMs));
-  }
-
-  private budgetRefusal(reply: ReserveRefusal, offers: readonly Offer[], nowMs: number): Refusal {
-    return budgetRefusal(
-      reply.candidates.map((binding, i) => {
-        const { candidate, windows } = offers[i]!;
-        const backend = candidate.backend.id;
-        if (binding.kind === 'rate' || binding.kind === 'org-rate') return { backend, binding };
-        return { backend, binding, at: windows.find((w) => w.budget.id === binding.budget)! };
-      }),
-      nowMs,
-    );
   }
 
   private async work(
@@ -626,7 +621,7 @@ class Dispatch {
   }
 
   private record(
-    { route, number, hedgeOf, policy, quality, draws, choice, excluded }: Decided,
+    { number, policy, ...decided }: Decided,
     chosen: Able | undefined,
     attemptId: string | undefined,
     refusal: Refusal | undefined,
@@ -638,16 +633,11 @@ class Dispatch {
     ports.decisions.record(
       () =>
         decisionRecord({
+          ...decided,
           request,
-          route,
           attemptNumber: number,
-          hedgeOf,
           attemptId,
           policy: policy.score,
-          draws,
-          choice,
-          quality,
-          excluded,
           chosen,
           refusal,
           reason,
@@ -672,6 +662,8 @@ interface Decided {
   draws: DecisionDraws;
   choice: Choice;
   excluded: readonly Excluded[];
+  /** By place in the order of the choice. */
+  passedOver?: ReadonlyMap<number, PassedOver>;
 }
 
 type AskedRoute = AskedBackends & { id: string };

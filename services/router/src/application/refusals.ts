@@ -1,9 +1,10 @@
 import type { Kind, OrgConfig, Refusal } from '@meritorder/contracts';
 import type { EnforcedWindow } from '@meritorder/budget-core';
-import type { BindingAccount, BindingBudget, BindingOrg } from '@meritorder/counters';
+import type { BindingAccount, BindingBudget, BindingOrg, ReserveRefusal } from '@meritorder/counters';
 import { nanosToUsd } from '@meritorder/kernel';
 import type { Excluded } from '@meritorder/routing-core';
 import type { Catalogue } from './ports.js';
+import type { Offer } from './work-message.js';
 
 /** Why one candidate was not admitted. `at` is the window that refuses; a provider account or an org at its rate has none. */
 export type BoundCandidate =
@@ -11,11 +12,28 @@ export type BoundCandidate =
   | { backend: string; binding: BindingAccount | BindingOrg };
 type BoundByBudget = Extract<BoundCandidate, { binding: BindingBudget }>;
 
+/** The refusal when none of the offers was admitted. */
+export function offersRefusal(
+  { candidates }: ReserveRefusal,
+  offers: readonly Pick<Offer, 'candidate' | 'windows'>[],
+  nowMs: number,
+): Refusal {
+  return budgetRefusal(
+    candidates.map((binding, i) => {
+      const { candidate, windows } = offers[i]!;
+      const backend = candidate.backend.id;
+      if (binding.kind === 'rate' || binding.kind === 'org-rate') return { backend, binding };
+      return { backend, binding, at: windows.find((w) => w.budget.id === binding.budget)! };
+    }),
+    nowMs,
+  );
+}
+
 /**
  * The refusal when no candidate fits its budgets. What passes by itself (held, throttled, a rate) wins over what lasts until the
  * window ends: when one candidate would be admitted soon, retrying soon helps.
  */
-export function budgetRefusal(candidates: readonly BoundCandidate[], nowMs: number): Refusal {
+function budgetRefusal(candidates: readonly BoundCandidate[], nowMs: number): Refusal {
   const passing = candidates
     .map((candidate) => ({ candidate, inMs: passesInMs(candidate.binding) }))
     .filter((c) => c.inMs !== undefined)
