@@ -170,6 +170,16 @@ describe('a candidate that the counters passed over', () => {
       /; month had no room for a; b did not fit$/,
     );
   });
+
+  it('before is not counted among those that it is the cheapest of, nor told again', () => {
+    expect(told({ b: { kind: 'exhausted', budget: 'month', window: '2026-11' } }, ['a'])).toBe(
+      'c: one of 2 able backends at $0.000300 expected; next b at $0.000200; month had no room for b, after a could not take it',
+    );
+    expect(told({}, ['a', 'b'])).toBe('c: the only able backend at $0.000300 expected, after a, b could not take it');
+    expect(told({}, ['a', 'b'], 'value')).toMatch(
+      /^c: \.5 expected quality at \$0\.000300, the only able backend, after/,
+    );
+  });
 });
 
 describe('what decided against the cheaper one', () => {

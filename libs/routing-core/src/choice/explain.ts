@@ -45,7 +45,7 @@ export function explain(
   const body =
     policy.objective === 'cheapest'
       ? cheapest(policy, decision, chosen, tried, scarceOn)
-      : compared(policy, decision, chosen, scarceOn);
+      : compared(policy, decision, chosen, tried, scarceOn);
   return `${chosen.candidate.id}: ${body}${why}${after}`;
 }
 
@@ -98,11 +98,11 @@ function cheapest(
   const next = others[0];
   const ownUsd = costOf(chosen);
   const usd = usdOf(ownUsd, next ? costOf(next) : 0);
-  if (next === undefined && order.length === 1) return `the only able backend at ${usd(ownUsd)} expected`;
-  const of = `of ${order.length} able backends`;
+  if (next === undefined) return `the only able backend at ${usd(ownUsd)} expected`;
+  const of = `of ${others.length + 1} able backends`;
   const isCheaper = (s: Scored): boolean => costOf(s) < ownUsd;
-  const cheaper = next && (isCheaper(next) ? next : others.find(isCheaper));
-  const then = next ? `; next ${next.candidate.id} at ${usd(costOf(next))}` : '';
+  const cheaper = isCheaper(next) ? next : others.find(isCheaper);
+  const then = `; next ${next.candidate.id} at ${usd(costOf(next))}`;
   if (cheaper === undefined) return `the cheapest ${of} at ${usd(ownUsd)} expected${then}`;
   // By its score the cheaper one would be first: what follows the sentence says why it is not.
   if (cheaper.scoreUsd >= chosen.scoreUsd) return `one ${of} at ${usd(ownUsd)} expected${then}`;
@@ -119,7 +119,13 @@ function dearerFor(counted: Counted, chosen: Scored, cheaper: Scored): string {
   return ` at ${usd(costOf(chosen))} expected; ${cheaper.candidate.id} at ${usd(costOf(cheaper))}${counts}`;
 }
 
-function compared(policy: DecisionPolicy, { order }: Decision, chosen: Scored, scarceOn: ScarceOn): string {
+function compared(
+  policy: DecisionPolicy,
+  { order }: Decision,
+  chosen: Scored,
+  tried: readonly string[],
+  scarceOn: ScarceOn,
+): string {
   const margin = policy.objective === 'margin';
   const worth = ({ candidate }: Scored): number =>
     margin ? (candidate.conversion ?? candidate.quality) : candidate.quality;
@@ -127,8 +133,8 @@ function compared(policy: DecisionPolicy, { order }: Decision, chosen: Scored, s
   const self = (usd: (value: number) => string): string =>
     `${decimal(worth(chosen))} ${noun} at ${usd(costOf(chosen))}`;
   // The one that would add most for its money among the better ones; where none is better, the next.
-  const better = order.filter((s) => s !== chosen && worth(s) > worth(chosen));
-  const other = better[0] ?? order.find((s) => s !== chosen);
+  const others = order.filter((s) => s !== chosen && !tried.includes(s.candidate.id));
+  const other = others.find((s) => worth(s) > worth(chosen)) ?? others[0];
   if (other === undefined) return `${self(usdOf(costOf(chosen)))}, the only able backend`;
   const gain = worth(other) - worth(chosen);
   const gainUsd = other.valueUsd - chosen.valueUsd;
