@@ -50,6 +50,11 @@ export function enforce(definition: BudgetDefinition, values?: InstanceValues): 
   };
 }
 
+/** Whether several orgs may spend it: its amounts say what others spend, so no org is told them (invariant 10). */
+export function spansOrgs({ definition, instance }: EnforcedBudget): boolean {
+  return (definition.selector.org ?? instance?.values.org) === undefined;
+}
+
 const inForce = new WeakMap<EnforcedBudget, EnforcedWindow>();
 
 /** The budget's window at an instant. A pure memo by budget, since windows change rarely. */

@@ -204,5 +204,9 @@ export const RoutingDecisionMadeV1 = z.object({
   tags: z.array(z.string().max(512)).max(4).optional(),
   /** The prompt as the quality learner read it, without its words: base64. */
   promptFeatures: z.string().max(8_192).optional(),
+  /** Those of `candidates[].budgets` that span orgs. Only the copy of the operator has them (subject token `operator`). */
+  sharedBudgets: z.array(Slug).optional(),
+  /** It is the copy of the org, without what is said of budgets that span orgs; absent: it is the whole record. */
+  budgetsWithheld: z.literal(true).optional(),
 });
 export type RoutingDecisionMadeV1 = z.infer<typeof RoutingDecisionMadeV1>;

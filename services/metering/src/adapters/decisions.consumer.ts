@@ -38,7 +38,9 @@ export class DecisionsConsumer implements OnApplicationBootstrap, OnApplicationS
     const decided: { record: RoutingDecisionMadeV1; delivery: Delivery }[] = [];
     for (const delivery of batch) {
       try {
-        decided.push({ record: delivery.decode(['routing.decision-made.v1']).data, delivery });
+        const { data: record } = delivery.decode(['routing.decision-made.v1']);
+        // The copy of an org: the whole comes on the subject of the operator.
+        if (!record.budgetsWithheld) decided.push({ record, delivery });
       } catch (error) {
         if (!(error instanceof PoisonMessage)) throw error;
         await this.bury(delivery, error.message);

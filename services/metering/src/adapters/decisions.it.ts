@@ -206,6 +206,22 @@ it('decisions are kept once, also when they come again; poison goes to the dead 
   expect(reasons.toSorted()).toEqual([expect.stringMatching(/^it cannot be kept/), expect.stringMatching(/requestId/)]);
 });
 
+it('of a decision in two copies the whole is kept, also when the copy of the org comes first', async () => {
+  const whole = decision('copied', { sharedBudgets: ['account-p'] });
+  const { sharedBudgets: _shared, ...told } = whole;
+  await decide({ ...told, budgetsWithheld: true });
+  await router.publishEvent({
+    type: 'routing.decision-made.v1',
+    subject: subjects.routingDecisionMade('operator'),
+    id: `operator/acme/${whole.requestId}/${whole.attemptId}`,
+    time: whole.decidedAt,
+    data: whole,
+  });
+  await isKept('copied');
+  const rows = await db.query(`select org, record from decisions where request_id = 'copied'`);
+  expect(rows).toEqual([{ org: 'acme', record: whole }]);
+});
+
 it('an outcome is recorded once, told to its org and to routers, and known from then on', async () => {
   await decide(decision('good'));
   await isKept('good');

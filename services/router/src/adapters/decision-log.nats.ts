@@ -1,7 +1,8 @@
-import { subjects, type RoutingDecisionMadeV1 } from '@meritorder/contracts';
+import { OPERATOR_ORG, subjects, type RoutingDecisionMadeV1 } from '@meritorder/contracts';
 import type { Bus } from '@meritorder/messaging';
 import { meter } from '@meritorder/telemetry';
 import type { Context } from '@opentelemetry/api';
+import { orgsCopy } from '../application/decision-record.js';
 import type { DecisionLog } from '../application/ports.js';
 
 const MAX_UNACKNOWLEDGED = 10_000;
@@ -11,7 +12,10 @@ const MAX_UNACKNOWLEDGED = 10_000;
  */
 const AFTER_MS = 25;
 
-/** Decision records; a caller never waits for one. One that cannot be kept is counted and logged, never silent. */
+/**
+ * Decision records, of two copies where budgets that span orgs had a say: the whole for the operator and the services, the other for the
+ * org. A caller never waits for one. One that cannot be kept is counted and logged, never silent.
+ */
 export class NatsDecisionLog implements DecisionLog {
   private unacknowledged = 0;
   /** Those that are not sent yet. */
@@ -57,19 +61,28 @@ export class NatsDecisionLog implements DecisionLog {
       const decision = make();
       const { org } = decision.attribution;
       of = ` of ${decision.requestId}`;
-      await this.bus.publishEvent({
-        type: 'routing.decision-made.v1',
-        subject: subjects.routingDecisionMade(org),
-        id: `${org}/${decision.requestId}/${decision.attemptId ?? `refused-${decision.attemptNumber}`}`,
-        time: decision.decidedAt,
-        data: decision,
-        context,
-      });
+      const id = `${org}/${decision.requestId}/${decision.attemptId ?? `refused-${decision.attemptNumber}`}`;
+      if (decision.sharedBudgets === undefined) return await this.publishTo(org, id, decision, context);
+      await Promise.all([
+        this.publishTo(OPERATOR_ORG, `${OPERATOR_ORG}/${id}`, decision, context),
+        this.publishTo(org, id, orgsCopy(decision), context),
+      ]);
     } catch (error) {
       this.lost.add(1);
       this.onError(`decision record${of} lost: ${(error as Error).message}`);
     } finally {
       this.unacknowledged--;
     }
+  }
+
+  private async publishTo(org: string, id: string, data: RoutingDecisionMadeV1, context: Context): Promise<void> {
+    await this.bus.publishEvent({
+      type: 'routing.decision-made.v1',
+      subject: subjects.routingDecisionMade(org),
+      id,
+      time: data.decidedAt,
+      data,
+      context,
+    });
   }
 }

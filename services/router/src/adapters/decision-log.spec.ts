@@ -54,3 +54,23 @@ it('one that cannot be kept is said', async () => {
   await log.close();
   expect(problems).toEqual(['decision record of one lost: no stream']);
 });
+
+it('what budgets of all orgs had a say in goes whole to the operator, and without them to its org', async () => {
+  const published: { subject: string; id: string; data: RoutingDecisionMadeV1 }[] = [];
+  const log = new NatsDecisionLog(
+    { publishEvent: async (event: (typeof published)[number]) => void published.push(event) } as unknown as Bus,
+    () => {},
+  );
+  const on = (budget: string) => ({ budget, window: '2026-11', basis: 'cash' as const, shadowPrice: 2 });
+  const candidates = [{ backend: 'a', budgets: [on('acme-month'), on('account-p')] }];
+  log.record(() => ({ ...decision('one'), candidates, sharedBudgets: ['account-p'] }) as any, ROOT_CONTEXT);
+  await log.close();
+  expect(published.map(({ subject, id }) => [subject, id])).toEqual([
+    ['routing.decision-made.v1.operator', 'operator/acme/one/refused-1'],
+    ['routing.decision-made.v1.acme', 'acme/one/refused-1'],
+  ]);
+  const [whole, told] = published.map((event) => event.data);
+  expect(whole).toMatchObject({ candidates, sharedBudgets: ['account-p'], attribution: { org: 'acme' } });
+  expect(told).toMatchObject({ candidates: [{ backend: 'a', budgets: [on('acme-month')] }], budgetsWithheld: true });
+  expect(JSON.stringify(told)).not.toContain('account-p');
+});

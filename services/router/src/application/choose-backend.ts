@@ -1,3 +1,4 @@
+import { spansOrgs } from '@meritorder/budget-core';
 import type { BackendConfig, DecisionDraws, TierConfig } from '@meritorder/contracts';
 import { chooseReplica, RECHECK_SECONDS, type Replica } from '@meritorder/fleet-core';
 import { isBeyondRoom, leastUsd } from '@meritorder/pacing-core';
@@ -73,11 +74,11 @@ export function chooseBackend(able: readonly Able[], sources: ChoiceSources, dra
   };
 }
 
-/** The budgets with a shadow price on the path of a candidate. */
+/** The budgets of its own with a shadow price on the path of a candidate: no org is told one of those that span orgs. */
 export function scarceOn({ weighed }: Choice, id: string): ScarceBudget[] {
   const { windows = [], shadowPrices = [] } = weighed.find((w) => w.numbers.id === id)?.path ?? {};
-  return windows.flatMap(({ charge: { budget, basis } }, i) => {
-    const shadowPrice = shadowPrices[i]!;
+  return windows.flatMap(({ budget: of, charge: { budget, basis } }, i) => {
+    const shadowPrice = spansOrgs(of) ? 0 : shadowPrices[i]!;
     return shadowPrice > 0 ? [{ budget, basis, shadowPrice }] : [];
   });
 }

@@ -8,6 +8,7 @@ import type {
   Refusal,
   RoutingDecisionMadeV1,
 } from '@meritorder/contracts';
+import { spansOrgs } from '@meritorder/budget-core';
 import { boundNanos } from '@meritorder/pricing-core';
 import type { Able, Excluded } from '@meritorder/routing-core';
 import type { Choice, Weighed } from './choose-backend.js';
@@ -41,11 +42,14 @@ export interface DecisionToRecord {
   epoch: number;
 }
 
-/** All candidates with their numbers, the choice and why: the body of `routing.decision-made`. `replay` decides it again. */
+/** All candidates with their numbers, the choice and why: the whole body of `routing.decision-made`. `replay` decides it again. */
 export function decisionRecord(d: DecisionToRecord): RoutingDecisionMadeV1 {
   const { decision, weighed } = d.choice;
   const first = (d.chosen ?? d.choice.order[0]?.candidate)?.estimate;
   const known = new Set(weighed.map((w) => w.numbers.id));
+  const shared = new Set(
+    weighed.flatMap((w) => w.path.windows.filter((x) => spansOrgs(x.budget)).map((x) => x.budget.id)),
+  );
   return {
     requestId: d.request.requestId,
     ...(d.attemptId === undefined ? {} : { attemptId: d.attemptId }),
@@ -80,7 +84,18 @@ export function decisionRecord(d: DecisionToRecord): RoutingDecisionMadeV1 {
     order: decision.order.map((s) => s.candidate.id),
     tags: d.quality.tags,
     promptFeatures: d.quality.promptFeatures,
+    ...(shared.size > 0 ? { sharedBudgets: [...shared] } : {}),
   };
+}
+
+/**
+ * The record as its org may hear it: without what is said of budgets that span orgs. The sums of shadow prices stay, since the
+ * score is made of them: it is decided again with the same result (ADR 26).
+ */
+export function orgsCopy({ sharedBudgets = [], ...record }: RoutingDecisionMadeV1): RoutingDecisionMadeV1 {
+  const own = (c: Candidate): Candidate =>
+    c.budgets === undefined ? c : { ...c, budgets: c.budgets.filter((b) => !sharedBudgets.includes(b.budget)) };
+  return { ...record, candidates: record.candidates.map(own), budgetsWithheld: true };
 }
 
 function wishesOf({ meritorder }: Pick<ChatRequest, 'meritorder'>): Pick<RoutingDecisionMadeV1, 'wishes'> {

@@ -18,8 +18,9 @@ import {
 import { enforce, type EnforcedBudget } from '@meritorder/budget-core';
 import type { BindingAccount, BindingBudget, ReserveCommand, ReserveGrant, ReserveReply } from '@meritorder/counters';
 import { ManualClock, nanosToUsd } from '@meritorder/kernel';
-import type { ExpectedRevenue } from '@meritorder/routing-core';
+import { replay, type ExpectedRevenue } from '@meritorder/routing-core';
 import { budgetPath } from './budget-path.js';
+import { orgsCopy } from './decision-record.js';
 import { dispatchRequest, type DispatchPorts, type DispatchRequest } from './dispatch-request.js';
 import type { AttemptSignal } from './ports.js';
 import { readRequest, type RequestReading } from './read-request.js';
@@ -638,6 +639,57 @@ describe('a request', () => {
     expect(exhausted.message).toBe(
       'The budget Org (2026-11-24) has no room: limit $0.000001, spent $0.00000095, held $0.00000004, needed $0.0000002; the next window starts 2026-11-25T00:00:00.000Z.',
     );
+  });
+
+  describe('that a budget of all orgs pays for beside its own (invariant 10)', () => {
+    const shared = enforce({ ...budget, id: 'account-p', name: 'The account at p', selector: { provider: 'p' } });
+    const budgets = [enforced, shared];
+    const left = ['org', 'account-p'].map((id) => ({
+      budget: id,
+      window: '2026-11-24',
+      basis: 'cash' as const,
+      leftNanos: 7n,
+    }));
+    const policy = { budget: 'any', window: '2026-11-24', shadowPrice: 0.5 } as BudgetPolicy;
+
+    it('is told what is left of its own, and at whose price it was decided of its own', async () => {
+      const reserve = (command: ReserveCommand) => ({ ...grantFirst(command), left }) as ReserveReply;
+      const { works, decisions } = await dispatch({ budgets, policy, reserve });
+      expect(works[0]!.budgetsLeft).toMatchObject([{ budget: 'org', left_usd: '0.000000007' }]);
+      // Where it is charged stays in its terms.
+      expect(works[0]!.terms.windows.map((w) => w.budget)).toEqual(['org', 'account-p']);
+      expect(works[0]!.reason).not.toContain('account-p');
+      const [whole] = decisions;
+      expect(whole!.sharedBudgets).toEqual(['account-p']);
+      expect(whole!.candidates[0]!.budgets!.map((b) => b.budget)).toEqual(['org', 'account-p']);
+      const told = orgsCopy(whole!);
+      expect(JSON.stringify(told)).not.toContain('account-p');
+      expect(told.candidates[0]!.budgets).toEqual([
+        { budget: 'org', window: '2026-11-24', basis: 'cash', shadowPrice: 0.5 },
+      ]);
+      for (const record of [whole!, told])
+        expect(replay(record)).toMatchObject({ replayable: true, same: true, decision: { order: { length: 3 } } });
+      expect((await dispatch({ budgets: [enforced] })).decisions[0]).not.toHaveProperty('sharedBudgets');
+    });
+
+    it.each<[string, BindingBudget]>([
+      ['budget_held', binding('held')],
+      ['budget_exhausted', binding('exhausted')],
+      ['budget_throttled', binding('throttled', { retryInMs: 4_200 })],
+      ['budget_local_only', binding('stage', { stage: 'local-only' })],
+      ['budget_rejecting', binding('stage', { stage: 'reject' })],
+    ])('is refused as %s by its name and when to retry, without an amount', async (code, by) => {
+      const reserve = refuseWith({ ...by, budget: 'account-p' });
+      const { refusals, decisions } = await dispatch({ budgets, reserve });
+      const [refusal] = refusals;
+      expect(refusal).toMatchObject({
+        code,
+        message: expect.stringContaining('The account at p'),
+        details: { budget: 'account-p', window: '2026-11-24', basis: 'cash', backends: ['a', 'b', 'c'] },
+        retryAfterSeconds: expect.any(Number),
+      });
+      for (const told of [JSON.stringify(refusal), decisions[0]!.reason]) expect(told).not.toMatch(/[$]|_usd/);
+    });
   });
 
   const rate: BindingAccount = {

@@ -1,5 +1,5 @@
 import type { Kind, OrgConfig, Refusal } from '@meritorder/contracts';
-import type { EnforcedWindow } from '@meritorder/budget-core';
+import { spansOrgs, type EnforcedWindow } from '@meritorder/budget-core';
 import type { BindingAccount, BindingBudget, BindingOrg, ReserveRefusal } from '@meritorder/counters';
 import { nanosToUsd } from '@meritorder/kernel';
 import type { Excluded } from '@meritorder/routing-core';
@@ -62,9 +62,11 @@ function told(by: BoundCandidate, all: readonly BoundCandidate[]): Refusal {
   if (!('at' in by)) return by.binding.kind === 'rate' ? accountRefusal(by.binding, backends) : orgRefusal(by.binding);
   const { binding, at } = by;
   const budget = `The budget ${at.budget.name} (${binding.window})`;
-  const numbers =
+  const amounts =
     `limit $${nanosToUsd(binding.limitNanos)}, spent $${nanosToUsd(binding.settledNanos + binding.unconfirmedNanos)}, ` +
     `held $${nanosToUsd(binding.reservedNanos)}, needed $${nanosToUsd(binding.neededNanos)}`;
+  // What is spent of a budget that spans orgs is what the others spend.
+  const numbers = spansOrgs(at.budget) ? '' : `: ${amounts}`;
   const until =
     at.window.endMs === null
       ? 'it has no next window'
@@ -73,24 +75,24 @@ function told(by: BoundCandidate, all: readonly BoundCandidate[]): Refusal {
   switch (binding.kind) {
     case 'held': {
       const seconds = Math.max(1, Math.ceil((binding.earliestLeaseInMs ?? 1_000) / 1_000));
-      const message = `${budget} is held by requests in flight: ${numbers}. Retry in ${seconds} s.`;
+      const message = `${budget} is held by requests in flight${numbers}. Retry in ${seconds} s.`;
       return { code: 'budget_held', message, details };
     }
     case 'throttled': {
       const seconds = Math.max(1, Math.ceil((binding.retryInMs ?? 1_000) / 1_000));
-      const message = `${budget} is near its limit and admits only so many requests a minute: ${numbers}. Retry in ${seconds} s.`;
+      const message = `${budget} is near its limit and admits only so many requests a minute${numbers}. Retry in ${seconds} s.`;
       return { code: 'budget_throttled', message, details };
     }
     case 'stage':
       return binding.stage === 'local-only'
         ? {
             code: 'budget_local_only',
-            message: `${budget} admits only local backends now: ${numbers}; ${until}.`,
+            message: `${budget} admits only local backends now${numbers}; ${until}.`,
             details,
           }
         : {
             code: 'budget_rejecting',
-            message: `${budget} admits nothing that costs something now: ${numbers}; ${until}.`,
+            message: `${budget} admits nothing that costs something now${numbers}; ${until}.`,
             details,
           };
     case 'instances':
@@ -100,7 +102,7 @@ function told(by: BoundCandidate, all: readonly BoundCandidate[]): Refusal {
         details: { ...details, template: at.charge.template, max_instances: at.asked.maxInstances },
       };
     case 'exhausted':
-      return { code: 'budget_exhausted', message: `${budget} has no room: ${numbers}; ${until}.`, details };
+      return { code: 'budget_exhausted', message: `${budget} has no room${numbers}; ${until}.`, details };
   }
 }
 
@@ -110,11 +112,15 @@ function budgetDetails({ binding, at }: BoundByBudget, backends: string[]): Reco
     window: binding.window,
     window_end: at.window.endMs === null ? null : new Date(at.window.endMs).toISOString(),
     basis: binding.basis,
-    limit_usd: nanosToUsd(binding.limitNanos),
-    settled_usd: nanosToUsd(binding.settledNanos),
-    unconfirmed_usd: nanosToUsd(binding.unconfirmedNanos),
-    held_usd: nanosToUsd(binding.reservedNanos),
-    needed_usd: nanosToUsd(binding.neededNanos),
+    ...(spansOrgs(at.budget)
+      ? {}
+      : {
+          limit_usd: nanosToUsd(binding.limitNanos),
+          settled_usd: nanosToUsd(binding.settledNanos),
+          unconfirmed_usd: nanosToUsd(binding.unconfirmedNanos),
+          held_usd: nanosToUsd(binding.reservedNanos),
+          needed_usd: nanosToUsd(binding.neededNanos),
+        }),
     ...(binding.stage === undefined ? {} : { stage: binding.stage }),
     backends,
   };

@@ -1,4 +1,4 @@
-import type { EnforcedWindow } from '@meritorder/budget-core';
+import { spansOrgs, type EnforcedWindow } from '@meritorder/budget-core';
 import type { AttemptExpectation, AttemptTerms, WorkRequest } from '@meritorder/contracts';
 import type { ReserveGrant } from '@meritorder/counters';
 import { nanosToUsd } from '@meritorder/kernel';
@@ -37,6 +37,7 @@ export function workMessage(sent: Sent): WorkRequest {
   const { request, grant, hedgeOf, choices, expected } = sent;
   const { candidate: chosen, windows, hold } = sent.offer;
   const job = chosen.backend.batch && request.job;
+  const shared = new Set(windows.flatMap((w) => (spansOrgs(w.budget) ? [w.budget.id] : [])));
   return {
     terms: {
       attemptId: sent.attemptId,
@@ -69,12 +70,9 @@ export function workMessage(sent: Sent): WorkRequest {
     inputTokensExpected: expected.inputTokens,
     ...(sent.mayBeHedged ? { mayBeHedged: true } : {}),
     ...(job ? { job } : {}),
-    budgetsLeft: grant.left.map((l) => ({
-      budget: l.budget,
-      window: l.window,
-      basis: l.basis,
-      left_usd: nanosToUsd(l.leftNanos),
-    })),
+    budgetsLeft: grant.left
+      .filter((l) => !shared.has(l.budget))
+      .map((l) => ({ budget: l.budget, window: l.window, basis: l.basis, left_usd: nanosToUsd(l.leftNanos) })),
     earlierAttempts: sent.earlierAttempts,
     reason: sent.reason,
   };

@@ -69,8 +69,9 @@ const MOST_CHARGES = 128;
 type Candidate = RoutingDecisionMadeV1['candidates'][number];
 type CandidateBudgets = NonNullable<Candidate['budgets']>;
 
-/** Undefined: the record does not say which budgets were looked at. */
+/** Undefined: the record does not say which budgets were looked at, or is the copy of an org, whose whole comes by itself. */
 export function decisionFact(record: RoutingDecisionMadeV1): DecisionFact | undefined {
+  if (record.budgetsWithheld) return undefined;
   const windows = new Map<string, CandidateBudgets[number]>();
   for (const { budgets } of record.candidates)
     for (const each of budgets ?? [])
