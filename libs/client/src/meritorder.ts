@@ -168,7 +168,8 @@ export class Meritorder {
 
   /**
    * A durable job: its result is an `inference.result.v1` event of the subscriber `results`.
-   * @param jobId the same id is the same job, however often it is sent within ten minutes.
+   * @param jobId the same id is the same job, however often it is sent, as long as its result is kept (seven days): it is a
+   * `duplicate`, and a result that is there is published again under its event id. Another body under it is refused.
    */
   async job(body: ChatBody, jobId?: string): Promise<JobAccepted> {
     const requestId = newId();

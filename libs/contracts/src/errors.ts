@@ -307,8 +307,9 @@ export const ERRORS = {
     status: 422,
     type: 'invalid_request_error',
     retryable: false,
-    meaning: 'The `idempotency_key` was used for a different request within the last 24 hours.',
-    wayOut: 'Use one key for one request.',
+    meaning:
+      'The `idempotency_key` was used for a different request within the last 24 hours, or the id of a job for a different job whose result is still kept (seven days).',
+    wayOut: 'Use one key for one request, and one id for one job.',
   },
   cancelled: {
     status: 499,

@@ -130,6 +130,13 @@ export const BUCKETS = {
     writer: 'router',
     maxAgeHours: STREAMS.jobs.maxAgeHours,
   },
+  jobs: {
+    name: 'JOBS',
+    purpose:
+      'Jobs whose id their caller named, under `<org>.<request>`, from before they are kept until their results are forgotten.',
+    writer: 'router',
+    maxAgeHours: STREAMS.events.maxAgeHours,
+  },
   idempotency: {
     name: 'IDEMPOTENCY',
     purpose: 'The first request of each idempotency key of an org, under `<org>.<hash of the key>`.',

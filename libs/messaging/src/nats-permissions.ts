@@ -205,6 +205,8 @@ function router(config: Hosted): NatsUser {
       ...watching(BUCKETS.policy.name),
       `$KV.${BUCKETS.idempotency.name}.>`,
       ...watching(BUCKETS.idempotency.name),
+      `$KV.${BUCKETS.jobs.name}.>`,
+      ...watching(BUCKETS.jobs.name),
       ...watching(BUCKETS.epoch.name),
       ...FOLLOWING_KEYS,
       ...watching(BUCKETS.fleet.name),

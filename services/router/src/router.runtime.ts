@@ -23,6 +23,7 @@ export const ROUTER = Symbol('ROUTER');
 export interface RouterRequest {
   requestId: string;
   isJob?: boolean;
+  claim?: string;
   jobDeadlineMs?: number;
   job?: JobAcceptedV1;
   kind: Kind;

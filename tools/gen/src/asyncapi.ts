@@ -394,7 +394,7 @@ export function asyncApi(version: string): Json {
       address: 'inference.job.v1.{org}',
       parameters: ORG,
       description:
-        'Durable: kept before it is acknowledged, run at least once. `Nats-Msg-Id` makes a repetition harmless.',
+        'Durable: kept before it is acknowledged, run at least once. `Nats-Msg-Id` makes a repetition harmless for as long as the result is kept (seven days): it is answered as `duplicate`, and a result that is there is published again under its id. Another job of the same id is refused (`idempotency_key_reused`).',
       messages: refs('inferenceRequest', 'embeddingsRequest', 'messagesRequest', 'responsesRequest'),
     },
     inferenceAck: {

@@ -9,5 +9,7 @@ export const InferenceResultV1 = z.object({
   /** OpenAI's chat completion with `meritorder`, or OpenAI's error body. */
   body: z.record(z.string(), z.unknown()),
   finishedAt: Instant,
+  /** When the job was accepted: an id can name another job when the result of the first is not kept any more. */
+  acceptedAt: Instant.optional(),
 });
 export type InferenceResultV1 = z.infer<typeof InferenceResultV1>;

@@ -11,6 +11,8 @@ export const JobAcceptedV1 = z.object({
   routes: z.array(Slug).optional(),
   body: z.record(z.string(), z.unknown()),
   acceptedAt: Instant,
+  /** What its customer is charged for once, however often it is run; absent: of an earlier version. */
+  claim: z.string().max(80).optional(),
   /** It was in a batch, and is sent to no other: with what it was answered there, or cancelled, or else to be run again. */
   afterBatch: z
     .object({ answer: z.record(z.string(), z.unknown()).optional(), cancelled: z.literal(true).optional() })

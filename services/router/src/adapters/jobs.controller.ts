@@ -25,13 +25,16 @@ import { NatsContext } from '@meritorder/service-kit';
 import { v5 as uuidV5 } from 'uuid';
 import { FailedRuns, RETRY_MS } from '../application/failed-runs.js';
 import type { DispatchOutcome } from '../application/outcome.js';
+import { fingerprintOf } from '../application/once-per-key.js';
 import { parseRequest, requestIdOf } from '../application/parse-request.js';
+import type { KnownJob } from '../application/ports.js';
 import { readRequest } from '../application/read-request.js';
 import { narrowed } from '../application/resolve-caller.js';
+import { jobIsKept, takeJob } from '../application/take-job.js';
 import { ROUTER, type RouterRuntime } from '../router.runtime.js';
 import { NatsCancelledJobs } from './cancelled-jobs.nats.js';
 import { incomingOf } from './requests.controller.js';
-import { isInStream } from './stream-message.nats.js';
+import { NatsJobLog } from './job-log.nats.js';
 
 /** Without a deadline of its own a job is tried for an hour. */
 const JOB_DEADLINE_MS = 3_600_000;
@@ -51,10 +54,12 @@ export class JobsController implements OnApplicationBootstrap, OnApplicationShut
   private cancels: Subscription | undefined;
   private readonly bus: Bus;
   private readonly cancelledJobs: NatsCancelledJobs;
+  private readonly jobs: NatsJobLog;
   private readonly failedRuns = new FailedRuns();
 
   constructor(@Inject(ROUTER) private readonly router: RouterRuntime) {
     this.bus = router.bus;
+    this.jobs = new NatsJobLog(this.bus);
     this.cancelledJobs = new NatsCancelledJobs(this.bus);
   }
 
@@ -109,33 +114,46 @@ export class JobsController implements OnApplicationBootstrap, OnApplicationShut
       });
     const caller = this.router.resolve(org, incoming.header('key') || undefined, parsed.metadata);
     if ('code' in caller) return this.answer(message, requestId, caller);
-    const accepted: JobAcceptedV1 = {
-      requestId,
-      org,
-      kind: parsed.kind,
-      attribution: caller.attribution,
-      ...(caller.org.routes ? { routes: caller.org.routes } : {}),
-      body: parsed.source?.sent ?? parsed.body,
+    const wanted: KnownJob = {
+      fingerprint: fingerprintOf({ ...parsed, attribution: caller.attribution }),
       acceptedAt: new Date().toISOString(),
+      claim: `job-${newId()}`,
+      messageId: `${org}/${requestId}`,
+      state: 'taken',
     };
+    const isNamed = Boolean(messageId) || Boolean(incoming.header('request'));
     try {
+      const taken = isNamed ? await takeJob(this.jobs, org, requestId, wanted) : undefined;
+      if (taken?.as === 'reused')
+        return this.answer(message, requestId, {
+          code: 'idempotency_key_reused',
+          message: 'The id of this job was used for a different one, whose result is kept.',
+        });
+      if (taken?.as === 'known') return this.accepted(message, requestId, taken.job.sequence ?? 0, true);
+      const job = taken?.job ?? wanted;
       const ack = await this.bus.publishEvent({
         type: 'job.accepted.v1',
         subject: subjects.jobAccepted(org, requestId),
-        id: `${org}/${requestId}`,
-        time: accepted.acceptedAt,
-        data: accepted,
+        id: job.messageId,
+        time: job.acceptedAt,
+        data: {
+          requestId,
+          org,
+          kind: parsed.kind,
+          attribution: caller.attribution,
+          ...(caller.org.routes ? { routes: caller.org.routes } : {}),
+          body: parsed.source?.sent ?? parsed.body,
+          acceptedAt: job.acceptedAt,
+          claim: job.claim,
+        },
         context: extractTrace(message.headers),
       });
-      // The shape of a JetStream acknowledgement, so that `js.publish` works as it is.
-      message.respond(
-        JSON.stringify({
-          stream: STREAMS.jobs.name,
-          seq: ack.sequence,
-          ...(ack.duplicate ? { duplicate: true } : {}),
-          request_id: requestId,
-        }),
-      );
+      this.accepted(message, requestId, ack.sequence, ack.duplicate);
+      // Without that word a job of this id is published again, and known by its message id for as long as the queue knows it.
+      if (taken)
+        await jobIsKept(this.jobs, org, requestId, taken, ack.sequence).catch((error: Error) =>
+          this.log.warn(`that the job ${requestId} is kept was not written down: ${error.message}`),
+        );
     } catch (error) {
       this.answer(message, requestId, {
         code: 'internal',
@@ -143,6 +161,12 @@ export class JobsController implements OnApplicationBootstrap, OnApplicationShut
         retryAfterSeconds: 1,
       });
     }
+  }
+
+  /** The shape of a JetStream acknowledgement, so that `js.publish` works as it is. */
+  private accepted(message: Msg, requestId: string, seq: number, isDuplicate: boolean): void {
+    const duplicate = isDuplicate ? { duplicate: true } : {};
+    message.respond(JSON.stringify({ stream: STREAMS.jobs.name, seq, ...duplicate, request_id: requestId }));
   }
 
   private answer(message: Msg, requestId: string, refusal: Refusal): void {
@@ -158,7 +182,8 @@ export class JobsController implements OnApplicationBootstrap, OnApplicationShut
 
   private async run(delivery: Delivery): Promise<void> {
     const { data: job } = delivery.decode(['job.accepted.v1']);
-    if (await this.hasResult(job)) return;
+    // A job that is delivered again after its result was published has ended.
+    if (await this.jobs.hasResult(job.org, job.requestId, job.acceptedAt)) return this.ended(job);
     const { answer, cancelled } = job.afterBatch ?? {};
     if (cancelled) return this.publishCancelled(job, delivery);
     if (answer) return this.publishResult(job, 'ok', answer, delivery);
@@ -181,6 +206,7 @@ export class JobsController implements OnApplicationBootstrap, OnApplicationShut
         ? await this.router.dispatch({
             requestId: job.requestId,
             isJob: true,
+            claim: job.claim ?? `job-${job.requestId}`,
             jobDeadlineMs: deadlineMs,
             ...(job.afterBatch ? {} : { job }),
             kind: job.kind,
@@ -227,19 +253,26 @@ export class JobsController implements OnApplicationBootstrap, OnApplicationShut
     body: Record<string, unknown>,
     delivery: Delivery,
   ): Promise<void> {
+    const { org, requestId, acceptedAt } = job;
+    const finishedAt = new Date().toISOString();
     await this.bus.publishEvent({
       type: 'inference.result.v1',
-      subject: subjects.inferenceResult(job.org, job.requestId),
-      id: `${job.org}/${job.requestId}/result`,
-      time: new Date().toISOString(),
-      data: { requestId: job.requestId, org: job.org, status, body, finishedAt: new Date().toISOString() },
+      subject: subjects.inferenceResult(org, requestId),
+      id: `${org}/${requestId}/${Date.parse(acceptedAt)}/result`,
+      time: finishedAt,
+      data: { requestId, org, status, body, finishedAt, acceptedAt },
       context: delivery.context,
     });
+    await this.ended(job);
   }
 
-  /** A job that is delivered again after its result was published has ended. */
-  private hasResult(job: JobAcceptedV1): Promise<boolean> {
-    return isInStream(this.bus, STREAMS.events.name, subjects.inferenceResult(job.org, job.requestId));
+  /** Unsaid, its id is not free before it is forgotten. */
+  private async ended({ org, requestId, acceptedAt }: JobAcceptedV1): Promise<void> {
+    await this.jobs
+      .ended(org, requestId, acceptedAt)
+      .catch((error: Error) =>
+        this.log.warn(`that the job ${requestId} has ended was not written down: ${error.message}`),
+      );
   }
 
   private async first(subscription: AsyncIterable<Msg>, timeoutMs: number): Promise<Msg | undefined> {

@@ -1,7 +1,8 @@
 import type { BudgetPolicy } from '@meritorder/contracts';
-import type { EnforcedWindow } from '@meritorder/budget-core';
+import { spansOrgs, type EnforcedWindow } from '@meritorder/budget-core';
 import { pathPrice, type PathPrice } from '@meritorder/pacing-core';
 import type { ComparedNanos } from '@meritorder/pricing-core';
+import type { ScarceBudget } from '@meritorder/routing-core';
 
 /** Budgets that a request is charged to, with what is known of them: the same for every candidate that is charged to these. */
 export interface BudgetPath {
@@ -32,6 +33,14 @@ export function budgetPath(
   }
   const price = pathPrice(windows.map((w, i) => ({ basis: w.charge.basis, lambda: shadowPrices[i]! })));
   return { windows, shadowPrices, price, spareCash, spareFull };
+}
+
+/** Those with a shadow price, of the org alone: what one that spans orgs is worth is not for its ears (ADR 26). */
+export function scarceOwn({ windows, shadowPrices }: BudgetPath): ScarceBudget[] {
+  return windows.flatMap(({ budget, charge }, i) => {
+    const shadowPrice = shadowPrices[i]!;
+    return shadowPrice > 0 && !spansOrgs(budget) ? [{ budget: charge.budget, basis: charge.basis, shadowPrice }] : [];
+  });
 }
 
 function lessOf(known: ComparedNanos | undefined, room: bigint): ComparedNanos {

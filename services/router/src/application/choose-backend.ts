@@ -1,4 +1,3 @@
-import { spansOrgs } from '@meritorder/budget-core';
 import type { BackendConfig, DecisionDraws, TierConfig } from '@meritorder/contracts';
 import { chooseReplica, RECHECK_SECONDS, type Replica } from '@meritorder/fleet-core';
 import { isBeyondRoom, leastUsd } from '@meritorder/pacing-core';
@@ -14,7 +13,7 @@ import {
   type ScarceBudget,
   type ScoreCandidate,
 } from '@meritorder/routing-core';
-import type { BudgetPath } from './budget-path.js';
+import { scarceOwn, type BudgetPath } from './budget-path.js';
 import type { ConversionReading, ExpectedTokens, Loads, QualityReading } from './ports.js';
 
 /** What a choice reads, all of it in memory. */
@@ -76,11 +75,8 @@ export function chooseBackend(able: readonly Able[], sources: ChoiceSources, dra
 
 /** The budgets of its own with a shadow price on the path of a candidate: no org is told one of those that span orgs. */
 export function scarceOn({ weighed }: Choice, id: string): ScarceBudget[] {
-  const { windows = [], shadowPrices = [] } = weighed.find((w) => w.numbers.id === id)?.path ?? {};
-  return windows.flatMap(({ budget: of, charge: { budget, basis } }, i) => {
-    const shadowPrice = spansOrgs(of) ? 0 : shadowPrices[i]!;
-    return shadowPrice > 0 ? [{ budget, basis, shadowPrice }] : [];
-  });
+  const of = weighed.find((w) => w.numbers.id === id);
+  return of ? scarceOwn(of.path) : [];
 }
 
 /** The best score of own hardware if it were idle when a job is looked at again, USD; undefined: none of these may take it. */

@@ -109,6 +109,8 @@ export interface DispatchRequest {
   requestId: string;
   /** Of a durable job, which may be delivered again. */
   isJob?: boolean;
+  /** What a customer is charged for once, however often it is run; absent: this request, whatever the caller named it. */
+  claim?: string;
   /** Until when the answer of a job is of use; it may wait for idle own hardware, or be in a batch, until shortly before. */
   jobDeadlineMs?: number;
   /** Absent: it cannot be in a batch. */
@@ -156,7 +158,6 @@ class Dispatch {
   /** Attempts that were sent, hedges too. */
   private sent = 0;
   private race: HedgeRace | undefined;
-  /** What a customer is charged for once: a job, however often it is run, or this request, whatever the caller named it. */
   private readonly claim: string;
 
   constructor(
@@ -171,7 +172,7 @@ class Dispatch {
         ? { batchWithinMs: request.jobDeadlineMs - ports.clock.nowMs() }
         : {}),
     };
-    this.claim = request.isJob ? `job-${request.requestId}` : newId();
+    this.claim = request.claim ?? newId();
   }
 
   async run(): Promise<DispatchOutcome> {

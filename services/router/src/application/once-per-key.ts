@@ -28,13 +28,7 @@ export async function oncePerKey(
   const use: KeyUse = {
     claim: request.isJob ? `job/${request.requestId}` : newId(),
     requestId: request.requestId,
-    fingerprint: sha256Hex(
-      canonicalJson({
-        kind: request.kind,
-        attribution: request.attribution,
-        body: request.source?.sent ?? request.body,
-      }),
-    ),
+    fingerprint: fingerprintOf(request),
     state: 'in-flight',
   };
   let first: KeyUse;
@@ -56,6 +50,12 @@ export async function oncePerKey(
     await keys.answered(org, key, { ...use, state: 'answered' }).catch(() => {});
   else await keys.free(org, key).catch(() => {});
   return outcome;
+}
+
+/** Equal for what is the same request: who asks, and what is asked. */
+export function fingerprintOf(request: Pick<DispatchRequest, 'kind' | 'attribution' | 'body' | 'source'>): string {
+  const { kind, attribution, body, source } = request;
+  return sha256Hex(canonicalJson({ kind, attribution, body: source?.sent ?? body }));
 }
 
 function duplicate(first: KeyUse, use: KeyUse): Refusal {

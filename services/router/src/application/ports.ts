@@ -268,6 +268,31 @@ export interface KeyLog {
   free(org: string, key: string): Promise<void>;
 }
 
+/** What is remembered of a job whose id its caller named. */
+export interface KnownJob {
+  fingerprint: string;
+  acceptedAt: string;
+  /** What its customer is charged for once. */
+  claim: string;
+  /** Its message in the queue: what is published again under that is not a second one. */
+  messageId: string;
+  /** `taken`: whether the queue has it is not certain. */
+  state: 'taken' | 'kept' | 'ended';
+  /** Of its message in the queue, once that is certain. */
+  sequence?: number;
+}
+
+/** Ids of jobs, remembered durably for as long as their results. */
+export interface JobLog {
+  /** Remembers it unless there is one of that id. Returns the one that is remembered, and which word of it that is. */
+  take(org: string, id: string, job: KnownJob): Promise<{ job: KnownJob; revision: number }>;
+  /** Says something new of it. Undefined: somebody else has, since that revision. */
+  replace(org: string, id: string, job: KnownJob, revision: number): Promise<number | undefined>;
+  hasResult(org: string, id: string, acceptedAt: string): Promise<boolean>;
+  /** Tells the result of it again. False: there is none (any more). */
+  tellResult(org: string, id: string, acceptedAt: string): Promise<boolean>;
+}
+
 /** The durable record of attempts. */
 export interface AttemptLog {
   /** Who says it. */
