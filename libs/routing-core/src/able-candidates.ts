@@ -48,6 +48,8 @@ export interface BackendEstimate {
   /** Lengths of one choice that 1 of 20, or of 100, exceeds. */
   outputTokensP95: number;
   outputTokensP99: number;
+  /** What is expected of answers that are cut at so many tokens; absent: `outputTokensExpected` is of answers that nothing cuts. */
+  outputLengths?: { meanUpTo(maxTokens: number): number } | undefined;
 }
 
 export interface Able {
@@ -64,6 +66,10 @@ export interface Able {
   /** Output tokens of one choice: what is asked for, and the least that is useful. */
   maxTokens: number;
   minTokens: number;
+  /** What the caller allows, where the backend gives less and none of the able gives it. */
+  limitTokens?: number | undefined;
+  /** Output tokens of one choice that it is compared at, where it would cut what another gives; absent: what is expected of it. */
+  comparedTokens?: number | undefined;
   /** Estimates for a score, USD. */
   expectedCashUsd: number;
   expectedFullUsd: number;
@@ -79,6 +85,8 @@ export type ExclusionCode =
   | 'unpriced'
   | 'unavailable'
   | 'busy'
+  /** It would cut the answer before the limit that the caller named, and another that is able would not. */
+  | 'too-short'
   | 'above-cap'
   | 'below-floor'
   | 'too-slow';
@@ -99,7 +107,10 @@ export interface Excluded {
 /** Below this many output tokens an answer is of little use, so a hold is not clamped further. */
 const LEAST_USEFUL_OUTPUT_TOKENS = 64;
 
-/** Filters out what cannot serve the request, and says why; the others with their expected and largest costs, in the order given. */
+/**
+ * Filters out what cannot serve the request, and says why; the others with their expected and largest costs, in the order given,
+ * but that those that would cut an answer come after those that would not.
+ */
 export function ableCandidates(
   views: readonly BackendView[],
   requirements: Requirements,
@@ -107,18 +118,48 @@ export function ableCandidates(
   maxCostNanos: Nanos | undefined,
   atMs: number,
 ): { able: Able[]; excluded: Excluded[] } {
-  const able: Able[] = [];
+  const able: Candidate[] = [];
   const excluded: Excluded[] = [];
   const served = { atMs };
   const inBatch = { atMs, tier: 'batch' } as const;
   for (const view of views) {
-    const outcome = consider(view, requirements, estimateOf, view.backend.batch ? inBatch : served);
+    const servedThen = view.backend.batch ? inBatch : served;
+    const outcome = consider(view, requirements, estimateOf, servedThen);
     const capped = outcome instanceof Candidate && maxCostNanos !== undefined ? cap(outcome, maxCostNanos) : outcome;
     if (capped instanceof Candidate) able.push(capped);
     else excluded.push(capped);
   }
   if (able.length === 0) sayWhereContextDecides(excluded);
-  return { able, excluded };
+  return wholeAnswers(able, excluded, requirements);
+}
+
+/**
+ * A backend that cuts an answer is not cheaper for it. Where the caller named a limit, it is out as long as another gives that;
+ * else it is compared at the length that the answer has where it is longest.
+ */
+function wholeAnswers(
+  able: Candidate[],
+  excluded: Excluded[],
+  { maxTokens: limit, choices }: Requirements,
+): { able: Able[]; excluded: Excluded[] } {
+  let [least, most] = [Infinity, 0];
+  for (const { givenTokens } of able) {
+    if (givenTokens < least) least = givenTokens;
+    if (givenTokens > most) most = givenTokens;
+  }
+  if (limit !== undefined && most < limit) for (const candidate of able) candidate.limitTokens = limit;
+  if (least >= most) return { able, excluded };
+  const whole = able.filter((c) => c.givenTokens === most);
+  const cut = able.filter((c) => c.givenTokens < most);
+  if (limit === undefined || most < limit) {
+    for (const candidate of cut) candidate.compareAt(most, choices);
+    return { able: [...whole, ...cut], excluded };
+  }
+  const tooShort = cut.map(({ backend, givenTokens }): Excluded => {
+    const why = `gives ${givenTokens} output tokens at most; the request allows ${limit}, which another gives`;
+    return { backend, code: 'too-short', why };
+  });
+  return { able: whole, excluded: [...excluded, ...tooShort] };
 }
 
 /**
@@ -181,7 +222,8 @@ function consider(
     requirements,
     toolInputTokens as number,
     maxTokens,
-    expectedCost(price, expectedUsage(estimate, maxTokens, choices), served),
+    served,
+    expectedCost(price, expectedUsage(estimate, Math.min(estimate.outputTokensExpected, maxTokens), choices), served),
   );
 }
 
@@ -199,9 +241,13 @@ const NO_PRICES: readonly PriceVersion[] = [];
 /** One of a class, since a decision makes one for every backend: what only few are asked for is worked out when they are. */
 class Candidate implements Able {
   minTokens: number;
-  readonly expectedCashUsd: number;
-  readonly expectedFullUsd: number;
-  readonly expectedMarginalUsd: number;
+  limitTokens: number | undefined = undefined;
+  comparedTokens: number | undefined = undefined;
+  expectedCashUsd: number;
+  expectedFullUsd: number;
+  expectedMarginalUsd: number;
+  /** Output tokens of one choice that the backend gives, whatever the caller will pay for. */
+  readonly givenTokens: number;
   private knownBound: Bound | undefined = undefined;
   private knownTrustedBound: Bound | undefined = undefined;
 
@@ -213,9 +259,22 @@ class Candidate implements Able {
     private readonly requirements: Requirements,
     private readonly toolInputTokens: number,
     public maxTokens: number,
+    private readonly served: Served,
     expected: ExpectedCost,
   ) {
+    this.givenTokens = maxTokens;
     this.minTokens = Math.max(requirements.leastTokens, Math.min(maxTokens, LEAST_USEFUL_OUTPUT_TOKENS));
+    this.expectedCashUsd = expected.cashUsd;
+    this.expectedFullUsd = expected.fullUsd;
+    this.expectedMarginalUsd = expected.marginalUsd;
+  }
+
+  /** @param maxTokens where another cuts an answer of the same request, further than this one */
+  compareAt(maxTokens: number, choices: number): void {
+    const { price, estimate, served } = this;
+    const tokens = Math.min(estimate.outputLengths?.meanUpTo(maxTokens) ?? estimate.outputTokensExpected, maxTokens);
+    const expected = expectedCost(price, expectedUsage(estimate, tokens, choices), served);
+    this.comparedTokens = tokens;
     this.expectedCashUsd = expected.cashUsd;
     this.expectedFullUsd = expected.fullUsd;
     this.expectedMarginalUsd = expected.marginalUsd;
@@ -318,7 +377,8 @@ const OUTPUT_UNIT = {
   video: 'outputVideoTokens',
 } as const satisfies Record<Modality, UsageUnit>;
 
-function expectedUsage(estimate: BackendEstimate, maxTokens: number, choices: number): Usage {
+/** @param outputTokens of one choice */
+function expectedUsage(estimate: BackendEstimate, outputTokens: number, choices: number): Usage {
   const input = Math.ceil(estimate.inputTokensExpected);
   const cacheReadTokens = Math.min(input, Math.round(estimate.cacheReadTokensExpected));
   const cacheWrite5mTokens = Math.min(input - cacheReadTokens, Math.round(estimate.cacheWriteTokensExpected));
@@ -327,9 +387,15 @@ function expectedUsage(estimate: BackendEstimate, maxTokens: number, choices: nu
     cacheReadTokens,
     cacheWrite5mTokens,
     cacheWrite1hTokens: 0,
-    outputTokens: Math.ceil(Math.min(estimate.outputTokensExpected, maxTokens) * choices),
+    outputTokens: Math.ceil(outputTokens * choices),
     requests: 1,
   };
+}
+
+/** For the sentence of a choice: that its answer may be cut before the caller's limit. */
+export function loweredText({ limitTokens, maxTokens }: Pick<Able, 'limitTokens' | 'maxTokens'>): string {
+  if (limitTokens === undefined) return '';
+  return `; at most ${maxTokens} output tokens, for no able backend gives the ${limitTokens} that the request allows`;
 }
 
 /** The caller's own cap clamps the output as a budget would. */

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { EXAMPLES, type BackendConfig, type ChatRequest, type PriceVersion } from '@meritorder/contracts';
 import { boundNanos } from '@meritorder/pricing-core';
-import { ableCandidates, requirementsOf, type AskedKind, type BackendView } from './index.js';
+import { ableCandidates, loweredText, requirementsOf, type AskedKind, type BackendView } from './index.js';
 
 const base = EXAMPLES.events['price.version-published.v1'].version;
 const priced = (input: number, output: number): PriceVersion => ({
@@ -194,6 +194,68 @@ describe('what is able', () => {
   it('what Groq calls its standard tier is the standard tier', () => {
     const asked = requirementsOf(body({ service_tier: 'on_demand' }));
     expect(asked).toMatchObject({ standardTierOnly: true, tier: undefined, unbounded: undefined });
+  });
+
+  describe('of which one would cut the answer', () => {
+    /** 400 tokens are expected, where nothing cuts them. */
+    const long = ({ maxOutputTokens }: BackendConfig) => ({
+      ...estimate(),
+      outputTokensExpected: Math.min(400, maxOutputTokens),
+      outputLengths: { meanUpTo: (most: number) => Math.min(400, most) },
+    });
+    const short = view('short', {}, { maxOutputTokens: 100 });
+    const whole = view('whole', {}, { maxOutputTokens: 700 });
+    const rank = (views: BackendView[], more: object = {}, cap?: bigint) =>
+      ableCandidates(views, requirementsOf(body(more)), long, cap, AT);
+    const ids = (of: { backend: BackendConfig }[]) => of.map(({ backend }) => backend.id);
+
+    it('it is out while another gives the limit that the caller named, and says so', () => {
+      const { able, excluded } = rank([short, whole], { max_tokens: 600 });
+      expect(ids(able)).toEqual(['whole']);
+      expect(able[0]).toMatchObject({ maxTokens: 600, limitTokens: undefined });
+      expect(excluded).toMatchObject([
+        {
+          backend: { id: 'short' },
+          code: 'too-short',
+          why: 'gives 100 output tokens at most; the request allows 600, which another gives',
+        },
+      ]);
+      expect(ids(rank([short, whole], { max_tokens: 100 }).able)).toEqual(['short', 'whole']);
+      // A caller's own cap is no reason: it lowers what is paid for, not what the backend gives.
+      expect(ids(rank([short, whole], { max_tokens: 600 }, 700_000n).able)).toEqual(['whole']);
+      // Nor does one that cannot be asked now keep another out.
+      expect(ids(rank([short, { ...whole, workersWithRoom: 0 }], { max_tokens: 600 }).able)).toEqual(['short']);
+    });
+
+    it('where nobody gives that limit its sentence says what there is', () => {
+      const { able, excluded } = rank([short, whole], { max_tokens: 800 });
+      expect(excluded).toEqual([]);
+      expect(able.map((a) => [a.backend.id, a.maxTokens])).toEqual([
+        ['whole', 700],
+        ['short', 100],
+      ]);
+      expect(loweredText(able[1]!)).toBe(
+        '; at most 100 output tokens, for no able backend gives the 800 that the request allows',
+      );
+      expect(loweredText(rank([short, whole], { max_tokens: 600 }).able[0]!)).toBe('');
+      expect(loweredText(rank([short]).able[0]!)).toBe('');
+    });
+
+    it.each<[string, object]>([
+      ['no limit is named', {}],
+      ['nobody gives the limit that is', { max_tokens: 800 }],
+    ])('it is not the cheaper for it where %s: both are compared at equal length', (_name, more) => {
+      const { able } = rank([short, whole], more);
+      // 100 input tokens at 1000 nano-dollars, and 400 output tokens at 2000.
+      expect(able.map((a) => Math.round(a.expectedCashUsd * 1e9))).toEqual([900_000, 900_000]);
+      expect(ids(able)).toEqual(['whole', 'short']);
+      expect(able.map((a) => a.comparedTokens)).toEqual([undefined, 400]);
+      const dearer = { ...whole, price: priced(1_000_000, 2_100_000) };
+      const [first, second] = rank([dearer, short], more).able;
+      expect(second!.expectedCashUsd).toBeLessThan(first!.expectedCashUsd);
+      // Alone it is expected to cost what it can.
+      expect(Math.round(rank([short], more).able[0]!.expectedCashUsd * 1e9)).toBe(300_000);
+    });
   });
 
   it("clamps the output to the context, the backend and the caller's own cap", () => {

@@ -170,7 +170,7 @@ export const RoutingDecisionMadeV1 = z.object({
       boundCashNanos: NanosText.nullable(),
       boundFullNanos: NanosText.nullable(),
       excluded: z.string().nullable(),
-      /** Why in one word: `unable` (whatever the policy), `not-allowed`, `unpriced`, `unavailable`, `busy`, `above-cap`, `below-floor`, `too-slow`. */
+      /** Why in one word: `unable` (whatever the policy), `not-allowed`, `unpriced`, `unavailable`, `busy`, `too-short`, `above-cap`, `below-floor`, `too-slow`. */
       exclusionCode: z.string().max(64).optional(),
       numbers: CandidateNumbers.optional(),
       scoreUsd: z.number().optional(),

@@ -14,7 +14,7 @@ import { estimateInput, type InputEstimate } from '../input/estimate-input.js';
 import { inputCoverage } from '../input/input-learning.js';
 import { embeddingsPartsOf, inputPartsOf, type PlaceOfPart } from '../input/input-parts.js';
 import { readInput } from '../input/input-reading.js';
-import { estimateOutput, type OutputEstimate } from '../output/output-lengths.js';
+import { estimateOutput, ExpectedLengths, type OutputEstimate } from '../output/output-lengths.js';
 import { inputLearningOf, lengthsOf, rememberSent, type Learned } from './learned.js';
 
 /** What a forecast needs to know of a backend. */
@@ -65,6 +65,8 @@ export interface BackendForecast {
   readonly outputTokensExpected: number;
   readonly outputTokensP95: number;
   readonly outputTokensP99: number;
+  /** Of answers that are cut elsewhere than `outputTokensExpected` is. */
+  readonly outputLengths: ExpectedLengths;
 }
 
 /** A request, read once; every backend's forecast is made when it is asked for, and kept. */
@@ -102,7 +104,8 @@ export function forecastRequest(learned: Learned, request: ForecastRequest, nowM
       body.max_completion_tokens ?? body.max_tokens ?? backend.maxOutputTokens,
       backend.maxOutputTokens,
     );
-    const output = estimateOutput(lengthsOf(learned, { ...request, backend: backend.id }), maxTokens);
+    const lengths = lengthsOf(learned, { ...request, backend: backend.id });
+    const output = estimateOutput(lengths, maxTokens);
     return {
       input,
       inputCoverage: share === undefined || learning === undefined ? undefined : { share, judged: learning.judged },
@@ -119,6 +122,7 @@ export function forecastRequest(learned: Learned, request: ForecastRequest, nowM
       outputTokensExpected: output.expected,
       outputTokensP95: output.p95,
       outputTokensP99: output.p99,
+      outputLengths: new ExpectedLengths(lengths),
     };
   };
   const of = (backend: ForecastBackend): BackendForecast => {

@@ -116,6 +116,16 @@ function meanOf({ shares, total }: LengthShares, maxTokens: number): number {
   return sum / total;
 }
 
+/** The lengths of answers of a chain of keys, the most general first, wherever they are cut. */
+export class ExpectedLengths {
+  constructor(private readonly chain: readonly (OutputLengths | undefined)[]) {}
+
+  /** The mean where answers are cut at so many tokens. */
+  meanUpTo(maxTokens: number): number {
+    return meanOf(mixLengths(this.chain), maxTokens);
+  }
+}
+
 export interface OutputEstimate {
   /** Tokens of one answer: the mean (not rounded), and quantiles. All at most `maxTokens`. */
   readonly expected: number;

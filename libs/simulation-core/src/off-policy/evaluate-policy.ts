@@ -44,8 +44,8 @@ export interface EvaluatedPolicy {
 /** Estimates do not see what was never tried: they are off by at most so much of their range. */
 const MOST_UNTRIED = 0.05;
 
-/** Why a backend without numbers could not have served the request under any policy. */
-const OUT_ANYHOW: ReadonlySet<string | undefined> = new Set(['unable', 'busy', 'unavailable']);
+/** Why a backend without numbers could not have served the request under any policy, or would not beside another that was able. */
+const OUT_ANYHOW: ReadonlySet<string | undefined> = new Set(['unable', 'busy', 'unavailable', 'too-short']);
 
 /**
  * What a configuration would have made of logged requests, by inverse propensities: each decision is taken again by the policy of

@@ -88,11 +88,11 @@ function qualityOf(
   return qualityFromTable ? { ...numbers, ...known } : numbers;
 }
 
-function workOf({ backend, estimate, maxTokens }: Able, choices: number): Work {
+function workOf({ backend, estimate, maxTokens, comparedTokens }: Able, choices: number): Work {
   const cached = backend.throughput?.prefillCounts === 'all' ? 0 : estimate.cacheReadTokensExpected;
   return {
     inputTokens: Math.max(0, estimate.inputTokensExpected - cached),
-    outputTokens: Math.min(maxTokens, estimate.outputTokensExpected) * choices,
+    outputTokens: (comparedTokens ?? Math.min(maxTokens, estimate.outputTokensExpected)) * choices,
   };
 }
 

@@ -138,11 +138,11 @@ function weighAll(able: readonly Able[], sources: ChoiceSources, idleInSeconds?:
   });
 }
 
-export function tokensOf({ estimate, maxTokens }: Able, choices: number): ExpectedTokens {
+export function tokensOf({ estimate, maxTokens, comparedTokens }: Able, choices: number): ExpectedTokens {
   return {
     inputTokens: estimate.inputTokensExpected,
     cacheReadTokens: estimate.cacheReadTokensExpected,
-    outputTokens: Math.min(maxTokens, estimate.outputTokensExpected) * choices,
+    outputTokens: (comparedTokens ?? Math.min(maxTokens, estimate.outputTokensExpected)) * choices,
   };
 }
 

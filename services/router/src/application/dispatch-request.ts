@@ -22,6 +22,7 @@ import {
   brokenOffAfter,
   explain,
   holdOf,
+  loweredText,
   missesDeadline,
   notAllowed,
   policyFor,
@@ -430,10 +431,10 @@ class Dispatch {
   ): Refusal | undefined {
     const { jobDeadlineMs } = this.request;
     if (jobDeadlineMs === undefined) return undefined;
-    const own = views()
-      .filter((v) => v.backend.kind === 'local' && v.workersAlive > 0)
-      .map((v) => ({ ...v, workersWithRoom: v.workersAlive, overShare: false }));
-    const { able } = ableCandidates(own, this.requirements, (b) => estimate.of(b), policy.maxCostNanos, nowMs);
+    const isOwn = ({ backend }: { backend: WorkBackend }): boolean => backend.kind === 'local';
+    const idle = views().map((v) => (isOwn(v) ? { ...v, workersWithRoom: v.workersAlive, overShare: false } : v));
+    const all = ableCandidates(idle, this.requirements, (b) => estimate.of(b), policy.maxCostNanos, nowMs);
+    const able = all.able.filter(isOwn);
     const decision = worthWaiting({
       scoreNowUsd: choice.decision.order[0]?.scoreUsd,
       costNowUsd: choice.decision.order[0]?.moneyUsd ?? 0,
@@ -506,7 +507,7 @@ class Dispatch {
         this.path.tried.map((t) => t.backend),
         (id) => scarceOn(choice, id),
         (id) => passedOver.get(choice.order.findIndex((w) => w.numbers.id === id)),
-      )
+      ) + loweredText(choice.order[place]!.candidate)
     );
   }
 
