@@ -241,8 +241,9 @@ export const ERRORS = {
     status: 503,
     type: 'api_error',
     retryable: true,
-    meaning: 'No able backend has a live worker with room.',
-    wayOut: 'Retry; look at the workers.',
+    meaning:
+      'No able backend has a live worker with room, or none had a slot free in the time that a request may wait.',
+    wayOut: 'Retry after `Retry-After`; look at the workers, at `maxConcurrency` and at `limits.waitForSlotMs`.',
   },
   backend_failed: {
     status: 502,

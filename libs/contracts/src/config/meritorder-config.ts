@@ -245,6 +245,16 @@ export const MeritorderConfig = z
       .strictObject({
         bodyBytes: z.int().min(1_024).max(8_000_000).default(4_000_000),
         requestsInFlightPerRouter: z.int().min(1).max(100_000).default(2_000),
+        waitForSlotMs: z.int().min(0).max(3_600_000).default(30_000).meta({
+          description:
+            'How long a request may wait while all who could take it have `maxConcurrency` calls in flight: no longer than its own deadline, nor than a ceiling of its latency. 0: it is refused at once.',
+        }),
+        requestsWaitingPerRouter: z.int().min(0).max(100_000).default(1_000).meta({
+          description: 'Of all orgs, for a slot. Each is one of those in flight, and keeps its body in memory.',
+        }),
+        requestsWaitingPerOrg: z.int().min(0).max(100_000).default(250).meta({
+          description: 'Of one org at one router, for a slot, so that it does not take the place of all others.',
+        }),
         requestsInFlightPerGateway: z.int().min(1).max(100_000).default(2_000),
         requestsInFlightPerKey: z.int().min(1).max(100_000).default(1_000).meta({
           description: 'Of one API key at one gateway, so that one caller does not take the place of all others.',

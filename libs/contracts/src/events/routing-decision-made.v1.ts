@@ -145,6 +145,8 @@ export const RoutingDecisionMadeV1 = z.object({
   wishes: Wishes.optional(),
   objective: Objective,
   decidedAt: Instant,
+  /** How long the request waited for a slot before; absent: not at all. */
+  waitedMs: z.int().min(0).optional(),
   epoch: z.int().nonnegative(),
   inputTokensExpected: z.number(),
   inputTokensBound: z.number(),
