@@ -13,3 +13,5 @@ export * from './budgets/hedge-budget.js';
 export * from './deferral/worth-waiting.js';
 export * from './shares/slot-shares.js';
 export * from './shares/wanted-slots.js';
+export * from './shares/fair-turns.js';
+export * from './shares/slot-wait.js';
