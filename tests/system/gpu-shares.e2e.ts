@@ -46,6 +46,8 @@ beforeAll(async () => {
         { id: 'hybrid', backends: ['gpu', 'cloud'], exploration: false },
       ],
       orgs: [{ id: 'acme' }, { id: 'globex' }, { id: 'initech', gpuWeight: 3 }],
+      // Nobody waits: who is refused is seen.
+      limits: { waitForSlotMs: 0 },
     },
     instances: { router: 2 },
   });

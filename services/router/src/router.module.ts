@@ -26,9 +26,12 @@ import { JobsController } from './adapters/jobs.controller.js';
 import { RequestsController } from './adapters/requests.controller.js';
 import { NatsKeyLog } from './adapters/key-log.nats.js';
 import { NatsWorkers } from './adapters/workers.nats.js';
+import { SlotQueue } from './application/slot-queue.js';
 import { ROUTER, RouterRuntime } from './router.runtime.js';
 
 const DRAIN_LIMIT_MS = 25_000;
+/** Of these, what is left to those that have a slot: who has none by then is told to come again. */
+const LAST_OF_DRAIN_MS = 10_000;
 /** Workers beat once a second: after this a router knows who is alive. */
 const HEARTBEATS_HEARD_MS = 1_300;
 
@@ -42,7 +45,14 @@ export async function routerModule({ config, bus, env, readiness }: ServiceConte
   await followEpoch(bus, (id) => counters.requireEpoch(id), following.signal);
   const weights = new Map(config.orgs.map((org) => [org.id, org.gpuWeight ?? 1]));
   const awake = new AwakeClock(performance.now());
-  const fleet = new HeartbeatFleet(systemClock, Math.random, (org) => weights.get(org) ?? 1, awake);
+  const weightOf = (org: string): number => weights.get(org) ?? 1;
+  const every = (ms: number, run: () => void): (() => void) => {
+    const timer = setInterval(run, ms);
+    return () => clearInterval(timer);
+  };
+  const fleet = new HeartbeatFleet(systemClock, Math.random, weightOf, awake);
+  const slots = new SlotQueue({ slots: fleet, clock: systemClock, every }, config.limits, weightOf);
+  fleet.onFree = (backend) => slots.free(backend);
   const catalogue = new NatsCatalogue(config, bus, warn);
   const heartbeats = hearHeartbeats(bus, fleet, catalogue, warn);
   const listeningSinceMs = Date.now();
@@ -86,10 +96,8 @@ export async function routerModule({ config, bus, env, readiness }: ServiceConte
     attempts: new NatsAttemptLog(bus, (error) => warn(`attempts: ${error.message}`)),
     extensions: new NatsExtensionLog(bus),
     keys: await NatsKeyLog.open(bus),
-    every: (ms: number, run: () => void) => {
-      const timer = setInterval(run, ms);
-      return () => clearInterval(timer);
-    },
+    slots,
+    every,
   };
   const keyRing = await KeyRing.open({
     config,
@@ -111,13 +119,19 @@ export async function routerModule({ config, bus, env, readiness }: ServiceConte
   meter()
     .createObservableGauge('meritorder_requests_in_flight', { description: 'Requests this router is working on' })
     .addCallback((result) => result.observe(runtime.requestsInFlight()));
+  meter()
+    .createObservableGauge('meritorder_requests_waiting', { description: 'Of these, waiting for a slot' })
+    .addCallback((result) => result.observe(slots.size));
   // Its share of the requests comes at once: before it knows the workers it would refuse what others could serve.
   await new Promise((r) => setTimeout(r, Math.max(0, HEARTBEATS_HEARD_MS - (Date.now() - listeningSinceMs))));
   return {
     module: class RouterModule {
       async onApplicationShutdown(): Promise<void> {
         const deadline = Date.now() + DRAIN_LIMIT_MS;
-        while (runtime.requestsInFlight() > 0 && Date.now() < deadline) await new Promise((r) => setTimeout(r, 50));
+        while (runtime.requestsInFlight() > 0 && Date.now() < deadline) {
+          if (Date.now() > deadline - LAST_OF_DRAIN_MS) slots.close();
+          await new Promise((r) => setTimeout(r, 50));
+        }
         heartbeats.unsubscribe();
         closed.unsubscribe();
         clearInterval(awakeTimer);

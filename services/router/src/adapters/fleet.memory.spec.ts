@@ -120,6 +120,77 @@ it("a worker that is alone has room as far as this router's own calls since its 
   expect(fleet.workersWithRoom('a')).toBe(1);
 });
 
+it('a call on its way is counted beside a heartbeat that was sent before it arrived, and not beside a later one', () => {
+  const { fleet } = fleetAt(0);
+  const beat = (inFlight: number, orgs: Record<string, number> = {}) =>
+    fleet.heard(
+      new TextEncoder().encode(
+        JSON.stringify({ worker: 'w', backend: 'a', inFlight, maxConcurrency: 2, draining: false, orgs }),
+      ),
+      'worker.heartbeat.v1.a',
+      () => ({ id: 'a' }),
+    );
+  beat(1, { acme: 1 });
+  fleet.began('a', 'acme');
+  beat(1, { acme: 1 });
+  expect([fleet.load('a').inFlight, fleet.hasSlot('a', 0)]).toEqual([2, false]);
+  fleet.arrived('a', 'acme');
+  beat(2, { acme: 2 });
+  expect(fleet.load('a').inFlight).toBe(2);
+  fleet.left('a', 'acme');
+  expect([fleet.load('a').inFlight, fleet.hasSlot('a', 0)]).toEqual([1, true]);
+});
+
+describe('those who wait', () => {
+  const worldOf = (...inFlight: number[]) => {
+    const { fleet } = fleetAt(0);
+    const beat = (worker: string, n: number, orgs: Record<string, number> = {}) =>
+      fleet.heard(
+        new TextEncoder().encode(
+          JSON.stringify({ worker, backend: 'a', inFlight: n, maxConcurrency: 2, draining: false, orgs }),
+        ),
+        'worker.heartbeat.v1.a',
+        () => ({ id: 'a' }),
+      );
+    inFlight.forEach((n, i) => beat(`w${i}`, n));
+    return { fleet, beat };
+  };
+
+  it('have as many slots as all workers together leave, though it is not known which has the last calls', () => {
+    const { fleet } = worldOf(1, 1);
+    fleet.began('a', 'acme');
+    expect(fleet.hasSlot('a', 0)).toBe(true);
+    fleet.began('a', 'acme');
+    expect([fleet.workersWithRoom('a'), fleet.hasSlot('a', 0)]).toEqual([2, false]);
+  });
+
+  it('have none where a worker said that it is full, until one is heard of; others ask there', () => {
+    const { fleet, beat } = worldOf(1);
+    const told: string[] = [];
+    fleet.onFree = (backend) => void told.push(backend);
+    fleet.wasFull('a');
+    expect([fleet.workersWithRoom('a'), fleet.hasSlot('a', 0)]).toEqual([1, false]);
+    beat('w0', 1);
+    expect([fleet.hasSlot('a', 0), told]).toEqual([true, ['a']]);
+  });
+
+  it('leave free what is for a higher priority', () => {
+    const { fleet } = worldOf(1);
+    expect([fleet.hasSlot('a', 0.5), fleet.hasSlot('a', 0.2)]).toEqual([false, true]);
+  });
+
+  it('count as wanting a slot for as long as they wait, and no longer, however often they are looked at', () => {
+    const { fleet, beat } = worldOf(0);
+    beat('w0', 1, { acme: 1 });
+    expect(fleet.isWithinShare('a', 'acme')).toBe(true);
+    fleet.waits('a', 'globex', 1);
+    expect([fleet.isWithinShare('a', 'acme'), fleet.isWithinShare('a', 'globex')]).toEqual([false, true]);
+    for (let i = 0; i < 10; i++) fleet.isWithinShare('a', 'globex');
+    fleet.waits('a', 'globex', -1);
+    expect(fleet.isWithinShare('a', 'acme')).toBe(true);
+  });
+});
+
 it('a worker is gone after 3.5 s in which this router could have heard it, whatever the clock on the wall says', () => {
   const awake = new ManualClock(0);
   const wall = new ManualClock(1_000_000);

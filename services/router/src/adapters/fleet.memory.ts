@@ -10,20 +10,27 @@ import {
   type BreakerState,
 } from '@meritorder/routing-core';
 import type { Fleet, FleetView, FleetViews, ReplicaLoad } from '../application/ports.js';
+import type { SlotSource } from '../application/slot-queue.js';
 import { SlotShares } from './slot-shares.memory.js';
 
 /** A worker not heard of for this long is gone. */
 const ALIVE_MS = 3_500;
 
 /** Who is alive, by heartbeats, and which backends cool down, by this router's own experience. */
-export class HeartbeatFleet implements Fleet, FleetViews {
+export class HeartbeatFleet implements Fleet, FleetViews, SlotSource {
   private readonly workers = new Map<string, Map<string, WorkerHeartbeat & { heardAtMs: number }>>();
   private readonly lastHeard = new Map<string, { atMs: number; draining: boolean }>();
   private readonly breakers = new Map<string, BreakerState>();
   /** Own calls begun and ended since the last heartbeat of a backend, which does not know of them. */
   private readonly since = new Map<string, number>();
   private readonly sinceOfOrg = new Map<string, Map<string, number>>();
+  /** Own calls on their way: whoever beats before they arrive does not know of them either. */
+  private readonly underWay = new Map<string, Map<string, number>>();
   private readonly shares: SlotShares;
+  /** Workers of these said so, whatever was known here, and were not heard of since. */
+  private readonly saidFull = new Set<string>();
+  /** Told of a backend whose slots may be free. */
+  onFree: (backend: string) => void = () => {};
 
   /**
    * @param random uniform in [0, 1): the jitter of breakers
@@ -51,11 +58,17 @@ export class HeartbeatFleet implements Fleet, FleetViews {
     if (subject !== subjects.workerHeartbeat(backend)) throw new Error(`${subject} may not speak for ${beat.backend}`);
     const ofBackend = this.workers.get(beat.backend) ?? new Map();
     this.workers.set(beat.backend, ofBackend);
-    this.since.delete(beat.backend);
+    const underWay = new Map(this.underWay.get(beat.backend));
+    this.sinceOfOrg.set(beat.backend, underWay);
+    this.since.set(
+      beat.backend,
+      [...underWay.values()].reduce((a, b) => a + b, 0),
+    );
     this.lastHeard.set(beat.backend, { atMs: this.clock.nowMs(), draining: beat.draining });
-    this.sinceOfOrg.delete(beat.backend);
     if (beat.draining) ofBackend.delete(beat.worker);
     else ofBackend.set(beat.worker, { ...beat, heardAtMs: this.awake.nowMs() });
+    this.saidFull.delete(beat.backend);
+    this.onFree(beat.backend);
   }
 
   workersAlive(backend: string): number {
@@ -122,9 +135,32 @@ export class HeartbeatFleet implements Fleet, FleetViews {
   }
   began(backend: string, org: string): void {
     this.count(backend, org, 1);
+    this.countUnderWay(backend, org, 1);
+  }
+  arrived(backend: string, org: string): void {
+    this.countUnderWay(backend, org, -1);
   }
   left(backend: string, org: string): void {
     this.count(backend, org, -1);
+    this.onFree(backend);
+  }
+  wasFull(backend: string): void {
+    this.saidFull.add(backend);
+  }
+
+  /** By all workers together: of several it is not known which has this router's own calls since their heartbeats. */
+  hasSlot(backend: string, slotsLeftFree: number): boolean {
+    if (this.saidFull.has(backend) || !this.allows(backend)) return false;
+    let free = -(this.since.get(backend) ?? 0);
+    for (const { inFlight, maxConcurrency } of this.live(backend)?.values() ?? [])
+      free += Math.max(0, maxConcurrency - Math.floor(slotsLeftFree * maxConcurrency) - inFlight);
+    return free > 0 && this.workersWithRoom(backend, slotsLeftFree) > 0;
+  }
+  isWithinShare(backend: string, org: string): boolean {
+    return this.shares.may(backend, org, this.held(backend), this.load(backend), this.clock.nowMs());
+  }
+  waits(backend: string, org: string, change: 1 | -1): void {
+    this.shares.waits(backend, org, change);
   }
   probing(backend: string): void {
     this.step(backend, { type: 'probe' });
@@ -147,6 +183,14 @@ export class HeartbeatFleet implements Fleet, FleetViews {
     this.since.set(backend, (this.since.get(backend) ?? 0) + change);
     const ofBackend = this.sinceOfOrg.get(backend) ?? new Map<string, number>();
     this.sinceOfOrg.set(backend, ofBackend.set(org, (ofBackend.get(org) ?? 0) + change));
+  }
+
+  private countUnderWay(backend: string, org: string, change: 1 | -1): void {
+    const ofBackend = this.underWay.get(backend) ?? new Map<string, number>();
+    const count = (ofBackend.get(org) ?? 0) + change;
+    if (count > 0) ofBackend.set(org, count);
+    else ofBackend.delete(org);
+    this.underWay.set(backend, ofBackend);
   }
 
   /** Slots by org, of all live workers, with this router's own calls since they were last heard of. */

@@ -39,6 +39,8 @@ export interface DecisionToRecord {
   maxTokens: number | undefined;
   choices: number;
   decidedAtMs: number;
+  /** For a slot; undefined: it has not waited. */
+  waitedMs?: number | undefined;
   epoch: number;
 }
 
@@ -61,6 +63,7 @@ export function decisionRecord(d: DecisionToRecord): RoutingDecisionMadeV1 {
     ...wishesOf(d.request.body),
     objective: d.policy.objective,
     decidedAt: new Date(d.decidedAtMs).toISOString(),
+    ...(d.waitedMs === undefined ? {} : { waitedMs: d.waitedMs }),
     epoch: d.epoch,
     inputTokensExpected: first?.inputTokensExpected ?? 0,
     inputTokensBound: first?.inputTokensBound ?? 0,

@@ -22,6 +22,7 @@ import { replay, type ExpectedRevenue } from '@meritorder/routing-core';
 import { budgetPath } from './budget-path.js';
 import { orgsCopy } from './decision-record.js';
 import { dispatchRequest, type DispatchPorts, type DispatchRequest } from './dispatch-request.js';
+import { NO_QUEUE } from './played-dispatch.for-tests.js';
 import type { AttemptSignal } from './ports.js';
 import { readRequest, type RequestReading } from './read-request.js';
 
@@ -202,6 +203,8 @@ async function dispatch(world: World) {
       cooling: () => ({ quota: false, seconds: 0 }),
       mayTake: () => true,
       began: (b) => void (inFlight[b] = (inFlight[b] ?? 0) + 1),
+      arrived: () => {},
+      wasFull: () => {},
       left: (b) => void (inFlight[b] = (inFlight[b] ?? 0) - 1),
       probing: () => {},
       succeeded: (b) => void log.push(`${b} succeeded`),
@@ -242,6 +245,7 @@ async function dispatch(world: World) {
       answered: async () => {},
       free: async () => {},
     },
+    slots: NO_QUEUE,
     every: (ms, run) => {
       log.push(`every ${ms}`);
       timers.add(run);

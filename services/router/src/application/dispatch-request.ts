@@ -1,5 +1,4 @@
 import {
-  MAX_BUDGETS_PER_REQUEST,
   type AttemptExpectation,
   type Attribution,
   type ChatRequest,
@@ -52,13 +51,13 @@ import { followAttempt, type RequestPath } from './follow-attempt.js';
 import { hedgeAfterSeconds } from './hedge-after.js';
 import { HedgeRace, type Leg } from './hedge-race.js';
 import { oncePerKey } from './once-per-key.js';
+import { notGranted } from './not-granted.js';
 import { OpenHandshake } from './open-handshake.js';
 import { CANCELLED, refused, YIELDED, type DispatchOutcome, type Step } from './outcome.js';
 import { passedOverBy } from './passed-over.js';
 import { Place } from './place.js';
-import { accountRateOf, orgRateOf } from './rates.js';
 import type { SourceRequest } from './read-request.js';
-import { exclusionRefusal, kindUnsupported, offersRefusal, routeUnknown, tierUnknown } from './refusals.js';
+import { exclusionRefusal, kindUnsupported, routeUnknown, tierUnknown } from './refusals.js';
 import type {
   Admission,
   AttemptLog,
@@ -79,6 +78,9 @@ import type {
   Retries,
   Workers,
 } from './ports.js';
+import { Reservations } from './reservations.js';
+import type { SlotQueue } from './slot-queue.js';
+import { forgetFull, servesLater, SlotWait } from './slot-wait.js';
 import { uncarriedBy } from './uncarried-by.js';
 import { viewsOf } from './views-of.js';
 import { workMessage, type Offer } from './work-message.js';
@@ -102,6 +104,7 @@ export interface DispatchPorts {
   attempts: AttemptLog;
   extensions: ExtensionLog;
   keys: KeyLog;
+  slots: SlotQueue;
   /** Runs something every `ms` until the returned function is called. */
   every(ms: number, run: () => void): () => void;
 }
@@ -151,13 +154,16 @@ export async function dispatchRequest(
 }
 
 class Dispatch {
-  private readonly path: RequestPath = { tried: [], again: undefined };
+  private readonly path: RequestPath = { tried: [], again: undefined, full: new Set() };
   private readonly capLeft = new CapLeft();
   private readonly requirements;
   private tier: TierConfig | undefined;
   private conversions: ConversionReading | undefined;
-  /** Attempts that were sent, hedges too. */
+  /** Attempts that were sent, hedges too; those that found their worker full and then waited do not count. */
   private sent = 0;
+  private mostSent = MAX_ATTEMPTS;
+  private readonly slotWait: SlotWait;
+  private readonly reservations: Reservations;
   private race: HedgeRace | undefined;
   private readonly claim: string;
 
@@ -173,6 +179,8 @@ class Dispatch {
         ? { batchWithinMs: request.jobDeadlineMs - ports.clock.nowMs() }
         : {}),
     };
+    this.reservations = new Reservations(ports, limits.reservationLeaseMs, request.org, this.requirements.choices);
+    this.slotWait = new SlotWait(ports, limits, request, this.path.full);
     this.claim = request.claim ?? newId();
   }
 
@@ -212,7 +220,7 @@ class Dispatch {
     const asked = { id: route.id, ...this.asked(route.backends, policy, estimate) };
     if (policy.hedging) this.ports.hedges.earn({ route: route.id, tier: policy.score.tier, limits: policy.hedging });
     let last: Refusal | undefined;
-    while (this.sent < MAX_ATTEMPTS) {
+    while (this.sent < this.mostSent) {
       const step = await this.hedged(asked, estimate, last);
       if (step.ended !== 'next') return step;
       last = step.refusal;
@@ -283,7 +291,7 @@ class Dispatch {
     beside: HedgeRace | undefined,
   ): Promise<Step> {
     const number = this.sent + 1;
-    if (beside && number > MAX_ATTEMPTS) return YIELDED;
+    if (beside && number > this.mostSent) return YIELDED;
     const nowMs = this.ports.clock.nowMs();
     const { deadlineMs, jobDeadlineMs = deadlineMs } = this.request;
     // A job may wait longer for others of its batch than one run of it may take. Nothing was sent: it has another run.
@@ -326,9 +334,23 @@ class Dispatch {
     const decided = { route: route.id, number, hedgeOf, policy, quality, draws, choice, excluded };
     if (choice.order.length === 0) {
       if (beside) return YIELDED;
-      const refusal = this.capLeft.refusal(route.policy, excluded, last) ?? last ?? exclusionRefusal(excluded);
-      this.record(decided, undefined, undefined, refusal);
-      return refused(refusal);
+      const offers = this.ifFree({ ...route, policy }, estimate, excluded, draws, nowMs);
+      const waited = await this.slotWait.wait({
+        refusal: this.capLeft.refusal(route.policy, excluded, last) ?? last ?? exclusionRefusal(excluded),
+        excluded,
+        offers,
+        policy,
+        secondsEach: offers[0] ? this.latencySeconds(offers[0].candidate, nowMs) : 0,
+        sent: this.sent,
+        refusedByBudgets: () => this.reservations.refused(offers, nowMs),
+      });
+      if (waited.again) {
+        this.mostSent += forgetFull(this.path);
+        waited.place.leave();
+        return this.attempt(route, estimate, last, undefined);
+      }
+      if (waited.isDecided) this.record(decided, undefined, undefined, waited.refusal);
+      return refused(waited.refusal);
     }
     // Nobody would hear of it, and it would be charged.
     if (beside && missesDeadline(policy.score, choice.order[0]!.numbers)) return YIELDED;
@@ -360,45 +382,14 @@ class Dispatch {
     beside: HedgeRace | undefined,
   ): Promise<Step> {
     const attemptId = newId();
-    const reply = await this.ports.admission.reserve({
-      attemptId,
-      leaseMs: this.limits.reservationLeaseMs,
-      // A request counts once, however many backends it tries.
-      orgRate: decided.number > 1 ? undefined : orgRateOf(this.request.org),
-      candidates: offers.map(({ candidate, windows, hold }) => ({
-        backend: candidate.backend.id,
-        maxTokens: hold.maxTokens,
-        minTokens: hold.minTokens,
-        cash: hold.bound.cash,
-        full: hold.bound.full,
-        windows: windows.map((w) => w.asked),
-        local: candidate.backend.kind === 'local',
-        accountRate: accountRateOf(candidate, this.ports.catalogue, this.requirements.choices),
-      })),
-    });
+    const reply = await this.reservations.reserve(attemptId, offers);
     if (beside && (reply.type !== 'granted' || beside.isDecided())) {
       if (reply.type === 'granted') await this.ports.admission.release(attemptId);
       return YIELDED;
     }
-    if (reply.type === 'epoch') {
-      return refused({
-        code: 'admission_closed',
-        message: 'The budget counters are being rebuilt; retry in a few seconds.',
-        retryAfterSeconds: 2,
-      });
-    }
-    if (reply.type === 'refused') {
-      const refusal = offersRefusal(reply, offers, nowMs);
-      this.record(decided, undefined, undefined, refusal);
-      return refused(refusal);
-    }
-    if (reply.type === 'range') return refused({ code: 'internal', message: reply.message });
-    if (reply.type === 'too-many-budgets') {
-      const refusal: Refusal = {
-        code: 'budgets_too_many',
-        message: `At ${reply.backend} the request matches ${reply.count} budgets; a request is charged to at most ${MAX_BUDGETS_PER_REQUEST}.`,
-      };
-      this.record(decided, undefined, undefined, refusal);
+    if (reply.type !== 'granted') {
+      const { refusal, isDecided } = notGranted(reply, offers, nowMs);
+      if (isDecided) this.record(decided, undefined, undefined, refusal);
       return refused(refusal);
     }
     const offer = offers[reply.candidateIndex]!;
@@ -418,7 +409,28 @@ class Dispatch {
       quality: offer.quality,
     };
     estimate.sentTo(chosen.backend, nowMs);
-    return this.work(offer, reply, attemptId, decided, nowMs, expected, reason);
+    return this.work(offer, reply, attemptId, decided, nowMs, expected, reason, place);
+  }
+
+  /** Who would take it, were nobody full or away, best first. */
+  private ifFree(
+    { backends, policy, quality }: AskedBackends,
+    estimate: RequestEstimate,
+    excluded: readonly Excluded[],
+    draws: DecisionDraws,
+    nowMs: number,
+  ): Offer[] {
+    const { catalogue, fleet } = this.ports;
+    const later = servesLater(excluded, this.path.full);
+    const views = viewsOf(
+      backends.filter((b) => later.has(b.id)),
+      catalogue,
+      fleet,
+      nowMs,
+    ).map((v) => ({ ...v, workersAlive: 1, workersWithRoom: 1, breakerClosed: true }));
+    const { able } = ableCandidates(views, this.requirements, (b) => estimate.of(b), policy.maxCostNanos, nowMs);
+    const { order } = this.choose(able, policy, quality, draws, nowMs);
+    return order.slice(0, MOST_OFFERED).map((weighed) => this.offer(weighed));
   }
 
   /** A job whose score would be higher on idle own hardware waits for it, as long as its deadline allows. */
@@ -476,6 +488,7 @@ class Dispatch {
   private sources(policy: RequestPolicy, quality: QualityReading, nowMs: number): ChoiceSources {
     const { loads } = this.ports;
     const { attribution, body, deadlineMs, jobDeadlineMs = deadlineMs } = this.request;
+    const targetMs = (policy.targetSeconds ?? Infinity) * 1_000;
     return {
       pathOf: this.paths(nowMs),
       loads,
@@ -486,7 +499,7 @@ class Dispatch {
       get prefix() {
         return promptPrefix(attribution.org, body);
       },
-      deadlineSeconds: (jobDeadlineMs - nowMs) / 1_000,
+      deadlineSeconds: Math.min(jobDeadlineMs - nowMs, targetMs - (this.slotWait.waitedMs ?? 0)) / 1_000,
       choices: this.requirements.choices,
       nowMs,
     };
@@ -497,8 +510,11 @@ class Dispatch {
     place: number,
     passedOver: ReadonlyMap<number, PassedOver>,
   ): string {
+    const { waitedMs } = this.slotWait;
+    const wait = waitedMs === undefined ? '' : `waited ${(waitedMs / 1_000).toFixed(1)} s for a slot; `;
     const hedge = hedgeOf === undefined ? '' : `hedge, for ${this.race!.firstLeg.backend} had shown no token in time; `;
     return (
+      wait +
       hedge +
       explain(
         policy.score,
@@ -507,7 +523,8 @@ class Dispatch {
         this.path.tried.map((t) => t.backend),
         (id) => scarceOn(choice, id),
         (id) => passedOver.get(choice.order.findIndex((w) => w.numbers.id === id)),
-      ) + loweredText(choice.order[place]!.candidate)
+      ) +
+      loweredText(choice.order[place]!.candidate)
     );
   }
 
@@ -539,6 +556,7 @@ class Dispatch {
     reservedAtMs: number,
     expected: AttemptExpectation,
     reason: string,
+    place: Place,
   ): Promise<Step> {
     const { request, ports, race } = this;
     const { candidate: chosen, hold } = offer;
@@ -563,6 +581,7 @@ class Dispatch {
     this.capLeft.sending(attemptId, chosen, expected.maxTokens);
     const session = ports.workers.dispatch(work, chosen.backend, request.context);
     this.sent++;
+    void session.taken.then(() => place.arrived());
     const leg: Leg = { attemptId, backend: chosen.backend.id, stop: (reason) => session.stop(reason) };
     race?.sent(leg);
     const stopRenewing = this.renewUntilStopped(attemptId);
@@ -632,6 +651,7 @@ class Dispatch {
     const { request, ports, requirements } = this;
     const decidedAtMs = ports.clock.nowMs();
     const epoch = ports.admission.epochId() ?? 0;
+    const { waitedMs } = this.slotWait;
     ports.decisions.record(
       () =>
         decisionRecord({
@@ -646,6 +666,7 @@ class Dispatch {
           maxTokens: requirements.maxTokens,
           choices: requirements.choices,
           decidedAtMs,
+          waitedMs,
           epoch,
         }),
       request.context,

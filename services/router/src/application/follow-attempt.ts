@@ -13,6 +13,8 @@ export interface RequestPath {
   readonly tried: Receipt['attempts'];
   /** The backend that failed last, where another of its credentials is free. */
   again: string | undefined;
+  /** Backends whose workers were full, of those tried: to be asked again when a slot is free. */
+  readonly full: Set<string>;
 }
 
 export interface FollowedAttempt {
@@ -85,6 +87,10 @@ class Following {
           if (signal.type === 'no-worker') await handshake.notSent('no-worker');
           else if (signal.code !== 'given-up') await handshake.notSent(signal.code);
           if (signal.type === 'refused' && signal.code === 'cancelled') return refused(CANCELLED);
+          if (signal.type === 'refused' && signal.code === 'busy') {
+            fleet.wasFull(backend);
+            this.attempt.path.full.add(backend);
+          }
           const why = signal.type === 'no-worker' ? 'no live worker' : signal.message;
           return this.next('refused', {
             code: 'backend_unavailable',

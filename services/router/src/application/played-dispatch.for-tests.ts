@@ -17,8 +17,9 @@ import { budgetPath } from './budget-path.js';
 import { dispatchRequest, type DispatchPorts } from './dispatch-request.js';
 import type { DispatchOutcome } from './outcome.js';
 import type { AttemptSignal } from './ports.js';
+import { SlotQueue } from './slot-queue.js';
 
-const NOW = Date.parse('2026-11-24T10:00:00Z');
+export const NOW = Date.parse('2026-11-24T10:00:00Z');
 const AFTER_MS = 1_234;
 const config = MeritorderConfig.parse({
   version: 1,
@@ -66,6 +67,25 @@ export const grant = (command: ReserveCommand): ReserveReply => ({
   left: [],
 });
 
+/** Nobody waits. */
+export const NO_QUEUE = new SlotQueue(
+  {
+    slots: {
+      hasSlot: () => false,
+      isWithinShare: () => false,
+      waits: () => {},
+      arrived: () => {},
+      wasFull: () => {},
+      began: () => {},
+      left: () => {},
+    },
+    clock: new ManualClock(NOW),
+    every: () => expect.unreachable(),
+  },
+  { requestsWaitingPerRouter: 0, requestsWaitingPerOrg: 0 },
+  () => 1,
+);
+
 export interface World {
   /** Of the second reservation. */
   reserve?: (command: ReserveCommand) => ReserveReply | Promise<ReserveReply>;
@@ -77,6 +97,11 @@ export interface World {
   wishes?: MeritorderOptions;
   /** How long each backend is expected to take, seconds; default: not known. */
   seconds?: Record<string, number>;
+  org?: string;
+  deadlineMs?: number;
+  limits?: Partial<typeof config.limits>;
+  /** In place of those that are played here. */
+  ports?: Partial<DispatchPorts>;
 }
 
 /** A request on its way, whose attempts and timers the test plays. */
@@ -97,24 +122,30 @@ export class Played {
   private reservations = 0;
 
   constructor(private readonly world: World) {
-    this.done = dispatchRequest(this.ports(), config.limits, {
-      requestId: 'r1',
-      ...(world.isJob ? { isJob: true } : {}),
-      kind: 'chat',
-      body: {
-        model: 'auto',
-        messages: [{ role: 'user', content: 'hi' }],
-        max_tokens: 50,
-        stream: true,
-        meritorder: world.wishes,
+    const ports = { ...this.ports(), ...world.ports };
+    const org = world.org ?? 'acme';
+    this.done = dispatchRequest(
+      ports,
+      { ...config.limits, ...world.limits },
+      {
+        requestId: 'r1',
+        ...(world.isJob ? { isJob: true } : {}),
+        kind: 'chat',
+        body: {
+          model: 'auto',
+          messages: [{ role: 'user', content: 'hi' }],
+          max_tokens: 50,
+          stream: true,
+          meritorder: world.wishes,
+        },
+        attribution: { org },
+        org: { ...config.orgs[0]!, id: org },
+        replyTo: `_INBOX_${org}.x`,
+        deadlineMs: world.deadlineMs ?? NOW + 60_000,
+        context: ROOT_CONTEXT,
+        cancelled: this.cancel.signal,
       },
-      attribution: { org: 'acme' },
-      org: config.orgs[0]!,
-      replyTo: '_INBOX_acme.x',
-      deadlineMs: NOW + 60_000,
-      context: ROOT_CONTEXT,
-      cancelled: this.cancel.signal,
-    });
+    );
     void this.done.then((outcome) => (this.outcome = outcome));
   }
 
@@ -136,7 +167,7 @@ export class Played {
     signal: AttemptSignal | 'ready' | 'first-token' | 'turn',
   ): Promise<RouterReply | undefined> {
     let answer: RouterReply | undefined;
-    const attemptId = this.works.find((w) => w.terms.backend === backend)!.terms.attemptId;
+    const attemptId = this.works.findLast((w) => w.terms.backend === backend)!.terms.attemptId;
     const event = typeof signal === 'string' ? ({ type: signal, attemptId } as WorkEvent) : signal;
     if (event.type === 'ready') this.opening.get(attemptId)?.(true);
     const heard: Heard = { signal: event, reply: (reply) => void (answer = reply) };
@@ -225,6 +256,8 @@ export class Played {
         cooling: () => ({ quota: false, seconds: 0 }),
         mayTake: () => true,
         began: () => {},
+        arrived: () => {},
+        wasFull: () => {},
         left: () => {},
         probing: () => {},
         succeeded: (b) => void log.push(`${b} succeeded`),
@@ -260,6 +293,7 @@ export class Played {
       },
       extensions: { record: () => expect.unreachable() },
       keys: { claim: async (_org, _key, use) => use, answered: async () => {}, free: async () => {} },
+      slots: NO_QUEUE,
       every: (ms, run) => {
         this.timers.set(run, ms);
         return () => void this.timers.delete(run);

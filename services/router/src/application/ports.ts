@@ -214,7 +214,11 @@ export interface Fleet {
   mayTake(backend: string, org: string): boolean;
   /** A request was decided for a backend, and has left it again: its load, before any heartbeat knows. */
   began(backend: string, org: string): void;
+  /** Its worker has it, and counts it from now on; or it is not on its way any more. */
+  arrived(backend: string, org: string): void;
   left(backend: string, org: string): void;
+  /** Its worker says that it is full, whatever is known here: until it is heard of, nobody who waits is sent there. */
+  wasFull(backend: string): void;
   probing(backend: string): void;
   succeeded(backend: string): void;
   /** `connect`: nothing listened, or nothing came back at all. */

@@ -203,6 +203,7 @@ export class DecisionMeasurement {
       attempts: { recorder: 'none', opened: async () => {}, closed: () => unused('attempts') },
       extensions: { record: () => unused('extensions') },
       keys: { claim: () => unused('claim'), answered: () => unused('answered'), free: () => unused('free') },
+      slots: world.slots,
       every: () => () => {},
     };
   }

@@ -11,6 +11,7 @@ import { emptyLearned, forecastRequest, type RequestForecast } from '@meritorder
 import { seededRandom, sha256Hex, systemClock } from '@meritorder/kernel';
 import { proposalsFor, versionOf } from '@meritorder/pricing-core';
 import type { DispatchRequest } from '../application/dispatch-request.js';
+import { SlotQueue } from '../application/slot-queue.js';
 import { MemoryCatalogue } from '../adapters/catalogue.memory.js';
 import { HeartbeatFleet } from '../adapters/fleet.memory.js';
 import { LearningLoads } from '../adapters/loads.memory.js';
@@ -63,6 +64,11 @@ export class World {
   readonly config = configOf(seededRandom(1));
   readonly catalogue = new MemoryCatalogue(this.config);
   readonly fleet = new WatchedFleet(this.clock, () => 0.5);
+  readonly slots = new SlotQueue(
+    { slots: this.fleet, clock: this.clock, every: () => () => {} },
+    this.config.limits,
+    () => 1,
+  );
   readonly loads = new WatchedLoads(new Map(this.config.backends.map((b) => [b.id, b])), this.fleet);
   readonly qualities = new MemoryQualities(this.config, this.clock);
   private readonly learned = emptyLearned({ tokenizerOf: () => undefined, sharesLearning: () => false });
@@ -70,6 +76,7 @@ export class World {
   private readonly random = seededRandom(2);
 
   constructor() {
+    this.fleet.onFree = (backend) => this.slots.free(backend);
     const vocabulary = Array.from({ length: 3_000 }, () => word(this.random));
     const prompt = (): string =>
       Array.from({ length: WORDS }, () => vocabulary[Math.floor(this.random() ** 2 * vocabulary.length)]!).join(' ');
