@@ -181,7 +181,13 @@ function budgetRow(b: BudgetOutcome, policy: string): string[] {
 function notes(policies: readonly SimulatedPolicy[]): string[] {
   const unpriced = policies.filter((p) => (p.rejected['price_missing'] ?? 0) > 0).map((p) => p.policy);
   const unlearned = policies.filter((p) => p.conversionsUnlearned > 0);
+  const full = policies.filter((p) => (p.rejected['backend_unavailable'] ?? 0) > 0).map((p) => p.policy);
   return [
+    ...(full.length === 0
+      ? []
+      : [
+          `${full.join(', ')}: requests were refused since all who could take them were full; a router lets them wait for limits.waitForSlotMs. --queue lets them wait before own hardware.`,
+        ]),
     ...(unpriced.length === 0
       ? []
       : [
