@@ -35,7 +35,7 @@ export function budgetPath(
   return { windows, shadowPrices, price, spareCash, spareFull };
 }
 
-/** Those with a shadow price, of the org alone: what one that spans orgs is worth is not for its ears (ADR 26). */
+/** Those with a shadow price, of the org alone: what one that spans orgs is worth is not for its ears (ADR 27). */
 export function scarceOwn({ windows, shadowPrices }: BudgetPath): ScarceBudget[] {
   return windows.flatMap(({ budget, charge }, i) => {
     const shadowPrice = shadowPrices[i]!;

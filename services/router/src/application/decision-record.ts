@@ -93,7 +93,7 @@ export function decisionRecord(d: DecisionToRecord): RoutingDecisionMadeV1 {
 
 /**
  * The record as its org may hear it: without what is said of budgets that span orgs. The sums of shadow prices stay, since the
- * score is made of them: it is decided again with the same result (ADR 26).
+ * score is made of them: it is decided again with the same result (ADR 27).
  */
 export function orgsCopy({ sharedBudgets = [], ...record }: RoutingDecisionMadeV1): RoutingDecisionMadeV1 {
   const own = (c: Candidate): Candidate =>

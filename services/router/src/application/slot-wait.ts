@@ -56,7 +56,7 @@ export function forgetFull({ tried, full }: RequestPath): number {
 }
 
 /**
- * How one request waits for a slot (ADR 26): only where nobody can take it now and one who is full could, no longer than its
+ * How one request waits for a slot (ADR 29): only where nobody can take it now and one who is full could, no longer than its
  * deadline, its ceilings and the limit allow, and only what its budgets would grant. It holds nothing meanwhile.
  */
 export class SlotWait {
