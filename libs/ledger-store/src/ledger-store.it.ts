@@ -93,7 +93,12 @@ describe('booking', () => {
     const twice = await book(db, [booking('a', 'confirmed', 700n, 900n), booking('a', 'confirmed', 700n, 900n)]);
     const again = await book(db, [booking('a', 'confirmed', 700n, 900n), booking('b', 'free')]);
     expect(twice).toEqual([
-      { attemptId: 'a', charge: { state: 'confirmed', cashNanos: 700n, fullNanos: 900n }, changed: true },
+      {
+        attemptId: 'a',
+        charge: { state: 'confirmed', cashNanos: 700n, fullNanos: 900n },
+        changed: true,
+        bound: booking('a', 'confirmed', 700n, 900n).terms.bound,
+      },
     ]);
     expect(again[0]).toMatchObject({ attemptId: 'a', charge: { cashNanos: 700n }, changed: false });
     expect(await totals()).toEqual({ org: [700n, 0n], all: [900n, 0n] });
