@@ -12,6 +12,7 @@ import {
   type CounterState,
   type EnforcedBudget,
   type EnforcedWindow,
+  type OrgRate,
   type ReserveCandidate,
   type WindowState,
 } from '@meritorder/budget-core';
@@ -33,7 +34,7 @@ export interface Offer {
   /** Worked out when it is asked about. */
   candidate(): ReserveCandidate;
 }
-/** By candidate that was asked about, why it does not fit; `key` is undefined for a provider's account. */
+/** By candidate that was asked about, why it does not fit; `key` is undefined for a provider's account and an org's quota. */
 export type Refused = { kind: BindingKind; key: string | undefined; detail: string | undefined }[];
 
 /** When a budget began to bind: it refused a candidate, or sent it elsewhere. */
@@ -108,26 +109,38 @@ export class SimulatedBudgets {
    * the model does too, so that it is told which budget refused each, and no hold is worked out that nobody asks for; but where a
    * stage may prefer local ones, all at once.
    */
-  reserve(attemptId: string, offers: readonly Offer[], nowMs: number): Grant | Refused {
+  reserve(attemptId: string, offers: readonly Offer[], orgRate: OrgRate | undefined, nowMs: number): Grant | Refused {
     const prefersLocal = offers.some(
       (o) => !o.local && o.windows.some((w) => w.asked.stages?.preferLocalFromNanos !== undefined),
     );
-    return prefersLocal ? this.reserveAtOnce(attemptId, offers, nowMs) : this.reserveInTurn(attemptId, offers, nowMs);
+    return prefersLocal
+      ? this.reserveAtOnce(attemptId, offers, orgRate, nowMs)
+      : this.reserveInTurn(attemptId, offers, orgRate, nowMs);
   }
 
-  private reserveInTurn(attemptId: string, offers: readonly Offer[], nowMs: number): Grant | Refused {
+  private reserveInTurn(
+    attemptId: string,
+    offers: readonly Offer[],
+    orgRate: OrgRate | undefined,
+    nowMs: number,
+  ): Grant | Refused {
     const refused: Refused = [];
     for (const [candidateIndex, offer] of offers.entries()) {
-      const reply = this.ask(attemptId, [offer.candidate()], nowMs);
+      const reply = this.ask(attemptId, [offer.candidate()], orgRate, nowMs);
       if ('maxTokens' in reply) return { ...reply, candidateIndex };
       refused.push(...reply);
     }
     return refused;
   }
 
-  private reserveAtOnce(attemptId: string, offers: readonly Offer[], nowMs: number): Grant | Refused {
+  private reserveAtOnce(
+    attemptId: string,
+    offers: readonly Offer[],
+    orgRate: OrgRate | undefined,
+    nowMs: number,
+  ): Grant | Refused {
     const candidates = offers.map((offer) => offer.candidate());
-    const reply = this.ask(attemptId, candidates, nowMs);
+    const reply = this.ask(attemptId, candidates, orgRate, nowMs);
     if ('maxTokens' in reply && reply.candidateIndex > 0)
       for (const { asked, fromNanos } of preferring(candidates[0]!)) {
         const window = this.counters.windows.get(windowKey(asked));
@@ -137,9 +150,15 @@ export class SimulatedBudgets {
     return reply;
   }
 
-  private ask(attemptId: string, candidates: readonly ReserveCandidate[], nowMs: number): Grant | Refused {
+  private ask(
+    attemptId: string,
+    candidates: readonly ReserveCandidate[],
+    orgRate: OrgRate | undefined,
+    nowMs: number,
+  ): Grant | Refused {
     const micros = Math.round(nowMs * 1_000);
-    const reply = applyCommand(this.counters, { verb: 'reserve', attemptId, leaseMs: LEASE_MS, candidates }, micros);
+    const command = { verb: 'reserve' as const, attemptId, leaseMs: LEASE_MS, candidates, orgRate };
+    const reply = applyCommand(this.counters, command, micros);
     if (reply.type === 'granted') {
       applyCommand(this.counters, { verb: 'open', attemptId }, micros);
       return { candidateIndex: reply.candidateIndex, maxTokens: reply.maxTokens };

@@ -1,4 +1,4 @@
-import type { EnforcedBudget } from '@meritorder/budget-core';
+import type { EnforcedBudget, OrgRate } from '@meritorder/budget-core';
 import type { Attribution, MeritorderConfig, TierConfig } from '@meritorder/contracts';
 import { unlearnedLengths, type OutputLengths } from '@meritorder/estimate-core';
 import { hashUnit } from '@meritorder/kernel';
@@ -47,6 +47,8 @@ export type Prepared =
   | { refusal: string }
   | {
       refusal: undefined;
+      /** The quota of its org; undefined: it has none. */
+      orgRate: OrgRate | undefined;
       tier: TierConfig | undefined;
       policy: RequestPolicy;
       /** The backend that is named, in whose place others may answer that are as good; undefined: there is none. */
@@ -103,6 +105,7 @@ export class Scenario {
     const { maxTokens } = this.settings;
     return {
       refusal: undefined,
+      orgRate: this.orgRateOf(attribution.org),
       tier,
       policy: profile.isJob ? policy : brokenOffAfter(policy, this.config.limits.requestDeadlineMs / 1_000),
       named,
@@ -115,6 +118,11 @@ export class Scenario {
       holdOut: holdOutOf(attribution),
       lengths: this.lengthsOf(routeId, attribution),
     };
+  }
+
+  private orgRateOf(org: string): OrgRate | undefined {
+    const requestsPerMinute = this.config.orgs.find((o) => o.id === org)?.quotas?.requestsPerMinute;
+    return requestsPerMinute === undefined ? undefined : { org, requestsPerMinute };
   }
 
   private lane(backend: SimulatedBackend, attribution: Attribution): Lane {

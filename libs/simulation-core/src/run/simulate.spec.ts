@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { MeritorderConfig } from '@meritorder/contracts';
+import { QuotasConfig, type MeritorderConfig } from '@meritorder/contracts';
 import { seededRandom } from '@meritorder/kernel';
 import { decide } from '@meritorder/routing-core';
 import { config, FROM_MS, nothingListed, POLICY, requestsAt, withOwn } from '../fixture.for-tests.js';
@@ -183,6 +183,36 @@ describe('a cap', () => {
       }
       expect(outcome.budgets.reduce((n, b) => n + b.refusals, 0)).toBeGreaterThan(0);
     }
+  });
+});
+
+describe("an org's quota", () => {
+  const quota = (requestsPerMinute: number): MeritorderConfig => {
+    const of = config(both);
+    return { ...of, orgs: of.orgs.map((org) => ({ ...org, quotas: QuotasConfig.parse({ requestsPerMinute }) })) };
+  };
+
+  it('holds over all its backends, as the counters count it: a tenth at once, and of a minute no more than it says', () => {
+    // 20 a minute: 2 at once, then one in 60/19 s.
+    expect(run(quota(20), requestsAt(every(0, 5)))).toMatchObject({ answered: 2, rejected: { org_rate: 3 } });
+    expect(run(quota(20), requestsAt(every(3.2, 100)))).toMatchObject({ answered: 100, rejected: {} });
+    const { answered, rejected } = run(quota(10), requestsAt(every(0.6, 10_000)));
+    // In 100 minutes and what may come at once.
+    expect(answered).toBeGreaterThan(990);
+    expect(answered).toBeLessThanOrEqual(1_001);
+    expect(rejected).toEqual({ org_rate: 10_000 - answered });
+  });
+
+  it('of one org is not that of another', () => {
+    const of = quota(20);
+    const two = { ...of, orgs: [...of.orgs, { ...of.orgs[0]!, id: 'other' }] };
+    const workload = requestsAt(every(0, 6));
+    const profiles = [
+      { route: 'any', attributes: {} },
+      { org: 'other', route: 'any', attributes: {} },
+    ];
+    workload.profile.set([0, 1, 0, 1, 0, 1]);
+    expect(run(two, { ...workload, profiles })).toMatchObject({ answered: 4, rejected: { org_rate: 2 } });
   });
 });
 

@@ -219,6 +219,7 @@ class Run {
         windows: w.windows,
         candidate: () => this.candidateOf(w),
       })),
+      prepared.orgRate,
       nowMs,
     );
     if (!('maxTokens' in reply)) {
