@@ -23,6 +23,7 @@ import {
   recordStates,
   relayOutbox,
   selectorShapes,
+  spentBefore,
   storedBudgets,
   windowTotals,
   type Booking,
@@ -101,6 +102,45 @@ const booking = (attemptId: string, cash: bigint, windows = [MONTH], more: Parti
   outcome: 'finished',
   occurredAt: '2026-11-24T10:00:01.000Z',
   ...more,
+});
+
+describe('what was spent before an instant', () => {
+  const at = (id: string, reservedAt: string, cash: bigint, window: WindowCharge, more: Partial<Booking> = {}) =>
+    booking(id, cash, [window], { terms: { ...terms(id, [window]), reservedAt }, ...more });
+  const of = (customer: string): WindowCharge => ({
+    ...MONTH,
+    budget: `each--${customer}`,
+    basis: 'full',
+    template: 'each',
+    values: { customer },
+  });
+  const NOON = '2026-11-24T12:00:00.000Z';
+  const MONTHS = ['org', 'each'].map((budget) => ({ budget, window: '2026-11' }));
+
+  it('is that of attempts reserved before it, unconfirmed ones too, by window and basis', async () => {
+    await book(db, [
+      at('a1', '2026-11-24T11:00:00.000Z', 100n, MONTH),
+      at('a2', '2026-11-24T11:59:59.999Z', 10n, MONTH, {
+        charge: { state: 'unconfirmed', cashNanos: 10n, fullNanos: 10n },
+        outcome: 'failed',
+      }),
+      at('a3', NOON, 1n, MONTH),
+      at('a4', '2026-11-24T13:00:00.000Z', 2n, MONTH, {
+        charge: { state: 'unconfirmed', cashNanos: 2n, fullNanos: 2n },
+        outcome: 'failed',
+      }),
+      at('b1', '2026-11-24T11:00:00.000Z', 7n, of('ann')),
+      at('b2', '2026-11-24T13:00:00.000Z', 7n, of('ann')),
+      // Of these nothing was spent before it, or in another window.
+      at('c1', '2026-11-24T13:00:00.000Z', 5n, of('bob')),
+      at('d1', '2026-10-24T11:00:00.000Z', 5n, { ...MONTH, window: '2026-10' }),
+    ]);
+    const org = { budget: 'org', window: '2026-11', nanos: 110n };
+    const ann = { budget: 'each--ann', window: '2026-11', nanos: 14n };
+    expect(await spentBefore(db, MONTHS, new Date(NOON), 10)).toEqual({ spent: [org, ann], leftOut: 0 });
+    expect(await spentBefore(db, MONTHS, new Date(NOON), 1)).toEqual({ spent: [org], leftOut: 1 });
+    expect(await spentBefore(db, [], new Date(NOON), 10)).toEqual({ spent: [], leftOut: 0 });
+  });
 });
 
 describe('budgets in force', () => {

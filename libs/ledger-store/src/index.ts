@@ -23,6 +23,7 @@ export * from './margin.js';
 export * from './outbox.js';
 export { onOutboxCommit } from './outbox-commits.js';
 export * from './pacing.js';
+export * from './opening-of-period.js';
 export * from './outcomes.js';
 export * from './price-book.js';
 export * from './price-catalogues.js';

@@ -16,6 +16,7 @@ import {
   noteScanned,
   openCorrections,
   priceBook,
+  pricesOver,
   publishedPrices,
   relayOutbox,
   takeIntoBook,
@@ -102,6 +103,29 @@ describe('the book', () => {
     await relayOutbox(db, 'metering', 100, async (row) => void types.push(`${row.type} ${row.messageId}`));
     return types;
   };
+
+  it('of a period are the versions that are in force at some time of it, and those that an operator put over them', async () => {
+    const from = (month: number) => `2026-0${month}-01T00:00:00.000Z`;
+    await take([1, 3, 5].map((month) => proposal(from(month), String(month))));
+    await takeIntoBook(db, 'b', (entries) =>
+      planIntake({
+        book: entries,
+        proposals: [proposal(from(4), '4')],
+        origin: 'operator',
+        complete: false,
+        nowMs: Date.now(),
+        judge: () => [],
+        sha256Hex,
+      }),
+    );
+    const over = async (first: string, last: string) =>
+      (await pricesOver(db, { from: new Date(first), to: new Date(last) })).map((v) => v.cash.inputPicosPerToken);
+    expect(await over(from(2), from(2))).toEqual(['1']);
+    expect(await over(from(2), from(3))).toEqual(['1', '3']);
+    expect(await over('2026-04-15T00:00:00.000Z', '2026-04-16T00:00:00.000Z')).toEqual(['3', '4']);
+    expect(await over(from(6), from(7))).toEqual(['4', '5']);
+    expect(await over('2025-01-01T00:00:00.000Z', from(1))).toEqual(['1']);
+  });
 
   it('the same prices taken by many at once are one version, told once', async () => {
     await Promise.all([1, 2, 3, 4].map(() => take([proposal('2026-01-01T00:00:00.000Z', '5')])));

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { RoutingDecisionMadeV1 } from '../events/routing-decision-made.v1.js';
-import { Instant, NanosText, Slug, Usage } from '../primitives.js';
+import { Instant, NanosText, PriceVersion, Slug, Usage } from '../primitives.js';
 import { OUTCOME_KINDS } from '../requests/outcome-report.v1.js';
 
 /** `metering.decisions.v1`: an operator asks what was decided for a request, and what came of it. */
@@ -68,6 +68,16 @@ export const DecisionExportRequest = z.object({
 });
 export type DecisionExportRequest = z.infer<typeof DecisionExportRequest>;
 
+/** What was spent before a period that is exported, in the windows of budgets that are open at its beginning. */
+export const PeriodOpening = z.object({
+  from: Instant,
+  /** Settled and unconfirmed, over all orgs; a window that is not here had spent nothing. */
+  spent: z.array(z.object({ budget: Slug, window: z.string(), nanos: NanosText })),
+  /** Of so many windows more, those that had spent least, it is not said; absent: of none. */
+  windowsLeftOut: z.int().min(1).optional(),
+});
+export type PeriodOpening = z.infer<typeof PeriodOpening>;
+
 /** A request: its first decision, and what came of it, as far as that is known. */
 export const ExportedDecision = z.object({
   record: RoutingDecisionMadeV1,
@@ -77,6 +87,10 @@ export const ExportedDecision = z.object({
   booked: z.object({ cashNanos: NanosText, fullNanos: NanosText }).optional(),
   /** What was reported of it, 0..1: the mean of its outcomes by how much each says, and how much all say together. */
   quality: z.object({ value: z.number().min(0).max(1), weight: z.number().gt(0) }).optional(),
+  /** With the first of an export. */
+  opening: PeriodOpening.optional(),
+  /** With the first of a page: the price versions that are in force from then until its last, as the book has them now. */
+  prices: z.array(PriceVersion).optional(),
 });
 export type ExportedDecision = z.infer<typeof ExportedDecision>;
 

@@ -1,12 +1,14 @@
 import { Controller, Inject, Logger } from '@nestjs/common';
 import { Ctx, MessagePattern, Payload } from '@nestjs/microservices';
+import { windowAt } from '@meritorder/budget-core';
 import {
   DecisionExportRequest,
   type DecisionExportReply,
   type ErrorCode,
   type ExportedDecision,
+  type PeriodOpening,
 } from '@meritorder/contracts';
-import { exportDecisions, orgsOnRecord } from '@meritorder/ledger-store';
+import { everyBudget, exportDecisions, orgsOnRecord, pricesOver, spentBefore } from '@meritorder/ledger-store';
 import { decodeJson, PoisonMessage, SERVICE_INBOX } from '@meritorder/messaging';
 import { NatsContext } from '@meritorder/service-kit';
 import { qualityOfAll } from '../application/outcome-of.js';
@@ -16,6 +18,8 @@ const PAGE_RECORDS = 250;
 /** Of the records of a page but its last; a message carries twice as much. */
 const PAGE_BYTES = 3 * 1_024 * 1_024;
 const MOST_ORGS_TOLD = 100;
+/** Of budgets at the beginning of an export, 100 bytes each. */
+const MOST_WINDOWS_TOLD = 10_000;
 
 /** `metering.decision-export`: an operator takes a period of decisions away, page by page. */
 @Controller()
@@ -50,6 +54,12 @@ export class DecisionExportController {
           ...(quality === undefined ? {} : { quality }),
         });
       }
+      const [first, last] = [decisions[0], decisions.at(-1)];
+      if (first && last) {
+        const over = { from: new Date(first.record.decidedAt), to: new Date(last.record.decidedAt) };
+        first.prices = await pricesOver(this.metering.database, over);
+        if (after === undefined) first.opening = await this.opening(span.from);
+      }
       const isLast = decisions.length === rows.length && rows.length < PAGE_RECORDS;
       return { decisions, next: isLast ? null : rows[decisions.length - 1]!.place };
     } catch (error) {
@@ -57,6 +67,19 @@ export class DecisionExportController {
       this.log.error(`decision export: ${(error as Error).stack}`);
       return refused('internal', (error as Error).message);
     }
+  }
+
+  private async opening(from: Date): Promise<PeriodOpening> {
+    const windows = (await everyBudget(this.metering.database)).map(({ id, window, timeZone }) => ({
+      budget: id,
+      window: windowAt(window, timeZone, from.getTime()).id,
+    }));
+    const { spent, leftOut } = await spentBefore(this.metering.database, windows, from, MOST_WINDOWS_TOLD);
+    return {
+      from: from.toISOString(),
+      spent: spent.map(({ budget, window, nanos }) => ({ budget, window, nanos: nanos.toString() })),
+      ...(leftOut > 0 ? { windowsLeftOut: leftOut } : {}),
+    };
   }
 }
 
