@@ -3,6 +3,7 @@ import { cardsChangeAtMs, configuredThroughput, hardwareCards, hostOf } from '@m
 import { sha256Hex } from '@meritorder/kernel';
 import {
   priceInForce,
+  proposalDigest,
   proposalsFor,
   versionOf,
   type CatalogueEntry,
@@ -38,27 +39,51 @@ export class PriceTimeline {
 }
 
 /**
- * What a configuration and the catalogue say of a backend's prices; of own hardware without written prices, its host's cost.
+ * What the books had of a backend's prices in the period, as long as that has all that the configuration says of it: then nothing is
+ * asked but what was, and what was taken in beside the configuration counts. Else what the configuration and the catalogue say; of
+ * own hardware without written prices, its host's cost.
  * @throws PriceConfigError with the line to add
  */
 export function priceTimeline(
   backend: BackendConfig,
   config: Pick<MeritorderConfig, 'accounts' | 'exchangeRates' | 'hosts'>,
   catalogueOf: (name: string) => readonly CatalogueEntry[],
-  period: { fromMs: number; toMs: number },
+  period: Period,
+  booked: readonly PriceVersion[] = [],
 ): PriceTimeline {
   const proposals =
     backend.prices.length === 0 && backend.throughput
       ? hardwareProposals(backend, config.hosts, period)
       : proposalsFor(backend, config, catalogueOf);
-  return new PriceTimeline(proposals.map((p) => versionOf(p, p.effectiveFrom ?? ALWAYS, sha256Hex)));
+  const configured = proposals.map((p) => versionOf(p, p.effectiveFrom ?? ALWAYS, sha256Hex));
+  const known = booked.filter((version) => version.backend === backend.id);
+  const contents = new Set(known.map(contentOf));
+  const asBooked = known.length > 0 && actingIn(configured, period).every((v) => contents.has(contentOf(v)));
+  return new PriceTimeline(asBooked ? known : configured);
+}
+
+interface Period {
+  fromMs: number;
+  toMs: number;
+}
+
+/** Those in force at some time of it. */
+function actingIn(versions: readonly PriceVersion[], { fromMs, toMs }: Period): PriceVersion[] {
+  return versions.filter((version) => {
+    const startMs = Date.parse(version.effectiveFrom);
+    return startMs <= toMs && (startMs > fromMs || priceInForce(versions, fromMs, version.model) === version);
+  });
+}
+
+function contentOf({ id: _id, ...content }: PriceVersion): string {
+  return proposalDigest({ ...content, derived: false });
 }
 
 /** At the speed that is configured, from the beginning of the run, and again whenever clocks change while energy has a tariff. */
 function hardwareProposals(
   backend: BackendConfig,
   hosts: readonly HostConfig[],
-  { fromMs, toMs }: { fromMs: number; toMs: number },
+  { fromMs, toMs }: Period,
 ): PriceProposal[] {
   const config = hosts.find((h) => h.id === backend.host);
   if (!config || !backend.throughput) return [];

@@ -1,5 +1,5 @@
 import type { EnforcedBudget, OrgRate } from '@meritorder/budget-core';
-import type { Attribution, MeritorderConfig, TierConfig } from '@meritorder/contracts';
+import type { Attribution, MeritorderConfig, PriceVersion, TierConfig } from '@meritorder/contracts';
 import { unlearnedLengths, type OutputLengths } from '@meritorder/estimate-core';
 import { hashUnit } from '@meritorder/kernel';
 import type { CatalogueEntry } from '@meritorder/pricing-core';
@@ -73,11 +73,16 @@ export class Scenario {
     private readonly budgets: SimulatedBudgets,
     catalogueOf: (name: string) => readonly CatalogueEntry[],
     period: { fromMs: number; toMs: number },
+    booked: readonly PriceVersion[],
   ) {
     this.backends = new Map(
       config.backends.map((backend) => [
         backend.id,
-        new SimulatedBackend(backend, priceTimeline(backend, config, catalogueOf, period), settings.waitingPlaces ?? 0),
+        new SimulatedBackend(
+          backend,
+          priceTimeline(backend, config, catalogueOf, period, booked),
+          settings.waitingPlaces ?? 0,
+        ),
       ]),
     );
     for (const id of Object.keys(settings.quality ?? {}))

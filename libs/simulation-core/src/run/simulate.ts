@@ -99,7 +99,7 @@ class Run {
     const { atMs, profiles } = workload;
     const period = { fromMs: atMs[0]!, toMs: atMs[atMs.length - 1]! };
     this.budgets = new SimulatedBudgets(config);
-    this.scenario = new Scenario(config, settings, this.budgets, catalogueOf, period);
+    this.scenario = new Scenario(config, settings, this.budgets, catalogueOf, period, workload.books?.prices ?? []);
     this.pacing = new Pacing(new ArrivalsForecast(atMs), (of) => this.budgets.window(of));
     this.backends = this.scenario.allBackends();
     this.tally = new Tally(
@@ -237,11 +237,19 @@ class Run {
       local: chosen.lane.backend.local,
       quality: chosen.numbers.quality,
       valueUsd: worthOf(prepared.policy.score, scored.candidate),
+      pricedOtherwise: this.isPricedOtherwise(chosen, index),
       conversionUnlearned: prepared.policy.score.objective === 'margin' && !chosen.conversionOnRecord,
       clamped: reply.maxTokens < chosen.able.maxTokens,
       cut: outputTokens < wanted,
     });
     this.start(index, prepared, chosen, expected, outputTokens, nowMs);
+  }
+
+  /** By another version than it was decided by, where that is on record and the books say which there were. */
+  private isPricedOtherwise({ able, numbers }: Weighed, index: number): boolean {
+    const { recorded, books } = this.workload;
+    const then = books && recorded?.[index]?.candidates.get(numbers.id)?.priceVersion;
+    return then !== undefined && then !== able.price.id;
   }
 
   private start(

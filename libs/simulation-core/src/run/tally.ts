@@ -30,6 +30,8 @@ export interface PolicyOutcome {
   cutShort: number;
   /** Under `margin`: answers of backends whose conversions are not on record, so that the learner's prior stood for them. */
   conversionsUnlearned: number;
+  /** Of a period of the ledger, by backend: answers at another price version than they were decided by. */
+  pricedOtherwise: Record<string, number>;
   policyChanges: number;
   budgets: BudgetOutcome[];
 }
@@ -38,6 +40,7 @@ export interface PolicyOutcome {
 export class Tally {
   private readonly rejected = new Map<string, number>();
   private readonly answeredBy = new Map<string, number>();
+  private readonly pricedOtherwise = new Map<string, number>();
   private readonly latencies: Float64Array;
   private ended = 0;
   private answers = 0;
@@ -69,12 +72,14 @@ export class Tally {
     local: boolean;
     quality: number;
     valueUsd: number;
+    pricedOtherwise: boolean;
     conversionUnlearned: boolean;
     clamped: boolean;
     cut: boolean;
   }): void {
     this.answers += 1;
     this.answeredBy.set(of.backend, (this.answeredBy.get(of.backend) ?? 0) + 1);
+    if (of.pricedOtherwise) this.pricedOtherwise.set(of.backend, (this.pricedOtherwise.get(of.backend) ?? 0) + 1);
     this.local += of.local ? 1 : 0;
     this.quality += of.quality;
     this.valueUsd += of.valueUsd;
@@ -114,6 +119,7 @@ export class Tally {
       clamped: this.clamped,
       cutShort: this.cutShort,
       conversionsUnlearned: this.conversionsUnlearned,
+      pricedOtherwise: sorted(this.pricedOtherwise),
       policyChanges: budgets.reduce((sum, b) => sum + b.policyChanges, 0),
       budgets,
     };

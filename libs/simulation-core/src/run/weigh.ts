@@ -81,10 +81,16 @@ export function weigh(
 function qualityOf(
   { quality, qualityFromTable, backend }: Lane,
   recorded: RecordedCandidate | undefined,
-): Omit<RecordedCandidate, 'cacheReadTokens' | 'inputTokensExpected' | 'outputTokensExpected'> {
+): Omit<RecordedCandidate, 'cacheReadTokens' | 'priceVersion' | 'inputTokensExpected' | 'outputTokensExpected'> {
   const known = { quality, qualityVariance: 0, priorQuality: backend.priorQuality, outcomes: 0 };
   if (recorded === undefined) return known;
-  const { cacheReadTokens: _read, inputTokensExpected: _input, outputTokensExpected: _output, ...numbers } = recorded;
+  const {
+    cacheReadTokens: _read,
+    priceVersion: _version,
+    inputTokensExpected: _input,
+    outputTokensExpected: _output,
+    ...numbers
+  } = recorded;
   return qualityFromTable ? { ...numbers, ...known } : numbers;
 }
 

@@ -1,11 +1,11 @@
-import { RoutingDecisionMadeV1, Usage } from '@meritorder/contracts';
+import { ExportedDecision, RoutingDecisionMadeV1, Usage } from '@meritorder/contracts';
 import { conversionsOf } from '../run/conversions.js';
 import { BYTE_ORDER_MARK, WorkloadError, type RecordedCandidate, type WorkloadRow } from './workload.js';
 
 /**
  * Requests of a period of the ledger: JSON lines, each a decision record (`routing.decision-made`), alone, as `record`, or as `data`
  * of its event; beside it the `usage` that was booked, where it is known. Without it the lengths are those that were expected. Later
- * attempts at a request are left out: what fails is not simulated.
+ * attempts at a request are left out: what fails is not simulated. The books' word beside some lines (`prices`, `opening`) is of all.
  * @throws WorkloadError naming the line
  */
 export function rowsOfRecords(text: string): WorkloadRow[] {
@@ -36,6 +36,7 @@ function rowOf(value: unknown, shared: Map<string, ReadonlySet<string>>): Worklo
   const record = parsed.data;
   if (record.attemptNumber > 1) return undefined;
   const usage = line['usage'] === undefined ? undefined : Usage.parse(line['usage']);
+  const books = Books.parse(line);
   const { org, ...attributes } = record.attribution;
   const input = usage
     ? usage.inputTokens + usage.cacheReadTokens + usage.cacheWrite5mTokens + usage.cacheWrite1hTokens
@@ -65,8 +66,11 @@ function rowOf(value: unknown, shared: Map<string, ReadonlySet<string>>): Worklo
       booked: usage && { usage, backend: record.choice },
       ...conversionsOf(record),
     },
+    ...(books.prices || books.opening ? { books } : {}),
   };
 }
+
+const Books = ExportedDecision.pick({ prices: true, opening: true });
 
 /** One set for all requests that share it: there are few. */
 function unableOf(
@@ -93,6 +97,7 @@ function candidateOf(of: RoutingDecisionMadeV1['candidates'][number]): [string, 
         priorQuality,
         outcomes,
         cacheReadTokens: of.cacheReadTokensExpected ?? 0,
+        priceVersion: of.priceVersion ?? undefined,
         inputTokensExpected: of.inputTokensExpected,
         outputTokensExpected: of.outputTokensExpected,
         ...(conversion === undefined ? {} : { conversion }),

@@ -20,7 +20,9 @@ export function stretched(workload: Workload, { repeat = 1, speed = 1, fromMs }:
   const span = workload.atMs[length - 1]! - first;
   // From the last request to the first of the next round: the mean time between two.
   const round = length > 1 ? span + span / (length - 1) : 0;
-  const all = { ...workload, ...emptyWorkload(length * repeat) };
+  // At another time there are other prices, and other windows of budgets.
+  const books = fromMs === undefined ? workload.books : undefined;
+  const all = { ...workload, ...emptyWorkload(length * repeat), books };
   for (let r = 0; r < repeat; r++) {
     const from = r * length;
     for (let i = 0; i < length; i++)
@@ -64,7 +66,7 @@ export function generated(sample: Workload, { requests, fromMs, toMs, seed }: Ge
   invariant(toMs > fromMs, 'a period has an end after its beginning');
   if (requests > MOST_REQUESTS) throw new WorkloadError(`more than ${MOST_REQUESTS} requests`);
   const random = seededRandom(seed);
-  const all = { ...sample, ...emptyWorkload(requests) };
+  const all = { ...sample, ...emptyWorkload(requests), books: undefined };
   orderedUniforms(all.atMs, random);
   atHours(all.atMs, fromMs, toMs);
   const recorded: RecordedRequest[] | undefined = sample.recorded && [];

@@ -1,7 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { EXAMPLES } from '@meritorder/contracts';
+import { EXAMPLES, type PriceVersion } from '@meritorder/contracts';
+import { sha256Hex } from '@meritorder/kernel';
+import { proposalsFor, versionOf } from '@meritorder/pricing-core';
 import { config, nothingListed, POLICY, requestsAt } from '../fixture.for-tests.js';
 import type { QualityTable } from '../run/scenario.js';
 import { simulate } from '../run/simulate.js';
@@ -208,6 +210,53 @@ routes: [{ id: any, backends: [dear, plain, vectors], exploration: false }]\n`;
       expect(costOf(used)).toBe(byTokens);
       expect(costOf(used, { own, route: 'two' })).toBe(byTokens);
       expect(costOf(used, { own, more: { maxTokens: 50 } })).toBe(1_000 * 3_000 + 50 * 15_000);
+    });
+  });
+
+  describe('with the price versions that the books had', () => {
+    const at = record.decidedAt;
+    const priced = (output: string, effectiveFrom: string): PriceVersion => {
+      const of = config('');
+      const cash = { ...of.backends[1]!.prices[0]!.cash, outputUsdPerMillionTokens: output };
+      const backend = { ...of.backends[1]!, prices: [{ effectiveFrom, source: 'test', cash }] };
+      const [proposal] = proposalsFor(backend, of, nothingListed);
+      return versionOf(proposal!, effectiveFrom, sha256Hex);
+    };
+    const configured = priced('4', '2026-01-01T00:00:00.000Z');
+    const proposed = priced('3', '2026-02-01T00:00:00.000Z');
+    const plain = { ...record.candidates[0]!, backend: 'plain', numbers: { ...NUMBERS, quality: 0.7 } };
+    const costOf = (prices: PriceVersion[] | undefined, of = config(''), { id }: PriceVersion = proposed) => {
+      const candidates = [{ ...plain, priceVersion: id }];
+      const line = {
+        record: { ...record, attribution, route: 'plain', candidates },
+        usage: { ...USAGE, outputTokens: 50 },
+        prices,
+      };
+      const workload = workloadOf(rowsOfRecords(JSON.stringify(line)));
+      const { cashNanos, pricedOtherwise } = simulate(of, workload, { seed: 1 }, nothingListed);
+      return [Number(cashNanos), pricedOtherwise];
+    };
+    const input = 1_000 * 1_000;
+
+    it('costs what was taken in beside the configuration, and what the configuration says where nothing was', () => {
+      expect(Date.parse(at)).toBeGreaterThan(Date.parse(proposed.effectiveFrom));
+      expect(costOf([configured, proposed])).toEqual([input + 50 * 3_000, {}]);
+      expect(costOf([configured], undefined, configured)).toEqual([input + 50 * 4_000, {}]);
+      expect(costOf(undefined)).toEqual([input + 50 * 4_000, {}]);
+    });
+
+    it('costs what a configuration asks for that they did not have, and says that it is otherwise than then', () => {
+      const cheaper = config('');
+      const [price] = cheaper.backends[1]!.prices;
+      cheaper.backends[1]!.prices = [{ ...price!, cash: { ...price!.cash, outputUsdPerMillionTokens: '2' } }];
+      expect(costOf([configured, proposed], cheaper)).toEqual([input + 50 * 2_000, { plain: 1 }]);
+    });
+
+    it('takes the version of the date, a later one from then on', () => {
+      const later = priced('1', new Date(Date.parse(at) + 1).toISOString());
+      expect(costOf([configured, proposed, later])).toEqual([input + 50 * 3_000, {}]);
+      const since = priced('1', new Date(at).toISOString());
+      expect(costOf([configured, proposed, since], undefined, since)).toEqual([input + 50 * 1_000, {}]);
     });
   });
 

@@ -1,6 +1,13 @@
 import type { KnownConversions } from '../run/conversions.js';
 import type { BookedUsage } from '../run/usage.js';
-import type { Attribution, DecisionDraws, Kind, MeritorderOptions } from '@meritorder/contracts';
+import type {
+  Attribution,
+  DecisionDraws,
+  Kind,
+  MeritorderOptions,
+  PeriodOpening,
+  PriceVersion,
+} from '@meritorder/contracts';
 
 /** What many requests of a workload have in common. Undefined: what the configuration takes first. */
 export interface RequestProfile {
@@ -26,6 +33,8 @@ export interface RecordedCandidate {
   priorConversion?: number | undefined;
   /** Input tokens that its provider's cache was expected to have. */
   cacheReadTokens: number;
+  /** By which it was decided; undefined: it had no price. */
+  priceVersion?: string | undefined;
   /** What was expected of the request there, as its tokenizer and what had been learned of it said; absent: as of the request. */
   inputTokensExpected?: number | undefined;
   outputTokensExpected?: number | undefined;
@@ -47,6 +56,14 @@ export interface RecordedRequest extends KnownConversions {
   booked: BookedUsage | undefined;
 }
 
+/** What an export says beside its records. */
+export interface ExportedBooks {
+  /** Oldest first; of the same instant the later in the book last. */
+  prices: readonly PriceVersion[];
+  /** Undefined: what was spent before is not known. */
+  opening: PeriodOpening | undefined;
+}
+
 /**
  * Requests in the order in which they came, column by column, so that a month of them fits into memory. The same workload goes
  * through every policy.
@@ -61,6 +78,8 @@ export interface Workload {
   readonly profiles: readonly RequestProfile[];
   /** By request, where it is a period of the ledger. */
   readonly recorded?: readonly RecordedRequest[];
+  /** Undefined: it is no period of the ledger, or does not say. */
+  readonly books?: ExportedBooks | undefined;
 }
 
 /** One request, as readers of traces find it. */
@@ -70,6 +89,7 @@ export interface WorkloadRow {
   outputTokens: number;
   profile: RequestProfile;
   recorded?: RecordedRequest;
+  books?: Partial<ExportedBooks>;
 }
 
 /** What some programs write before a text. */
@@ -95,6 +115,7 @@ export function workloadOf(rows: readonly WorkloadRow[]): Workload {
     ...emptyWorkload(sorted.length),
     profiles: profiles.all,
     ...(sorted.some((r) => r.recorded) ? { recorded: sorted.map((r) => r.recorded!) } : {}),
+    ...booksOf(sorted),
   };
   sorted.forEach((row, i) => {
     if (!Number.isFinite(row.atMs)) throw new WorkloadError(`request ${i + 1} has no time`);
@@ -107,6 +128,16 @@ export function workloadOf(rows: readonly WorkloadRow[]): Workload {
     workload.profile[i] = profiles.indexOf(row.profile);
   });
   return workload;
+}
+
+/** Of several exports one after the other the first says what was spent before. */
+function booksOf(rows: readonly WorkloadRow[]): { books?: ExportedBooks } {
+  const told = rows.flatMap(({ books }) => books ?? []);
+  if (told.length === 0) return {};
+  const prices = new Map(told.flatMap((books) => books.prices ?? []).map((version) => [version.id, version]));
+  const openings = told.flatMap(({ opening }) => opening ?? []);
+  const [opening] = openings.toSorted((a, b) => Date.parse(a.from) - Date.parse(b.from));
+  return { books: { prices: [...prices.values()], opening } };
 }
 
 /** @internal Columns for so many requests, all 0. */

@@ -197,6 +197,14 @@ function notes(policies: readonly SimulatedPolicy[]): string[] {
       (p) =>
         `${p.policy}: conversions are not on record for the backends of ${whole(p.conversionsUnlearned)} answers; each is taken to convert as often as is expected before any was learned.`,
     ),
+    ...policies.flatMap((p) => {
+      const of = Object.entries(p.pricedOtherwise).map(([backend, count]) => `${whole(count)} of ${backend}`);
+      return of.length === 0
+        ? []
+        : [
+            `${p.policy}: answers cost what another price version says than they were decided by, for the configuration asks for other prices than the books had, or those were changed since: ${of.join(', ')}.`,
+          ];
+    }),
   ];
 }
 
