@@ -11,6 +11,7 @@ import {
   type WindowState,
 } from './counter-model/state.js';
 
+export { templateKey } from './counter-model/reserve.js';
 export * from './counter-model/state.js';
 
 /**

@@ -6,6 +6,7 @@ import {
   enforcedAt,
   indexBudgets,
   matchingBudgets,
+  templateKey,
   windowKey,
   type Attributes,
   type BudgetIndex,
@@ -16,7 +17,7 @@ import {
   type ReserveCandidate,
   type WindowState,
 } from '@meritorder/budget-core';
-import { INSTANCE_ID, type BudgetDefinition, type MeritorderConfig } from '@meritorder/contracts';
+import { INSTANCE_ID, type BudgetDefinition, type MeritorderConfig, type PeriodOpening } from '@meritorder/contracts';
 import { invariant, type Nanos } from '@meritorder/kernel';
 
 /** Why a budget did not let an attempt have what it asked for. */
@@ -61,10 +62,13 @@ export interface BudgetOutcome {
   windows: number;
   /** Of a template: budgets that it made. */
   instances?: number;
+  /** In the run. */
   settledNanos: string;
+  /** Of its windows, before the run. */
+  spentBeforeNanos: string;
   /** The most that was spent and held at once, as a share of the limit, in the window where that is highest. */
   peakShare: number;
-  /** The most that was spent and held in one window beyond its limit; 0, or reservation is broken. */
+  /** The most that was spent and held in one window beyond its limit, or beyond what had been spent before; 0, or reservation is broken. */
   overshootNanos: string;
   firstBound: { at: string; window: string; kind: BindingKind } | null;
   firstExhausted: { at: string; window: string } | null;
@@ -82,14 +86,21 @@ export class SimulatedBudgets {
   private readonly index: BudgetIndex;
   private readonly definitions: BudgetDefinition[];
   private readonly told = new Map<string, Told>();
+  private readonly spentBefore = new Map<string, Nanos>();
 
-  constructor(config: Pick<MeritorderConfig, 'budgets' | 'accounts'>) {
+  /** @param opening what was spent before the run; undefined: nothing */
+  constructor(config: Pick<MeritorderConfig, 'budgets' | 'accounts'>, opening?: PeriodOpening) {
     const configured = [
       ...config.budgets.map(budgetOfConfig),
       ...config.accounts.flatMap((account) => budgetOfAllocation(account) ?? []),
     ];
     this.definitions = configured.map((budget) => ({ ...budget, limitVersion: 1 }));
     this.index = indexBudgets(this.definitions);
+    for (const { budget, window, nanos } of opening?.spent ?? []) {
+      this.spentBefore.set(windowKey({ budget, window }), BigInt(nanos));
+      const template = templateKey({ budget, window });
+      if (template) this.counters.instances.set(template, (this.counters.instances.get(template) ?? 0) + 1);
+    }
   }
 
   matching(attributes: Attributes): EnforcedBudget[] {
@@ -97,7 +108,26 @@ export class SimulatedBudgets {
   }
 
   windowsOf(budgets: readonly EnforcedBudget[], nowMs: number): EnforcedWindow[] {
-    return budgets.map((budget) => enforcedAt(budget, nowMs));
+    const windows = budgets.map((budget) => enforcedAt(budget, nowMs));
+    if (this.spentBefore.size > 0) for (const { asked } of windows) this.begin(asked);
+    return windows;
+  }
+
+  /** A window that something was spent in before is there, and an instance that is there is not counted again. */
+  private begin(asked: EnforcedWindow['asked']): void {
+    const { windows } = this.counters;
+    const key = windowKey(asked);
+    const spent = this.spentBefore.get(key);
+    if (spent === undefined || windows.has(key)) return;
+    windows.set(key, {
+      limitNanos: asked.limitNanos,
+      limitVersion: asked.limitVersion,
+      settledNanos: spent,
+      unconfirmedNanos: 0n,
+      reservedNanos: 0n,
+      peakNanos: spent,
+      throttleMicros: 0,
+    });
   }
 
   window(of: EnforcedWindow): WindowState | undefined {
@@ -191,7 +221,7 @@ export class SimulatedBudgets {
 
   outcomes(policyChanges: ReadonlyMap<string, number>): BudgetOutcome[] {
     const sums = new Map<string, Sum>();
-    for (const [key, window] of this.counters.windows) add(sums, key, window);
+    for (const [key, window] of this.counters.windows) add(sums, key, window, this.spentBefore.get(key) ?? 0n);
     const changes = new Map<string, number>();
     for (const [id, count] of policyChanges) changes.set(templateOf(id), (changes.get(templateOf(id)) ?? 0) + count);
     return this.definitions.map((definition) => {
@@ -207,6 +237,7 @@ export class SimulatedBudgets {
         windows: sum.windows,
         ...(definition.per ? { instances: sum.instances.size } : {}),
         settledNanos: sum.settledNanos.toString(),
+        spentBeforeNanos: sum.beforeNanos.toString(),
         peakShare: sum.peakShare,
         overshootNanos: sum.overshootNanos.toString(),
         firstBound: firstBound && {
@@ -230,22 +261,31 @@ interface Sum {
   windows: number;
   instances: Set<string>;
   settledNanos: Nanos;
+  beforeNanos: Nanos;
   peakShare: number;
   overshootNanos: Nanos;
 }
-const NO_SUM: Sum = { windows: 0, instances: new Set(), settledNanos: 0n, peakShare: 0, overshootNanos: 0n };
+const NO_SUM: Sum = {
+  windows: 0,
+  instances: new Set(),
+  settledNanos: 0n,
+  beforeNanos: 0n,
+  peakShare: 0,
+  overshootNanos: 0n,
+};
 
-function add(sums: Map<string, Sum>, key: string, window: WindowState): void {
+function add(sums: Map<string, Sum>, key: string, window: WindowState, beforeNanos: Nanos): void {
   const [enforced] = split(key);
   const id = templateOf(enforced);
   let sum = sums.get(id);
   if (!sum) sums.set(id, (sum = { ...NO_SUM, instances: new Set() }));
   const spent = window.settledNanos + window.unconfirmedNanos;
   const most = window.peakNanos > spent ? window.peakNanos : spent;
-  const over = most - window.limitNanos;
+  const over = most - (beforeNanos > window.limitNanos ? beforeNanos : window.limitNanos);
   sum.windows += 1;
   if (enforced !== id) sum.instances.add(enforced);
-  sum.settledNanos += window.settledNanos;
+  sum.settledNanos += window.settledNanos - beforeNanos;
+  sum.beforeNanos += beforeNanos;
   sum.peakShare = Math.max(sum.peakShare, shareOf(window.peakNanos, window.limitNanos));
   if (over > sum.overshootNanos) sum.overshootNanos = over;
 }

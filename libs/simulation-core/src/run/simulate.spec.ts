@@ -91,6 +91,47 @@ describe('a cap', () => {
     expect(outcome).toMatchObject({ answered: 5, budgets: [{ windows: 2, boundWindows: 1, refusals: 1 }] });
   });
 
+  describe('that was spent in part before the period', () => {
+    const opening = (nanos: string, budget = 'day') => ({
+      from: new Date(FROM_MS).toISOString(),
+      spent: [{ budget, window: '2026-09-01', nanos }],
+    });
+    const after = (nanos: string, seconds: number[], limit = '0.05') =>
+      run(config(onlyDear + day(limit)), {
+        ...requestsAt(seconds),
+        books: { prices: [], opening: opening(nanos) },
+      });
+
+    it('has what is left of it', () => {
+      expect(after('30000000', [0, 10, 20])).toMatchObject({
+        answered: 1,
+        rejected: { budget_exhausted: 2 },
+        budgets: [{ settledNanos: '14000000', spentBeforeNanos: '30000000', peakShare: 0.88, overshootNanos: '0' }],
+      });
+      expect(after('50000000', [0, 10])).toMatchObject({ answered: 0, rejected: { budget_exhausted: 2 } });
+    });
+
+    it('has all of it in the next window, and is not overrun by what was spent beyond a lower limit', () => {
+      expect(after('50000000', [0, 86_400], '0.02')).toMatchObject({
+        answered: 1,
+        rejected: { budget_exhausted: 1 },
+        budgets: [{ windows: 2, settledNanos: '14000000', overshootNanos: '0' }],
+      });
+    });
+
+    it('may have no more instances than those of before leave', () => {
+      const per = (maxInstances: number) =>
+        config(
+          `${onlyDear}budgets: [{ id: day, selector: { org: acme }, per: [customer], window: day, limitUsd: "1", maxInstances: ${maxInstances}, pacing: off }]\n`,
+        );
+      const profiles = [{ route: 'any', attributes: { customer: 'new' } }];
+      const books = { prices: [], opening: opening('1', 'day--0123456789abcdef') };
+      const of = (most: number) => run(per(most), { ...requestsAt([0]), profiles, books });
+      expect(of(1).rejected).toEqual({ budget_instances: 1 });
+      expect(of(2)).toMatchObject({ answered: 1, budgets: [{ instances: 1, spentBeforeNanos: '0' }] });
+    });
+  });
+
   it('that only requests in flight stand in the way of is held, and passes when they end', () => {
     // Each holds $0.05 for 1,000 tokens and costs $0.014; the second comes while the first is in flight.
     const settings = { ...ONE, maxTokens: 1_000 };

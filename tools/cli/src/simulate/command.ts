@@ -121,6 +121,7 @@ export function simulation(options: Options, nowMs: number): SimulationReport {
     inputTokens: sum(workload.inputTokens),
     outputTokens: sum(workload.outputTokens),
     seed: options.seed,
+    notes: options.requests === undefined ? notesOn(workload) : [],
     policies,
     differences: policies.slice(1).map((policy) => ({
       policy: policy.policy,
@@ -151,6 +152,19 @@ function readTrace(file: string): Workload {
   } catch (error) {
     throw new Error(`${file}: ${(error as Error).message}`, { cause: error });
   }
+}
+
+/** What a period of the ledger does not say, so that it is taken for nothing. */
+function notesOn({ recorded, books }: Workload): string[] {
+  if (recorded === undefined) return [];
+  if (books?.opening === undefined)
+    return [
+      `the trace does not say what budgets had spent before it${books ? '' : ', nor which prices the books had'}, or is put at another time: budgets begin at 0${books ? '' : ', and prices are as configured'}; \`decisions export\` says it with the first line.`,
+    ];
+  const { windowsLeftOut } = books.opening;
+  return windowsLeftOut === undefined
+    ? []
+    : [`${windowsLeftOut} windows of budgets that had spent least before the period begin at 0.`];
 }
 
 /** A slip in --route would otherwise be a report in which every request is refused. */

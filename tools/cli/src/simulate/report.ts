@@ -17,6 +17,8 @@ export interface SimulationReport {
   inputTokens: number;
   outputTokens: number;
   seed: number;
+  /** What the trace does not say of its period, a line each. */
+  notes: string[];
   /** The first is the baseline. */
   policies: SimulatedPolicy[];
   /** Of each other policy, less the baseline. */
@@ -31,7 +33,7 @@ export function reportText(report: SimulationReport): string {
     '',
     comparison(policies),
     ...(policies.some((p) => p.budgets.length > 0) ? ['', budgetsTable(policies)] : []),
-    ...notes(policies).flatMap((note) => ['', note]),
+    ...[...report.notes, ...notes(policies)].flatMap((note) => ['', note]),
   ].join('\n');
 }
 
@@ -182,7 +184,13 @@ function notes(policies: readonly SimulatedPolicy[]): string[] {
   const unpriced = policies.filter((p) => (p.rejected['price_missing'] ?? 0) > 0).map((p) => p.policy);
   const unlearned = policies.filter((p) => p.conversionsUnlearned > 0);
   const full = policies.filter((p) => (p.rejected['backend_unavailable'] ?? 0) > 0).map((p) => p.policy);
+  const begun = policies[0]!.budgets.filter((b) => b.spentBeforeNanos !== '0');
   return [
+    ...(begun.length === 0
+      ? []
+      : [
+          `spent before the period, of the windows that it is in: ${begun.map((b) => `${b.id} $${nanosToUsd(BigInt(b.spentBeforeNanos))}`).join(', ')}.`,
+        ]),
     ...(full.length === 0
       ? []
       : [
