@@ -158,6 +158,8 @@ export const RoutingDecisionMadeV1 = z.object({
   streams: z.boolean().optional(),
   /** A durable job, whose deadline does not break off its call. Absent: it is none, or not on record. */
   isJob: z.literal(true).optional(),
+  /** When a job must have been answered that may be asked in a batch. Absent: it may not, or not on record. */
+  jobDeadlineAt: Instant.optional(),
   candidates: z.array(
     z.object({
       backend: Slug,

@@ -24,7 +24,7 @@ import {
 import { configuredThroughput, decodeAtBatch } from '@meritorder/hardware-core';
 import { UNKNOWN_PRIOR } from '@meritorder/quality-core';
 import type { PriceTimeline } from '../money/price-timeline.js';
-import { SharedReplica, Slots, type Station, type Work } from './station.js';
+import { Batches, SharedReplica, Slots, type Station, type Work } from './station.js';
 
 export type LoadNumbers = Pick<
   CandidateNumbers,
@@ -60,8 +60,9 @@ export class SimulatedBackend {
     this.replicaOf = `${config.provider}/${config.model}`;
     this.priorQuality = config.quality?.prior ?? UNKNOWN_PRIOR.quality;
     this.speed = this.local ? speedOf(config) : undefined;
-    this.station =
-      this.speed && !config.latency
+    this.station = config.batch
+      ? new Batches(config.batch.completionSeconds)
+      : this.speed && !config.latency
         ? new SharedReplica(this.speed)
         : new Slots(config.maxConcurrency, (work) => secondsOf(this.priorOf(work, 1), work));
     if (this.local) this.shape();

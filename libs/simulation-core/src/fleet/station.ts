@@ -120,6 +120,36 @@ export class SharedReplica implements Station {
   }
 }
 
+/** A provider's batches: all that is asked is taken, and answered when the provider promises it at the latest. */
+export class Batches implements Station {
+  readonly capacity = Infinity;
+  readonly waiting = 0;
+  private readonly answers: { attempt: number; endMs: number }[] = [];
+  private head = 0;
+
+  constructor(private readonly completionSeconds: number) {}
+
+  get inFlight(): number {
+    return this.answers.length - this.head;
+  }
+
+  get nextEndMs(): number {
+    return this.answers[this.head]?.endMs ?? Infinity;
+  }
+
+  enter(attempt: number, _work: Work, nowMs: number): void {
+    this.answers.push({ attempt, endMs: nowMs + this.completionSeconds * 1_000 });
+  }
+
+  finish(): number {
+    const first = this.answers[this.head];
+    invariant(first !== undefined, 'nothing is worked on');
+    this.head += 1;
+    if (this.head === this.answers.length) this.answers.length = this.head = 0;
+    return first.attempt;
+  }
+}
+
 /** Slots that do not slow each other down: a provider, or own hardware of which no speed is configured. */
 export class Slots implements Station {
   inFlight = 0;

@@ -164,7 +164,7 @@ class Run {
       tier,
       pacing: this.pacing,
       choices: requirements.choices,
-      deadlineSeconds: this.deadlineSeconds(policy),
+      deadlineSeconds: this.deadlineSeconds(policy, recorded),
       unlearned: policy.score.objective === 'margin' ? unlearnedOf(recorded) : undefined,
     };
     const weighed = able.map((candidate) => {
@@ -268,7 +268,7 @@ class Run {
     const done = { inputTokens: work.inputTokens, outputTokens };
     this.inFlight.set(index, {
       cameMs: nowMs,
-      deadlineSeconds: this.deadlineSeconds(policy),
+      deadlineSeconds: this.deadlineSeconds(policy, this.workload.recorded?.[index]),
       backend,
       price: able.price,
       windows,
@@ -299,7 +299,10 @@ class Run {
   private finish(index: number, nowMs: number): void {
     const attempt = this.inFlight.get(index)!;
     this.inFlight.delete(index);
-    const { cashNanos, fullNanos } = rate(attempt.price, attempt.usage, { atMs: nowMs });
+    const { cashNanos, fullNanos } = rate(attempt.price, attempt.usage, {
+      atMs: nowMs,
+      ...(attempt.backend.config.batch ? { tier: 'batch' } : {}),
+    });
     this.budgets.settle(String(index), cashNanos, fullNanos, nowMs);
     const actual = { cash: Number(cashNanos) / 1e9, full: Number(fullNanos) / 1e9 };
     this.pacing.settled(attempt.windows, attempt.expected, actual);
@@ -311,8 +314,9 @@ class Run {
     this.tally.settle(cashNanos, fullNanos, attempt.tier, seconds, late);
   }
 
-  /** When a router would break off the call: the caller's deadline is within that of requests. */
-  private deadlineSeconds({ score }: RequestPolicy): number {
+  /** When a router would break off the call: the caller's deadline is within that of requests. Of a job in a batch that of the job. */
+  private deadlineSeconds({ score }: RequestPolicy, recorded: RecordedRequest | undefined): number {
+    if (recorded?.batchWithinMs !== undefined) return recorded.batchWithinMs / 1_000;
     return score.deadlineSeconds ?? this.config.limits.requestDeadlineMs / 1_000;
   }
 
@@ -337,7 +341,10 @@ class Run {
       full: bound.full,
       windows: windows.map((w) => w.asked),
       local: lane.backend.local,
-      accountRate: this.accountRateOf(able.backend.provider, able.estimate.inputTokensExpected + work.outputTokens),
+      // What providers allow in batches does not count against what they allow at once.
+      accountRate: lane.backend.config.batch
+        ? undefined
+        : this.accountRateOf(able.backend.provider, able.estimate.inputTokensExpected + work.outputTokens),
     };
   }
 
@@ -355,6 +362,9 @@ function unlearnedOf(recorded: RecordedRequest | undefined): Conversion {
 }
 
 /** What the record says of the request; of what it asked for beside that, `unable` is what is left. */
-function asRecorded(requirements: Requirements, { kind, maxTokens, choices }: RecordedRequest): Requirements {
-  return { ...requirements, kind, choices, ...(maxTokens === undefined ? {} : { maxTokens }) };
+function asRecorded(
+  requirements: Requirements,
+  { kind, maxTokens, choices, batchWithinMs }: RecordedRequest,
+): Requirements {
+  return { ...requirements, kind, choices, batchWithinMs, ...(maxTokens === undefined ? {} : { maxTokens }) };
 }

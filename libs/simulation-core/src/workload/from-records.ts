@@ -58,6 +58,10 @@ function rowOf(value: unknown, shared: Map<string, ReadonlySet<string>>): Worklo
       // The record knows no request without output; embeddings are one.
       maxTokens: record.kind === 'embeddings' ? 0 : (record.maxTokens ?? undefined),
       choices: record.choices ?? 1,
+      batchWithinMs:
+        record.jobDeadlineAt === undefined
+          ? undefined
+          : Date.parse(record.jobDeadlineAt) - Date.parse(record.decidedAt),
       outputTokensExpected: record.outputTokensExpected,
       kind: record.kind,
       unable: unableOf(record, shared),

@@ -260,6 +260,32 @@ routes: [{ id: any, backends: [dear, plain, vectors], exploration: false }]\n`;
     });
   });
 
+  describe('of jobs', () => {
+    const batched = `  - { id: batched, kind: cloud, provider: q, model: c, baseUrl: "http://127.0.0.1:1/v1", contextTokens: 100000, maxOutputTokens: 1000, batch: { completionSeconds: 60 },
+      prices: [{ effectiveFrom: 2026-01-01T00:00:00Z, source: test, cash: { inputUsdPerMillionTokens: "1", outputUsdPerMillionTokens: "4", serviceTiers: { batch: { percentOfStandard: "50" } } } }] }
+accounts: [{ provider: q, requestsPerMinute: 1 }]
+routes: [{ id: any, backends: [plain, batched], exploration: false }]\n`;
+    const after = (seconds: number) => new Date(Date.parse(record.decidedAt) + seconds * 1_000).toISOString();
+    const jobs = (count: number, more: object) => {
+      const of = { ...record, attribution, route: 'any', candidates: [], wishes: undefined, ...more };
+      const line = JSON.stringify({ record: of, usage: { ...USAGE, outputTokens: 50 } });
+      const workload = workloadOf(rowsOfRecords(Array.from({ length: count }, () => line).join('\n')));
+      return simulate(config(batched), workload, { seed: 1 }, nothingListed);
+    };
+
+    it('is asked in batches at their price, beside the limit of the account, as long as its deadline allows', () => {
+      const inBatch = { answeredBy: { batched: 5 }, rejected: {}, cashNanos: String((5 * 1_200_000) / 2) };
+      expect(jobs(5, { isJob: true, jobDeadlineAt: after(600) })).toMatchObject({
+        ...inBatch,
+        pastDeadline: 0,
+        latencySeconds: { p50: 60 },
+      });
+      expect(jobs(1, { isJob: true, jobDeadlineAt: after(60) }).answeredBy).toEqual({ batched: 1 });
+      expect(jobs(1, { isJob: true, jobDeadlineAt: after(59) }).answeredBy).toEqual({ plain: 1 });
+      expect(jobs(1, { isJob: true }).answeredBy).toEqual({ plain: 1 });
+    });
+  });
+
   it('has the tokens of all choices that were asked for, each as long as it may be', () => {
     const two = { route: 'plain', maxTokens: 100, choices: 2 };
     expect(once('', two, 180).cashNanos).toBe(String(1_000_000 + 180 * 4_000));

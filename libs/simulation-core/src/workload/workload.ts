@@ -46,6 +46,8 @@ export interface RecordedRequest extends KnownConversions {
   maxTokens: number | undefined;
   /** Answers that were asked for, whose tokens are counted together; `maxTokens` and what is expected is of each. */
   choices: number;
+  /** Of a job that may be asked in a batch: how long until it must be answered, milliseconds. */
+  batchWithinMs: number | undefined;
   outputTokensExpected: number;
   kind: Kind;
   /** Backends that could not serve what it was, under any policy; of others nobody knows. */

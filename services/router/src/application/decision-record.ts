@@ -21,6 +21,9 @@ export interface DecisionToRecord {
     kind: Kind;
     body: Pick<ChatRequest, 'meritorder' | 'stream'>;
     isJob?: boolean;
+    jobDeadlineMs?: number;
+    /** Absent: it cannot be in a batch. */
+    job?: unknown;
   };
   route: string;
   attemptNumber: number;
@@ -72,6 +75,9 @@ export function decisionRecord(d: DecisionToRecord): RoutingDecisionMadeV1 {
     ...(d.choices > 1 ? { choices: d.choices } : {}),
     streams: d.request.body.stream === true,
     ...(d.request.isJob ? { isJob: true } : {}),
+    ...(d.request.job && d.request.jobDeadlineMs !== undefined
+      ? { jobDeadlineAt: new Date(d.request.jobDeadlineMs).toISOString() }
+      : {}),
     candidates: [
       ...weighed.map((w) => candidate(w, d)),
       ...d.excluded.filter((e) => !known.has(e.backend.id)).map(exclusion),

@@ -625,6 +625,12 @@ describe('a request', () => {
     expect(log[0]).toBe('reserve a b c');
     expect(decisions[0]).toMatchObject({ choice: 'a', isJob: true });
     expect(decisions[0]!.policy).not.toHaveProperty('deadlineSeconds');
+    expect(decisions[0]).not.toHaveProperty('jobDeadlineAt');
+  });
+
+  it('that is a job and may be in a batch has on record until when', async () => {
+    const { decisions } = await dispatch({ batchable: true, jobDeadlineMs: NOW + 3_000, workers: { a: OK } });
+    expect(decisions[0]).toMatchObject({ isJob: true, jobDeadlineAt: new Date(NOW + 3_000).toISOString() });
   });
 
   it('tells held from exhausted, with the numbers and when to retry (pitfall 36)', async () => {
