@@ -81,7 +81,16 @@ beforeAll(async () => {
         { id: 'free', backends: ['plain'] },
         { id: 'gold', objective: 'value', usdPerQualityPoint: '0.05', charge: { markup: '1.5' } },
       ],
-      budgets: [{ id: 'month', selector: { org: 'acme' }, window: 'month', limitUsd: '100', pacing: 'off' }],
+      budgets: [
+        { id: 'month', selector: { org: 'acme' }, window: 'month', limitUsd: '100', pacing: 'off' },
+        {
+          id: 'spent',
+          selector: { org: 'acme', feature: 'spent' },
+          window: 'month',
+          limitUsd: '0.003',
+          pacing: 'off',
+        },
+      ],
     },
   });
   client = Meritorder.over(await product.app(), 'acme');
@@ -192,10 +201,10 @@ async function receiptOf(kind: Kind, body: Body, requestId: string): Promise<Rec
   return stream.receipt;
 }
 
-async function exported(count: number): Promise<ExportedDecision[]> {
+async function exported(count: number, from = startedAt): Promise<ExportedDecision[]> {
   return waitFor(
     async () => {
-      const text = await meritorder('decisions', 'export', '--from', startedAt);
+      const text = await meritorder('decisions', 'export', '--from', from);
       const lines = text
         .trim()
         .split('\n')
@@ -255,6 +264,40 @@ it('a period through the configuration that it was decided by is decided, refuse
     rejected: { cost_cap: 1 },
     cashNanos: sum((of) => of.cashNanos),
     fullNanos: sum((of) => of.fullNanos),
+  });
+});
+
+it('of a period are the prices that were taken in beside the configuration, and budgets have left what they had then', async () => {
+  const of = (feature: string) => ({
+    model: 'best',
+    messages: say('Write 90 words.'),
+    max_tokens: 100,
+    metadata: { feature },
+  });
+  const ask = (feature: string) =>
+    receiptOf('chat', of(feature), newId()).then(
+      ({ cost }) => cost.price_version,
+      (error: MeritorderError) => error.code,
+    );
+  await waitFor(async () => (await ask('spent')) === 'budget_exhausted', { message: 'spent', timeoutMs: 30_000 });
+  const file = join(folder, 'prices.json');
+  const effectiveFrom = new Date(Date.now() - 60_000).toISOString();
+  const [price] = perMillion('3', '12');
+  writeFileSync(file, JSON.stringify([{ ...price, effectiveFrom, source: 'a new contract' }]));
+  const [, version] = /(pv-\w+)/.exec(await meritorder('prices', 'propose', 'best', file, '--by', 'ann'))!;
+  await waitFor(async () => (await ask('other')) === version, { message: 'the price acts', timeoutMs: 30_000 });
+
+  const from = new Date(Date.now() + 1).toISOString();
+  await waitFor(async () => Date.now() > Date.parse(from), { message: 'another millisecond', timeoutMs: 1_000 });
+  const codes = [await ask('spent'), await ask('other'), await ask('spent')];
+  expect(codes).toEqual(['budget_exhausted', version, 'budget_exhausted']);
+  const lines = await exported(3, from);
+  const cashNanos = lines.find((line) => line.booked)!.booked!.cashNanos;
+  expect(await simulated(lines)).toMatchObject({
+    answeredBy: { best: 1 },
+    rejected: { budget_exhausted: 2 },
+    cashNanos,
+    pricedOtherwise: {},
   });
 });
 

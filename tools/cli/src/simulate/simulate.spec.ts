@@ -1,6 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { EXAMPLES } from '@meritorder/contracts';
 import { Command } from 'commander';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { simulateCommand } from './command.js';
@@ -52,6 +53,39 @@ describe('meritorder simulate', () => {
     expect(report.differences).toMatchObject([{ policy: 'cheap', baseline: 'dear', answered: 4, cashNanos: '800000' }]);
     expect(lines.find((l) => l.startsWith('answered'))).toMatch(/answered +4 +8 +\+100\.0 %/);
     expect(lines.find((l) => l.startsWith('day') && l.includes('dear'))).toMatch(/2026-09-01 00:00/);
+  });
+
+  it('says what a period of the ledger does not say, and what budgets had spent before it', async () => {
+    const record = {
+      ...EXAMPLES.events['routing.decision-made.v1'],
+      route: 'b',
+      candidates: [],
+      attribution: { org: 'acme' },
+    };
+    const day = record.decidedAt.slice(0, 10);
+    const opening = { from: record.decidedAt, spent: [{ budget: 'day', window: day, nanos: '2500000' }] };
+    const args = (line: object): string[] => [
+      '--trace',
+      file('period.jsonl', JSON.stringify({ record, ...line })),
+      '--config',
+      file('a.yaml', yaml('2')),
+    ];
+    const notesOf = async (...of: string[]) => (JSON.parse((await run(...of)).at(-1)!) as SimulationReport).notes;
+    expect(await notesOf(...args({}))).toEqual([
+      expect.stringMatching(
+        /does not say what budgets had spent before it, nor which prices .* begin at 0, and prices/,
+      ),
+    ]);
+    expect(await notesOf(...args({ prices: [] }))).toEqual([expect.stringMatching(/begin at 0; `decisions export`/)]);
+    expect(await notesOf(...args({ opening }))).toEqual([]);
+    expect(await notesOf(...args({ opening: { ...opening, windowsLeftOut: 3 } }))).toEqual([
+      expect.stringMatching(/^3 windows .* begin at 0/),
+    ]);
+    // At another time the opening is that of other windows.
+    expect(await notesOf(...args({ opening }), '--from', '2026-12-01')).toEqual([
+      expect.stringMatching(/another time/),
+    ]);
+    expect(await run(...args({ opening }))).toContainEqual(expect.stringMatching(/^spent before .*: day \$0\.0025\.$/));
   });
 
   it('gives the same bytes for the same seed', async () => {
