@@ -1,3 +1,5 @@
+import { BUCKETS } from '@meritorder/contracts';
+import { openBucket } from '@meritorder/messaging';
 import { waitFor } from '@meritorder/testing';
 import { expect, it } from 'vitest';
 import { LearningConversions } from './conversions.nats.js';
@@ -49,4 +51,21 @@ it('what came while no router ran, and what a crash forgot, is learned by the ne
   await qualities.close();
   await conversions.close();
   expect(errors).toEqual([]);
+});
+
+it('how far was heard, where nobody can read it, keeps no router from starting, and nothing is learned twice', async () => {
+  const start = () => world.started((bus, feed) => new LearningQualities(config, bus, feed, clock, onError));
+  const weight = (router: LearningQualities) => router.stateOf('spoilt')?.models.get('openai/some-model')?.all.weight;
+  const first = await start();
+  world.tellOutcome('spoilt', 0.2, 10);
+  await waitFor(() => weight(first) === 10, 'the first one to know of it');
+  await first.close();
+  for (const spoilt of ['{"half', 'null', '{"stream":1,"heard":{}}']) {
+    await (await openBucket(world.metering, BUCKETS.learning.name)).put('quality._heard', spoilt);
+    const next = await start();
+    world.tellOutcome('after-it');
+    await waitFor(() => next.stateOf('after-it'), 'it to hear of what comes later');
+    expect(weight(next)).toBe(10);
+    await world.kill(next);
+  }
 });

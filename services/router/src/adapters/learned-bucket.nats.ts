@@ -87,10 +87,14 @@ export class LearnedBucket extends LearnedOrgs {
   }
 }
 
-/** Undefined: of a stream that is no more. */
+/** Undefined: of a stream that is no more, or nobody can read it. All is heard again then, and what is kept knows how far it goes. */
 function heardIn(text: string, stream: string): number | undefined {
-  const kept = JSON.parse(text) as { stream: string; heard: number };
-  return kept.stream === stream ? kept.heard : undefined;
+  try {
+    const kept = JSON.parse(text) as { stream?: unknown; heard?: unknown } | null;
+    return kept?.stream === stream && Number.isSafeInteger(kept.heard) ? (kept.heard as number) : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 function keeperIn(bus: Bus, { bucket, prefix, poolKey }: LearnedPlace, feed: EventsFeed): Keeper {

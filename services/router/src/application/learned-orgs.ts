@@ -336,7 +336,12 @@ interface Kept {
 /** Before how far was heard was kept with it, what was learned stood alone. */
 function keptOf(text: string): Kept {
   const value = parsed(text);
-  const isKept = typeof value === 'object' && value !== null && 'learned' in value && 'heard' in value;
+  const isKept =
+    typeof value === 'object' &&
+    value !== null &&
+    'learned' in value &&
+    'heard' in value &&
+    Number.isSafeInteger(value.heard);
   return isKept ? (value as Kept) : { stream: '', heard: 0, learned: value };
 }
 
