@@ -1,3 +1,5 @@
+import { createServer, type IncomingHttpHeaders, type Server } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { createAnthropic } from '@ai-sdk/anthropic';
 import Anthropic from '@anthropic-ai/sdk';
 import { ContextOverflowError } from '@langchain/core/errors';
@@ -13,16 +15,44 @@ import { startScriptedProvider, type ScriptedProvider } from './scripted-provide
 let product: Awaited<ReturnType<typeof startGatewayProduct>>;
 let scripted: ScriptedProvider;
 let openai: OpenAI;
+/** Says one word as Anthropic does, and keeps what it was told in headers. */
+let oneWord: Server;
+const told: IncomingHttpHeaders[] = [];
 
 const WEATHER = { type: 'object', properties: { city: { type: 'string' } } } as const;
 
 beforeAll(async () => {
   scripted = await startScriptedProvider();
   const capabilities = ['streaming', 'tools', 'json'];
+  oneWord = createServer((request, response) => {
+    told.push(request.headers);
+    const usage = { input_tokens: 9, output_tokens: 1 };
+    const content = [{ type: 'text', text: 'fine' }];
+    request.resume().once('end', () => {
+      response.setHeader('content-type', 'application/json');
+      response.end(
+        JSON.stringify({
+          id: 'm-1',
+          type: 'message',
+          role: 'assistant',
+          model: 'm',
+          content,
+          stop_reason: 'end_turn',
+          usage,
+        }),
+      );
+    });
+  });
+  await new Promise<void>((done) => oneWord.listen(0, '127.0.0.1', done));
+  const { port } = oneWord.address() as AddressInfo;
   product = await startGatewayProduct({
     backends: [
       { id: 'able', config: { baseUrl: scripted.url, capabilities } },
       { id: 'native', config: { protocol: 'anthropic', apiKeyEnv: 'PROVIDER_KEY', capabilities } },
+      {
+        id: 'one-word',
+        config: { protocol: 'anthropic', apiKeyEnv: 'PROVIDER_KEY', baseUrl: `http://127.0.0.1:${port}/v1` },
+      },
       { id: 'short', config: { contextTokens: 20, maxOutputTokens: 10 } },
     ],
     env: { PROVIDER_KEY: 'key-of-provider' },
@@ -33,6 +63,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await product?.stop();
   await scripted?.stop();
+  await new Promise((done) => oneWord.close(done));
 });
 
 it.each([true, false])(
@@ -96,4 +127,16 @@ it('a prompt that no backend has room for is a context overflow to LangChain, as
   const refused = await model.invoke('one two three '.repeat(50)).catch((error: unknown) => error);
   expect(ContextOverflowError.isInstance(refused)).toBe(true);
   expect((refused as Error).message).toMatch(/^400 short: about \d+ input tokens exceed its context of 20,/);
+});
+
+it("what Anthropic's SDK names as betas reaches Anthropic, but for what may cost more", async () => {
+  const anthropic = new Anthropic({ baseURL: product.url, apiKey: ACME_KEY, maxRetries: 0 });
+  const { content } = await anthropic.beta.messages.create({
+    model: 'one-word',
+    max_tokens: 50,
+    messages: [{ role: 'user', content: 'How is it?' }],
+    betas: ['interleaved-thinking-2025-05-14', 'context-1m-2025-08-07', 'claude-code-20250219'],
+  });
+  expect(content).toMatchObject([{ text: 'fine' }]);
+  expect(told.at(-1)!['anthropic-beta']).toBe('interleaved-thinking-2025-05-14,claude-code-20250219');
 });

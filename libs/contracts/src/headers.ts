@@ -12,6 +12,8 @@ export const HEADERS = {
   seq: 'Meritorder-Seq',
   /** Of a request: an answer that is larger than a message may come in parts, of at most so many bytes in all. */
   maxAnswerBytes: 'Meritorder-Max-Answer-Bytes',
+  /** Of a request of messages: Anthropic's header of that name, as its clients send it. */
+  anthropicBeta: 'Anthropic-Beta',
   /** Of an answer in parts: the how many-th of its bytes these are, from 0. The one with a status is the last. */
   part: 'Meritorder-Part',
   status: 'Meritorder-Status',

@@ -1,6 +1,7 @@
 export * from './primitives.js';
 export * from './errors.js';
 export * from './headers.js';
+export * from './anthropic-betas.js';
 export * from './subjects.js';
 export * from './topology.js';
 export * from './receipt.js';

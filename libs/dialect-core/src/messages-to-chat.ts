@@ -26,6 +26,8 @@ const BOUNDED_FIELDS: ReadonlySet<string> = new Set([
   'metadata',
   'meritorder',
   'diagnostics',
+  // Names of features: a backend that does not know one is not told of it.
+  'betas',
 ]);
 
 /** Fields that cost nothing more with one value: another one may be billed at rates that no price book has. */

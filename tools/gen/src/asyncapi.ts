@@ -119,6 +119,10 @@ const requestHeaders = (kind: Json, required = false): Json => ({
       pattern: '^[1-9]\\d{0,11}$',
       description: `Says that an answer which is larger than a message may come in parts, of at most so many bytes in all (${MAX_ANSWER_BYTES} at most). Without it such an answer, which is paid for, is refused with answer_unusable.`,
     },
+    'Anthropic-Beta': {
+      type: 'string',
+      description: 'Of messages: the features that a client of Anthropic asks for by name, with commas between them.',
+    },
     traceparent: { type: 'string' },
   },
   ...(required ? { required: ['Meritorder-Kind'] } : {}),

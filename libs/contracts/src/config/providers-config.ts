@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { BetaName } from '../anthropic-betas.js';
 import { Slug } from '../primitives.js';
 
 /** Wires that a backend can be spoken to over. */
@@ -29,14 +30,14 @@ export const providerFields = {
     description:
       "Including the version, for example https://api.openai.com/v1. Default: the provider's own, where `protocol` (anthropic, gemini, bedrock) or `provider` (openai, mistral, deepseek, groq, openrouter) says which that is.",
   }),
-  betas: z
-    .array(z.string().regex(/^[a-z0-9-]{1,64}$/))
-    .max(16)
-    .optional()
-    .meta({
-      description:
-        'Of the protocol anthropic: features that are asked for with every request (the header anthropic-beta). A client cannot, because some change what a request may cost.',
-    }),
+  betas: z.array(BetaName).max(16).optional().meta({
+    description:
+      'Of the protocol anthropic: features that are asked for with every request (the header anthropic-beta).',
+  }),
+  clientBetas: z.array(BetaName).max(16).optional().meta({
+    description:
+      'Of the protocol anthropic: further features that a client may ask for with a request of messages. Those that change no cost (claude-code-..., interleaved-thinking-..., context-management-... and such) it may in any case; others are left out unless they are named here, for example context-1m-2025-08-07, whose long prompts have a price of their own.',
+  }),
   region: Region.optional().meta({
     description:
       'Where it processes requests, for example eu, of the protocol bedrock as the provider names it (eu-central-1); see `regions` of routes and tiers.',

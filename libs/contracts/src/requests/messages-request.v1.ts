@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { BetaName, MOST_BETAS } from '../anthropic-betas.js';
 import { MeritorderOptions, Metadata } from './inference-request.v1.js';
 
 const CacheControl = z.looseObject({ type: z.literal('ephemeral'), ttl: z.enum(['5m', '1h']).optional() }).nullish();
@@ -122,6 +123,10 @@ export const MessagesRequest = z
         { error: 'has `user_id` alone; attribution goes into `meritorder.metadata`' },
       )
       .nullish(),
+    betas: z.array(BetaName).max(MOST_BETAS).nullish().meta({
+      description:
+        'What the header `Anthropic-Beta` says, too. A backend of that protocol is told those that its `clientBetas` allow; the others are left out.',
+    }),
     meritorder: MessagesOptions.nullish(),
   })
   .superRefine((body, ctx) => {

@@ -80,6 +80,24 @@ describe('messages at Anthropic', () => {
     }
   });
 
+  it('name the features that the client asks for, where they cost nothing or the backend allows them', async () => {
+    const server = await serve((_request, socket) =>
+      socket.write(plain(200, JSON.stringify({ ...MESSAGE, usage: { input_tokens: 3, output_tokens: 1 } }))),
+    );
+    const url = `${ANTHROPIC}, baseUrl: "${server.url}/v1"`;
+    const betas = ['interleaved-thinking-2025-05-14', 'context-1m-2025-08-07', 'fast-mode-2026-02-01'];
+    for (const [config, told] of [
+      ['', 'interleaved-thinking-2025-05-14'],
+      [', betas: [files-api-2025-04-14]', 'files-api-2025-04-14,interleaved-thinking-2025-05-14'],
+      [', clientBetas: [context-1m-2025-08-07]', 'interleaved-thinking-2025-05-14,context-1m-2025-08-07'],
+    ]) {
+      await workerFor(backendOf(url + config))({ kind: 'messages', body: { ...body('5m'), betas } });
+      const { headers, body: sent } = server.requests.at(-1)!;
+      expect(headers['anthropic-beta']).toBe(told);
+      expect(sent).not.toHaveProperty('betas');
+    }
+  });
+
   it('name a call that another backend made by an id that Anthropic takes', async () => {
     const server = await serve((_request, socket) =>
       socket.write(plain(200, JSON.stringify({ ...MESSAGE, usage: { input_tokens: 3, output_tokens: 1 } }))),

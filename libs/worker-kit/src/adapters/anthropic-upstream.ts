@@ -1,3 +1,4 @@
+import { betasFor } from '@meritorder/contracts';
 import { withCallIdsOfAnthropic } from '@meritorder/dialect-core';
 import type { Dialect } from '@meritorder/usage-core';
 import { UpstreamError, type ProviderRequest, type ProviderUpstream } from '../application/ports.js';
@@ -64,13 +65,15 @@ export class AnthropicUpstream implements ProviderUpstream {
   }
 
   private post(request: ProviderRequest): Promise<HttpAnswer> {
-    const { backend, body, credential } = request;
+    const { backend, credential } = request;
+    const { betas: asked, ...body } = request.body;
+    const betas = betasFor(backend, Array.isArray(asked) ? (asked as string[]) : []);
     const messages = withCallIdsOfAnthropic(body['messages']);
     return this.transport.post(request, {
       url: urlAt(credential.baseUrl, '/messages'),
       headers: {
         'anthropic-version': ANTHROPIC_VERSION,
-        ...(backend.betas?.length ? { 'anthropic-beta': backend.betas.join(',') } : {}),
+        ...(betas.length > 0 ? { 'anthropic-beta': betas.join(',') } : {}),
         ...(credential.apiKey === undefined ? {} : { 'x-api-key': credential.apiKey }),
       },
       body: JSON.stringify({ ...body, messages, model: backend.model, stream: request.stream }),

@@ -1,5 +1,6 @@
 import { headers, type Msg } from '@nats-io/transport-node';
 import {
+  betasIn,
   ERRORS,
   HEADERS,
   MAX_ANSWER_BYTES,
@@ -110,12 +111,14 @@ class NatsCall implements OpenCall, HeldAnswer {
   }
 
   publish(reply: string): void {
-    const { org, kind, counts, key, requestId, idempotencyKey, traceparent, tracestate, body } = this.call;
+    const { org, kind, counts, key, requestId, idempotencyKey, betas, traceparent, tracestate, body } = this.call;
     const h = headers();
     h.set(HEADERS.request, requestId);
     h.set(HEADERS.kind, kind);
     h.set(HEADERS.key, key);
     h.set(HEADERS.maxAnswerBytes, String(MAX_ANSWER_BYTES));
+    const named = betas === undefined || kind !== 'messages' ? [] : betasIn(betas);
+    if (named.length > 0) h.set(HEADERS.anthropicBeta, named.join(','));
     if (idempotencyKey !== undefined) h.set(HEADERS.idempotencyKey, idempotencyKey);
     if (traceparent) h.set(HEADERS.traceparent, traceparent);
     if (tracestate) h.set(HEADERS.tracestate, tracestate);

@@ -29,6 +29,8 @@ export interface IncomingCall {
   requestId: string;
   body: Buffer;
   idempotencyKey: string | undefined;
+  /** What the header `anthropic-beta` says. */
+  betas: string | undefined;
   traceparent: string | undefined;
   tracestate: string | undefined;
 }

@@ -74,6 +74,7 @@ export function incomingOf(message: Msg): IncomingMessage {
     request: HEADERS.request,
     idempotencyKey: HEADERS.idempotencyKey,
     maxAnswerBytes: HEADERS.maxAnswerBytes,
+    anthropicBeta: HEADERS.anthropicBeta,
   };
   return { data: message.data, header: (name) => message.headers?.get(names[name]) ?? '' };
 }

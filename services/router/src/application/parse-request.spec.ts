@@ -29,6 +29,19 @@ it('without one nothing is added', () => {
   expect(parse('', {})).not.toHaveProperty('body.meritorder');
 });
 
+it.each([
+  ['those of the body', 'b-1', ['a-1'], ['a-1', 'b-1']],
+  ['each once, and no more than names', ' a-1, b-1,a-1,, Not A Name', undefined, ['a-1', 'b-1']],
+  ['nothing', '', undefined, undefined],
+])('betas of Anthropic in the header join %s', (_, anthropicBeta, betas, expected) => {
+  const body = { model: 'auto', max_tokens: 5, messages: [{ role: 'user', content: 'x' }], betas };
+  const headers: Record<string, string> = { anthropicBeta, kind: 'messages' };
+  const message = { data: Buffer.from(JSON.stringify(body)), header: (name: string) => headers[name] ?? '' };
+  expect((parseRequest(message, 'r-1', 10_000) as { source: { sent: unknown } }).source.sent).toMatchObject(
+    expected === undefined ? { model: 'auto' } : { betas: expected },
+  );
+});
+
 it('what is counted needs no max_tokens, keeps one that it has, and is not read where it cannot be', () => {
   const text = (data: string) => Buffer.from(countRequestOf(Buffer.from(data))).toString();
   expect(JSON.parse(text('{"model":"m"}'))).toEqual({ model: 'm', max_tokens: 1 });

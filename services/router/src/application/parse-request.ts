@@ -1,11 +1,11 @@
-import { HEADERS, isSlugText, Kind, MAX_ANSWER_BYTES, type Refusal } from '@meritorder/contracts';
+import { betasIn, HEADERS, isSlugText, Kind, MAX_ANSWER_BYTES, type Refusal } from '@meritorder/contracts';
 import { newId } from '@meritorder/kernel';
 import { readRequest, type RequestReading } from './read-request.js';
 
 export interface IncomingMessage {
   data: Uint8Array;
   /** Header by name; '' when absent. */
-  header(name: 'kind' | 'key' | 'request' | 'idempotencyKey' | 'maxAnswerBytes'): string;
+  header(name: 'kind' | 'key' | 'request' | 'idempotencyKey' | 'maxAnswerBytes' | 'anthropicBeta'): string;
 }
 
 export type ParsedRequest = RequestReading & { requestId: string; maxAnswerBytes?: number };
@@ -52,11 +52,21 @@ export function parseRequest(
   }
   if (isDeeperThan(value, MAX_DEPTH))
     return { code: 'body_invalid', message: `body: nested more than ${MAX_DEPTH} levels deep` };
-  const reading = readRequest(kind.data, value);
+  const reading = readRequest(kind.data, withBetas(kind.data, value, message.header('anthropicBeta')));
   if ('code' in reading) return reading;
   const parts = partsOf(message.header('maxAnswerBytes'));
   if ('code' in parts) return parts;
   return withIdempotencyKey({ requestId, ...reading, ...parts }, message.header('idempotencyKey'));
+}
+
+/** Of messages, as if the body had said them too. Headers are no reason to refuse: clients send names that come and go. */
+function withBetas(kind: Kind, value: unknown, header: string): unknown {
+  const named = kind === 'messages' ? betasIn(header) : [];
+  if (named.length === 0 || typeof value !== 'object' || value === null) return value;
+  const { betas } = value as { betas?: unknown };
+  if (betas === undefined || betas === null) return { ...value, betas: named };
+  // What is no list is told by the schema.
+  return Array.isArray(betas) ? { ...value, betas: [...new Set([...(betas as unknown[]), ...named])] } : value;
 }
 
 /** A request whose tokens are counted has no answer: `max_tokens` may be absent, and counts as one. */

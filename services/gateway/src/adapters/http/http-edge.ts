@@ -202,6 +202,8 @@ export class HttpEdge {
           requestId,
           body,
           idempotencyKey: textOf(request.headers['idempotency-key']),
+          // Of several such headers Node joins the values by commas, as one has them.
+          betas: textOf(request.headers['anthropic-beta']),
           traceparent: traceparentOf(trace.setSpan(parent, span)),
           tracestate: textOf(request.headers['tracestate']),
         },

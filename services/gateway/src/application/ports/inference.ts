@@ -10,6 +10,8 @@ export interface InferenceCall {
   requestId: string;
   /** Of which at most one call is run, whoever asks. */
   idempotencyKey: string | undefined;
+  /** What the header `anthropic-beta` says. */
+  betas: string | undefined;
   traceparent: string | undefined;
   tracestate: string | undefined;
   /** As the caller sent it. */
