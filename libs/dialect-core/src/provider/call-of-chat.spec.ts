@@ -275,7 +275,11 @@ describe('what one protocol says and another does not', () => {
   it.each<[string, Any, SdkProtocol[]]>([
     ['a seed', { seed: 5 }, ['gemini']],
     ['a penalty', { presence_penalty: 0.5 }, ['gemini']],
-    ['reasoning', { reasoning_effort: 'low' }, ['gemini']],
+    ['reasoning', { reasoning_effort: 'low' }, ['gemini', 'bedrock', 'anthropic']],
+    ['no reasoning, and how to sample', { reasoning_effort: 'none', temperature: 0.5 }, PROTOCOLS],
+    ['reasoning, and how to sample', { reasoning_effort: 'low', temperature: 0.5 }, ['gemini']],
+    ['reasoning before a forced tool', { reasoning_effort: 'low', tools: [TOOL], tool_choice: 'required' }, ['gemini']],
+    ['reasoning of no known effort', { reasoning_effort: 'utmost' }, []],
     ['a high temperature', { temperature: 1.5 }, ['gemini']],
     ['JSON of no schema', { response_format: { type: 'json_object' } }, ['gemini']],
     ['both ways of sampling', { temperature: 0.5, top_p: 0.5 }, ['gemini', 'bedrock']],

@@ -169,13 +169,19 @@ function formatOf({ response_format: format }: ChatRequest, telling: Telling) {
 
 const EFFORTS: readonly unknown[] = ['none', 'minimal', 'low', 'medium', 'high', 'xhigh'];
 
-/** Gemini's thoughts count within the limit; the other SDKs put theirs on top of it, where nothing is held for them. */
-function reasoningOf(body: Json, telling: Telling): unknown {
+/** Whether a model can be told, its SDK knows: see `thinkingWithin` and `unsaidOnWire`. */
+function reasoningOf(body: ChatRequest & Json, { protocol, cannotCarry }: Telling): unknown {
   const effort = body['reasoning_effort'];
   if (effort === undefined) return undefined;
-  if (telling.protocol === 'gemini' && EFFORTS.includes(effort)) return effort;
-  telling.cannotCarry('reasoning_effort', '"reasoning_effort"');
-  return undefined;
+  if (!EFFORTS.includes(effort)) cannotCarry('reasoning_effort', '"reasoning_effort"');
+  if (protocol === 'gemini' || effort === 'none') return effort;
+  // Claude thinks without them, and the SDKs leave them out.
+  for (const field of ['temperature', 'top_p'])
+    if (body[field] !== undefined) cannotCarry(field, `"${field}" beside "reasoning_effort"`);
+  const choice = body['tool_choice'];
+  if (body.tools && choice !== undefined && choice !== 'auto' && choice !== 'none')
+    cannotCarry('tool_choice', 'a choice of tools beside "reasoning_effort"');
+  return effort;
 }
 
 /** By protocol: OpenAI's (and Groq's) name of a tier to the provider's. Without a name Anthropic chooses, the others serve the standard. */

@@ -145,6 +145,16 @@ describe('what an SDK is about to send', () => {
       { tools: [{ name: 'f' }], tool_choice: { type: 'auto' } },
       'the choice of tools',
     ],
+    ['thinks', { prompt: [], reasoning: 'low' }, { thinking: { type: 'adaptive' } }, undefined],
+    ['does not think', { prompt: [], reasoning: 'low' }, {}, 'reasoning_effort'],
+    ['does not think, as asked', { prompt: [], reasoning: 'none' }, { thinking: { type: 'disabled' } }, undefined],
+    ['thinks unasked', { prompt: [], reasoning: 'none' }, { output_config: { effort: 'low' } }, 'reasoning_effort'],
+    [
+      'thinks before a tool that it has to call',
+      { prompt: [] },
+      { thinking: { type: 'enabled' }, tool_choice: { type: 'tool', name: 'json' } },
+      'beside this format',
+    ],
   ])('%s', (_name, options, body, missing) => {
     const said = unsaidOnWire('anthropic', options as never, body);
     if (missing === undefined) expect(said).toBeUndefined();

@@ -1,18 +1,26 @@
-import type { LanguageModelV4Content, LanguageModelV4FinishReason, LanguageModelV4StreamPart } from '@ai-sdk/provider';
+import type {
+  LanguageModelV4Content,
+  LanguageModelV4FinishReason,
+  LanguageModelV4StreamPart,
+  SharedV4ProviderMetadata,
+} from '@ai-sdk/provider';
 import type { Usage } from '@meritorder/contracts';
 import type { AnswerNames } from '../chunks-to-events.js';
 import type { Json } from '../json.js';
 import { TranslationError } from '../translation-error.js';
+import { sealOfCall, SealedThoughts } from './thoughts.js';
 
 /** OpenAI's reason for the end of an answer. */
 export type FinishReason = 'stop' | 'length' | 'tool_calls' | 'content_filter';
 
 /**
  * The parts of an SDK's stream as OpenAI's chunks, each as soon as it can be told. Keeps the ids of the calls and nothing else of
- * the answer. Reasoning goes where open models have it, into `reasoning_content`.
+ * the answer but what its thoughts are sealed with. Reasoning goes where open models have it, into `reasoning_content`.
  */
 export class ChunksOfParts {
   private readonly calls = new Map<string, number>();
+  private readonly sealed = new Set<string>();
+  private readonly thoughts = new SealedThoughts();
   private started = false;
   private ended: FinishReason | undefined;
 
@@ -34,19 +42,24 @@ export class ChunksOfParts {
     switch (part.type) {
       case 'text-delta':
         return part.delta === '' ? undefined : this.delta({ content: part.delta });
+      case 'reasoning-start':
+        return void this.thoughts.add(part.id, '', part.providerMetadata);
       case 'reasoning-delta':
+        this.thoughts.add(part.id, part.delta, part.providerMetadata);
         return part.delta === '' ? undefined : this.delta({ reasoning_content: part.delta });
       case 'tool-input-start':
         refuseProvidersOwn(part);
-        return this.call(part.id, part.toolName, '');
+        return this.call(part.id, part.toolName, '', part.providerMetadata);
       case 'tool-input-delta':
         return part.delta === '' ? undefined : this.callPiece(part.id, part.delta);
       case 'tool-call':
         refuseProvidersOwn(part);
-        return this.calls.has(part.toolCallId) ? undefined : this.call(part.toolCallId, part.toolName, part.input);
+        return this.calls.has(part.toolCallId)
+          ? this.seal(part.toolCallId, part.providerMetadata)
+          : this.call(part.toolCallId, part.toolName, part.input, part.providerMetadata);
       case 'finish':
         this.ended = finishReasonOf(part.finishReason);
-        return this.ended && this.delta({}, this.ended);
+        return this.ended && this.delta(this.detailsOfThoughts(), this.ended);
       case 'file':
       case 'reasoning-file':
         throw new TranslationError(`the answer has a file (${part.mediaType})`);
@@ -60,10 +73,26 @@ export class ChunksOfParts {
     return { ...this.chunk([]), usage: completionUsage(usage) };
   }
 
-  private call(id: string, name: string, args: string): Json {
+  private call(id: string, name: string, args: string, metadata: SharedV4ProviderMetadata | undefined): Json {
     const index = this.calls.size;
     this.calls.set(id, index);
-    return this.delta({ tool_calls: [{ index, id, type: 'function', function: { name, arguments: args } }] });
+    const seal = sealOfCall(metadata);
+    if (seal.extra_content) this.sealed.add(id);
+    return this.delta({ tool_calls: [{ index, id, type: 'function', function: { name, arguments: args }, ...seal }] });
+  }
+
+  /** Where it comes after the call was begun. */
+  private seal(id: string, metadata: SharedV4ProviderMetadata | undefined): Json | undefined {
+    const seal = sealOfCall(metadata);
+    if (!seal.extra_content || this.sealed.has(id)) return undefined;
+    this.sealed.add(id);
+    return this.delta({ tool_calls: [{ index: this.calls.get(id), ...seal }] });
+  }
+
+  /** Once and whole, at the end: of lists in pieces every reader makes something else. */
+  private detailsOfThoughts(): Json {
+    const details = this.thoughts.details();
+    return details === undefined ? {} : { reasoning_details: details };
   }
 
   private callPiece(id: string, args: string): Json {
@@ -95,25 +124,31 @@ export function completionOfContent(
   if (!ended) throw new TranslationError('the answer broke off');
   const texts: string[] = [];
   const thoughts: string[] = [];
+  const sealed = new SealedThoughts();
   const calls: Json[] = [];
   for (const part of content) {
     if (part.type === 'text') texts.push(part.text);
-    else if (part.type === 'reasoning') thoughts.push(part.text);
-    else if (part.type === 'tool-call') {
+    else if (part.type === 'reasoning') {
+      sealed.add(String(thoughts.length), part.text, part.providerMetadata);
+      thoughts.push(part.text);
+    } else if (part.type === 'tool-call') {
       refuseProvidersOwn(part);
       calls.push({
         id: part.toolCallId,
         type: 'function',
         function: { name: part.toolName, arguments: part.input },
+        ...sealOfCall(part.providerMetadata),
       });
     } else if (part.type === 'file' || part.type === 'reasoning-file')
       throw new TranslationError(`the answer has a file (${part.mediaType})`);
   }
+  const details = sealed.details();
   const message = {
     role: 'assistant',
     content: texts.length === 0 ? null : texts.join(''),
     refusal: null,
     ...(thoughts.length === 0 ? {} : { reasoning_content: thoughts.join('') }),
+    ...(details === undefined ? {} : { reasoning_details: details }),
     ...(calls.length === 0 ? {} : { tool_calls: calls }),
   };
   return {

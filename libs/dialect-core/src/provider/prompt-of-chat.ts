@@ -11,6 +11,7 @@ import { listOf, objectOf, stated, textOf, type Json } from '../json.js';
 import { PARSED } from '../parsed-fields.js';
 import { REASONING_FIELDS } from '../reasoning-fields.js';
 import { partOf, type Telling } from './part-of-chat.js';
+import { sealedCall, sealedThoughtsOf } from './thoughts.js';
 
 type ChatMessage = ChatRequest['messages'][number];
 
@@ -98,11 +99,19 @@ function assistantMessage(message: ChatMessage, path: string, calls: Calls, tell
     else if (id === '' || toolName === '') telling.cannotCarry(at, 'a call without an id or a name');
     else if (!input) telling.cannotCarry(at, 'arguments that are no JSON object');
     calls.made(id, toolName);
-    return { type: 'tool-call' as const, toolCallId: calls.told(id), toolName, input: input ?? {} };
+    const seal = sealedCall(call, telling.protocol);
+    return { type: 'tool-call' as const, toolCallId: calls.told(id), toolName, input: input ?? {}, ...seal };
   });
+  // A message that was all thought says nothing, and nothing goes on from it.
+  const isSaid = said.length > 0 || refusal !== undefined || parts.length > 0;
   return {
     role: 'assistant',
-    content: [...said, ...(refusal === undefined ? [] : [{ type: 'text' as const, text: refusal }]), ...parts],
+    content: [
+      ...(isSaid ? sealedThoughtsOf(message, telling.protocol) : []),
+      ...said,
+      ...(refusal === undefined ? [] : [{ type: 'text' as const, text: refusal }]),
+      ...parts,
+    ],
     ...optionsOf(telling.mark(message)),
   };
 }
@@ -166,7 +175,8 @@ function optionsOf(providerOptions: SharedV4ProviderOptions | undefined): {
 
 /**
  * With those that are left out: who speaks, which the SDKs have no place for, and what an answer has beside what it says. The
- * thoughts of the model that gave it are no part of another's prompt, and callers send an answer back as it came.
+ * thoughts of the model that gave it are no part of another's prompt, but for those that are sealed for it, and callers send an
+ * answer back as it came.
  */
 const KNOWN_FIELDS: Readonly<Record<ChatMessage['role'], readonly string[]>> = {
   system: ['name'],

@@ -51,6 +51,8 @@ export function unsaidOnWire(protocol: SdkProtocol, asked: LanguageModelV4CallOp
     return JSON.stringify(at(body, places[name] ?? '')) !== JSON.stringify(asked[name]);
   });
   if (changed !== undefined) return `"${changed}"`;
+  if (asked.reasoning !== undefined && !thinksAsAsked(protocol, asked.reasoning, body)) return '"reasoning_effort"';
+  if (isForcedToThink(body)) return '"reasoning_effort" beside this format';
   const tools = asked.toolChoice?.type === 'none' ? [] : (asked.tools ?? []);
   const told = JSON.stringify(body['tools'] ?? objectOf(body['toolConfig'])?.['tools'] ?? []);
   const missing = tools.find(({ name }) => !told.includes(`"name":${JSON.stringify(name)}`));
@@ -60,6 +62,30 @@ export function unsaidOnWire(protocol: SdkProtocol, asked: LanguageModelV4CallOp
     if (protocol === 'anthropic' && objectOf(body['tool_choice'])?.['type'] === 'auto') return 'the choice of tools';
   }
   return undefined;
+}
+
+/** Where the SDKs put it differs by model; where it is nowhere, they left it out. */
+function thinksAsAsked(protocol: SdkProtocol, asked: string, body: Json): boolean {
+  const more = objectOf(body['additionalModelRequestFields']) ?? {};
+  const { type } = objectOf(protocol === 'bedrock' ? more['thinking'] : body['thinking']) ?? {};
+  switch (protocol) {
+    case 'gemini':
+      return at(body, 'generationConfig.thinkingConfig') !== undefined;
+    case 'anthropic':
+      // A model that always thinks is told to think little instead.
+      return asked === 'none' ? type === 'disabled' : type !== undefined && type !== 'disabled';
+    case 'bedrock':
+      if (asked === 'none') return type === undefined || type === 'disabled';
+      return [type, more['reasoning_effort'], more['reasoning'], more['reasoningConfig']].some((v) => v !== undefined);
+  }
+}
+
+/** Claude refuses it: the SDKs ask for JSON of a schema by a tool that has to be called, where a model knows no other way. */
+function isForcedToThink(body: Json): boolean {
+  const more = objectOf(body['additionalModelRequestFields']);
+  const thinking = objectOf(body['thinking'] ?? more?.['thinking'])?.['type'];
+  const { type, any, tool } = objectOf(body['tool_choice'] ?? objectOf(body['toolConfig'])?.['toolChoice']) ?? {};
+  return thinking === 'enabled' && (type === 'tool' || type === 'any' || any !== undefined || tool !== undefined);
 }
 
 function at(body: Json, path: string): unknown {

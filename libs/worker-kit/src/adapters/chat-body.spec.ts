@@ -55,6 +55,21 @@ describe('a chat completion in the words of its provider', () => {
     expect(sentTo(backend, { messages: [parsed, { ...said, parsed: {} }] })['messages']).toEqual([plain, said]);
   });
 
+  it.each<[string, boolean]>([
+    [OPENAI, false],
+    [AZURE, false],
+    [MISTRAL, false],
+    [GROQ, false],
+    ['provider: google', true],
+  ])("keeps Gemini's signature of a call for those that take it: %s %s", (backend, keeps) => {
+    const call = { id: 'abcdefghi', type: 'function', function: { name: 'f', arguments: '{}' } };
+    const extra_content = { google: { thought_signature: 't-1' } };
+    const messages = [{ role: 'assistant', content: null, tool_calls: [{ ...call, extra_content }] }];
+    expect(sentTo(backend, { messages })['messages'][0].tool_calls).toEqual([
+      keeps ? { ...call, extra_content } : call,
+    ]);
+  });
+
   describe('with the ids of calls that another backend made', () => {
     const conversation = (...ids: string[]) => ({
       messages: [

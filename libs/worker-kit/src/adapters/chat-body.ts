@@ -74,7 +74,7 @@ function messageFor(
   const isKept = ([field, value]: [string, unknown]): boolean =>
     field !== PARSED && (refused === NONE || (!refused.has(field) && (value !== null || field === 'content')));
   const fields = Object.entries(message);
-  const calls = callsFor(message['tool_calls'], otherIds);
+  const calls = callsFor(message['tool_calls'], otherIds, refused !== NONE);
   const changed: Fields = {
     ...(message['role'] === 'developer' && !knowsDeveloper ? { role: 'system' } : {}),
     ...(calls === message['tool_calls'] ? {} : { tool_calls: calls }),
@@ -85,14 +85,17 @@ function messageFor(
 }
 
 /** The very list where nothing of it is to be told otherwise. */
-function callsFor(calls: unknown, otherIds: ReadonlyMap<string, string>): unknown {
+function callsFor(calls: unknown, otherIds: ReadonlyMap<string, string>, isStrict: boolean): unknown {
   if (!Array.isArray(calls)) return calls;
   const told = calls.map((call: Call | null) => {
     const parsed = call?.function?.[PARSED_ARGUMENTS] !== undefined;
     const other = otherId('id', call ?? {}, otherIds);
-    if (!parsed && other.id === undefined) return call;
+    // Gemini's seal, which its own endpoint of this protocol wants back.
+    const { extra_content: seal, ...plain } = call ?? {};
+    const isSealed = isStrict && seal !== undefined;
+    if (!parsed && !isSealed && other.id === undefined) return call;
     const { [PARSED_ARGUMENTS]: _parsed, ...made } = call?.function ?? {};
-    return { ...call, ...other, ...(parsed ? { function: made } : {}) };
+    return { ...(isSealed ? plain : call), ...other, ...(parsed ? { function: made } : {}) };
   });
   return told.every((call, i) => call === calls[i]) ? calls : told;
 }

@@ -1,5 +1,4 @@
 import { join } from 'node:path';
-import { ChatCompletionStream } from 'openai/lib/ChatCompletionStream';
 import { afterAll, describe, expect, it } from 'vitest';
 import type { BackendConfig } from '@meritorder/contracts';
 import type { SdkProtocol } from '@meritorder/dialect-core';
@@ -8,6 +7,7 @@ import { recordedAnswers, type RecordedAnswer } from '@meritorder/testing';
 import { readUsage, usageReader } from '@meritorder/usage-core';
 import { attempt, credentialed, terms } from '../../application/attempt-world.for-tests.js';
 import { framesOf, protocolOf, PROTOCOLS, saidBy, startProvider } from './recorded-providers.for-tests.js';
+import { readByOpenAi } from './read-by-openai.for-tests.js';
 import { SdkUpstream } from './sdk-upstream.js';
 
 type Any = Record<string, any>;
@@ -79,12 +79,6 @@ const MODELS: Readonly<Record<SdkProtocol, string>> = {
 };
 
 const textOf = (chunks: Any[]): string => chunks.map((c) => c['choices'][0]?.delta.content ?? '').join('');
-
-/** As OpenAI's own SDK puts the chunks together; it refuses what is no answer of OpenAI's. */
-async function readByOpenAi(chunks: Any[]): Promise<Any> {
-  const lines = new Blob(chunks.map((chunk) => `${JSON.stringify(chunk)}\n`)).stream();
-  return (await ChatCompletionStream.fromReadableStream(lines as never).finalChatCompletion()) as Any;
-}
 
 const callsOf = (message: Any): unknown[] =>
   (message['tool_calls'] ?? []).map((c: Any) => ({

@@ -6,6 +6,7 @@ import { usageReader } from '@meritorder/usage-core';
 import { attempt, credentialed, terms, type World } from '../../application/attempt-world.for-tests.js';
 import type { Credential } from '../../application/ports.js';
 import { framesOf, PROTOCOLS, startProvider, type PhysicalCall } from './recorded-providers.for-tests.js';
+import { readByOpenAi } from './read-by-openai.for-tests.js';
 import { SdkUpstream } from './sdk-upstream.js';
 
 type Any = Record<string, any>;
@@ -243,6 +244,93 @@ describe('what a provider is sent', () => {
     expect(finished[0]).toMatchObject({ type: 'message', content: [{ type: 'text', text: 'Hello' }] });
   });
 
+  it.each<[SdkProtocol, string, Any]>([
+    ['anthropic', 'claude-sonnet-4-5', { max_tokens: 5_000, thinking: { type: 'enabled', budget_tokens: 1_024 } }],
+    ['anthropic', 'claude-opus-4-6', { max_tokens: 5_000, output_config: { effort: 'low' } }],
+    [
+      'bedrock',
+      MODELS.bedrock,
+      {
+        inferenceConfig: { maxTokens: 5_000 },
+        additionalModelRequestFields: { thinking: { type: 'enabled', budget_tokens: 1_024 } },
+      },
+    ],
+    [
+      'bedrock',
+      'eu.anthropic.claude-opus-4-6-v1',
+      { inferenceConfig: { maxTokens: 5_000 }, additionalModelRequestFields: { thinking: { type: 'adaptive' } } },
+    ],
+    [
+      'bedrock',
+      'openai.gpt-oss-120b-1:0',
+      { inferenceConfig: { maxTokens: 5_000 }, additionalModelRequestFields: { reasoning_effort: 'low' } },
+    ],
+    ['gemini', 'gemini-2.5-pro', { generationConfig: { maxOutputTokens: 5_000 } }],
+  ])('%s: %s thinks as much as it is asked to, within the limit', async (protocol, model, expected) => {
+    const provider = await provide(json(HELLO[protocol]));
+    await ask(protocol, provider.url, { model, body: { max_tokens: 5_000, reasoning_effort: 'low' } });
+    expect(provider.calls[0]!.body).toMatchObject(expected);
+  });
+
+  it.each([true, false])(
+    'Anthropic, streamed %s: what it thought before a call goes back with the result',
+    async (stream) => {
+      const content = [
+        { type: 'thinking', thinking: 'Hm.', signature: 'seal' },
+        { type: 'tool_use', id: 'toolu_1', name: 'look', input: {} },
+      ];
+      const answer = { ...HELLO.anthropic, content, stop_reason: 'tool_use' };
+      const events = [
+        { type: 'message_start', message: { ...answer, content: [], stop_reason: null } },
+        { type: 'content_block_start', index: 0, content_block: { type: 'thinking', thinking: '', signature: '' } },
+        { type: 'content_block_delta', index: 0, delta: { type: 'thinking_delta', thinking: 'Hm.' } },
+        { type: 'content_block_delta', index: 0, delta: { type: 'signature_delta', signature: 'seal' } },
+        { type: 'content_block_stop', index: 0 },
+        { type: 'content_block_start', index: 1, content_block: { ...content[1], input: {} } },
+        { type: 'content_block_delta', index: 1, delta: { type: 'input_json_delta', partial_json: '{}' } },
+        { type: 'content_block_stop', index: 1 },
+        { type: 'message_delta', delta: { stop_reason: 'tool_use' }, usage: { output_tokens: 12 } },
+        { type: 'message_stop' },
+      ];
+      const provider = await provide((response) =>
+        stream
+          ? response.end(
+              Buffer.concat(
+                framesOf(
+                  'anthropic',
+                  events.map((event) => JSON.stringify(event)),
+                ),
+              ),
+            )
+          : json(answer)(response),
+      );
+      const { messages, tools } = { messages: [{ role: 'user', content: 'Look.' }], tools: body.tools };
+      const chunks: Any[] = [];
+      const { finished } = await ask('anthropic', provider.url, {
+        stream,
+        body: { max_tokens: 5_000, reasoning_effort: 'low', messages, tools },
+        world: { onChunk: (_seq: number, _abort: unknown, text: string) => chunks.push(JSON.parse(text)) } as never,
+      });
+      const message = stream ? (await readByOpenAi(chunks))['choices'][0].message : finished[0]!['choices'][0].message;
+      await ask('anthropic', provider.url, {
+        body: {
+          max_tokens: 5_000,
+          reasoning_effort: 'low',
+          tools,
+          messages: [...messages, message, { role: 'tool', tool_call_id: 'toolu_1', content: 'a cat' }],
+        },
+      });
+      expect(provider.calls.at(-1)!.body).toMatchObject({
+        thinking: { type: 'enabled' },
+        messages: [
+          { role: 'user' },
+          { role: 'assistant', content },
+          { role: 'user', content: [{ type: 'tool_result' }] },
+        ],
+      });
+    },
+  );
+
   it('Bedrock with an API key: as a bearer', async () => {
     const provider = await provide(json(HELLO.bedrock));
     await ask('bedrock', provider.url, { secrets: { apiKey: 'key-of-bedrock', region: 'eu-central-1' } });
@@ -406,6 +494,12 @@ describe('nothing is sent', () => {
       'anthropic',
       { model: 'claude-opus-4-7', body: { temperature: 0.5 } },
     ],
+    [
+      'where a model cannot think at all',
+      'anthropic',
+      { model: 'claude-3-5-haiku-latest', body: { max_tokens: 5_000, reasoning_effort: 'low' } },
+    ],
+    ['where the thoughts leave no room', 'anthropic', { body: { max_tokens: 1_000, reasoning_effort: 'low' } }],
     ['where the SDK leaves out a setting', 'gemini', { model: 'gemini-2.5-flash', body: { presence_penalty: 0.5 } }],
     ['where the SDK refuses an image', 'bedrock', { body: { messages: [image('image/tiff')] } }],
   ])('%s', async (_name, protocol, asked) => {

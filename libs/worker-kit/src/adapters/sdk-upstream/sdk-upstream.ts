@@ -5,6 +5,7 @@ import { UpstreamError, type ProviderRequest, type ProviderUpstream } from '../.
 import { HttpTransport, SENT_RETRYABLE } from '../transport.js';
 import { sdkModel } from './sdk-models.js';
 import { SingleCall } from './single-call.js';
+import { thinkingWithin } from './thinking-within.js';
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -104,18 +105,21 @@ export class SdkUpstream implements ProviderUpstream {
     const { backend, body, credential } = request;
     const { options, uncarried } = callOfChat(this.protocol, body as ChatRequest);
     if (uncarried.length > 0)
-      throw new UpstreamError(
-        'caller-fault',
-        `${this.protocol} cannot say ${uncarried[0]!.what} (${uncarried[0]!.path})`,
-        {
-          retryable: true,
-          sent: false,
-          refusedUpstream: false,
-        },
-      );
-    const call = new SingleCall(this.transport, this.protocol, request, options);
-    return { call, options, model: sdkModel(this.protocol, backend.model, credential, call.fetch) };
+      throw cannotBeTold(`${this.protocol} cannot say ${uncarried[0]!.what} (${uncarried[0]!.path})`);
+    const within = thinkingWithin(this.protocol, backend.model, options);
+    if (within === undefined)
+      throw cannotBeTold(`${backend.model} cannot be told "reasoning_effort" within ${options.maxOutputTokens} tokens`);
+    const call = new SingleCall(this.transport, this.protocol, request, {
+      ...options,
+      // Of a model that wants a budget the effort is in that.
+      reasoning: within === options ? options.reasoning : undefined,
+    });
+    return { call, options: within, model: sdkModel(this.protocol, backend.model, credential, call.fetch) };
   }
+}
+
+function cannotBeTold(message: string): UpstreamError {
+  return new UpstreamError('caller-fault', message, { retryable: true, sent: false, refusedUpstream: false });
 }
 
 function namesOf({ reader, attemptId, backend }: ProviderRequest): { id: string; model: string } {
