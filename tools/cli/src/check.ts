@@ -1,10 +1,14 @@
 import type { MeritorderConfig } from '@meritorder/contracts';
 import type { Catalogue } from '@meritorder/price-catalogue';
 import { lackingPriceOf, PriceConfigError, proposalsFor } from '@meritorder/pricing-core';
+import { policyWarnings } from './policy-warnings.js';
 
-/** What keeps backends of a valid configuration from any traffic, a line for each; own hardware has prices by what it costs. */
+/**
+ * What keeps backends of a valid configuration from any traffic, or requests from any backend, a line for each; own hardware has
+ * prices by what it costs.
+ */
 export function warningsOf(config: MeritorderConfig, catalogue: Pick<Catalogue, 'entriesOf'>): string[] {
-  return [...lackingPrices(config, catalogue), ...smallBatches(config)];
+  return [...lackingPrices(config, catalogue), ...smallBatches(config), ...policyWarnings(config)];
 }
 
 /** Jobs that wait for others of their batch are in flight at their routers all the while. */

@@ -3,7 +3,7 @@ import { BudgetDefinition, parseConfig } from '../index.js';
 
 const base = `
 version: 1
-orgs: [{ id: acme }]
+orgs: [{ id: acme, departments: [v] }]
 backends:
   - { id: b, kind: cloud, provider: p, model: m, baseUrl: "http://127.0.0.1:1/v1", contextTokens: 10, maxOutputTokens: 5 }
 `;
@@ -85,6 +85,7 @@ describe('a configured budget', () => {
     const account =
       'accounts: [{ provider: p, allocation: { limitUsd: 5000, throttleFrom: 0.8 }, requestsPerMinute: 500 }]';
     expect(said(`${base}${account}`)).toBe('accepted');
+    expect(said(`${base}${account.replace('provider: p', 'provider: q')}`)).toMatch(/"q" is not the provider of any/);
     expect(said(`${budget('').replace('id: x', 'id: account-p')}\n${account}`)).toMatch(/a budget already/);
   });
 });
@@ -102,4 +103,70 @@ it('a definition that was stored before templates and stages is still read', () 
     thresholds: [1],
   };
   expect(BudgetDefinition.parse(stored)).toEqual(stored);
+});
+
+describe('a budget by a name that nobody has', () => {
+  const named = `
+version: 1
+orgs: [{ id: acme, departments: [eng] }, { id: other, departments: [sales] }]
+tiers: [{ id: std, orgs: [acme] }]
+backends:
+  - { id: b, kind: cloud, provider: p, model: m, baseUrl: "http://127.0.0.1:1/v1", contextTokens: 10, maxOutputTokens: 5 }
+`;
+  const by = (selector: string, more = ''): string =>
+    said(`${named}budgets: [{ id: x, selector: { ${selector} }, window: day, limitUsd: 5${more} }]`);
+
+  it.each<[string, RegExp]>([
+    ['org: acne', /selector\.org: "acne" is not an org, so nothing would ever count here/],
+    ['org: acme, department: egn', /selector\.department: "egn" is not a department of this org/],
+    ['org: acme, department: sales', /"sales" is not a department of this org/],
+    ['org: acme, tier: standard', /selector\.tier: "standard" is not a tier of this org/],
+    ['org: acme, model: god', /selector\.model: "god" is not the model of any backend/],
+    ['org: acme, provider: q', /selector\.provider: "q" is not the provider of any backend/],
+    ['org: acme, backend: c', /selector\.backend: "c" is not a backend/],
+  ])('%s is refused', (selector, reason) => {
+    expect(by(selector)).toMatch(reason);
+  });
+
+  it.each([
+    'org: acme, department: eng, tier: std, model: m, provider: p, backend: b',
+    'org: acme, team: any, feature: any, customer: any',
+    // Of an org without tiers the attribute is a name like any other.
+    'org: other, tier: any',
+  ])('%s is accepted', (selector) => {
+    expect(by(selector)).toBe('accepted');
+  });
+
+  it('is refused in an exception of a template, too', () => {
+    const exception = (department: string) =>
+      by('org: acme', `, per: [department], exceptions: [{ values: { department: ${department} }, limitUsd: 1 }]`);
+    expect(exception('eng')).toBe('accepted');
+    expect(exception('egn')).toMatch(/exceptions\.0\.values\.department: "egn" is not a department of this org/);
+  });
+});
+
+describe('a stage', () => {
+  const stages = (text: string): string => said(budget(`stages: [${text}]`));
+  it.each<[string, RegExp]>([
+    [
+      '{ at: 0.5, action: reject }, { at: 1, action: prefer-local }',
+      /prefer-local at 1 never acts: reject does from 0.5/,
+    ],
+    ['{ at: 1, action: local-only }, { at: 0.8, action: reject }', /stages\.0: local-only at 1 never acts/],
+    ['{ at: 0.5, action: reject }, { at: 0.5, action: reject }', /stages\.1: reject at 0.5 never acts/],
+    [
+      '{ at: 0.5, action: throttle, requestsPerMinute: 5 }, { at: 0.8, action: throttle, requestsPerMinute: 9 }',
+      /throttle at 0.8 never acts/,
+    ],
+  ])('that another overrules is refused: %s', (text, reason) => {
+    expect(stages(text)).toMatch(reason);
+  });
+  it.each([
+    '{ at: 0.5, action: prefer-local }, { at: 0.8, action: throttle, requestsPerMinute: 9 }, { at: 1, action: reject }',
+    '{ at: 0.5, action: throttle, requestsPerMinute: 9 }, { at: 0.8, action: prefer-local }',
+    '{ at: 0.5, action: throttle, requestsPerMinute: 9 }, { at: 0.8, action: throttle, requestsPerMinute: 5 }',
+    '{ at: 1, action: reject }, { at: 1.5, action: notify }',
+  ])('that does more, or something else, is accepted: %s', (text) => {
+    expect(stages(text)).toBe('accepted');
+  });
 });

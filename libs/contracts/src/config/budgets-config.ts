@@ -8,9 +8,11 @@ import {
   SELECTOR_KEYS,
   StageAction,
   WindowKind,
+  type SelectorKey,
 } from '../internal/budget-definition.v1.js';
 import { AttributionValue, Basis, Slug } from '../primitives.js';
 import { TimeZone, Usd } from './decimals.js';
+import type { SelectorNames } from './selector-names.js';
 
 const Selector = z.partialRecord(z.enum(SELECTOR_KEYS), AttributionValue);
 /** What an instance of a template is told apart by. */
@@ -97,17 +99,14 @@ export function checkBudgets(
     budgets: BudgetConfig[];
     accounts: { provider: string; allocation?: { limitUsd: string } | undefined }[];
   },
-  orgs: ReadonlySet<string>,
-  backends: ReadonlySet<string>,
+  names: SelectorNames,
   issue: Issue,
 ): void {
   const shapes = new Map<string, Set<string>>();
   config.budgets.forEach((budget, i) => {
     const at = (...path: (string | number)[]) => ['budgets', i, ...path];
-    const { org, backend } = budget.selector;
-    if (org !== undefined && !orgs.has(org)) issue(at('selector', 'org'), `"${org}" is not an org`);
-    if (backend !== undefined && !backends.has(backend))
-      issue(at('selector', 'backend'), `"${backend}" is not a backend`);
+    const { org } = budget.selector;
+    checkNames(budget.selector, org, names, (key, message) => issue(at('selector', key), message));
     if (usdToNanos(budget.limitUsd) > MAX_COUNTER_NANOS) issue(at('limitUsd'), BEYOND);
     if (budget.sliceTokens !== undefined && budget.strictness !== 'tolerant')
       issue(at('sliceTokens'), 'is of a tolerant budget');
@@ -115,6 +114,10 @@ export function checkBudgets(
     if (budget.pacing === 'always' && budget.window === 'total')
       issue(at('pacing'), 'a total has no end to pace it to');
     checkTemplate(budget, at, issue);
+    budget.exceptions?.forEach(({ values }, j) =>
+      checkNames(values, org, names, (key, message) => issue(at('exceptions', j, 'values', key), message)),
+    );
+    checkStages(budget, (place, message) => issue(at('stages', place), message));
     const ofOrg = shapes.get(org ?? '') ?? new Set();
     shapes.set(org ?? '', ofOrg.add([...Object.keys(budget.selector), ...(budget.per ?? [])].sort().join(' ')));
     if (ofOrg.size === MAX_SELECTOR_SHAPES + 1)
@@ -123,12 +126,49 @@ export function checkBudgets(
   const ids = new Set(config.budgets.map((b) => b.id));
   config.accounts.forEach((account, i) => {
     if (!account.allocation) return;
+    checkNames({ provider: account.provider }, undefined, names, (key, message) =>
+      issue(['accounts', i, key], message),
+    );
     if (!isSlug(allocationId(account.provider)))
       issue(['accounts', i, 'provider'], 'is too long to have an allocation; at most 56 characters');
     if (ids.has(allocationId(account.provider)))
       issue(['accounts', i, 'allocation'], `"${allocationId(account.provider)}" is a budget already`);
     if (usdToNanos(account.allocation.limitUsd) > MAX_COUNTER_NANOS)
       issue(['accounts', i, 'allocation', 'limitUsd'], BEYOND);
+  });
+}
+
+function checkNames(
+  values: Readonly<Partial<Record<SelectorKey, string>>>,
+  org: string | undefined,
+  names: SelectorNames,
+  issue: (key: string, message: string) => void,
+): void {
+  for (const [key, value] of Object.entries(values)) {
+    const isNot = names.unknown(key as SelectorKey, value, org);
+    if (isNot !== undefined) issue(key, `"${value}" is not ${isNot}, so nothing would ever count here`);
+  }
+}
+
+/** What is left to do where a stage acts already. */
+const OVERRULES: Readonly<Record<StageAction, readonly StageAction[]>> = {
+  notify: [],
+  'prefer-local': ['prefer-local'],
+  throttle: ['throttle'],
+  'local-only': ['prefer-local', 'throttle', 'local-only'],
+  reject: ['prefer-local', 'throttle', 'local-only', 'reject'],
+};
+
+/** A stage that one at a smaller share overrules would never act. */
+function checkStages({ stages }: BudgetConfig, issue: (place: number, message: string) => void): void {
+  stages.forEach((stage, i) => {
+    const over = stages.find(
+      (other, j) =>
+        (other.at < stage.at || (other.at === stage.at && j < i)) &&
+        OVERRULES[other.action].includes(stage.action) &&
+        (other.requestsPerMinute ?? 0) <= (stage.requestsPerMinute ?? 0),
+    );
+    if (over) issue(i, `${stage.action} at ${stage.at} never acts: ${over.action} does from ${over.at} on`);
   });
 }
 

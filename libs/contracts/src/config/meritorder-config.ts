@@ -9,6 +9,7 @@ import { NatsConfig, QuotasConfig } from './nats-config.js';
 import { checkObjectives, checkTiers, RouteConfig, TierConfig } from './routing-config.js';
 import { AccountConfig, ExchangeRateConfig, OtherModelConfig, PriceConfig } from './prices-config.js';
 import { BatchConfig, checkBatch } from './batch-config.js';
+import { selectorNames } from './selector-names.js';
 import { PROTOCOLS, providerFields, regionsOf, withBaseUrl } from './providers-config.js';
 
 const Milliseconds = z.int().min(1).max(3_600_000);
@@ -314,6 +315,7 @@ export const MeritorderConfig = z
         issue(['routes', i, 'id'], `"${route.id}" is also a backend; a backend's own name is a route of one`);
       route.backends.forEach((id, j) => {
         if (!backends.has(id)) issue(['routes', i, 'backends', j], `"${id}" is not a backend`);
+        if (route.backends.indexOf(id) < j) issue(['routes', i, 'backends', j], `"${id}" is there twice`);
       });
     });
     config.backends.forEach((backend, i) => {
@@ -351,7 +353,7 @@ export const MeritorderConfig = z
       if (route.backends.length === 0 && !config.joins.some((j) => j.routes.includes(route.id)))
         issue(['routes', i, 'backends'], 'needs at least one, or an entry of joins that names the route');
     });
-    checkBudgets(config, orgs, backends, issue);
+    checkBudgets(config, selectorNames(config), issue);
     checkTiers(config, orgs, backends, issue);
     checkObjectives(config, regionsOf(config.backends), issue);
     config.orgs.forEach((org, i) => {

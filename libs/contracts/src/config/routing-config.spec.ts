@@ -28,6 +28,20 @@ describe('the tier of a key', () => {
   });
 });
 
+describe('a margin that a tier asks for', () => {
+  it.each<[string, object, boolean]>([
+    ['a markup gives it', { charge: { markup: '1.25' }, minMargin: 0.2 }, true],
+    ['a markup gives less', { charge: { markup: '1.2' }, minMargin: 0.5 }, false],
+    ['nothing is charged', { charge: { markup: '0' }, minMargin: 0.2 }, false],
+    ['a price per request may give it', { charge: { markup: '1', usdPerRequest: '0.01' }, minMargin: 0.5 }, true],
+    ['it is a loss', { charge: { markup: '0.5' }, minMargin: -1 }, true],
+  ])('%s', (_name, settings, isMet) => {
+    expect(wrong([{ id: 'premum', ...settings }])).toEqual(
+      isMet ? [] : [expect.stringMatching(/^tiers\.0\.minMargin: is never met/)],
+    );
+  });
+});
+
 describe('settings that belong together', () => {
   const settings = (route: object, tiers: object[] = []): string[] => {
     const config = {
@@ -56,6 +70,10 @@ describe('settings that belong together', () => {
     expect(settings({ ...worth, revenueUsd: '1' })).toEqual(['routes.0.revenueUsd']);
     expect(settings({ revenueUsd: '1' }, [{ id: 'gold', objective: 'margin' }])).toEqual([]);
     expect(settings({ objective: 'margin' }, [{ id: 'gold', revenueUsd: '1' }])).toEqual([]);
+  });
+
+  it('a backend is on a route once', () => {
+    expect(settings({ backends: ['fake', 'fake'] })).toEqual(['routes.0.backends.1']);
   });
 
   it('a region is one of a backend', () => {

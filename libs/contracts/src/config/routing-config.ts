@@ -175,6 +175,12 @@ export function checkObjectives(
   check('tiers', tiers, routes);
 }
 
+/** (charge - full cost) / charge of a tier that charges by markup alone, whatever the cost; undefined: it depends on that. */
+function marginOfMarkup({ charge }: TierConfig): number | undefined {
+  if (charge === undefined || Number(charge.usdPerRequest) > 0) return undefined;
+  return 1 - 1 / Number(charge.markup);
+}
+
 /** What a tier cannot be alone: names that must exist, one meaning of a tier per org, and settings that need one another. */
 export function checkTiers(
   config: {
@@ -199,6 +205,12 @@ export function checkTiers(
       meanings.add(meaning);
     }
     if (tier.minMargin !== undefined && tier.charge === undefined) issue(['tiers', i, 'minMargin'], 'needs charge');
+    const margin = marginOfMarkup(tier);
+    if (margin !== undefined && tier.minMargin !== undefined && tier.minMargin > margin + 1e-9)
+      issue(
+        ['tiers', i, 'minMargin'],
+        `is never met: a markup of ${tier.charge!.markup} leaves ${Number.isFinite(margin) ? margin.toPrecision(3) : 'nothing'}, whatever a request costs; every request would be refused`,
+      );
   });
   config.orgs.forEach(({ id, defaultTier, keys }, i) => {
     const isTier = (tier: string): boolean => meanings.has(JSON.stringify([id, tier]));

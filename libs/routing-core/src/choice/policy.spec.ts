@@ -159,3 +159,16 @@ describe('who may serve', () => {
     expect(notAllowed(policy, { id: 'b' })).toBe('is not for the tier gold');
   });
 });
+
+describe('of the slots of own hardware', () => {
+  it.each<[string, object | undefined, boolean, number]>([
+    ['a low tier leaves a fifth', { priority: 'low' }, true, 0.2],
+    ['a normal one a twentieth', {}, true, 0.05],
+    ['a high one none', { priority: 'high' }, true, 0],
+    ['no tier, where there are some, a twentieth as well', undefined, true, 0.05],
+    ['no tier, where there are none, none', undefined, false, 0],
+  ])('%s free', (_name, settings, hasTiers, left) => {
+    const policy = policyFor({ route: route(), tier: settings && tier(settings), hasTiers, wishes: undefined });
+    expect(policy.slotsLeftFree).toBe(left);
+  });
+});

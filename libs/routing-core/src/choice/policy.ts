@@ -14,6 +14,8 @@ export interface PolicySources {
   /** Undefined: the request names a backend. */
   route: RouteConfig | undefined;
   tier: TierConfig | undefined;
+  /** The org has tiers: then a request of none is no more than one of theirs. Default: no. */
+  hasTiers?: boolean;
   wishes: MeritorderOptions | null | undefined;
   /** Whether the answer comes as a stream: only such have a first token. Default true. */
   streams?: boolean;
@@ -60,7 +62,7 @@ const USD_PER_SECOND_LATE = 0.0001;
  * Route, tier and wishes brought together: the tier's word counts before the route's, and a wish is heard within what the tier
  * allows, so that it never lowers a floor nor raises a cap.
  */
-export function policyFor({ route, tier, wishes, streams = true }: PolicySources): RequestPolicy {
+export function policyFor({ route, tier, hasTiers = false, wishes, streams = true }: PolicySources): RequestPolicy {
   const caps = [tier?.maxCostUsd, wishes?.max_cost_usd].flatMap((usd) => (usd === undefined ? [] : [usdToNanos(usd)]));
   const maxCostNanos = caps.length === 0 ? undefined : caps.reduce((a, b) => (a < b ? a : b));
   const targetMs = [tier?.targetLatencyMs ?? route?.targetLatencyMs, wishes?.deadline_ms].flatMap((ms) =>
@@ -105,7 +107,7 @@ export function policyFor({ route, tier, wishes, streams = true }: PolicySources
     backends: tier?.backends && new Set(tier.backends),
     regions: [tier?.regions, route?.regions].filter((regions) => regions !== undefined),
     substitution: wishes?.allow_substitution === true && tier?.allowSubstitution !== false,
-    slotsLeftFree: SLOTS_LEFT_FREE[tier?.priority ?? 'high'],
+    slotsLeftFree: SLOTS_LEFT_FREE[tier?.priority ?? (hasTiers ? 'normal' : 'high')],
     hedging: hedging === false ? undefined : hedging,
   };
   return withRevenue(policy, undefined);

@@ -1,12 +1,14 @@
 import {
   BUDGETS_PER_ANSWER,
   INSTANCE_ID,
+  selectorNames,
   type BudgetDefinition,
   type BudgetRow,
   type BudgetsReply,
   type BudgetsRequest,
   type BudgetWindowRow,
   type MeritorderConfig,
+  type SelectorNames,
 } from '@meritorder/contracts';
 import { budgetOfAllocation, budgetOfConfig, limitIn } from '@meritorder/budget-core';
 import type { Counters } from '@meritorder/counters';
@@ -50,7 +52,7 @@ const RECENTLY_MS = 120_000;
 
 /** Budgets in Postgres, and what follows from a change: routers and counters know of it before it is answered. */
 export class BudgetBook {
-  private readonly names: { orgs: Set<string>; backends: Set<string> };
+  private readonly selectors: SelectorNames;
 
   constructor(
     private readonly database: DataSource,
@@ -58,10 +60,7 @@ export class BudgetBook {
     private readonly bucket: BudgetBucket,
     private readonly config: MeritorderConfig,
   ) {
-    this.names = {
-      orgs: new Set(config.orgs.map((o) => o.id)),
-      backends: new Set(config.backends.map((b) => b.id)),
-    };
+    this.selectors = selectorNames(config);
   }
 
   /** Takes in what the configuration says that it did not say before, and shows routers all that is in force. */
@@ -131,7 +130,7 @@ export class BudgetBook {
     request: ChangeRequest,
     plan: (stored: ReadonlyMap<string, StoredBudget>, names: KnownNames) => BudgetWrite[],
   ): Promise<Answer> {
-    const names = { ...this.names, shapes: new Set(await this.shapesBeside(request)) };
+    const names = { selectors: this.selectors, shapes: new Set(await this.shapesBeside(request)) };
     await this.apply(request.id, (stored) => plan(stored, names));
     const answer = await this.show(request.id);
     return { ...answer, notes: [...answer.notes, ...answer.windows.flatMap(loweredNote)] };

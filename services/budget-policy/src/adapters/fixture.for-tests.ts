@@ -49,10 +49,12 @@ export function useWorld(): World {
     world.counters = await Counters.connect(redis.url);
     opened.push(world.bus, world.counters, { close: () => world.db.destroy() });
     world.config = {
-      orgs: [{ id: 'acme', subscribers: [] }],
-      backends: [],
+      orgs: [{ id: 'acme', departments: [], subscribers: [] }],
+      backends: [{ id: 'sim', provider: 'simco', model: 'sim' }],
       accounts: [],
       budgets: [],
+      joins: [],
+      tiers: [],
       limits: { unconfirmedGraceMs: 1_000 },
     } as unknown as MeritorderConfig;
     await ensureTopology(world.bus, world.config);

@@ -5,6 +5,7 @@ import {
   type BudgetChange,
   type BudgetDefinition,
   type SelectorKey,
+  type SelectorNames,
 } from '@meritorder/contracts';
 import { budgetOfConfig, type ConfiguredBudget } from '@meritorder/budget-core';
 import { nanosToUsd } from '@meritorder/kernel';
@@ -17,8 +18,7 @@ export class BudgetChangeError extends Error {
 }
 
 export interface KnownNames {
-  orgs: ReadonlySet<string>;
-  backends: ReadonlySet<string>;
+  selectors: SelectorNames;
   /** Sets of attributes that the other budgets of the org select by, each sorted and separated by blanks. */
   shapes: ReadonlySet<string>;
 }
@@ -87,7 +87,7 @@ export function asWritten(definition: BudgetDefinition): Partial<OperatorBudget>
 }
 
 function assertConsistent(budget: OperatorBudget, names: KnownNames): void {
-  checkBudgets({ budgets: [budget], accounts: [] }, names.orgs, names.backends, (path, message) => {
+  checkBudgets({ budgets: [budget], accounts: [] }, names.selectors, (path, message) => {
     throw new BudgetChangeError(`budget "${budget.id}": ${path.slice(2).join('.')}: ${message}`);
   });
 }

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { BudgetDefinition } from '@meritorder/contracts';
+import { selectorNames, type BudgetDefinition } from '@meritorder/contracts';
 import { instanceId, type ConfiguredBudget } from '@meritorder/budget-core';
 import type { BudgetWrite, StoredBudget } from '@meritorder/ledger-store';
 import { MONTH } from './fixture.for-tests.js';
@@ -29,8 +29,12 @@ class Book {
   private names(id: string) {
     const others = [...this.stored.values()].filter((b) => b.definition.id !== id);
     return {
-      orgs: new Set(['acme']),
-      backends: new Set<string>(),
+      selectors: selectorNames({
+        orgs: [{ id: 'acme', departments: ['eng', 'x'] }],
+        backends: [],
+        joins: [],
+        tiers: [],
+      }),
       shapes: new Set(others.map((b) => shapeOf(b.definition))),
     };
   }
@@ -161,6 +165,14 @@ describe('a change that cannot be made is refused with the reason', () => {
     expect(new Book().configure(file()).set({ limitUsd: '9007199.254740991' }).limit()).toBe(
       '9007199254740991 v2 operator',
     );
+  });
+
+  it('a selector by a name that nobody has', () => {
+    const by = (selector: object) =>
+      new Book().set({ selector: { org: 'acme', ...selector }, window: 'day', limitUsd: '1' }, 'new');
+    expect(() => by({ department: 'egn' })).toThrow(/budget "new": selector.department: "egn" is not a department/);
+    expect(() => by({ provider: 'q' })).toThrow(/"q" is not the provider of any backend/);
+    expect(by({ department: 'eng' }).limit('new')).toContain('operator');
   });
 
   it('more sets of attributes than a look-up should go through', () => {

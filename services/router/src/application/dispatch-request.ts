@@ -215,7 +215,13 @@ class Dispatch {
       route: route.id,
     });
     const policy = this.withConversions(
-      policyFor({ route: route.settings, tier, wishes: body.meritorder, streams: body.stream === true }),
+      policyFor({
+        route: route.settings,
+        tier,
+        hasTiers: tier === undefined && catalogue.tierIds(org.id).length > 0,
+        wishes: body.meritorder,
+        streams: body.stream === true,
+      }),
     );
     const asked = { id: route.id, ...this.asked(route.backends, policy, estimate) };
     if (policy.hedging) this.ports.hedges.earn({ route: route.id, tier: policy.score.tier, limits: policy.hedging });
