@@ -56,6 +56,7 @@ export * from './config/batch-config.js';
 export * from './config/providers-config.js';
 export * from './config/routing-config.js';
 export * from './config/selector-names.js';
+export * from './config/model-names.js';
 export * from './config/load-config.js';
 export * from './events/index.js';
 export * from './examples.js';

@@ -318,6 +318,14 @@ export const MeritorderConfig = z
         if (route.backends.indexOf(id) < j) issue(['routes', i, 'backends', j], `"${id}" is there twice`);
       });
     });
+    const names = new Set([...routes, ...backends]);
+    config.routes.forEach((route, i) =>
+      route.aliases.forEach((alias, j) => {
+        if (names.has(alias))
+          issue(['routes', i, 'aliases', j], `"${alias}" is a route, a backend or an alias already`);
+        names.add(alias);
+      }),
+    );
     config.backends.forEach((backend, i) => {
       if (backend.kind === 'local' && !backend.host) issue(['backends', i, 'host'], 'a local backend needs its host');
       if (backend.throughput && !(backend.host && hosts.has(backend.host)))

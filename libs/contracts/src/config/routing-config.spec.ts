@@ -72,6 +72,13 @@ describe('settings that belong together', () => {
     expect(settings({ objective: 'margin' }, [{ id: 'gold', revenueUsd: '1' }])).toEqual([]);
   });
 
+  it('a further name of a route is of nothing else', () => {
+    expect(settings({ aliases: ['gpt-4.1', 'claude-sonnet-4-5'] })).toEqual([]);
+    expect(settings({ aliases: ['gpt-4.1', 'gpt-4.1'] })).toEqual(['routes.0.aliases.1']);
+    expect(settings({ aliases: ['auto'] })).toEqual(['routes.0.aliases.0']);
+    expect(settings({ aliases: ['fake'] })).toEqual(['routes.0.aliases.0']);
+  });
+
   it('a backend is on a route once', () => {
     expect(settings({ backends: ['fake', 'fake'] })).toEqual(['routes.0.backends.1']);
   });

@@ -90,6 +90,10 @@ export const RouteConfig = z.strictObject({
   id: Slug,
   name: z.string().max(128).optional(),
   backends: z.array(Slug).max(64),
+  aliases: z.array(z.string().min(1).max(128)).max(64).default([]).meta({
+    description:
+      'Further names that clients may ask for it by, for example gpt-4.1: before the models that providers call so.',
+  }),
   ...RoutingSettings,
 });
 export type RouteConfig = z.infer<typeof RouteConfig>;

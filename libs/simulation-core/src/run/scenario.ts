@@ -192,7 +192,13 @@ export function askedOf(
   if (tiers.length > 0 && tierId !== undefined && !tier) return { refusal: 'tier_unknown' };
   const attribution: Attribution = { ...profile.attributes, org: org.id, ...(tierId ? { tier: tierId } : {}) };
   const { wishes, streams } = profile;
-  const policy = policyFor({ route, tier, hasTiers: tiers.length > 0, wishes, ...(streams === undefined ? {} : { streams }) });
+  const policy = policyFor({
+    route,
+    tier,
+    hasTiers: tiers.length > 0,
+    wishes,
+    ...(streams === undefined ? {} : { streams }),
+  });
   const named = route === undefined && policy.substitution ? routeId : undefined;
   const others = named === undefined ? [] : substitutesOf(config.routes, named);
   const ids = [...(route?.backends ?? [routeId]), ...others.filter((id) => org.routes?.includes(id) ?? true)];

@@ -18,7 +18,7 @@ it('an org sees the routes and backends that it may name, and no others', () => 
   expect(ids('nobody')).toEqual([]);
 });
 
-it('is found as its provider calls it, by whoever may name its backend, where one backend serves it', () => {
+it('is found as its provider calls it, by whoever may name a backend of it, where one provider has it', () => {
   const one = {
     ...config,
     backends: [config.backends[0]!, { ...config.backends[1]!, model: 'gpt-4.1', provider: 'o' }],
@@ -27,8 +27,19 @@ it('is found as its provider calls it, by whoever may name its backend, where on
   expect(modelNamed(one, 'globex', 'o/gpt-4.1')).toMatchObject({ id: 'o/gpt-4.1' });
   expect(modelNamed(one, 'nobody', 'gpt-4.1')).toBeUndefined();
   expect(modelNamed(one, 'globex', 'm')).toBeUndefined();
-  expect(modelNamed(config, 'acme', 'm')).toBeUndefined();
+  expect(modelNamed(config, 'acme', 'm')).toEqual({ id: 'm', name: 'The a', owner: 'p' });
+  expect(modelNamed(config, 'globex', 'm')).toEqual({ id: 'm', name: 'The b', owner: 'p' });
+  const two = { ...config, backends: [config.backends[0]!, { ...config.backends[1]!, provider: 'q' }] };
+  expect(modelNamed(two, 'acme', 'm')).toBeUndefined();
+  expect(modelNamed(two, 'acme', 'q/m')).toMatchObject({ owner: 'q' });
   expect(modelNamed(config, 'acme', 'best')).toMatchObject({ id: 'best', owner: 'meritorder' });
+});
+
+it('is found by a further name of a route, and listed so', () => {
+  const aliased = { ...config, routes: [{ ...config.routes[0]!, aliases: ['gpt-4.1'] }, config.routes[1]!] };
+  expect(modelsOf(aliased, 'globex').map((m) => m.id)).toEqual(['auto', 'gpt-4.1', 'b']);
+  expect(modelNamed(aliased, 'globex', 'gpt-4.1')).toMatchObject({ owner: 'meritorder' });
+  expect(modelNamed(aliased, 'nobody', 'gpt-4.1')).toBeUndefined();
 });
 
 it('in the words of either dialect, an empty list too', () => {

@@ -1,4 +1,4 @@
-import type { MeritorderConfig } from '@meritorder/contracts';
+import { backendsByModel, type MeritorderConfig } from '@meritorder/contracts';
 
 export interface Model {
   id: string;
@@ -6,28 +6,31 @@ export interface Model {
   owner: string;
 }
 
-/** The routes and backends that an org may name as `model`, routes first. */
-export function modelsOf(config: Pick<MeritorderConfig, 'orgs' | 'routes' | 'backends'>, orgId: string): Model[] {
-  const org = config.orgs.find((o) => o.id === orgId);
-  const may = (id: string): boolean => org?.routes === undefined || org.routes.includes(id);
+type Named = Pick<MeritorderConfig, 'orgs' | 'routes' | 'backends'>;
+
+/** The routes, with their further names, and the backends that an org may name as `model`, routes first. */
+export function modelsOf(config: Named, orgId: string): Model[] {
+  const may = allowed(config, orgId);
   return [
-    ...config.routes.filter((r) => may(r.id)).map((r) => ({ id: r.id, name: r.id, owner: 'meritorder' })),
+    ...config.routes
+      .filter((r) => may(r.id))
+      .flatMap((r) => [r.id, ...r.aliases].map((id) => ({ id, name: id, owner: 'meritorder' }))),
     ...config.backends.filter((b) => may(b.id)).map((b) => ({ id: b.id, name: b.name ?? b.id, owner: b.provider })),
   ];
 }
 
-/** What an org may name as `id`: a route, a backend, or a model as its provider calls it where one backend serves that. */
-export function modelNamed(
-  config: Pick<MeritorderConfig, 'orgs' | 'routes' | 'backends'>,
-  orgId: string,
-  id: string,
-): Model | undefined {
-  const models = modelsOf(config, orgId);
-  const listed = models.find((m) => m.id === id);
+/** What an org may name as `id`: one of these, or a model as one provider calls it. */
+export function modelNamed(config: Named, orgId: string, id: string): Model | undefined {
+  const listed = modelsOf(config, orgId).find((m) => m.id === id);
   if (listed) return listed;
-  const [only, ...others] = config.backends.filter((b) => b.model === id || `${b.provider}/${b.model}` === id);
-  const served = others.length === 0 && models.find((m) => m.id === only?.id);
-  return served ? { ...served, id } : undefined;
+  const named = backendsByModel(config.backends).get(id) ?? [];
+  const served = named === 'ambiguous' ? undefined : named.find((b) => allowed(config, orgId)(b.id));
+  return served && { id, name: served.name ?? served.id, owner: served.provider };
+}
+
+function allowed({ orgs }: Named, orgId: string): (id: string) => boolean {
+  const routes = orgs.find((o) => o.id === orgId)?.routes;
+  return (id) => routes === undefined || routes.includes(id);
 }
 
 /** When a model came out is not known here: both dialects take the epoch for that. */

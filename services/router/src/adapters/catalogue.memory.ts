@@ -1,12 +1,13 @@
-import type {
-  AccountConfig,
-  BackendConfig,
-  BudgetDefinition,
-  BudgetPolicy,
-  MeritorderConfig,
-  PriceVersion,
-  RouteConfig,
-  TierConfig,
+import {
+  backendsByModel,
+  type AccountConfig,
+  type BackendConfig,
+  type BudgetDefinition,
+  type BudgetPolicy,
+  type MeritorderConfig,
+  type PriceVersion,
+  type RouteConfig,
+  type TierConfig,
 } from '@meritorder/contracts';
 import {
   budgetsOfRequest,
@@ -20,7 +21,7 @@ import {
 import { priceInForce } from '@meritorder/pricing-core';
 import { substitutesOf } from '@meritorder/routing-core';
 import { budgetPath, type BudgetPath } from '../application/budget-path.js';
-import type { Catalogue } from '../application/ports.js';
+import type { Catalogue, NamedRoute } from '../application/ports.js';
 
 /** Of one backend, from an instant until the next of its prices takes effect. */
 interface PricesInForce {
@@ -35,8 +36,9 @@ const NO_PRICES: readonly PriceVersion[] = [];
 /** Backends, routes and tiers of the configuration, with the prices, policies and budgets that it is told of. A decision reads only this. */
 export class MemoryCatalogue implements Catalogue {
   private backends!: ReadonlyMap<string, BackendConfig>;
-  /** By what their providers call them; `several` where that is no name of one backend. */
-  private byModel!: ReadonlyMap<string, BackendConfig | 'several'>;
+  /** By what their providers call them. */
+  private byModel!: ReturnType<typeof backendsByModel<BackendConfig>>;
+  private byAlias!: ReadonlyMap<string, string>;
   private routes!: ReadonlyMap<string, { id: string; backends: BackendConfig[]; settings: RouteConfig }>;
   /** Of the configuration's file; others join and leave. */
   private readonly configured: readonly string[];
@@ -71,6 +73,7 @@ export class MemoryCatalogue implements Catalogue {
     this.routes = new Map(
       routes.map((r) => [r.id, { id: r.id, backends: r.backends.map((b) => byId.get(b)!), settings: r }]),
     );
+    this.byAlias = new Map(routes.flatMap(({ id, aliases }) => aliases.map((alias) => [alias, id])));
     // Other models of a backend are looked up with its prices.
     this.pricesInForce.clear();
   }
@@ -129,11 +132,23 @@ export class MemoryCatalogue implements Catalogue {
     return path;
   }
 
-  route(id: string): { id: string; backends: BackendConfig[]; settings?: RouteConfig } | undefined {
+  route(name: string, among?: readonly string[]): NamedRoute | undefined {
+    const may = (id: string): boolean => among === undefined || among.includes(id);
+    const id = this.byAlias.get(name) ?? name;
     const route = this.routes.get(id);
-    if (route !== undefined) return route;
-    const backend = this.backends.get(id) ?? this.byModel.get(id);
-    return backend === undefined || backend === 'several' ? undefined : { id: backend.id, backends: [backend] };
+    if (route !== undefined) return may(id) ? route : undefined;
+    const backend = this.backends.get(id);
+    if (backend !== undefined) return may(id) ? { id, backends: [backend] } : undefined;
+    const named = this.byModel.get(name) ?? [];
+    const backends = named === 'ambiguous' ? [] : named.filter((b) => may(b.id));
+    // What is learned of requests by this name goes on as it began, when the second of them comes.
+    return backends.length === 0 ? undefined : { id: backends[0]!.id, backends };
+  }
+
+  providersOf(model: string): string[] {
+    const backends = this.byModel.get(model) === 'ambiguous' ? [...this.backends.values()] : [];
+    const named = backends.filter((b) => b.model === model || b.modelAliases.includes(model));
+    return [...new Set(named.map((b) => b.provider))];
   }
 
   routeIds(): string[] {
@@ -187,13 +202,4 @@ export class MemoryCatalogue implements Catalogue {
   private lookWhetherComplete(): void {
     this.complete ||= this.expected !== undefined && this.budgets.byId.size >= this.expected;
   }
-}
-
-/** Under `gpt-4.1` and `openai/gpt-4.1`: applications that move over name the model as they did before. */
-function backendsByModel(backends: readonly BackendConfig[]): Map<string, BackendConfig | 'several'> {
-  const byModel = new Map<string, BackendConfig | 'several'>();
-  for (const backend of backends)
-    for (const name of new Set([backend.model, `${backend.provider}/${backend.model}`]))
-      byModel.set(name, byModel.has(name) ? 'several' : backend);
-  return byModel;
 }

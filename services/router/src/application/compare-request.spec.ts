@@ -9,6 +9,7 @@ const catalogue: Partial<Catalogue> = {
   route: (id) => (id === route.id ? route : undefined),
   tier: () => undefined,
   routeIds: () => [route.id],
+  providersOf: () => [],
 };
 const ports = { catalogue, estimator: { estimate: () => ({}) as RequestForecast } } as unknown as ComparePorts;
 const count = (model: string) => {

@@ -36,8 +36,8 @@ export function compareRequest(
   { body, backends, attribution, org }: CompareRequest,
   atMs: number,
 ): Extract<EstimateReply, { rows: unknown }> | Refusal {
-  const route = catalogue.route(body.model);
-  if (!route || (org.routes && !org.routes.includes(route.id))) return routeUnknown(catalogue, org, body.model);
+  const route = catalogue.route(body.model, org.routes);
+  if (!route) return routeUnknown(catalogue, org, body.model);
   const unknown = backends?.find((id) => !catalogue.backend(id) || (org.routes && !org.routes.includes(id)));
   if (unknown !== undefined) return { ...routeUnknown(catalogue, org, unknown), param: 'backends' };
   const compared: BackendConfig[] = backends?.map((id) => catalogue.backend(id)!) ?? route.backends;

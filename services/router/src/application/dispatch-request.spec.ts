@@ -155,6 +155,7 @@ async function dispatch(world: World) {
       route: (id) =>
         id === 'auto' ? { id, backends: backends.map((b) => ({ ...b, ...world.config?.[b.id] })) } : undefined,
       routeIds: () => ['auto'],
+      providersOf: () => [],
       price: () => (world.batchable ? withBatches : price),
       otherPrices: () => world.otherPrices ?? [],
       knowsAllBudgets: () => !world.budgetsMissing,

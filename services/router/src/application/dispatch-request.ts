@@ -72,6 +72,7 @@ import type {
   Hedges,
   KeyLog,
   Loads,
+  NamedRoute,
   Qualities,
   QualityReading,
   RequestEstimate,
@@ -187,9 +188,8 @@ class Dispatch {
   async run(): Promise<DispatchOutcome> {
     const { catalogue, estimator, retries } = this.ports;
     const { body, org, attribution, kind, source } = this.request;
-    const route = catalogue.route(body.model);
-    if (!route || (org.routes && !org.routes.includes(route.id)))
-      return refused(routeUnknown(catalogue, org, body.model));
+    const route = catalogue.route(body.model, org.routes);
+    if (!route) return refused(routeUnknown(catalogue, org, body.model));
     if (route.backends.length === 0)
       return refused({
         code: 'backend_unavailable',
@@ -223,7 +223,7 @@ class Dispatch {
         streams: body.stream === true,
       }),
     );
-    const asked = { id: route.id, ...this.asked(route.backends, policy, estimate) };
+    const asked = { id: route.id, ...this.asked(route, policy, estimate) };
     if (policy.hedging) this.ports.hedges.earn({ route: route.id, tier: policy.score.tier, limits: policy.hedging });
     let last: Refusal | undefined;
     while (this.sent < this.mostSent) {
@@ -245,20 +245,21 @@ class Dispatch {
   }
 
   /**
-   * Who may serve it: those of the route that its tier and its regions allow; where a backend is named and substitution is allowed, also those
-   * of its routes that are expected to be as good.
+   * Who may serve it: those of the route that its tier and its regions allow; where a backend, or a model of one provider, is named
+   * and substitution is allowed, also those of its routes that are expected to be as good.
    */
-  private asked(backends: WorkBackend[], policy: RequestPolicy, estimate: RequestEstimate): AskedBackends {
+  private asked({ backends, settings }: NamedRoute, policy: RequestPolicy, estimate: RequestEstimate): AskedBackends {
     const { catalogue, qualities } = this.ports;
     const { body, attribution, org } = this.request;
-    const inputTokens = estimate.of(backends[0]!).inputTokensExpected;
+    const [first] = backends;
+    const inputTokens = estimate.of(first!).inputTokensExpected;
     const quality = qualities.read({ body, attribution, inputTokens });
     const allowed = (b: WorkBackend): boolean => notAllowed(policy, b) === undefined;
-    const named = catalogue.route(body.model)?.settings === undefined ? backends[0]! : undefined;
-    if (named === undefined || !policy.substitution)
+    if (settings !== undefined || !policy.substitution)
       return { backends: backends.filter(allowed), all: backends, policy, quality };
-    const all = [named, ...catalogue.substitutesOf(named.id).filter((b) => !org.routes || org.routes.includes(b.id))];
-    const asGood = asGoodAs(policy, quality.of(named).quality);
+    const others = catalogue.substitutesOf(first!.id).filter((b) => !org.routes || org.routes.includes(b.id));
+    const all = [...new Set([...backends, ...others])];
+    const asGood = asGoodAs(policy, quality.of(first!).quality);
     return { backends: all.filter(allowed), all, policy: asGood, quality };
   }
 

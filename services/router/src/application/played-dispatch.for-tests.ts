@@ -209,6 +209,7 @@ export class Played {
         backend: (id) => backends.find((b) => b.id === id),
         route: (id) => ({ id, backends, settings: config.routes[0]! }),
         routeIds: () => ['auto'],
+        providersOf: () => [],
         price: () => price,
         otherPrices: () => [],
         knowsAllBudgets: () => true,

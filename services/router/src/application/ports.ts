@@ -42,17 +42,26 @@ export interface Admission {
   release(attemptId: string): Promise<void>;
 }
 
+/** A route, or backends by a name of their own, which have no settings. */
+export interface NamedRoute {
+  id: string;
+  backends: BackendConfig[];
+  settings?: RouteConfig | undefined;
+}
+
 /** What is known of backends and budgets, in memory. */
 export interface Catalogue {
   backend(id: string): BackendConfig | undefined;
-  /** Backends of a route, or of a backend's own name, which has no settings. */
-  route(id: string): { id: string; backends: BackendConfig[]; settings?: RouteConfig | undefined } | undefined;
+  /** What a request may name as its model. @param among the routes and backends that may be asked for; undefined: all */
+  route(name: string, among?: readonly string[]): NamedRoute | undefined;
   /** Backends of all routes that have this one. */
   substitutesOf(backend: string): BackendConfig[];
   /** Settings of a tier for an org; `none`: the org has tiers, and this is not one of them. */
   tier(org: string, tier: string | undefined): TierConfig | undefined | 'none';
   tierIds(org: string): string[];
   routeIds(): string[];
+  /** Of a name that several providers have for a model, which is therefore no route; else none. */
+  providersOf(model: string): string[];
   price(backend: string, atMs: number): PriceVersion | undefined;
   /** Prices in force of the other models that may answer in its place. */
   otherPrices(backend: string, atMs: number): readonly PriceVersion[];

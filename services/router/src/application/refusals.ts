@@ -148,10 +148,18 @@ function orgRefusal({ org, limitPerMinute, retryInMs }: BindingOrg): Refusal {
   };
 }
 
-/** The refusal when a name is neither a route nor a backend that the org may use. */
-export function routeUnknown(catalogue: Pick<Catalogue, 'routeIds'>, org: OrgConfig, name: string): Refusal {
+/** The refusal when a name is neither a route nor a backend that the org may use, nor a model as one provider calls it. */
+export function routeUnknown(
+  catalogue: Pick<Catalogue, 'routeIds' | 'providersOf'>,
+  org: OrgConfig,
+  name: string,
+): Refusal {
   const known = (org.routes ?? catalogue.routeIds()).slice(0, 20).join(', ');
-  return { code: 'route_unknown', message: `There is no route "${name}"; there are: ${known}.`, param: 'model' };
+  const providers = org.routes ? [] : catalogue.providersOf(name);
+  const names = providers.map((provider) => `${provider}/${name}`).join(', ');
+  const several = names && ` Several providers have that model: name ${names}, or make it an alias of a route.`;
+  const message = `There is no route "${name}"; there are: ${known}.${several}`;
+  return { code: 'route_unknown', message, param: 'model' };
 }
 
 /** The refusal when no backend of the route serves the kind at all. */
