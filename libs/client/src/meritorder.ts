@@ -31,7 +31,7 @@ export interface ConnectOptions extends Omit<ConnectionOptions, 'inboxPrefix'> {
 export interface AskOptions {
   /** Aborting cancels the request; what was generated is paid for. */
   signal?: AbortSignal;
-  /** Longest wait for the answer, or between two chunks of a stream, milliseconds. Default: 120,000. */
+  /** Longest wait for the answer, or between two chunks of a stream, milliseconds. Default: 630,000, a little more than a request may take by default. */
   timeoutMs?: number;
   /** A slug of your own; default: a new one. */
   requestId?: string;
