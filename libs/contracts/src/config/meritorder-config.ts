@@ -135,11 +135,15 @@ const BackendFields = z.strictObject({
       'Whether it bills output that it does not stream, such as hidden reasoning: then nobody can watch it, and tolerant budgets hold the upper bound too.',
   }),
 });
+const EMBEDDING_PROTOCOLS: readonly string[] = ['openai', 'azure'];
+
 export const BackendConfig = BackendFields.transform((backend, ctx) => {
   const issue = (path: (string | number)[], message: string): void => ctx.addIssue({ code: 'custom', path, message });
   checkBatch(backend, issue);
   if (backend.statedCharge && backend.protocol !== 'openai')
     issue(['statedCharge'], 'what a call was charged is said in the protocol openai alone');
+  if (backend.kinds?.includes('embeddings') && !EMBEDDING_PROTOCOLS.includes(backend.protocol))
+    issue(['kinds'], `embeddings are asked for over the protocols ${EMBEDDING_PROTOCOLS.join(' and ')} alone`);
   return withBaseUrl(backend, issue);
 });
 export type BackendConfig = z.infer<typeof BackendConfig>;
@@ -244,7 +248,10 @@ export const MeritorderConfig = z
     gateway: GatewayConfig.prefault({}).meta({ description: 'The HTTP edge, beside its limits.' }),
     limits: z
       .strictObject({
-        bodyBytes: z.int().min(1_024).max(8_000_000).default(4_000_000),
+        bodyBytes: z.int().min(1_024).max(8_000_000).default(8_000_000).meta({
+          description:
+            'Of a request: pictures are most of it, a third larger than their files. The most is what NATS carries.',
+        }),
         requestsInFlightPerRouter: z.int().min(1).max(100_000).default(2_000),
         waitForSlotMs: z.int().min(0).max(3_600_000).default(30_000).meta({
           description:

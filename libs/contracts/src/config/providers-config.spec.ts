@@ -42,6 +42,16 @@ it.each([
   expect(heard).toMatch(said);
 });
 
+it.each([
+  ['provider: openai', /accepted/],
+  ['provider: azure, protocol: azure, baseUrl: "https://r.openai.azure.com/openai/v1"', /accepted/],
+  ['provider: google, protocol: gemini', /kinds: embeddings are asked for over the protocols openai and azure alone/],
+  ['provider: aws, protocol: bedrock, region: eu-west-1', /kinds: embeddings/],
+  ['provider: anthropic, protocol: anthropic', /kinds: embeddings/],
+])('embeddings, asked of %s', (fields, said) => {
+  expect(message(`kinds: [embeddings], ${fields}`)).toMatch(said);
+});
+
 describe('batches of Bedrock', () => {
   const places = 'input: "s3://calls/in", output: "s3://calls/out", roleArn: "arn:aws:iam::123456789012:role/Batches"';
   const keys = 'accessKeyIdEnv: ID, secretAccessKeyEnv: SECRET';
