@@ -18,6 +18,7 @@ import { publishUntilKept, type Bus } from '@meritorder/messaging';
 import type { Context } from '@opentelemetry/api';
 import { ReaderAway, type CallerLink, type RouterLink, type UsageLog } from '../application/ports.js';
 import { outboxOf, type CallerOutbox } from './caller-outbox.js';
+import { ChunkHeaders } from './chunk-headers.js';
 
 /** Every so many chunks the reader is asked for an acknowledgement. */
 const ACK_EVERY_CHUNKS = 16;
@@ -133,6 +134,7 @@ const PARTS_WINDOW = 4;
 /** The caller's inbox, with a bounded window of chunks that the reader has not acknowledged. */
 export class NatsCallerLink implements CallerLink {
   private readonly outbox: CallerOutbox;
+  private readonly laterHeaders: ChunkHeaders;
   private acknowledged = -1;
   private published = -1;
   private waiting:
@@ -147,6 +149,7 @@ export class NatsCallerLink implements CallerLink {
     },
   ) {
     this.outbox = outboxOf(bus.nats);
+    this.laterHeaders = new ChunkHeaders(work.terms);
   }
 
   /** An acknowledgement: of everything published so far, since the reader gets messages in order. */
@@ -167,12 +170,7 @@ export class NatsCallerLink implements CallerLink {
   }
 
   chunk(seq: number, json: string): Promise<void> | undefined {
-    const h = this.headers();
-    if (seq === 0) {
-      h.set(HEADERS.backend, this.work.terms.backend);
-      h.set(HEADERS.attemptNumber, String(this.work.terms.attemptNumber));
-    }
-    h.set(HEADERS.seq, String(seq));
+    const h = seq === 0 ? this.firstHeaders() : this.laterHeaders.of(seq);
     const { org } = this.work.terms.attribution;
     const asks = seq % ACK_EVERY_CHUNKS === ACK_EVERY_CHUNKS - 1;
     const options = { headers: h, ...(asks ? { reply: subjects.inferenceAck(org, this.work.terms.requestId) } : {}) };
@@ -228,6 +226,14 @@ export class NatsCallerLink implements CallerLink {
     this.outbox.publish(this.work.replyTo, JSON.stringify(errorBody({ code, message }, this.work.terms.requestId)), {
       headers: h,
     });
+  }
+
+  private firstHeaders(): MsgHdrs {
+    const h = this.headers();
+    h.set(HEADERS.backend, this.work.terms.backend);
+    h.set(HEADERS.attemptNumber, String(this.work.terms.attemptNumber));
+    h.set(HEADERS.seq, '0');
+    return h;
   }
 
   private isBehind(window: number): boolean {
