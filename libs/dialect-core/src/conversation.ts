@@ -17,6 +17,8 @@ type Part = { type: string; [more: string]: unknown };
 export interface Rendering {
   /** Keeps `cache_control` where the caller has put it: for an estimate of what a cache reads, never for the wire. */
   marks: boolean;
+  /** Leaves a document as it came: an estimate knows by its own words what bounds it. */
+  keepsDocuments: boolean;
   /** Is told of what a chat completion cannot say, by its path in the request and in words. */
   cannotCarry(path: string, what: string): void;
   /** Is told of each part that is not text, and where it comes from. */
@@ -124,11 +126,13 @@ function placed(blocks: readonly MessagesBlock[], path: string): PlacedBlock[] {
   return blocks.map((block, i) => ({ block, at: `${path}.${i}` }));
 }
 
-/** Text and images; whatever else stays what it is, so that an estimate sees it, and is reported. */
+/** Text, images and PDFs; whatever else stays what it is, so that an estimate sees it, and is reported. */
 function partsOf(blocks: readonly PlacedBlock[], rendering: Rendering): Part[] {
   return blocks.map(({ block, at }) => {
     if (block.type === 'text') return textPart(block as TextBlock, at, rendering);
     if (block.type === 'image') return imagePart(block as ImageBlock, at, rendering);
+    const file = block.type === 'document' ? filePart(block, at, rendering) : undefined;
+    if (file) return file;
     rendering.cannotCarry(at, `"${block.type}"`);
     rendering.cameFrom(block, at);
     if (block.type !== 'thinking' && block.type !== 'redacted_thinking') return block;
@@ -156,6 +160,20 @@ function imagePart(block: ImageBlock, path: string, rendering: Rendering): Part 
         ? source.url
         : source.file_id;
   const part = { type: 'image_url', image_url: { url }, ...markOf(block, rendering) };
+  rendering.cameFrom(part, path);
+  return part;
+}
+
+/** Undefined: a document of another kind than a PDF that came with the request, which a chat completion has no place for. */
+function filePart(block: MessagesBlock, path: string, rendering: Rendering): Part | undefined {
+  const { type, media_type, data } = (block['source'] ?? {}) as Json;
+  if (type !== 'base64' || media_type !== 'application/pdf' || typeof data !== 'string') return undefined;
+  reportUnknown(block, ['type', 'source', 'title', 'citations', 'cache_control'], path, rendering);
+  const { enabled } = (block['citations'] ?? {}) as Json;
+  if (enabled) rendering.cannotCarry(`${path}.citations`, 'citations');
+  const filename = typeof block['title'] === 'string' && block['title'] !== '' ? block['title'] : 'document.pdf';
+  const file = { filename, file_data: `data:${media_type};base64,${data}` };
+  const part = rendering.keepsDocuments ? block : { type: 'file', file, ...markOf(block, rendering) };
   rendering.cameFrom(part, path);
   return part;
 }

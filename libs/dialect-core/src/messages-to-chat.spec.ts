@@ -224,6 +224,30 @@ describe('a messages request as a chat completion', () => {
     ]);
   });
 
+  it('a PDF that came with the request is a file of it, as what it was called', () => {
+    const source = { type: 'base64', media_type: 'application/pdf', data: 'aGk=' };
+    const asked = user({ type: 'document', source, title: 'Plan', citations: { enabled: false } });
+    expect(read(asked)).toMatchObject({
+      uncarried: [],
+      chat: {
+        messages: [
+          {
+            content: [{ type: 'file', file: { filename: 'Plan', file_data: 'data:application/pdf;base64,aGk=' } }],
+          },
+        ],
+      },
+    });
+    const untitled = user({ type: 'document', source, title: null });
+    expect(read(untitled).chat.messages[0]).toMatchObject({ content: [{ file: { filename: 'document.pdf' } }] });
+    const cited = user({ type: 'document', source, citations: { enabled: true }, context: 'Read it.' });
+    expect(read(cited).uncarried.map((u) => u.path)).toEqual([
+      'messages.0.content.0.context',
+      'messages.0.content.0.citations',
+    ]);
+    // An estimate reads it as it came.
+    expect(read(asked, 'reading').chat.messages[0]).toMatchObject({ content: [{ type: 'document', source }] });
+  });
+
   it('no more is reported than anybody reads', () => {
     const blocks = Array.from({ length: 1_000 }, () => ({ type: 'document', source: {} }));
     expect(read(user(...blocks)).uncarried).toHaveLength(16);
@@ -293,7 +317,7 @@ describe('for an estimate', () => {
       ['image_url', 'messages.0.content.2'],
       ['document', 'messages.0.content.3'],
     ]);
-    expect(uncarried.at(-1)!.path).toBe('messages.0.content.3');
+    expect(uncarried.map((u) => u.path)).toEqual(['messages.0.content.0.content']);
   });
 
   it('takes wishes and attribution from `meritorder`', () => {

@@ -53,6 +53,7 @@ export function chatOfMessages(body: MessagesRequest, purpose: 'reading' | 'wire
   const rendering: Rendering = {
     cameFrom: (part, path) => void places.set(part, path),
     marks: purpose !== 'wire',
+    keepsDocuments: purpose === 'reading',
     cannotCarry: (path, what) => void (uncarried.length < MOST_REPORTED && uncarried.push({ path, what })),
   };
   const fields = stated(body);

@@ -109,6 +109,25 @@ describe.each(PROTOCOLS)('a chat completion for %s', (protocol) => {
     expect(told(protocol, asked(parsed))).toEqual(told(protocol, asked(CALL.function)));
   });
 
+  it('has a PDF of the request as a file', () => {
+    const file = { filename: 'plan.pdf', file_data: 'data:application/pdf;base64,aGk=' };
+    const messages = [
+      {
+        role: 'user',
+        content: [
+          { type: 'text', text: 'Read.' },
+          { type: 'file', file },
+        ],
+      },
+    ];
+    expect(told(protocol, { messages }).prompt[0].content[1]).toEqual({
+      type: 'file',
+      mediaType: 'application/pdf',
+      filename: 'plan.pdf',
+      data: { type: 'data', data: 'aGk=' },
+    });
+  });
+
   it('names calls and results by ids that the provider takes, whoever made them', () => {
     const conversation = (id: string) => ({
       tools: [TOOL],
@@ -206,7 +225,16 @@ describe.each(PROTOCOLS)('a chat completion for %s', (protocol) => {
       },
       'messages.0.audio',
     ],
-    ['a file', { messages: [{ role: 'user', content: [{ type: 'file', file: {} }] }] }, 'messages.0.content.0'],
+    [
+      'a file by its id',
+      { messages: [{ role: 'user', content: [{ type: 'file', file: { file_id: 'f-1' } }] }] },
+      'messages.0.content.0.file',
+    ],
+    [
+      'a file of another kind',
+      { messages: [{ role: 'user', content: [{ type: 'file', file: { file_data: 'data:text/csv;base64,AA==' } }] }] },
+      'messages.0.content.0.file',
+    ],
     [
       'an image in detail',
       {

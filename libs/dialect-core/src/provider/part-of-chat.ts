@@ -44,6 +44,7 @@ function unmarkedPart(
   const unknown = Object.keys(more)[0];
   if (unknown !== undefined) telling.cannotCarry(`${path}.${unknown}`, `"${unknown}" of a part`);
   if (type === 'text') return { type, text: typeof value === 'string' ? value : '' };
+  if (type === 'file') return fileOf(objectOf(value) ?? {}, path, telling);
   if (type === 'image_url') return imageOf(objectOf(value) ?? {}, path, telling);
   if (type === 'input_audio' && telling.protocol === 'gemini') {
     const { data, format } = objectOf(value) ?? {};
@@ -68,4 +69,16 @@ function imageOf({ url, detail }: Json, path: string, telling: Telling): Languag
     return { type: 'file', mediaType: 'image', data: { type: 'url', url: new URL(address) } };
   telling.cannotCarry(`${path}.image_url`, 'an image by its address');
   return undefined;
+}
+
+/** A PDF that is in the request; the ids of files are those of a provider's own. */
+function fileOf({ file_data, filename }: Json, path: string, telling: Telling): LanguageModelV4FilePart | undefined {
+  const url = textOf(file_data) ?? '';
+  const mediaType = DATA_URL.exec(url.slice(0, 128))?.[1];
+  if (mediaType !== 'application/pdf') {
+    telling.cannotCarry(`${path}.file`, 'a file that is no PDF in the request');
+    return undefined;
+  }
+  const data = { type: 'data' as const, data: url.slice(url.indexOf(',') + 1) };
+  return { type: 'file', mediaType, data, ...(textOf(filename) ? { filename: filename as string } : {}) };
 }

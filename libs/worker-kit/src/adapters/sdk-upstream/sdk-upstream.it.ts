@@ -331,6 +331,21 @@ describe('what a provider is sent', () => {
     },
   );
 
+  it.each<[SdkProtocol, string]>([
+    ['gemini', '"inlineData":{"mimeType":"application/pdf","data":"aGk="}'],
+    ['bedrock', '"source":{"bytes":"aGk="}'],
+    ['anthropic', '"source":{"type":"base64","media_type":"application/pdf","data":"aGk="}'],
+  ])('%s: a PDF', async (protocol, expected) => {
+    const provider = await provide(json(HELLO[protocol]));
+    const file = { filename: 'The plan.pdf', file_data: 'data:application/pdf;base64,aGk=' };
+    const content = [
+      { type: 'text', text: 'Read.' },
+      { type: 'file', file },
+    ];
+    await ask(protocol, provider.url, { body: { messages: [{ role: 'user', content }] } });
+    expect(JSON.stringify(provider.calls[0]!.body)).toContain(expected);
+  });
+
   it('Bedrock with an API key: as a bearer', async () => {
     const provider = await provide(json(HELLO.bedrock));
     await ask('bedrock', provider.url, { secrets: { apiKey: 'key-of-bedrock', region: 'eu-central-1' } });
