@@ -13,6 +13,7 @@ import {
   UNKNOWN_PRIOR,
   type OrgQuality,
   type QualityContext,
+  type QualityPrior,
 } from './quality.js';
 import { restoreQuality, snapshotQuality } from './snapshot.js';
 
@@ -37,10 +38,69 @@ describe('quality by tag', () => {
   it('shrinks the model to the prior and the tag to the model: (S + k * parent) / (N + k)', () => {
     const state = emptyOrgQuality(0);
     const prior = { quality: 0.5, outcomes: 20 };
-    for (let i = 0; i < 10; i++) learnOutcome(state, { model: 'm', context: tagged('a'), quality: 1, prior }, 0);
+    const learn = (tag: string, quality: number) =>
+      learnOutcome(state, { model: 'm', context: tagged(tag), quality, prior }, 0);
+    for (let i = 0; i < 10; i++) learn('a', 1);
+    const said = (tag: string) => predictQuality(state, 'm', tagged(tag), prior).uncalibrated;
     const model = (10 + 20 * 0.5) / 30;
-    expect(predictQuality(state, 'm', tagged('b'), prior).uncalibrated).toBeCloseTo(model, 12);
-    expect(predictQuality(state, 'm', tagged('a'), prior).uncalibrated).toBeCloseTo((10 + 20 * model) / 30, 12);
+    expect(said('b')).toBeCloseTo(model, 12);
+    // The same ten are not in what the tag is shrunken to: each counts once.
+    expect(said('a')).toBeCloseTo(model, 12);
+    for (let i = 0; i < 30; i++) learn('b', 0);
+    const others = (20 * 0.5) / 50;
+    expect(said('a')).toBeCloseTo((10 + 20 * others) / 30, 12);
+  });
+
+  describe.each([
+    ['no tags', tagged()],
+    ['three tags', tagged('feature:chat', 'feature:chat task:qa', 'feature:chat task:qa short')],
+    ['three tags and text', undefined],
+  ])('of a prior of N outcomes, with %s', (_, context) => {
+    const words = 'alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu'.split(' ');
+    /** Prompts as they come: much is the same in all, some words are not. */
+    const contextOf = (random: () => number): QualityContext =>
+      context ?? {
+        tags: ['feature:chat', 'feature:chat task:qa', 'feature:chat task:qa short'],
+        prompt: readPrompt(
+          `please tell me of ${Array.from({ length: 5 }, () => words[Math.floor(random() * words.length)]).join(' ')}`,
+        ),
+      };
+    const after = (prior: QualityPrior, reports: number, qualityOf: (random: () => number) => number): number => {
+      const [state, random] = [emptyOrgQuality(0), seededRandom(prior.outcomes)];
+      for (let i = 0; i < reports; i++)
+        learnOutcome(state, { model: 'm', context: contextOf(random), quality: qualityOf(random), prior }, 0);
+      return predictQuality(state, 'm', contextOf(random), prior).quality;
+    };
+
+    it.each([2, 20, 200, 10_000])('N = %d reports overrule it by half, to a hundredth', (outcomes) => {
+      const prior = { quality: 0.9, outcomes };
+      expect(after(prior, outcomes, () => 0)).toBeCloseTo(0.45, 2);
+      expect(after({ quality: 0.2, outcomes }, outcomes, () => 1)).toBeCloseTo(0.6, 2);
+    });
+
+    it('a few reports change little of a prior that says to count for thousands', () => {
+      expect(after({ quality: 0.9, outcomes: 10_000 }, 20, () => 0)).toBeGreaterThan(0.89);
+    });
+
+    it('what varies overrules it by half as well, to a twentieth, and no shift is seen in a prior that was wrong', () => {
+      const prior = { quality: 0.9, outcomes: 2_000 };
+      expect(Math.abs(after(prior, 2_000, (random) => (random() < 0.5 ? 1 : 0)) - 0.7)).toBeLessThan(0.05);
+    });
+  });
+
+  it('lets a prior hold that counts for more than what others have learned', () => {
+    const pool = emptyOrgQuality(0);
+    learnMany(pool, tagged(), 0.2, 100);
+    const prior = { quality: 0.9, outcomes: 10_000 };
+    expect(predictQuality(emptyOrgQuality(0), 'm', tagged('a'), prior, pool).quality).toBeGreaterThan(0.89);
+  });
+
+  it('of an org that shares counts what it told once, though the pool has it too', () => {
+    const [own, pool] = [emptyOrgQuality(0), emptyOrgQuality(0)];
+    const prior = { quality: 0.9, outcomes: 20 };
+    for (const state of [own, pool])
+      for (let i = 0; i < 20; i++) learnOutcome(state, { model: 'm', context: tagged('a'), quality: 0, prior }, 0);
+    expect(predictQuality(own, 'm', tagged('a'), prior, pool).quality).toBeCloseTo(0.45, 2);
   });
 
   it('grows certain with outcomes, and is less so for a tag that is new', () => {

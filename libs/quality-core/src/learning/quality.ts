@@ -2,16 +2,7 @@ import { invariant } from '@meritorder/kernel';
 import type { PromptFeatures } from '../prompt/prompt-features.js';
 import { calibrated, decayCalibration, emptyCalibration, learnCalibration, type Calibration } from './calibration.js';
 import { noShift, restart, watch, type ShiftDetector, type ShiftEvidence } from './shift.js';
-import {
-  addOutcome,
-  decayOutcomes,
-  emptyOutcomes,
-  noiseOf,
-  PARENT_OUTCOMES,
-  shrink,
-  type Mean,
-  type Outcomes,
-} from './tag-table.js';
+import { addOutcome, decayOutcomes, emptyOutcomes, noiseOf, PARENT_OUTCOMES, type Outcomes } from './tag-table.js';
 import { WordTable } from './word-table.js';
 import { decayText, emptyRegression, learnText, textOf, type TextRegression } from './text-regression.js';
 
@@ -95,7 +86,7 @@ export function emptyModelQuality(words: WordTable): ModelQuality {
  * What the org's outcomes say of a model's answer to a request. Pure; bounded time.
  *
  * @param pool what other orgs that opted in have learned: it stands between the prior and the org, as PARENT_OUTCOMES outcomes
- *   at most, so that no other org's outcomes outweigh the own
+ *   at most, or as much as is left in it of a prior that counts more, so that no other org's outcomes outweigh the own
  */
 export function predictQuality(
   state: OrgQuality,
@@ -106,54 +97,63 @@ export function predictQuality(
 ): QualityPrediction {
   const own = state.models.get(model);
   const shared = pool?.models.get(model);
-  const noise = own ? noiseOf(own.all) : shared ? noiseOf(shared.all) : NOISE_UNKNOWN;
-  const table = tableMean(own, context.tags, noise, startOf(prior, noise, shared));
-  if (own === undefined)
-    return { quality: table.mean, variance: table.variance, uncalibrated: table.mean, outcomes: 0 };
-  const uncalibrated = table.mean + textOf(own.text, context.prompt);
+  const { priorShare, told, outcomes } = tableOf(own, context.tags, prior, shared);
+  const said = priorShare * prior.quality;
+  const variance = (own ? noiseOf(own.all) : shared ? noiseOf(shared.all) : NOISE_UNKNOWN) / outcomes;
+  const uncalibrated = said + told;
+  if (own === undefined || priorShare === 1) return { quality: uncalibrated, variance, uncalibrated, outcomes: 0 };
+  const toldShare = 1 - priorShare;
+  const expected = told / toldShare + textOf(own.text, context.prompt);
   return {
-    quality: calibrated(own.calibration, uncalibrated),
-    variance: table.variance,
-    uncalibrated,
+    quality: said + toldShare * calibrated(own.calibration, expected),
+    variance,
+    uncalibrated: said + toldShare * expected,
     outcomes: own.all.weight,
   };
 }
 
 const NOISE_UNKNOWN = noiseOf(emptyOutcomes());
 
-interface Start {
-  readonly mean: Mean;
+/** What the table says: `priorShare` of the prior's quality, and `told`, the outcomes' part of the mean; it rests on `outcomes`. */
+interface TableReading {
+  readonly priorShare: number;
+  readonly told: number;
   readonly outcomes: number;
 }
 
-function startOf(prior: QualityPrior, noise: number, shared: ModelQuality | undefined): Start {
-  const outcomes = Math.max(1, prior.outcomes);
-  const mean = { mean: prior.quality, variance: noise / outcomes };
-  if (shared === undefined) return { mean, outcomes };
-  const pooled = shrink(shared.all, { mean: prior.quality, variance: 0 }, noise, outcomes);
-  return { mean: pooled, outcomes: Math.min(PARENT_OUTCOMES, outcomes + shared.all.weight) };
+/**
+ * Level by level, from the pool of orgs to the most specific tag, each shrunken to the one before: (S + k * parent) / (N + k). Of a
+ * level count the outcomes that the next one does not have, so that each counts once, however many levels it is in; k is what the
+ * parent rests on, at most PARENT_OUTCOMES, or as much of the prior as is left in it. So a prior of N outcomes is overruled by half
+ * by N, whatever tags they have. Written out in numbers, since a decision asks for every model.
+ */
+function tableOf(
+  own: ModelQuality | undefined,
+  tags: readonly string[],
+  prior: QualityPrior,
+  shared?: ModelQuality,
+): TableReading {
+  const priorOutcomes = Math.max(1, prior.outcomes);
+  let priorShare = 1;
+  let told = 0;
+  let outcomes = priorOutcomes;
+  let level = shared?.all ?? own?.all ?? NONE;
+  for (let i = shared === undefined ? 0 : -1; i <= tags.length; i++) {
+    const next = i === tags.length ? NONE : ((i < 0 ? own?.all : own?.tags.get(tags[i] as string)) ?? NONE);
+    // A tag that was forgotten may have come again after those below it: then it has none of its own.
+    const weight = Math.max(0, level.weight - next.weight);
+    const sum = Math.min(weight, Math.max(0, level.sum - next.sum));
+    const parent = outcomes;
+    outcomes += weight;
+    priorShare *= parent / outcomes;
+    told = (sum + parent * told) / outcomes;
+    if (i < tags.length) outcomes = Math.min(outcomes, Math.max(PARENT_OUTCOMES, priorShare * priorOutcomes));
+    level = next;
+  }
+  return { priorShare, told, outcomes };
 }
 
-/** Level by level, each shrunken to the one before (`shrink`); written out in numbers, since a decision asks for every model. */
-function tableMean(own: ModelQuality | undefined, tags: readonly string[], noise: number, start: Start): Mean {
-  let { mean, variance } = start.mean;
-  if (own === undefined) return start.mean;
-  if (own.all.weight !== 0) {
-    // The start's variance is noise / outcomes already: shrinking adds the same again only where nothing is known.
-    const total = own.all.weight + start.outcomes;
-    mean = (own.all.sum + start.outcomes * mean) / total;
-    variance = noise / total;
-  }
-  // A tag that is new has its parent's mean, and is less certain.
-  for (let i = 0; i < tags.length; i++) {
-    const tag = own.tags.get(tags[i] as string);
-    const total = (tag === undefined ? 0 : tag.weight) + PARENT_OUTCOMES;
-    const share = PARENT_OUTCOMES / total;
-    mean = ((tag === undefined ? 0 : tag.sum) + PARENT_OUTCOMES * mean) / total;
-    variance = noise / total + share * share * variance;
-  }
-  return { mean, variance };
-}
+const NONE = emptyOutcomes();
 
 /** What a request turned out to be worth. */
 export interface Outcome {
@@ -182,22 +182,37 @@ export interface QualityShift extends ShiftEvidence {
  * @throws InvariantError unless quality is within 0..1 and the weight above 0 and at most 1
  */
 export function learnOutcome(state: OrgQuality, outcome: Outcome, nowMs: number): QualityShift | undefined {
-  const { model, context, quality, weight = 1, prior, atMs = nowMs } = outcome;
+  const { model, context, quality, weight = 1, prior = UNKNOWN_PRIOR, atMs = nowMs } = outcome;
   invariant(quality >= 0 && quality <= 1, `quality ${quality} is not within 0..1`);
   invariant(weight > 0 && weight <= 1, `weight ${weight} is not above 0 and at most 1`);
   decayQuality(state, nowMs);
   const own = modelToLearn(state, model);
-  const before = predictQuality(state, model, context, prior);
+  const told = toldOf(own, context.tags, prior);
+  const before = told.mean + textOf(own.text, context.prompt);
+  const expected = calibrated(own.calibration, before);
   const noise = noiseOf(own.all);
-  const surprise = ((quality - before.quality) / Math.sqrt(noise + before.variance)) * Math.sqrt(weight);
-  const shift = watch(own.shift, { expected: before.quality, observed: quality, surprise, atMs });
+  // What is known by few outcomes is surprised by less.
+  const surprise = ((quality - expected) / Math.sqrt(noise + noise / told.outcomes)) * Math.sqrt(weight);
+  const shift = watch(own.shift, { expected, observed: quality, surprise, atMs });
   if (shift !== undefined) decayModel(own, KEPT_AFTER_SHIFT);
-  learnCalibration(own.calibration, before.uncalibrated, quality, weight);
-  const table = tableMean(own, context.tags, noise, startOf(prior ?? UNKNOWN_PRIOR, noise, undefined));
-  learnText(own.text, context.prompt, quality - table.mean, weight);
+  const says = (weight * told.outcomes) / (told.outcomes + weight);
+  if (says > 0) {
+    learnCalibration(own.calibration, before, quality, says);
+    learnText(own.text, context.prompt, quality - told.mean, says);
+  }
   addOutcome(own.all, quality, weight);
   for (const tag of context.tags) addOutcome(tagToLearn(own, tag), quality, weight);
   return shift === undefined ? undefined : { model, noticedAtMs: atMs, ...shift };
+}
+
+/**
+ * What outcomes alone say, without the operator's word, and how many they are: text and calibration say how answers differ from
+ * that. Did they learn by how much the operator was wrong, one outcome would overrule the prior here and there again.
+ */
+function toldOf(own: ModelQuality, tags: readonly string[], prior: QualityPrior): { mean: number; outcomes: number } {
+  const { priorShare, told, outcomes } = tableOf(own, tags, prior);
+  const toldShare = 1 - priorShare;
+  return { mean: toldShare > 0 ? told / toldShare : prior.quality, outcomes: toldShare * outcomes };
 }
 
 /**
