@@ -11,13 +11,22 @@ describe('what an outcome says of an answer', () => {
     [{ kind: 'judge', value: 0 }, q(0, 1)],
     [{ kind: 'edit', value: 0.9 }, q(0.9, 0.7)],
     [{ kind: 'retry' }, q(0, 0.5)],
-    [{ kind: 'schema', value: false }, q(0, 1)],
+    [{ kind: 'schema', value: false }, q(0, 0.3)],
     [{ kind: 'schema', value: true }, q(1, 0.3)],
     [{ kind: 'conversion' }, { converted: true }],
     [{ kind: 'conversion', value: true }, { converted: true }],
     [{ kind: 'conversion', value: false }, { converted: false }],
   ])('%j is %j', (reported, expected) => {
     expect(qualityOfOutcome(reported)).toEqual(expected);
+  });
+
+  it.each([0.99, 0.97, 0.95, 0.9])('of answers that are all checked, %d of them valid, the mean is that', (share) => {
+    const read = (value: boolean) => qualityOfOutcome({ kind: 'schema', value })!.quality!;
+    const [valid, invalid] = [read(true), read(false)];
+    const mean =
+      (share * valid.weight * valid.value + (1 - share) * invalid.weight * invalid.value) /
+      (share * valid.weight + (1 - share) * invalid.weight);
+    expect(mean).toBeCloseTo(share, 9);
   });
 
   it.each<ReportedOutcome>([

@@ -15,10 +15,10 @@ export interface OutcomeReading {
 
 /**
  * How much one outcome of a kind counts beside a judge's word, which is 1. They are priors of judgement, not fitted to data: a
- * retry may come of impatience, an edit of taste, and an answer in the right form may still be a wrong one, while one in the wrong
- * form is of no use.
+ * retry may come of impatience, an edit of taste, and an answer in the right form may still be a wrong one. Both answers to a question
+ * weigh the same: else the mean of many leans to the heavier one.
  */
-const WEIGHTS = { thumbs: 1, judge: 1, edit: 0.7, retry: 0.5, invalid: 1, valid: 0.3 } as const;
+const WEIGHTS = { thumbs: 1, judge: 1, edit: 0.7, retry: 0.5, schema: 0.3 } as const;
 
 /**
  * The quality that an outcome is evidence of. Pure. A conversion says nothing of it: it is learned by itself, as a chance per
@@ -29,10 +29,8 @@ const WEIGHTS = { thumbs: 1, judge: 1, edit: 0.7, retry: 0.5, invalid: 1, valid:
 export function qualityOfOutcome({ kind, value }: ReportedOutcome): OutcomeReading | undefined {
   switch (kind) {
     case 'thumbs':
-      return typeof value === 'boolean' ? reading(value ? 1 : 0, WEIGHTS.thumbs) : undefined;
     case 'schema':
-      if (typeof value !== 'boolean') return undefined;
-      return value ? reading(1, WEIGHTS.valid) : reading(0, WEIGHTS.invalid);
+      return typeof value === 'boolean' ? reading(value ? 1 : 0, WEIGHTS[kind]) : undefined;
     case 'judge':
     case 'edit':
       return typeof value === 'number' && value >= 0 && value <= 1 ? reading(value, WEIGHTS[kind]) : undefined;
