@@ -30,6 +30,8 @@ export const AttemptExpectation = z.object({
   choices: z.int().positive(),
   /** Of the answer, calibrated, 0..1: what conversions are learned by. */
   quality: z.number().min(0).max(1).optional(),
+  /** As in the decision: complaints are learned as a share of the answers of these. */
+  tags: z.array(z.string().max(512)).max(4).optional(),
 });
 export type AttemptExpectation = z.infer<typeof AttemptExpectation>;
 

@@ -872,6 +872,7 @@ describe('a request', () => {
       maxTokens: 40,
       choices: 1,
       quality: 0.5,
+      tags: ['chat'],
     });
     expect(works[0]!.inputTokensExpected).toBe(10);
     expect(decisions[0]!.candidates[0]).toMatchObject({

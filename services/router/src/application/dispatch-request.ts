@@ -414,6 +414,7 @@ class Dispatch {
       maxTokens: Math.max(1, maxTokens),
       choices: this.requirements.choices,
       quality: offer.quality,
+      tags: decided.quality.tags,
     };
     estimate.sentTo(chosen.backend, nowMs);
     return this.work(offer, reply, attemptId, decided, nowMs, expected, reason, place);
