@@ -1,5 +1,6 @@
 export * from './prompt/prompt-features.js';
 export * from './learning/quality.js';
+export * from './learning/reports.js';
 export * from './learning/magnitude.js';
 export * from './learning/snapshot.js';
 export type { ShiftEvidence } from './learning/shift.js';

@@ -1,16 +1,24 @@
 import { invariant } from '@meritorder/kernel';
 import type { PromptFeatures } from '../prompt/prompt-features.js';
 import { calibrated, decayCalibration, emptyCalibration, learnCalibration, type Calibration } from './calibration.js';
+import { decayReports, SILENT_ANSWER, type Reports } from './complaints.js';
 import { noShift, restart, watch, type ShiftDetector, type ShiftEvidence } from './shift.js';
-import { addOutcome, decayOutcomes, emptyOutcomes, noiseOf, PARENT_OUTCOMES, type Outcomes } from './tag-table.js';
+import {
+  addOutcome,
+  decayAnswered,
+  noiseOf,
+  nothingAnswered,
+  PARENT_OUTCOMES,
+  type AnsweredOutcomes,
+} from './tag-table.js';
 import { WordTable } from './word-table.js';
 import { decayText, emptyRegression, learnText, textOf, type TextRegression } from './text-regression.js';
 
 /** What is known of one model in one org. */
 export interface ModelQuality {
-  readonly all: Outcomes;
+  readonly all: AnsweredOutcomes;
   /** By tag, the least recently learned first; at most TAGS_PER_MODEL. */
-  readonly tags: Map<string, Outcomes>;
+  readonly tags: Map<string, AnsweredOutcomes>;
   readonly text: TextRegression;
   readonly calibration: Calibration;
   readonly shift: ShiftDetector;
@@ -24,6 +32,8 @@ export interface OrgQuality {
   readonly models: Map<string, ModelQuality>;
   /** Of these, what their prompts' words say. */
   readonly words: WordTable;
+  /** By the most general tag, the least recently reported of first. */
+  readonly reports: Map<string, Reports>;
   decayedAtMs: number;
 }
 
@@ -69,12 +79,13 @@ export interface QualityPrediction {
 export const emptyOrgQuality = (nowMs: number): OrgQuality => ({
   models: new Map(),
   words: new WordTable(),
+  reports: new Map(),
   decayedAtMs: nowMs,
 });
 
 export function emptyModelQuality(words: WordTable): ModelQuality {
   return {
-    all: emptyOutcomes(),
+    all: nothingAnswered(),
     tags: new Map(),
     text: emptyRegression(words),
     calibration: emptyCalibration(),
@@ -108,11 +119,14 @@ export function predictQuality(
     quality: said + toldShare * calibrated(own.calibration, expected),
     variance,
     uncalibrated: said + toldShare * expected,
-    outcomes: own.all.weight,
+    outcomes: own.all.weight + answeredWeight(own.all.answers, own.all.lost),
   };
 }
 
-const NOISE_UNKNOWN = noiseOf(emptyOutcomes());
+const answeredWeight = (answers: number, lost: number): number => SILENT_ANSWER * answers + (1 - SILENT_ANSWER) * lost;
+
+const NONE = nothingAnswered();
+const NOISE_UNKNOWN = noiseOf(NONE);
 
 /** What the table says: `priorShare` of the prior's quality, and `told`, the outcomes' part of the mean; it rests on `outcomes`. */
 interface TableReading {
@@ -141,8 +155,15 @@ function tableOf(
   for (let i = shared === undefined ? 0 : -1; i <= tags.length; i++) {
     const next = i === tags.length ? NONE : ((i < 0 ? own?.all : own?.tags.get(tags[i] as string)) ?? NONE);
     // A tag that was forgotten may have come again after those below it: then it has none of its own.
-    const weight = Math.max(0, level.weight - next.weight);
-    const sum = Math.min(weight, Math.max(0, level.sum - next.sum));
+    let weight = Math.max(0, level.weight - next.weight);
+    let sum = Math.min(weight, Math.max(0, level.sum - next.sum));
+    if (level.answers + level.lost > 0) {
+      const lost = Math.max(0, level.lost - next.lost);
+      const answers = Math.max(lost, level.answers - next.answers);
+      const says = answeredWeight(answers, lost);
+      weight += says;
+      if (answers > 0) sum += says * (1 - lost / answers);
+    }
     const parent = outcomes;
     outcomes += weight;
     priorShare *= parent / outcomes;
@@ -152,8 +173,6 @@ function tableOf(
   }
   return { priorShare, told, outcomes };
 }
-
-const NONE = emptyOutcomes();
 
 /** What a request turned out to be worth. */
 export interface Outcome {
@@ -205,6 +224,22 @@ export function learnOutcome(state: OrgQuality, outcome: Outcome, nowMs: number)
   return shift === undefined ? undefined : { model, noticedAtMs: atMs, ...shift };
 }
 
+/** Counts an answer, or how much of one that is counted a complaint takes, 0..1. */
+export function countAnswer(
+  state: OrgQuality,
+  model: string,
+  tags: readonly string[],
+  { answers, lost }: { readonly answers: number; readonly lost: number },
+  nowMs: number,
+): void {
+  decayQuality(state, nowMs);
+  const own = modelToLearn(state, model);
+  for (const level of [own.all, ...tags.map((tag) => tagToLearn(own, tag))]) {
+    level.answers += answers;
+    level.lost += lost;
+  }
+}
+
 /**
  * What outcomes alone say, without the operator's word, and how many they are: text and calibration say how answers differ from
  * that. Did they learn by how much the operator was wrong, one outcome would overrule the prior here and there again.
@@ -243,8 +278,8 @@ function modelToLearn(state: OrgQuality, model: string): ModelQuality {
   return own;
 }
 
-function tagToLearn(own: ModelQuality, tag: string): Outcomes {
-  const known = own.tags.get(tag) ?? emptyOutcomes();
+function tagToLearn(own: ModelQuality, tag: string): AnsweredOutcomes {
+  const known = own.tags.get(tag) ?? nothingAnswered();
   toLatest(own.tags, tag, known, TAGS_PER_MODEL);
   return known;
 }
@@ -261,12 +296,13 @@ export function decayQuality(state: OrgQuality, nowMs: number): void {
   if (elapsedMs < DECAY_EVERY_MS) return;
   const factor = 2 ** (-elapsedMs / HALF_LIFE_MS);
   for (const own of state.models.values()) decayModel(own, factor);
+  decayReports(state.reports, factor, nowMs);
   state.decayedAtMs = nowMs;
 }
 
 function decayModel(own: ModelQuality, factor: number): void {
-  decayOutcomes(own.all, factor);
-  for (const tag of own.tags.values()) decayOutcomes(tag, factor);
+  decayAnswered(own.all, factor);
+  for (const tag of own.tags.values()) decayAnswered(tag, factor);
   decayText(own.text, factor);
   decayCalibration(own.calibration, factor);
 }

@@ -1,10 +1,11 @@
 import { WORD_BUCKETS } from '../prompt/prompt-features.js';
+import { TAGS_REPORTED_MOST, type Reports } from './complaints.js';
 import type { ModelQuality, OrgQuality } from './quality.js';
-import { MODELS_PER_ORG, TAGS_PER_MODEL, emptyModelQuality } from './quality.js';
+import { MODELS_PER_ORG, TAGS_PER_MODEL, emptyModelQuality, emptyOrgQuality } from './quality.js';
 import { resolveRegression, setWord, UNLEARNED_WORD_VARIANCE, wordWeightOf } from './text-regression.js';
-import type { Outcomes } from './tag-table.js';
+import type { AnsweredOutcomes } from './tag-table.js';
 import { noShift } from './shift.js';
-import { WordTable } from './word-table.js';
+import type { WordTable } from './word-table.js';
 
 /** Of one format; another is not read. */
 const FORMAT = 1;
@@ -14,10 +15,12 @@ export interface QualitySnapshot {
   readonly format: number;
   readonly decayedAtMs: number;
   readonly models: readonly (readonly [model: string, quality: ModelSnapshot])[];
+  /** Absent: it was not kept then. */
+  readonly reports?: readonly (readonly [tag: string, reports: Reports])[];
 }
 
 interface ModelSnapshot extends Pick<ModelQuality, 'all' | 'calibration' | 'shift'> {
-  readonly tags: readonly (readonly [tag: string, outcomes: Outcomes])[];
+  readonly tags: readonly (readonly [tag: string, outcomes: AnsweredOutcomes])[];
   readonly products: readonly number[];
   readonly moments: readonly number[];
   readonly words: readonly (readonly [bucket: number, weight: number, variance: number])[];
@@ -25,7 +28,7 @@ interface ModelSnapshot extends Pick<ModelQuality, 'all' | 'calibration' | 'shif
 
 export function snapshotQuality(state: OrgQuality): QualitySnapshot {
   const models = Array.from(state.models, ([model, own]) => [model, modelSnapshot(own)] as const);
-  return { format: FORMAT, decayedAtMs: state.decayedAtMs, models };
+  return { format: FORMAT, decayedAtMs: state.decayedAtMs, models, reports: structuredClone([...state.reports]) };
 }
 
 function modelSnapshot({ all, tags, text, calibration, shift }: ModelQuality): ModelSnapshot {
@@ -50,9 +53,14 @@ const round = (value: number): number => Number(value.toPrecision(7));
 /** The state of a snapshot; undefined: it is of another format or not one. */
 export function restoreQuality(snapshot: unknown): OrgQuality | undefined {
   if (!isRecord(snapshot) || snapshot['format'] !== FORMAT) return undefined;
-  const { models, decayedAtMs } = snapshot;
+  const { models, decayedAtMs, reports = [] } = snapshot;
   if (!isNumber(decayedAtMs) || !Array.isArray(models) || models.length > MODELS_PER_ORG) return undefined;
-  const state: OrgQuality = { models: new Map(), words: new WordTable(), decayedAtMs };
+  const state = emptyOrgQuality(decayedAtMs);
+  if (!Array.isArray(reports) || reports.length > TAGS_REPORTED_MOST) return undefined;
+  for (const pair of reports) {
+    if (!Array.isArray(pair) || typeof pair[0] !== 'string' || !areReports(pair[1])) return undefined;
+    state.reports.set(pair[0], { ...pair[1] });
+  }
   for (const pair of models) {
     if (!Array.isArray(pair) || typeof pair[0] !== 'string') return undefined;
     const own = readModel(pair[1], state.words);
@@ -65,15 +73,18 @@ export function restoreQuality(snapshot: unknown): OrgQuality | undefined {
 function readModel(value: unknown, table: WordTable): ModelQuality | undefined {
   if (!isRecord(value)) return undefined;
   const own = emptyModelQuality(table);
-  const { all, tags, products, moments, words, calibration } = value;
+  const { tags, products, moments, words, calibration } = value;
   // One of a version that kept less of it goes on from what it kept.
+  const all = answeredIn(value['all']);
   const shift = isRecord(value['shift']) ? { ...noShift(), ...value['shift'] } : undefined;
   if (!hasShape(all, own.all) || !hasShape(calibration, own.calibration) || !hasShape(shift, own.shift))
     return undefined;
   if (!Array.isArray(tags) || tags.length > TAGS_PER_MODEL) return undefined;
   for (const pair of tags) {
-    if (!Array.isArray(pair) || typeof pair[0] !== 'string' || !hasShape(pair[1], own.all)) return undefined;
-    own.tags.set(pair[0], { ...pair[1] });
+    if (!Array.isArray(pair) || typeof pair[0] !== 'string') return undefined;
+    const outcomes = answeredIn(pair[1]);
+    if (!hasShape(outcomes, own.all)) return undefined;
+    own.tags.set(pair[0], outcomes);
   }
   const { text } = own;
   if (!areNumbers(products, text.products.length) || !areNumbers(moments, text.moments.length)) return undefined;
@@ -87,7 +98,15 @@ function readModel(value: unknown, table: WordTable): ModelQuality | undefined {
     if (!Number.isInteger(bucket) || bucket < 0 || bucket >= WORD_BUCKETS || !(variance > 0)) return undefined;
     setWord(text, bucket, weight, variance);
   }
-  return { ...own, all: { ...all }, calibration: structuredClone(calibration), shift: structuredClone(shift) };
+  return { ...own, all, calibration: structuredClone(calibration), shift: structuredClone(shift) };
+}
+
+const answeredIn = (value: unknown): unknown => (isRecord(value) ? { answers: 0, lost: 0, ...value } : undefined);
+
+function areReports(value: unknown): value is Reports {
+  if (!isRecord(value)) return false;
+  const { all, praise, countedSinceMs, lastAtMs } = value;
+  return [all, praise, lastAtMs].every(isNumber) && (countedSinceMs === null || isNumber(countedSinceMs));
 }
 
 /** The same fields, numbers where the model has numbers, lists of the same length and shape. */

@@ -5,6 +5,12 @@ export interface Outcomes {
   squares: number;
 }
 
+/** With the answers that were counted, and how much of them complaints took: 1 of one that was worth nothing. Decayed too. */
+export interface AnsweredOutcomes extends Outcomes {
+  answers: number;
+  lost: number;
+}
+
 /** A mean and how uncertain it is. */
 export interface Mean {
   readonly mean: number;
@@ -20,6 +26,8 @@ const PRIOR_NOISE_OUTCOMES = 10;
 
 export const emptyOutcomes = (): Outcomes => ({ weight: 0, sum: 0, squares: 0 });
 
+export const nothingAnswered = (): AnsweredOutcomes => ({ ...emptyOutcomes(), answers: 0, lost: 0 });
+
 export function addOutcome(own: Outcomes, value: number, weight: number): void {
   own.weight += weight;
   own.sum += weight * value;
@@ -30,6 +38,12 @@ export function decayOutcomes(own: Outcomes, factor: number): void {
   own.weight *= factor;
   own.sum *= factor;
   own.squares *= factor;
+}
+
+export function decayAnswered(own: AnsweredOutcomes, factor: number): void {
+  decayOutcomes(own, factor);
+  own.answers *= factor;
+  own.lost *= factor;
 }
 
 /** The variance of one outcome, shrunken to what 0..1 outcomes usually have. */
