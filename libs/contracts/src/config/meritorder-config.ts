@@ -117,7 +117,10 @@ const BackendFields = z.strictObject({
   quality: z
     .strictObject({
       prior: z.number().min(0).max(1),
-      outcomes: z.number().min(1).max(10_000).default(20).meta({ description: 'Reports that overrule it by half.' }),
+      outcomes: z.number().min(1).max(10_000).default(20).meta({
+        description:
+          'Reports that overrule it by half, whatever tags their requests have. Where complaints alone are reported, an answer that nobody complains of is half a report.',
+      }),
     })
     .optional()
     .meta({

@@ -18,7 +18,7 @@ export const OutcomeReport = z
       .optional()
       .meta({
         description:
-          'thumbs: true is up. judge: the score, 0 to 1. edit: the share of the answer that was kept. schema: whether it was valid. conversion: false takes one back. retry takes none.',
+          'thumbs: true is up. judge: the score, 0 to 1. edit: the share of the answer that was kept. schema: whether it was valid. conversion: false takes one back. retry takes none. Where complaints alone are reported of a feature (retries, edits, thumbs down), they are learned as a share of its answers; what is praised too, by itself.',
       }),
     revenue_usd: UsdText.optional().meta({ description: 'Of a conversion; negative: paid back.' }),
     occurred_at: Instant.optional().meta({

@@ -3,7 +3,7 @@ import { openBucket } from '@meritorder/messaging';
 import { waitFor } from '@meritorder/testing';
 import { expect, it } from 'vitest';
 import { LearningConversions } from './conversions.nats.js';
-import { config, LearningWorld } from './learning-world.for-tests.js';
+import { config, LearningWorld, NOW } from './learning-world.for-tests.js';
 import { LearningQualities } from './quality.nats.js';
 
 const world = new LearningWorld();
@@ -68,4 +68,29 @@ it('how far was heard, where nobody can read it, keeps no router from starting, 
     expect(weight(next)).toBe(10);
     await world.kill(next);
   }
+});
+
+it('answers are counted from the first complaint on, each once, unless they failed; the next router goes on with them', async () => {
+  errors.length = 0;
+  const start = () => world.started((bus, feed) => new LearningQualities(config, bus, feed, clock, onError));
+  const counted = (router: LearningQualities) => {
+    const { answers, lost } = router.stateOf('complaining')?.models.get('openai/some-model')?.all ?? {};
+    return [answers, lost];
+  };
+  const first = await start();
+  world.tellUsage('complaining', 40, 10);
+  world.tellOutcome('complaining', 0, 1, { decidedAt: NOW });
+  world.tellUsage('complaining', 40, 10);
+  world.tellUsage('complaining', 40, 1, 'story', { attemptId: 'twice' });
+  world.tellUsage('complaining', 40, 1, 'story', { attemptId: 'twice' });
+  world.tellUsage('complaining', 40, 1, 'story', { attemptId: 'corrected', revision: 2 });
+  world.tellUsage('complaining', 40, 1, 'story', { outcome: 'failed' });
+  world.tellOutcome('complaining', 0, 2, { decidedAt: NOW });
+  await waitFor(() => String(counted(first)) === '11,2', 'eleven answers and two complaints');
+  await first.close();
+  const second = await start();
+  world.tellUsage('complaining', 40, 1);
+  await waitFor(() => String(counted(second)) === '12,2', 'one more');
+  await second.close();
+  expect(errors).toEqual([]);
 });

@@ -12,7 +12,7 @@ import { EventsFeed } from './events-feed.nats.js';
 import { afterAll, beforeAll } from 'vitest';
 
 const NOW_MS = Date.parse('2026-11-25T08:00:00Z');
-const AT = new Date(NOW_MS).toISOString();
+export const NOW = new Date(NOW_MS).toISOString();
 export const config = MeritorderConfig.parse({
   version: 1,
   orgs: [{ id: 'first' }, { id: 'sharing', shareLearning: true }, { id: 'newcomer', shareLearning: true }],
@@ -77,7 +77,7 @@ export class LearningWorld {
     await router.close();
   }
 
-  tellOutcome(org: string, value = 0.9, times = 1): void {
+  tellOutcome(org: string, value = 0.9, times = 1, told: Partial<OutcomeRecordedV1> = {}): void {
     for (let i = 0; i < times; i++, this.told++) {
       const event: OutcomeRecordedV1 = {
         ...(EXAMPLES.events['outcome.recorded.v1'] as OutcomeRecordedV1),
@@ -86,13 +86,14 @@ export class LearningWorld {
         requestId: `r-${this.told}`,
         backend: 'gpt',
         quality: { value, weight: 1 },
-        reportedAt: AT,
+        reportedAt: NOW,
+        ...told,
       };
       this.metering.nats.publish(subjects.outcomeRecorded(org), JSON.stringify(event));
     }
   }
 
-  tellUsage(org: string, outputTokens = 40, times = 1, task = 'story'): void {
+  tellUsage(org: string, outputTokens = 40, times = 1, task = 'story', told: Partial<MeteringUsageRatedV1> = {}): void {
     const rated = EXAMPLES.events['metering.usage-rated.v1'] as MeteringUsageRatedV1;
     for (let i = 0; i < times; i++, this.told++) {
       const event: MeteringUsageRatedV1 = {
@@ -108,7 +109,7 @@ export class LearningWorld {
         outcome: 'finished',
         usageBasis: 'reported',
         usage: { ...rated.usage!, outputTokens },
-        occurredAt: AT,
+        occurredAt: NOW,
         expected: {
           route: 'auto',
           inputTokens: 10,
@@ -120,7 +121,9 @@ export class LearningWorld {
           outputP99Tokens: 90,
           maxTokens: 16_000,
           choices: 1,
+          tags: ['feature:chatbot'],
         },
+        ...told,
       };
       this.metering.nats.publish(`metering.usage-rated.v1.${org}`, JSON.stringify(event));
     }

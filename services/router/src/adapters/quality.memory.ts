@@ -2,6 +2,7 @@ import type {
   BackendConfig,
   ChatRequest,
   MeritorderConfig,
+  MeteringUsageRatedV1,
   OutcomeRecordedV1,
   QualityModelShiftedV1,
 } from '@meritorder/contracts';
@@ -11,7 +12,8 @@ import {
   emptyOrgQuality,
   featuresOfText,
   featuresText,
-  learnOutcome,
+  learnAnswer,
+  learnReport,
   NO_PROMPT,
   predictQuality,
   readPrompt,
@@ -77,7 +79,7 @@ export class MemoryQualities implements Qualities {
     });
     const context = { tags, prompt };
     const state = this.orgs.get(org) ?? NOTHING_LEARNED;
-    const pool = this.sharing.has(org) ? this.pool : undefined;
+    const pool = this.poolOf(org);
     return {
       tags,
       // For the record, which is made after the request is on its way.
@@ -99,18 +101,26 @@ export class MemoryQualities implements Qualities {
     if (!event.quality || !backend) return undefined;
     const prompt = (event.promptFeatures && featuresOfText(event.promptFeatures)) || NO_PROMPT;
     const { model, prior } = this.answererOf(backend);
-    const outcome = {
+    const report = {
       model,
       context: { tags: event.tags, prompt },
       quality: event.quality.value,
       weight: event.quality.weight,
       prior,
+      judged: event.kind === 'judge',
+      decidedAtMs: Date.parse(event.decidedAt),
       atMs: Date.parse(event.reportedAt),
     };
-    const nowMs = this.clock.nowMs();
-    const shift = learnOutcome(this.ofOrg(org), outcome, nowMs);
-    if (this.sharing.has(org)) learnOutcome(this.pool, outcome, nowMs);
-    return { shift };
+    return { shift: learnReport(this.ofOrg(org), report, this.clock.nowMs(), this.poolOf(org)) };
+  }
+
+  /** An answer, whatever is reported of it. @returns whether it is one that complaints are a share of */
+  learnUsage({ attribution: { org }, backend: id, expected, occurredAt }: MeteringUsageRatedV1): boolean {
+    const state = this.orgs.get(org);
+    const backend = this.config.backends.find((b) => b.id === id);
+    if (!state || !backend || !expected?.tags) return false;
+    const answer = { model: this.answererOf(backend).model, tags: expected.tags, atMs: Date.parse(occurredAt) };
+    return learnAnswer(state, answer, this.clock.nowMs(), this.poolOf(org));
   }
 
   /** A shift that another router noticed. @returns whether this one had not */
@@ -118,6 +128,10 @@ export class MemoryQualities implements Qualities {
     const state = this.orgs.get(org);
     const shift = { model: `${provider}/${model}`, sinceMs: Date.parse(since), noticedAtMs: Date.parse(noticedAt) };
     return state !== undefined && adoptShift(state, shift);
+  }
+
+  private poolOf(org: string): OrgQuality | undefined {
+    return this.sharing.has(org) ? this.pool : undefined;
   }
 
   private answererOf(backend: BackendConfig): Answerer {

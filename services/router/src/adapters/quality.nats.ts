@@ -1,5 +1,6 @@
 import {
   BUCKETS,
+  MeteringUsageRatedV1,
   OutcomeRecordedV1,
   QualityModelShiftedV1,
   subjects,
@@ -16,11 +17,12 @@ import { LearnedBucket, Remembered } from './learned-bucket.nats.js';
 import { MemoryQualities } from './quality.memory.js';
 
 /**
- * What answers turned out to be worth, from recorded outcomes. Every router hears of every outcome, so all learn the same; what
- * they know is left in a bucket, from which comes again what there was no room for.
+ * What answers turned out to be worth, from recorded outcomes, and rated usage where these are complaints alone. Every router hears
+ * of all of them, so all learn the same; what they know is left in a bucket, from which comes again what there was no room for.
  */
 export class LearningQualities extends MemoryQualities {
   private readonly remembered = new Remembered();
+  private readonly answered = new Remembered();
   readonly kept: LearnedBucket;
   private readonly lessons = meter().createCounter('meritorder_quality_lessons', {
     description: 'Outcomes that taught what answers are worth',
@@ -60,6 +62,7 @@ export class LearningQualities extends MemoryQualities {
   async start(): Promise<void> {
     await this.kept.start();
     this.kept.on('outcome.recorded.v1', (data, source) => this.heard(data, source));
+    this.kept.on('metering.usage-rated.v1', (data, source) => this.heardUsage(data, source));
     this.kept.on('quality.model-shifted.v1', (data, source) => this.heardShift(data, source));
   }
 
@@ -77,6 +80,26 @@ export class LearningQualities extends MemoryQualities {
       this.take(decodeJson(OutcomeRecordedV1, data), source);
     } catch (error) {
       this.onError(`an outcome taught nothing: ${(error as Error).message}`);
+    }
+  }
+
+  private heardUsage(data: Uint8Array, source: Source): void {
+    try {
+      const event = decodeJson(MeteringUsageRatedV1, data);
+      if (event.revision !== 1 || (event.outcome !== undefined && event.outcome !== 'finished')) return;
+      if (!event.expected?.tags || !this.answered.isNew(event.attemptId)) return;
+      const { org } = event.attribution;
+      this.kept.teach(
+        org,
+        () => {
+          const isCounted = this.learnUsage(event);
+          if (isCounted && this.shares(org)) this.kept.markPool();
+          return isCounted;
+        },
+        source,
+      );
+    } catch (error) {
+      this.onError(`an answer was not counted: ${(error as Error).message}`);
     }
   }
 
