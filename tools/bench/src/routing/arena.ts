@@ -7,6 +7,7 @@ import {
   predictMagnitude,
   predictQuality,
   readPrompt,
+  UNKNOWN_PRIOR,
 } from '@meritorder/quality-core';
 import { choose, DEFAULT_EXPLORATION, scoreCandidates } from '@meritorder/routing-core';
 import type { ArenaSet } from './routing-data.js';
@@ -29,6 +30,8 @@ export interface ArenaResult {
 
 /** What a right answer is taken to be worth: a tenth of a cent lies far above the cost of any of these answers. */
 const USD_PER_QUALITY = 0.01;
+/** What is believed of every model before its first answer: as good as nothing, since every answer is judged. */
+const PRIOR = { quality: UNKNOWN_PRIOR.quality, outcomes: 1 };
 const CHARACTERS_PER_TOKEN = 4;
 /** Before any answer: what is assumed of its length. */
 const OUTPUT_TOKENS = 300;
@@ -73,7 +76,7 @@ function serve(set: ArenaSet, seed: number): { chosen: number[]; reward: number;
     const row = set.prompts[i]!;
     const context = { tags: row.tags, prompt: readPrompt(row.prompt) };
     const candidates = set.models.map((id, m) => {
-      const { quality: expected, variance } = predictQuality(quality, id, context);
+      const { quality: expected, variance } = predictQuality(quality, id, context, PRIOR);
       const costUsd = predictMagnitude(costs[m]!, context) ?? listedUsd(set, m, row.prompt);
       return cloudCandidate(id, { quality: expected, variance, costUsd, shadowPrice: 0 });
     });
@@ -88,7 +91,7 @@ function serve(set: ArenaSet, seed: number): { chosen: number[]; reward: number;
     chosen.push(m);
     reward += row.rewards[m]!;
     spentUsd += row.costsUsd[m]!;
-    learnOutcome(quality, { model: set.models[m]!, context, quality: row.rewards[m]! }, 0);
+    learnOutcome(quality, { model: set.models[m]!, context, quality: row.rewards[m]!, prior: PRIOR }, 0);
     learnMagnitude(costs[m]!, context, row.costsUsd[m]!);
   }
   return { chosen, reward: reward / chosen.length, usdPerRequest: spentUsd / chosen.length };
