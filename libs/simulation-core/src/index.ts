@@ -3,7 +3,7 @@ export * from './workload/stretch.js';
 export * from './workload/from-csv.js';
 export * from './workload/from-records.js';
 export * from './fleet/station.js';
-export { SimulatedBackend, type LoadNumbers } from './fleet/simulated-backend.js';
+export { SimulatedBackend, type LoadNumbers, type LoadWish } from './fleet/simulated-backend.js';
 export { priceTimeline } from './money/price-timeline.js';
 export type { BindingKind, BudgetOutcome } from './money/simulated-budgets.js';
 export type { QualityTable } from './run/scenario.js';

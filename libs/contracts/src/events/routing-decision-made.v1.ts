@@ -109,6 +109,12 @@ export const CandidateNumbers = z.object({
   replicaOf: z.string().max(256).optional(),
   /** With which it is the replica that is asked, of those of its group. */
   replicaChance: z.number().min(0).max(1).optional(),
+  /**
+   * How the one of its group is found: `prefix` (who is to have the prompt's prefix warm), `two-choices` (the faster of two drawn)
+   * or `only` (the others lose too much by it). Its group then counts by its best, not by the one that is asked. Absent: it is alone,
+   * or the record is of before that.
+   */
+  replicaBy: z.enum(['prefix', 'two-choices', 'only']).optional(),
 });
 export type CandidateNumbers = z.infer<typeof CandidateNumbers>;
 

@@ -8,6 +8,8 @@ const replica = (id: string, more: Partial<Replica> = {}): Replica => ({
   inFlight: 0,
   capacity: 10,
   predictedSeconds: 1,
+  costUsd: 0.001,
+  idleCostUsd: 0.001,
   ...more,
 });
 const fleet = (count: number, more: Partial<Replica> = {}): Replica[] =>
@@ -96,5 +98,57 @@ describe('a prefix', () => {
       loads[chooseReplica(replicas, 'hot', [0.5, 0.5]).index]!++;
     }
     expect(Math.max(...loads)).toBeLessThanOrEqual(Math.ceil((1.25 * 400) / 8));
+  });
+});
+
+describe('hardware that is no equal', () => {
+  const costs = (costUsd: number, idleCostUsd = costUsd): Partial<Replica> => ({ costUsd, idleCostUsd });
+  /** How many of 2,000 prefixes are sent to each of two. */
+  const sent = (one: Partial<Replica>, other: Partial<Replica>): number[] => {
+    const counts = [0, 0];
+    for (let i = 0; i < 2_000; i++) {
+      const { index, probabilities } = chooseReplica([replica('l0', one), replica('l1', other)], `prefix ${i}`, [0, 0]);
+      expect(probabilities[index]).toBe(1);
+      counts[index]!++;
+    }
+    return counts;
+  };
+
+  it('is home to no prefix while the better one is better now', () => {
+    expect(sent(costs(0.001), costs(0.04))).toEqual([2_000, 0]);
+    expect(sent(costs(0.01, 0.001), costs(0.04))).toEqual([2_000, 0]);
+    expect(chooseReplica([replica('l0'), replica('l1', costs(0.04))], 'p', [0, 0]).probabilities).toEqual([1, 0]);
+  });
+
+  it('takes part again when the better one is so full that it is no better now', () => {
+    const [full, slow] = sent({ ...costs(0.05, 0.001), inFlight: 9 }, costs(0.04));
+    expect([full, slow]).toEqual([0, 2_000]);
+    expect(sent(costs(0.05, 0.001), costs(0.04)).every((count) => count > 900)).toBe(true);
+  });
+
+  it('is what load does not make: equals keep their prefixes whoever is fuller this moment', () => {
+    expect(sent(costs(0.004, 0.001), costs(0.001)).every((count) => count > 900)).toBe(true);
+    expect(sent(costs(0.001), costs(0.00124)).every((count) => count > 900)).toBe(true);
+  });
+
+  it('keeps a prefix as far as its warmth is worth the loss', () => {
+    expect(sent(costs(0.001), { ...costs(0.002), warmUsd: 0.0011 }).every((count) => count > 900)).toBe(true);
+    expect(sent(costs(0.001), { ...costs(0.002), warmUsd: 0.0009 })).toEqual([2_000, 0]);
+  });
+
+  it('is drawn by nobody, and of the others two are, as often as they say', () => {
+    const replicas = [replica('slow', costs(0.04)), ...fleet(3)].map((r, i) => ({ ...r, predictedSeconds: 1 + i }));
+    const random = seededRandom(12);
+    const counts = replicas.map(() => 0);
+    for (let i = 0; i < 6_000; i++) counts[chooseReplica(replicas, undefined, [random(), random()]).index]!++;
+    const { probabilities, why } = chooseReplica(replicas, undefined, [0, 0]);
+    expect([why, counts[0], probabilities[0]]).toEqual(['two-choices', 0, 0]);
+    expect(probabilities.reduce((a, b) => a + b)).toBeCloseTo(1, 12);
+    for (const [i, p] of probabilities.entries()) expect(Math.abs(counts[i]! / 6_000 - p)).toBeLessThan(0.03);
+    expect(chooseReplica(replicas.slice(0, 2), undefined, [0, 0])).toEqual({
+      index: 1,
+      probabilities: [0, 1],
+      why: 'only',
+    });
   });
 });

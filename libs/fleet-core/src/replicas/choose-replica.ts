@@ -12,12 +12,19 @@ export interface Replica {
   readonly kvCacheUse?: number;
   /** Expected for this request. */
   readonly predictedSeconds: number;
+  /** What this request costs there, with what it makes others and its caller wait, USD: as it is now. */
+  readonly costUsd: number;
+  /** The same, were nothing in flight there: what is left of a difference then is no matter of load, which evens out. */
+  readonly idleCostUsd: number;
+  /** What of it a warm prefix would save, USD; absent: nothing. */
+  readonly warmUsd?: number;
 }
 
 export interface ReplicaChoice {
   readonly index: number;
   /** Of each replica, for the record of the decision; sums to 1. */
   readonly probabilities: readonly number[];
+  /** `only`: it is the only one, or the others lose too much by it. */
   readonly why: 'only' | 'prefix' | 'two-choices';
 }
 
@@ -28,6 +35,10 @@ const WAITING_AT_SATURATION = 5;
 const KV_CACHE_AT_SATURATION = 0.8;
 /** How far above its fair share a replica is loaded for the sake of a warm cache. */
 const LOAD_BOUND = 1.25;
+/** Who costs so much more than another is not as good as that; below it, costs are not known better. */
+const NEAR_EQUAL = 1.25;
+/** The unit of the books: what costs less is not told apart. */
+const LEAST_LOSS_USD = 1e-9;
 
 /** `max(waiting / 5, kv_cache / 0.8)`: from 1 on a replica is no home for a prefix. */
 export function saturationOf({ waiting = 0, kvCacheUse = 0 }: Pick<Replica, 'waiting' | 'kvCacheUse'>): number {
@@ -35,11 +46,13 @@ export function saturationOf({ waiting = 0, kvCacheUse = 0 }: Pick<Replica, 'wai
 }
 
 /**
- * One replica of a model. A prompt with a known prefix goes to the first of the prefix's homes that is not saturated and, with this
- * request, has at most 1.25 times its fair share of what is in flight, rounded up (Mirrokni, Thorup and Zadimoghaddam 2016:
- * consistent hashing with bounded loads; the rounding lets a home take the first request of a quiet fleet). Any other goes to the
- * one of two drawn at random that is predicted faster (Mitzenmacher 2001): the fastest of all, by figures a moment old, is what
- * every router would pick at once.
+ * One replica of a model. Who is dearer than another by more than a quarter, both now and were they idle, is not asked: slower
+ * hardware is no equal, whatever it has warm or however the draw falls. Of the others, a prompt with a known prefix goes to the
+ * first of the prefix's homes that is not saturated and, with this request, has at most 1.25 times its fair share of what is in
+ * flight, rounded up (Mirrokni, Thorup and Zadimoghaddam 2016: consistent hashing with bounded loads; the rounding lets a home take
+ * the first request of a quiet fleet); a home may be dearer by as much as a warm prefix saves. Any other goes to the one of two
+ * drawn at random that is predicted faster (Mitzenmacher 2001): the fastest of all, by figures a moment old, is what every router
+ * would pick at once.
  * @param draws two numbers in [0, 1), independent and uniform
  * @throws InvariantError for no replica, or more than 1,000
  */
@@ -48,18 +61,37 @@ export function chooseReplica(
   prefix: string | number | undefined,
   draws: readonly [number, number],
 ): ReplicaChoice {
-  const count = replicas.length;
-  invariant(count >= 1 && count <= MOST_REPLICAS, `replicas: ${count} is not 1 to ${MOST_REPLICAS}`);
-  if (count === 1) return { index: 0, probabilities: [1], why: 'only' };
+  const total = replicas.length;
+  invariant(total >= 1 && total <= MOST_REPLICAS, `replicas: ${total} is not 1 to ${MOST_REPLICAS}`);
+  if (total === 1) return { index: 0, probabilities: [1], why: 'only' };
   const home = prefix === undefined ? undefined : homeOf(replicas, prefix);
-  if (home !== undefined) {
-    return { index: home, probabilities: replicas.map((_, i) => (i === home ? 1 : 0)), why: 'prefix' };
-  }
+  if (home !== undefined) return { index: home, probabilities: surely(home, total), why: 'prefix' };
+  const among = replicas.flatMap((replica, i) => (isOutclassed(replica, replicas) ? [] : [i]));
+  const count = among.length;
+  if (count === 1) return { index: among[0]!, probabilities: surely(among[0]!, total), why: 'only' };
   const first = Math.min(count - 1, Math.floor(draws[0] * count));
   const step = 1 + Math.min(count - 2, Math.floor(draws[1] * (count - 1)));
-  const second = (first + step) % count;
-  const index = replicas[second]!.predictedSeconds < replicas[first]!.predictedSeconds ? second : first;
-  return { index, probabilities: twoChoiceProbabilities(replicas), why: 'two-choices' };
+  const [one, two] = [among[first]!, among[(first + step) % count]!];
+  const index = replicas[two]!.predictedSeconds < replicas[one]!.predictedSeconds ? two : one;
+  const chances = twoChoiceProbabilities(among.map((i) => replicas[i]!));
+  const probabilities = replicas.map(() => 0);
+  among.forEach((i, place) => (probabilities[i] = chances[place]!));
+  return { index, probabilities, why: 'two-choices' };
+}
+
+const surely = (index: number, of: number): number[] => Array.from({ length: of }, (_, i) => (i === index ? 1 : 0));
+
+/**
+ * Another is cheaper now, and would be with both idle. By now alone everybody would leave for who is idle this moment, and by idle
+ * ones alone the faster would be asked however long its queue.
+ * @param worthUsd what may be lost by it, beside what is not told apart
+ */
+function isOutclassed(replica: Replica, replicas: readonly Replica[], worthUsd = 0): boolean {
+  const loses = (costUsd: number, otherUsd: number): boolean =>
+    costUsd - otherUsd > Math.max(LEAST_LOSS_USD, worthUsd, (NEAR_EQUAL - 1) * otherUsd);
+  return replicas.some(
+    (other) => loses(replica.costUsd, other.costUsd) && loses(replica.idleCostUsd, other.idleCostUsd),
+  );
 }
 
 function homeOf(replicas: readonly Replica[], prefix: string | number): number | undefined {
@@ -72,7 +104,8 @@ function homeOf(replicas: readonly Replica[], prefix: string | number): number |
   return homes.find((i) => {
     const replica = replicas[i]!;
     const fairShare = ((inFlight + 1) * replica.capacity) / capacity;
-    return saturationOf(replica) < 1 && replica.inFlight + 1 <= Math.ceil(LOAD_BOUND * fairShare);
+    const hasRoom = saturationOf(replica) < 1 && replica.inFlight + 1 <= Math.ceil(LOAD_BOUND * fairShare);
+    return hasRoom && !(isOutclassed(replica, replicas) && isOutclassed(replica, replicas, replica.warmUsd));
   });
 }
 

@@ -156,6 +156,36 @@ describe('the score', () => {
   });
 });
 
+describe('replicas of one model', () => {
+  const draws = { holdOut: 0.5, explore: 0.5, replica: 0.5 };
+  const own = (id: string, usd: number, replicaChance: number, more: Partial<ScoreCandidate> = {}) =>
+    candidate(id, 0.8, usd, { replicaOf: 'own/llama', replicaBy: 'prefix', replicaChance, ...more });
+  const cloud = candidate('cloud', 0.8, 0.0015);
+  const decided = (...of: ScoreCandidate[]) => {
+    const { order, probabilities } = decide(wish('cheapest'), of, draws);
+    return [order.map((s) => s.candidate.id).join(' '), probabilities];
+  };
+
+  it('are compared with others by the best of them: nobody is paid while that has room', () => {
+    expect(decided(own('idle', 0.00002, 0), own('busy', 0.002, 1), cloud)).toEqual(['idle cloud busy', [1, 0, 0]]);
+    expect(decided(own('idle', 0.002, 0), own('busy', 0.003, 1), cloud)).toEqual(['cloud idle busy', [1, 0, 0]]);
+  });
+
+  it('spread requests among those of them that are better than whoever is next', () => {
+    expect(decided(own('idle', 0.00002, 0), own('home', 0.001, 1), cloud)).toEqual(['home idle cloud', [1, 0, 0]]);
+    const [one, two, worse] = [own('one', 0.0001, 0.25), own('two', 0.0002, 0.25), own('worse', 0.002, 0.5)];
+    expect(decided(one, two, worse, cloud)).toEqual(['two one cloud worse', [0.5, 0.5, 0, 0]]);
+  });
+
+  it('of a record from before that are decided as they were: by the one that was asked', () => {
+    const old = { replicaBy: undefined };
+    expect(decided(own('idle', 0.00002, 0, old), own('busy', 0.002, 1, old), cloud)).toEqual([
+      'cloud idle busy',
+      [1, 0, 0],
+    ]);
+  });
+});
+
 describe('exploration', () => {
   const settings = { ...DEFAULT_EXPLORATION, holdOutShare: 0 };
   const scored = (...candidates: ScoreCandidate[]) => scoreCandidates(wish('value'), candidates).scored;

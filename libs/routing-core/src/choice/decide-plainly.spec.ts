@@ -16,18 +16,23 @@ function decidePlainly(policy: DecisionPolicy, candidates: readonly ScoreCandida
   const fitting = some.length > 0 ? some : serving;
   const beyond = [...serving.filter((s) => !fitting.includes(s)), ...(inTime.length > 0 ? late : [])];
   const groups = Map.groupBy(fitting, groupOf);
-  const shares = new Map(Array.from(groups.values()).flatMap((group) => sharesOf(group)));
-  const asked = new Map(Array.from(groups, ([name, group]) => [name, askedOf(group, shares, draws.replica)]));
-  const eligible = fitting.filter((s) => asked.get(groupOf(s)) === s.candidate.id);
+  const worthAsking = new Map(Array.from(groups, ([name, group]) => [name, worthAskingOf(group, fitting)]));
+  const shares = new Map(Array.from(worthAsking.values()).flatMap((group) => sharesOf(group)));
+  const asked = new Map(Array.from(worthAsking, ([name, group]) => [name, askedOf(group, shares, draws.replica)]));
+  const standing = new Map(
+    Array.from(groups, ([name, group]) => [name, isByBest(group) ? group[0]!.candidate.id : asked.get(name)!]),
+  );
+  const eligible = fitting.filter((s) => standing.get(groupOf(s)) === s.candidate.id);
   const prior = unlearnedOf(policy, eligible);
   const explores = policy.exploration !== null && inTime.length > 0;
   const choice = !explores ? undefined : choose(eligible, prior, policy.exploration!, draws);
   const chances = new Map(
     eligible.map((s, i) => [groupOf(s), choice === undefined ? (i === 0 ? 1 : 0) : choice.probabilities[i]!]),
   );
-  const first = choice?.chosen ?? eligible[0]!;
+  const chosen = choice?.chosen ?? eligible[0]!;
+  const first = fitting.find((s) => s.candidate.id === asked.get(groupOf(chosen)))!;
   const order = [first, ...fitting.filter((s) => s !== first), ...beyond];
-  const chanceOf = (s: Scored): number => (chances.get(groupOf(s)) ?? 0) * shares.get(s.candidate.id)!;
+  const chanceOf = (s: Scored): number => (chances.get(groupOf(s)) ?? 0) * (shares.get(s.candidate.id) ?? 0);
   return {
     order,
     refused,
@@ -39,6 +44,18 @@ function decidePlainly(policy: DecisionPolicy, candidates: readonly ScoreCandida
 const groupOf = ({ candidate }: Scored): string => candidate.replicaOf ?? candidate.id;
 const latencyOf = ({ candidate }: Scored): number => candidate.latencySeconds ?? 0;
 const byId = (a: Scored, b: Scored): number => (a.candidate.id < b.candidate.id ? -1 : 1);
+
+const isByBest = (group: readonly Scored[]): boolean =>
+  group.length > 1 && group.some((s) => s.candidate.replicaBy !== undefined);
+
+/** The members that are better than the next that is none; of those that nobody would ask, the best. */
+function worthAskingOf(group: readonly Scored[], fitting: readonly Scored[]): readonly Scored[] {
+  if (!isByBest(group)) return group;
+  const rest = fitting.slice(fitting.indexOf(group[0]!));
+  const others = rest.findIndex((s) => groupOf(s) !== groupOf(group[0]!));
+  const better = others < 0 ? rest : rest.slice(0, others);
+  return better.some((s) => (s.candidate.replicaChance ?? 0) > 0) ? better : [group[0]!];
+}
 
 function sharesOf(group: readonly Scored[]): [string, number][] {
   const sorted = group.toSorted(byId);
@@ -90,6 +107,8 @@ it('a decision is, to the last bit, what its plain formulation makes of the same
   let hopeless = 0;
   for (let round = 0; round < 5_000; round++) {
     const known = maybe(0.3, () => 1) ?? 0.7;
+    // Of before groups were compared by their best, and since.
+    const newer = maybe(0.5, () => 0.7) ?? 0;
     const candidates = Array.from({ length: Math.floor(random() * 30) }, (_, i): ScoreCandidate => ({
       id: `b${i}`,
       quality: level(),
@@ -112,6 +131,7 @@ it('a decision is, to the last bit, what its plain formulation makes of the same
       inTimeChance: maybe(0.5, level),
       replicaOf: maybe(0.4, () => `m/${Math.floor(random() * 4)}`),
       replicaChance: maybe(0.5, level),
+      replicaBy: maybe(newer, () => 'prefix' as const),
     }));
     const policy: DecisionPolicy = {
       objective: (['cheapest', 'value', 'margin', 'quality'] as const)[Math.floor(random() * 4)]!,

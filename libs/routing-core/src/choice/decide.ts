@@ -28,7 +28,7 @@ export function decide(policy: DecisionPolicy, candidates: readonly ScoreCandida
   const isHopeless = inTime.length === 0;
   const { fitting, beyond } = byRoom(isHopeless ? late : inTime);
   const groups = replicaGroups(fitting, draws.replica);
-  const eligible = groups === undefined ? fitting : fitting.filter((s) => isAsked(s, groups));
+  const eligible = groups === undefined ? fitting : fitting.filter((s) => standsFor(s, groups));
   const choice =
     // Where nobody is expected in time, the soonest is asked: there is no score to explore by.
     policy.exploration === null || isHopeless
@@ -40,7 +40,7 @@ export function decide(policy: DecisionPolicy, candidates: readonly ScoreCandida
           draws,
           incomeOf(policy, eligible[0] as Scored),
         );
-  const first = choice?.chosen ?? (eligible[0] as Scored);
+  const first = askedOf(choice?.chosen ?? (eligible[0] as Scored), groups);
   const chances = chancesOf(fitting, eligible, groups, choice?.probabilities);
   const order = [first];
   const probabilities = [0];
@@ -61,16 +61,18 @@ export function decide(policy: DecisionPolicy, candidates: readonly ScoreCandida
 
 type Groups = ReadonlyMap<string, ReplicaGroup>;
 
-const groupOf = ({ candidate: { replicaOf } }: Scored, groups: Groups): ReplicaGroup | undefined =>
-  replicaOf === undefined ? undefined : groups.get(replicaOf);
+const groupOf = ({ candidate: { replicaOf } }: Scored, groups: Groups | undefined): ReplicaGroup | undefined =>
+  replicaOf === undefined ? undefined : groups?.get(replicaOf);
 
-/** Of each group one is asked; who has no replica is asked itself. */
-function isAsked(s: Scored, groups: Groups): boolean {
+/** Of each group one is compared with the others; who has no replica stands for itself. */
+function standsFor(s: Scored, groups: Groups): boolean {
   const group = groupOf(s, groups);
-  return group === undefined || group.asked === s.candidate.id;
+  return group === undefined || group.standing === s;
 }
 
-/** Of each of `fitting` to be the first: of a replica, that of the one that is asked for its group, times its share in the group. */
+const askedOf = (chosen: Scored, groups: Groups | undefined): Scored => groupOf(chosen, groups)?.asked ?? chosen;
+
+/** Of each of `fitting` to be the first: of a replica, that of the one that stands for its group, times its share in the group. */
 function chancesOf(
   fitting: readonly Scored[],
   eligible: readonly Scored[],
@@ -124,46 +126,73 @@ function byRoom(scored: Scored[]): { fitting: Scored[]; beyond: Scored[] } {
 }
 
 interface ReplicaGroup {
-  asked: string;
+  /** Who is compared with the others for it. */
+  standing: Scored;
+  asked: Scored;
   chances: Map<string, number>;
 }
 
 /** Those that have more than one member; undefined: none has. */
-function replicaGroups(scored: readonly Scored[], draw: number): Groups | undefined {
-  let members: Map<string, ScoreCandidate[]> | undefined;
-  for (const { candidate } of scored) {
-    if (candidate.replicaOf === undefined) continue;
+function replicaGroups(fitting: readonly Scored[], draw: number): Groups | undefined {
+  let members: Map<string, Scored[]> | undefined;
+  for (const s of fitting) {
+    const { replicaOf } = s.candidate;
+    if (replicaOf === undefined) continue;
     members ??= new Map();
-    const group = members.get(candidate.replicaOf);
-    if (group === undefined) members.set(candidate.replicaOf, [candidate]);
-    else group.push(candidate);
+    const group = members.get(replicaOf);
+    if (group === undefined) members.set(replicaOf, [s]);
+    else group.push(s);
   }
   if (members === undefined) return undefined;
   let groups: Map<string, ReplicaGroup> | undefined;
   for (const [name, group] of members) {
     if (group.length < 2) continue;
-    // By id, so that the draw means the same whatever the scores.
-    (groups ??= new Map()).set(name, drawn(group.toSorted(byId), draw));
+    const byBest = group.some(({ candidate }) => candidate.replicaBy !== undefined);
+    (groups ??= new Map()).set(name, byBest ? groupByBest(group, fitting, draw) : groupByAsked(group, draw));
   }
   return groups;
 }
 
-const byId = (a: ScoreCandidate, b: ScoreCandidate): number => (a.id < b.id ? -1 : 1);
+const byId = ({ candidate: a }: Scored, { candidate: b }: Scored): number => (a.id < b.id ? -1 : 1);
 
-/** Where none has a chance, each has the same. */
-function drawn(group: readonly ScoreCandidate[], draw: number): ReplicaGroup {
-  const total = group.reduce((sum, { replicaChance = 0 }) => sum + replicaChance, 0);
-  const chances = new Map(
-    group.map(({ id, replicaChance = 0 }) => [id, total > 0 ? replicaChance / total : 1 / group.length]),
-  );
+/**
+ * A group is as good as its best, so that nobody else is asked, and paid, while that has room. Of its members those may be asked that
+ * are better than whoever would be next without the group.
+ */
+function groupByBest(group: readonly Scored[], fitting: readonly Scored[], draw: number): ReplicaGroup {
+  const standing = group[0] as Scored;
+  const { replicaOf } = standing.candidate;
+  const place = fitting.indexOf(standing);
+  const next = fitting.findIndex((s, i) => i > place && s.candidate.replicaOf !== replicaOf);
+  const better = next < 0 ? group : group.slice(0, next - place);
+  const isAsked = better.some(({ candidate: { replicaChance = 0 } }) => replicaChance > 0);
+  const { asked, chances } = isAsked
+    ? drawn(better, draw)
+    : { asked: standing, chances: new Map([[standing.candidate.id, 1]]) };
+  return { standing, asked, chances };
+}
+
+/** As records of before `replicaBy` were decided: whoever is asked is compared with the others. */
+function groupByAsked(group: readonly Scored[], draw: number): ReplicaGroup {
+  const { asked, chances } = drawn(group, draw);
+  return { standing: asked, asked, chances };
+}
+
+/** By id, so that the draw means the same whatever the scores. Where none has a chance, each has the same. */
+function drawn(group: readonly Scored[], draw: number): Pick<ReplicaGroup, 'asked' | 'chances'> {
+  const sorted = group.toSorted(byId);
+  const total = sorted.reduce((sum, { candidate: { replicaChance = 0 } }) => sum + replicaChance, 0);
+  const chances = new Map<string, number>();
   let left = draw;
-  let asked: string | undefined;
-  for (const [id, chance] of chances) {
-    if (chance > 0 && (asked === undefined || left >= 0)) asked = id;
+  let asked: Scored | undefined;
+  for (const s of sorted) {
+    const { id, replicaChance = 0 } = s.candidate;
+    const chance = total > 0 ? replicaChance / total : 1 / group.length;
+    chances.set(id, chance);
+    if (chance > 0 && (asked === undefined || left >= 0)) asked = s;
     left -= chance;
-    if (left < 0) break;
   }
-  return { asked: asked as string, chances };
+  return { asked: asked as Scored, chances };
 }
 
 /** What the configured priors alone would take: the highest score with the value that they promise. */

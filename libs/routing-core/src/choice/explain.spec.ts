@@ -98,6 +98,34 @@ describe('the sentence for people', () => {
   });
 });
 
+describe('a replica that is asked though another scores better', () => {
+  const replica = (id: string, usd: number, replicaBy: ScoreCandidate['replicaBy'], replicaChance: number) =>
+    candidate(id, 0.82, usd, { replicaOf: 'own/llama', replicaBy, replicaChance });
+  const pair = (by: ScoreCandidate['replicaBy']) => [replica('l0', 0.00002, by, 0), replica('l1', 0.00003, by, 1)];
+
+  it('says why it was, under any objective', () => {
+    expect(sentence({ objective: 'cheapest' }, pair('prefix'))).toBe(
+      'l1: one of 2 able backends at $0.0000300 expected; next l0 at $0.0000200; l0 serves the same model, and l1 keeps what begins like this prompt warm',
+    );
+    expect(sentence({}, pair('two-choices'))).toBe(
+      'l1: .82 expected quality at $0.0000300; l0 would add nothing, worth $0 here, and save $0.0000100; l0 serves the same model, and l1 was the faster of two drawn at random, so that not all go to one',
+    );
+    expect(sentence({}, [...pair('only'), replica('l2', 0.00001, 'only', 0)])).toMatch(
+      /; l2 and l0 serve the same model, and l1 takes less time$/,
+    );
+  });
+
+  it('says nothing where the best is asked', () => {
+    const [l0, l1] = pair('prefix') as [ScoreCandidate, ScoreCandidate];
+    expect(
+      sentence({}, [
+        { ...l0, replicaChance: 1 },
+        { ...l1, replicaChance: 0 },
+      ]),
+    ).not.toContain('same model');
+  });
+});
+
 describe('a deadline', () => {
   const slow = candidate('slow', 0.8, 0.0001, { latencySeconds: 4.074, inTimeChance: 0.12 });
   const fast = candidate('fast', 0.8, 0.001, { latencySeconds: 0.77, inTimeChance: 0.98 });

@@ -11,7 +11,7 @@ import {
 } from './counted.js';
 import type { Decision } from './decide.js';
 import { passedOverText } from './passed-over.js';
-import { missesDeadline, type Scored } from './score.js';
+import { missesDeadline, type ScoreCandidate, type Scored } from './score.js';
 
 export type { ScarceBudget } from './counted.js';
 
@@ -40,7 +40,7 @@ export function explain(
     order[0] !== chosen
       ? passedOver(decision, chosen, tried, whyOver)
       : `${KINDS[kind]}${beyondRoom(decision, chosen)}`;
-  const why = `${chose}${tooLate(policy, decision, chosen)}`;
+  const why = `${chose}${sparedReplica(decision, chosen)}${tooLate(policy, decision, chosen)}`;
   const after = tried.length > 0 ? `, after ${tried.join(', ')} could not take it` : '';
   const body =
     policy.objective === 'cheapest'
@@ -72,6 +72,23 @@ function beyondRoom({ order }: Decision, { candidate, scoreUsd }: Scored): strin
   const better = order.filter((s) => s.candidate.beyondRoom && s.scoreUsd > scoreUsd).map((s) => s.candidate.id);
   return better.length === 0 ? '' : `; ${better.join(', ')} may cost more than a budget can spare`;
 }
+
+/** Whose score is better though a replica of it was asked: what spreads requests over replicas is in no score. */
+function sparedReplica({ order }: Decision, chosen: Scored): string {
+  const { replicaOf, replicaBy } = chosen.candidate;
+  if (order[0] !== chosen || replicaOf === undefined || replicaBy === undefined) return '';
+  const fits = (s: Scored): boolean => !s.candidate.beyondRoom || chosen.candidate.beyondRoom === true;
+  const better = order.filter((s) => s.candidate.replicaOf === replicaOf && s.scoreUsd > chosen.scoreUsd && fits(s));
+  if (better.length === 0) return '';
+  const others = listed(better.map((s) => s.candidate.id));
+  return `; ${others} ${better.length > 1 ? 'serve' : 'serves'} the same model, and ${chosen.candidate.id} ${REPLICAS[replicaBy]}`;
+}
+
+const REPLICAS: Record<NonNullable<ScoreCandidate['replicaBy']>, string> = {
+  prefix: 'keeps what begins like this prompt warm',
+  'two-choices': 'was the faster of two drawn at random, so that not all go to one',
+  only: 'takes less time',
+};
 
 /** Who would have been before it but is expected after the deadline; or that it is so itself, for nobody else is left. */
 function tooLate(policy: DecisionPolicy, { order }: Decision, chosen: Scored): string {

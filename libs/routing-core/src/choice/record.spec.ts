@@ -53,6 +53,7 @@ function someCandidates(random: Random): ScoreCandidate[] {
     ...maybe(random, 'measuredFirstTokenSeconds', random() * 3),
     ...maybe(random, 'replicaOf', pick(random, ['llama', 'qwen'])),
     ...maybe(random, 'replicaChance', random()),
+    ...maybe(random, 'replicaBy', pick(random, ['prefix', 'two-choices', 'only'] as const)),
     marginalUsd: amount(random),
     cashUsd: amount(random),
     fullUsd: amount(random),

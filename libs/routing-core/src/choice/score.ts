@@ -93,6 +93,21 @@ export function missesDeadline(
   return latencySeconds > deadlineSeconds;
 }
 
+/**
+ * What an answer costs there by the score: money, congestion, and what is lost by coming late; USD. Where the policy puts no price on
+ * coming late, its seconds count as those of others that wait do: of two replicas at one price the slower is the dearer.
+ */
+export function servingUsd(
+  policy: DecisionPolicy,
+  candidate: ScoreCandidate,
+  seconds: number,
+  usdPerSecondWaited: number,
+): number {
+  const inTime = scoreOf(policy, { ...candidate, inTimeChance: 1 }, 0);
+  const timeUsd = policy.usdPerSecondLate > 0 ? 0 : usdPerSecondWaited * seconds;
+  return inTime.valueUsd - scoreOf(policy, candidate, 0).scoreUsd + timeUsd;
+}
+
 function scoreOf(policy: DecisionPolicy, candidate: ScoreCandidate, place: number): Scored {
   const { objective } = policy;
   const usdPerQuality = objective === 'cheapest' ? 0 : policy.usdPerQuality;

@@ -1,4 +1,4 @@
-import type { BackendConfig, CandidateNumbers } from '@meritorder/contracts';
+import type { BackendConfig, CandidateNumbers, DecisionPolicy } from '@meritorder/contracts';
 import {
   backendPrior,
   chanceLate,
@@ -19,10 +19,12 @@ import {
   type Latency,
   type LatencyCeilings,
   type LatencyPrior,
+  type Replica,
   type ReplicaLoad,
 } from '@meritorder/fleet-core';
 import { configuredThroughput, decodeAtBatch } from '@meritorder/hardware-core';
 import { UNKNOWN_PRIOR } from '@meritorder/quality-core';
+import { servingUsd, type ScoreCandidate } from '@meritorder/routing-core';
 import type { PriceTimeline } from '../money/price-timeline.js';
 import { Batches, SharedReplica, Slots, type Station, type Work } from './station.js';
 
@@ -36,6 +38,13 @@ export type LoadNumbers = Pick<
   | 'measuredSeconds'
   | 'measuredFirstTokenSeconds'
 >;
+/** What is asked of a backend's load. */
+export type LoadWish = {
+  targetSeconds: number;
+  usdPerSecondLate: number;
+  deadlineSeconds?: number | undefined;
+} & LatencyCeilings;
+const NOTHING_IN_FLIGHT: ReplicaLoad = { inFlight: 0, waiting: 0 };
 const NOT_CONGESTED: LoadNumbers = { gpuSeconds: 0, usdPerGpuSecond: 0, lateSeconds: 0 };
 
 /** A backend on the virtual clock: one worker with the configured concurrency, never out of order. */
@@ -80,11 +89,7 @@ export class SimulatedBackend {
   }
 
   /** Congestion and lateness as a router works them out. Seconds, USD. */
-  numbers(
-    work: Work,
-    wish: { targetSeconds: number; usdPerSecondLate: number; deadlineSeconds?: number | undefined } & LatencyCeilings,
-    seen: ReplicaLoad = this.station,
-  ): LoadNumbers {
+  numbers(work: Work, wish: LoadWish, seen: ReplicaLoad = this.station): LoadNumbers {
     const mayBeLate = wish.usdPerSecondLate > 0 && wish.targetSeconds < Infinity;
     const hasCeiling = wish.maxLatencySeconds !== undefined || wish.maxFirstTokenSeconds !== undefined;
     const { deadlineSeconds } = wish;
@@ -112,6 +117,28 @@ export class SimulatedBackend {
 
   expectedSeconds(work: Work, seen: ReplicaLoad = this.station): number {
     return expectedSeconds(this.latency(work, seen));
+  }
+
+  /** It as one of several, for the choice among them. */
+  replica(
+    numbers: ScoreCandidate,
+    work: Work,
+    wish: LoadWish,
+    policy: DecisionPolicy,
+    seen: ReplicaLoad = this.station,
+  ): Replica {
+    const { latencySeconds: predictedSeconds = this.expectedSeconds(work, seen) } = numbers;
+    const idle = this.numbers(work, wish, NOTHING_IN_FLIGHT);
+    const { latencySeconds: idleSeconds = this.expectedSeconds(work, NOTHING_IN_FLIGHT) } = idle;
+    return {
+      id: this.config.id,
+      inFlight: seen.inFlight,
+      ...(seen.waiting === undefined ? {} : { waiting: seen.waiting }),
+      capacity: this.station.capacity,
+      predictedSeconds,
+      costUsd: servingUsd(policy, numbers, predictedSeconds, USD_PER_SECOND_WAITED),
+      idleCostUsd: servingUsd(policy, { ...numbers, ...idle }, idleSeconds, USD_PER_SECOND_WAITED),
+    };
   }
 
   /** What an attempt that ended was: congestion is that of the mean one. */

@@ -174,7 +174,7 @@ class Run {
     });
     const least = leastUsd(weighed.map((w) => w.numbers));
     withRoom(weighed, least, this.pacing);
-    withReplicas(weighed);
+    withReplicas(weighed, policy.score);
     const decision = decide(
       policy.score,
       weighed.map((w) => w.numbers),

@@ -4,6 +4,7 @@ import { isBeyondRoom, pathPrice } from '@meritorder/pacing-core';
 import { boundNanos } from '@meritorder/pricing-core';
 import { chargedUsd, type Able, type RequestPolicy, type ScoreCandidate } from '@meritorder/routing-core';
 import type { DecisionPolicy, TierConfig } from '@meritorder/contracts';
+import type { LoadWish } from '../fleet/simulated-backend.js';
 import type { Work } from '../fleet/station.js';
 import type { ExpectedUsd, Pacing } from '../money/pacing.js';
 import type { RecordedCandidate } from '../workload/workload.js';
@@ -17,6 +18,7 @@ export interface Weighed {
   windows: EnforcedWindow[];
   /** Of all choices together. */
   work: Work;
+  wish: LoadWish;
   choices: number;
   /** Whether its conversions are those that the record knew. */
   conversionOnRecord: boolean;
@@ -46,11 +48,19 @@ export function weigh(
   const path = pathPrice(windows.map((w) => ({ basis: w.charge.basis, lambda: pacing.shadowPrice(w) })));
   const charged = chargedUsd(tier, able.expectedFullUsd);
   const work = workOf(able, choices);
+  const wish = {
+    targetSeconds: Math.min(policy.targetSeconds ?? Infinity, deadlineSeconds),
+    usdPerSecondLate: policy.score.usdPerSecondLate,
+    deadlineSeconds: policy.score.deadlineSeconds,
+    maxLatencySeconds: policy.score.maxLatencySeconds,
+    maxFirstTokenSeconds: policy.score.maxFirstTokenSeconds,
+  };
   return {
     able,
     lane,
     windows,
     work,
+    wish,
     choices,
     conversionOnRecord: recorded?.conversion !== undefined,
     numbers: {
@@ -63,13 +73,7 @@ export function weigh(
       ...(charged === undefined ? {} : { chargedUsd: charged }),
       shadowCash: path.cash,
       shadowFull: path.full,
-      ...backend.numbers(work, {
-        targetSeconds: Math.min(policy.targetSeconds ?? Infinity, deadlineSeconds),
-        usdPerSecondLate: policy.score.usdPerSecondLate,
-        deadlineSeconds: policy.score.deadlineSeconds,
-        maxLatencySeconds: policy.score.maxLatencySeconds,
-        maxFirstTokenSeconds: policy.score.maxFirstTokenSeconds,
-      }),
+      ...backend.numbers(work, wish),
     },
   };
 }
@@ -115,8 +119,11 @@ export function withRoom(weighed: readonly Weighed[], least: ExpectedUsd, pacing
   }
 }
 
-/** Own backends of one model are replicas, of which the faster of two drawn is asked. Traces have no prompts to be warm for. */
-export function withReplicas(weighed: readonly Weighed[]): void {
+/**
+ * Own backends of one model are replicas, of which the faster of two drawn is asked, unless others lose too much by it. Traces have no
+ * prompts, so none has any warm, and none has a home.
+ */
+export function withReplicas(weighed: readonly Weighed[], policy: DecisionPolicy): void {
   const groups = new Map<string, Weighed[]>();
   for (const w of weighed) {
     const { local, replicaOf } = w.lane.backend;
@@ -124,19 +131,13 @@ export function withReplicas(weighed: readonly Weighed[]): void {
   }
   for (const [name, group] of groups) {
     if (group.length < 2) continue;
-    const { probabilities } = chooseReplica(
-      group.map(({ numbers, work, lane: { backend } }) => ({
-        id: backend.config.id,
-        inFlight: backend.station.inFlight,
-        waiting: backend.station.waiting,
-        capacity: backend.station.capacity,
-        predictedSeconds: numbers.latencySeconds ?? backend.expectedSeconds(work),
-      })),
+    const { probabilities, why } = chooseReplica(
+      group.map(({ numbers, work, wish, lane: { backend } }) => backend.replica(numbers, work, wish, policy)),
       undefined,
       [0, 0],
     );
     group.forEach((w, i) => {
-      w.numbers = { ...w.numbers, replicaOf: name.slice(0, 256), replicaChance: probabilities[i]! };
+      w.numbers = { ...w.numbers, replicaOf: name.slice(0, 256), replicaChance: probabilities[i]!, replicaBy: why };
     });
   }
 }

@@ -77,8 +77,7 @@ export class LearningLoads implements Loads {
     const hasCeiling = wish.maxLatencySeconds !== undefined || wish.maxFirstTokenSeconds !== undefined;
     const { deadlineSeconds } = wish;
     if (backend.kind === 'cloud' && !mayBeLate && !hasCeiling && deadlineSeconds === undefined) return NOT_CONGESTED;
-    const seen = this.load(backend);
-    const load = isIdle ? { ...seen, ...NOTHING_IN_FLIGHT } : seen;
+    const load = this.seen(backend, isIdle);
     const own = this.ofBackend(backend, load.capacity);
     const { congestion } = own;
     const work = workOf(backend, tokens);
@@ -110,8 +109,8 @@ export class LearningLoads implements Loads {
     return Math.max(1, Math.ceil(isQueue ? excessSeconds : measuresFadeInSeconds(own.latency, nowMs)));
   }
 
-  latencySeconds(backend: BackendConfig, tokens: ExpectedTokens, nowMs: number): number {
-    const load = this.load(backend);
+  latencySeconds(backend: BackendConfig, tokens: ExpectedTokens, nowMs: number, isIdle = false): number {
+    const load = this.seen(backend, isIdle);
     const own = this.ofBackend(backend, load.capacity);
     return expectedSeconds(this.latency(backend, own, load, workOf(backend, tokens), nowMs));
   }
@@ -126,6 +125,11 @@ export class LearningLoads implements Loads {
     const own = this.ofBackend(backend, load.capacity);
     const latency = this.latency(backend, own, load, workOf(backend, tokens), nowMs, outputDeviation);
     return hedgeAfterSeconds({ ...latency, firstToken: streams ? latency.firstToken : latency.answer }, share);
+  }
+
+  private seen(backend: BackendConfig, isIdle: boolean): ReplicaLoad {
+    const load = this.load(backend);
+    return isIdle ? { ...load, ...NOTHING_IN_FLIGHT } : load;
   }
 
   private latency(

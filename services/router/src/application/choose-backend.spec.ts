@@ -4,7 +4,7 @@ import { homesOf } from '@meritorder/fleet-core';
 import { policyFor, type Able } from '@meritorder/routing-core';
 import { describe, expect, it } from 'vitest';
 import { budgetPath, type BudgetPath } from './budget-path.js';
-import { chooseBackend, type Choice } from './choose-backend.js';
+import { bestNow, chooseBackend, type Choice } from './choose-backend.js';
 import type { ReplicaLoad } from './ports.js';
 
 const { backends } = MeritorderConfig.parse({
@@ -44,6 +44,9 @@ function choose(
   of: readonly Able[],
   path: BudgetPath,
   loadOf: (backend: string) => Partial<ReplicaLoad> = () => ({}),
+  /** Seconds of the home of the prefix, where another takes one: as full as it is slower than that, and when idle. */
+  atHome = { now: 2, idle: 1 },
+  usdPerGpuSecond: (backend: string) => number = () => 0,
 ): Choice {
   const idle = { inFlight: 0, capacity: 10, waitingInEngine: 0, kvCacheShare: 0 };
   return chooseBackend(
@@ -51,8 +54,13 @@ function choose(
     {
       pathOf: () => path,
       loads: {
-        numbers: () => ({ gpuSeconds: 0, usdPerGpuSecond: 0, lateSeconds: 0 }),
-        latencySeconds: (backend) => (backend.id === home ? 2 : 1),
+        numbers: ({ id }, _tokens, _wish, _nowMs, isIdle) => ({
+          gpuSeconds: 1,
+          usdPerGpuSecond: isIdle ? 0 : usdPerGpuSecond(id),
+          lateSeconds: 0,
+        }),
+        latencySeconds: (backend, _tokens, _nowMs, isIdle) =>
+          backend.id === home ? atHome[isIdle ? 'idle' : 'now'] : 1,
         askAgainInSeconds: () => 7,
         hedgeAfterSeconds: () => 1,
         load: (backend) => ({ ...idle, ...loadOf(backend.id) }),
@@ -80,6 +88,27 @@ it('a prompt goes to the home of its prefix until that engine queues or its cach
   expect(askedFirst({ waitingInEngine: 5 })).toBe(other);
   expect(askedFirst({ kvCacheShare: 0.8 })).toBe(other);
   expect(askedFirst({ kvCacheShare: 0.9 }, { kvCacheShare: 0.9 })).toBe(other);
+});
+
+it('a home that is slower even when idle is no home, and the decision says how its replica was found', () => {
+  const slow = choose(able, NO_BUDGETS, undefined, { now: 40, idle: 40 });
+  expect(slow.order[0]!.candidate.backend.id).toBe(other);
+  expect(slow.order.map((w) => [w.numbers.replicaBy, w.numbers.replicaChance])).toEqual([
+    ['prefix', 1],
+    ['prefix', 0],
+  ]);
+  const full = { waitingInEngine: 5 };
+  const crowded = choose(able, NO_BUDGETS, () => full, { now: 40, idle: 40 });
+  expect(crowded.order.map((w) => [w.candidate.backend.id, w.numbers.replicaBy])).toEqual([
+    [other, 'only'],
+    [home, 'only'],
+  ]);
+});
+
+it('what a job could have now is its best score, whoever is asked first: it need not wait for what is there', () => {
+  const choice = choose(able, NO_BUDGETS, undefined, undefined, (id) => (id === home ? 0.01 : 0));
+  expect(choice.order[0]!.candidate.backend.id).toBe(home);
+  expect(bestNow(choice.decision)!.candidate.id).toBe(other);
 });
 
 describe('a budget with nothing to spare', () => {

@@ -1,10 +1,11 @@
 import type { BackendConfig, DecisionDraws, TierConfig } from '@meritorder/contracts';
-import { chooseReplica, RECHECK_SECONDS, type Replica } from '@meritorder/fleet-core';
+import { chooseReplica, RECHECK_SECONDS, USD_PER_SECOND_WAITED, type Replica } from '@meritorder/fleet-core';
 import { isBeyondRoom, leastUsd } from '@meritorder/pacing-core';
 import {
   chargeOf,
   decide,
   scoreCandidates,
+  servingUsd,
   type Able,
   type Decision,
   type Excluded,
@@ -12,6 +13,7 @@ import {
   type RequestPolicy,
   type ScarceBudget,
   type ScoreCandidate,
+  type Scored,
 } from '@meritorder/routing-core';
 import { scarceOwn, type BudgetPath } from './budget-path.js';
 import type { ConversionReading, ExpectedTokens, Loads, QualityReading } from './ports.js';
@@ -79,6 +81,18 @@ export function scarceOn({ weighed }: Choice, id: string): ScarceBudget[] {
   return of ? scarceOwn(of.path) : [];
 }
 
+/**
+ * Who could have it now at the best score: another than the first where that is tried to learn of it, or spares a replica. What has
+ * the score of idle hardware is no reason to wait for any.
+ */
+export function bestNow({ order }: Decision): Scored | undefined {
+  const fitting = order.filter((s) => !s.candidate.beyondRoom);
+  return (fitting.length > 0 ? fitting : order).reduce<Scored | undefined>(
+    (best, s) => (best === undefined || s.scoreUsd > best.scoreUsd ? s : best),
+    undefined,
+  );
+}
+
 /** The best score of own hardware if it were idle when a job is looked at again, USD; undefined: none of these may take it. */
 export function scoreWhenIdle(able: readonly Able[], sources: ChoiceSources): number | undefined {
   const idle = weighAll(able, sources, RECHECK_SECONDS).map(({ numbers }) => ({
@@ -89,16 +103,22 @@ export function scoreWhenIdle(able: readonly Able[], sources: ChoiceSources): nu
   return scoreCandidates(sources.policy.score, idle).scored[0]?.scoreUsd;
 }
 
-/** @param idleInSeconds started so much later, on hardware that is idle then; undefined: now, as it is */
-function weighAll(able: readonly Able[], sources: ChoiceSources, idleInSeconds?: number): Weighed[] {
-  const { policy, quality, conversions, loads, tier, choices, nowMs } = sources;
-  const wish = {
-    targetSeconds: Math.min(policy.targetSeconds ?? Infinity, sources.deadlineSeconds) - (idleInSeconds ?? 0),
+/** What is asked of a backend's load. */
+function wishOf({ policy, deadlineSeconds }: ChoiceSources): Parameters<Loads['numbers']>[2] {
+  return {
+    targetSeconds: Math.min(policy.targetSeconds ?? Infinity, deadlineSeconds),
     usdPerSecondLate: policy.score.usdPerSecondLate,
     deadlineSeconds: policy.score.deadlineSeconds,
     maxLatencySeconds: policy.score.maxLatencySeconds,
     maxFirstTokenSeconds: policy.score.maxFirstTokenSeconds,
   };
+}
+
+/** @param idleInSeconds started so much later, on hardware that is idle then; undefined: now, as it is */
+function weighAll(able: readonly Able[], sources: ChoiceSources, idleInSeconds?: number): Weighed[] {
+  const { quality, conversions, loads, tier, choices, nowMs } = sources;
+  const wish = wishOf(sources);
+  wish.targetSeconds -= idleInSeconds ?? 0;
   const charged = chargeOf(tier);
   return able.map((candidate) => {
     const { backend, expectedFullUsd: fullUsd } = candidate;
@@ -133,6 +153,7 @@ function weighAll(able: readonly Able[], sources: ChoiceSources, idleInSeconds?:
       beyondRoom: undefined,
       replicaOf: undefined,
       replicaChance: undefined,
+      replicaBy: undefined,
     };
     return { candidate, path, numbers };
   });
@@ -178,10 +199,11 @@ function withReplicas(weighed: readonly Weighed[], sources: ChoiceSources): void
     if (group.length < 2) continue;
     prefix ??= sources.prefix;
     const replicas = group.map((w) => new AskedReplica(w, sources));
-    const { probabilities } = chooseReplica(replicas, prefix, [0, 0]);
+    const { probabilities, why } = chooseReplica(replicas, prefix, [0, 0]);
     group.forEach(({ numbers }, i) => {
       numbers.replicaOf = name.slice(0, 256);
       numbers.replicaChance = probabilities[i]!;
+      numbers.replicaBy = why;
     });
   }
 }
@@ -192,25 +214,44 @@ class AskedReplica implements Replica {
   readonly capacity: number;
   readonly waiting: number;
   readonly kvCacheUse: number;
+  readonly predictedSeconds: number;
+  readonly costUsd: number;
+  readonly idleCostUsd: number;
 
   constructor(
     private readonly weighed: Weighed,
     private readonly sources: ChoiceSources,
   ) {
     const { backend } = weighed.candidate;
-    const load = sources.loads.load(backend, sources.nowMs);
+    const { loads, choices, nowMs, policy } = sources;
+    const load = loads.load(backend, nowMs);
     this.id = backend.id;
     this.inFlight = load.inFlight;
     this.capacity = load.capacity;
     this.waiting = load.waitingInEngine;
     this.kvCacheUse = load.kvCacheShare;
+    const { numbers } = weighed;
+    const tokens = tokensOf(weighed.candidate, choices);
+    this.predictedSeconds = numbers.latencySeconds ?? loads.latencySeconds(backend, tokens, nowMs);
+    this.costUsd = servingUsd(policy.score, numbers, this.predictedSeconds, USD_PER_SECOND_WAITED);
+    this.idleCostUsd = this.idleUsd(tokens);
   }
 
-  /** Only asked for where nobody has the prompt warm. */
-  get predictedSeconds(): number {
-    const { candidate, numbers } = this.weighed;
-    const { loads, choices, nowMs } = this.sources;
-    return numbers.latencySeconds ?? loads.latencySeconds(candidate.backend, tokensOf(candidate, choices), nowMs);
+  /** Only asked for of a home that others are better than. */
+  get warmUsd(): number {
+    const tokens = tokensOf(this.weighed.candidate, this.sources.choices);
+    return this.idleCostUsd - this.idleUsd({ ...tokens, cacheReadTokens: tokens.inputTokens });
+  }
+
+  private idleUsd(tokens: ExpectedTokens): number {
+    const { loads, nowMs, policy } = this.sources;
+    const { numbers, candidate } = this.weighed;
+    const idle = loads.numbers(candidate.backend, tokens, wishOf(this.sources), nowMs, true);
+    const seconds = idle.latencySeconds ?? loads.latencySeconds(candidate.backend, tokens, nowMs, true);
+    // Own hardware costs by what it works.
+    const share = numbers.gpuSeconds > 0 ? idle.gpuSeconds / numbers.gpuSeconds : 1;
+    const then = { ...numbers, ...idle, marginalUsd: share * numbers.marginalUsd };
+    return servingUsd(policy.score, then, seconds, USD_PER_SECOND_WAITED);
   }
 }
 

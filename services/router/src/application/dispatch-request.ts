@@ -38,6 +38,7 @@ import {
   chooseBackend,
   scarceOn,
   scoreWhenIdle,
+  bestNow,
   type Choice,
   type ChoiceSources,
   type Weighed,
@@ -455,9 +456,10 @@ class Dispatch {
     const idle = views().map((v) => (isOwn(v) ? { ...v, workersWithRoom: v.workersAlive, overShare: false } : v));
     const all = ableCandidates(idle, this.requirements, (b) => estimate.of(b), policy.maxCostNanos, nowMs);
     const able = all.able.filter(isOwn);
+    const now = bestNow(choice.decision);
     const decision = worthWaiting({
-      scoreNowUsd: choice.decision.order[0]?.scoreUsd,
-      costNowUsd: choice.decision.order[0]?.moneyUsd ?? 0,
+      scoreNowUsd: now?.scoreUsd,
+      costNowUsd: now?.moneyUsd ?? 0,
       scoreWhenIdleUsd: scoreWhenIdle(able, this.sources(policy, quality, nowMs)),
       deadlineMs: jobDeadlineMs,
       expectedServiceSeconds: Math.max(0, ...able.map((a) => this.latencySeconds(a, nowMs))),

@@ -123,7 +123,7 @@ export interface Loads {
    */
   askAgainInSeconds(backend: BackendConfig, excessSeconds: number, nowMs: number): number;
   /** Expected, to the last token. */
-  latencySeconds(backend: BackendConfig, tokens: ExpectedTokens, nowMs: number): number;
+  latencySeconds(backend: BackendConfig, tokens: ExpectedTokens, nowMs: number, isIdle?: boolean): number;
   /**
    * After how long without a first token a second call is worth its money, or without the answer where it does not stream.
    * @param outputDeviation of the logarithm of the output's length

@@ -11,6 +11,7 @@ import {
   type ScoreCandidate,
 } from '@meritorder/routing-core';
 import type { MeritorderConfig } from '@meritorder/contracts';
+import type { LoadWish } from '@meritorder/simulation-core';
 import type { FleetBackend } from './fleet-backend.js';
 
 /** One router: what it heard of each backend, and what it sent there and got back since. */
@@ -113,16 +114,17 @@ export class RouterView {
       fullUsd: able.expectedFullUsd,
       shadowCash: 0,
       shadowFull: 0,
-      ...simulated.numbers(
-        work,
-        {
-          targetSeconds: Math.min(this.policy.targetSeconds ?? Infinity, this.config.limits.requestDeadlineMs / 1_000),
-          usdPerSecondLate: this.policy.score.usdPerSecondLate,
-          maxLatencySeconds: this.policy.score.maxLatencySeconds,
-          maxFirstTokenSeconds: this.policy.score.maxFirstTokenSeconds,
-        },
-        this.load(index),
-      ),
+      ...simulated.numbers(work, this.wish, this.load(index)),
+    };
+  }
+
+  private get wish(): LoadWish {
+    const { score, targetSeconds = Infinity } = this.policy;
+    return {
+      targetSeconds: Math.min(targetSeconds, this.config.limits.requestDeadlineMs / 1_000),
+      usdPerSecondLate: score.usdPerSecondLate,
+      maxLatencySeconds: score.maxLatencySeconds,
+      maxFirstTokenSeconds: score.maxFirstTokenSeconds,
     };
   }
 
@@ -135,18 +137,12 @@ export class RouterView {
   ): ScoreCandidate[] {
     const own = numbers.filter(({ id }) => this.backends[indexes.get(id)!]!.simulated.local);
     if (own.length < 2) return [...numbers];
-    const { probabilities } = chooseReplica(
+    const { probabilities, why } = chooseReplica(
       own.map((of) => {
         const index = indexes.get(of.id)!;
         const { simulated } = this.backends[index]!;
-        const load = this.load(index);
         const work = workOf(inputTokens, estimate, simulated.config.maxOutputTokens);
-        return {
-          id: of.id,
-          ...load,
-          capacity: simulated.station.capacity,
-          predictedSeconds: of.latencySeconds ?? simulated.expectedSeconds(work, load),
-        };
+        return simulated.replica(of, work, this.wish, this.policy.score, this.load(index));
       }),
       undefined,
       [0, 0],
@@ -154,7 +150,7 @@ export class RouterView {
     const chances = new Map(own.map(({ id }, i) => [id, probabilities[i]!]));
     return numbers.map((of) => {
       const replicaChance = chances.get(of.id);
-      return replicaChance === undefined ? of : { ...of, replicaOf: 'own', replicaChance };
+      return replicaChance === undefined ? of : { ...of, replicaOf: 'own', replicaChance, replicaBy: why };
     });
   }
 }
