@@ -7,7 +7,8 @@ const Share = z.number().min(0).max(1);
 
 const ExplorationConfig = z.strictObject({
   spendShare: Share.default(0.02).meta({
-    description: 'Most that exploring may add to the expected spend, as a share of what the best candidate costs.',
+    description:
+      'Most that exploring may add to the expected spend, as a share of what the best candidate costs: its full cost, its share of own hardware included.',
   }),
   leastCostUsd: Usd.default('0.00001').meta({
     description: 'What the best candidate is taken to cost at least: of a free one a share would be nothing.',

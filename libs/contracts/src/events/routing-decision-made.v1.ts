@@ -11,6 +11,11 @@ export type Objective = z.infer<typeof Objective>;
 export const ExplorationSettings = z.object({
   /** Most that exploring may add to the expected spend, as a share of what the best candidate costs. */
   spendShare: z.number().min(0).max(1),
+  /**
+   * By its full cost, its share of own hardware included: by what own hardware adds for one request more, hardly anybody would be
+   * tried beside it. Absent: by its marginal cost alone, as records of before are.
+   */
+  spendOf: z.literal('full').optional(),
   /** What the best candidate is taken to cost at least, USD: where it is free, a share of nothing would try nobody. */
   leastCostUsd: z.number().min(0),
   /** Most requests that go elsewhere than to the best candidate, all others together. */

@@ -211,6 +211,22 @@ describe('exploration', () => {
     }
   });
 
+  it('counts by the full cost of own hardware: what that adds for one request more would try nobody beside it', () => {
+    const own = candidate('own', 0.82, 0.00002, { qualityVariance: 0.0001, cashUsd: 0, fullUsd: 0.0004 });
+    const fresh = candidate('fresh', 0.8, 0.002, { qualityVariance: 0.02 });
+    const chanceOf = (spendOf: 'full' | undefined): number => {
+      const { order, probabilities } = decide(
+        wish('value', { usdPerQuality: 0.05, exploration: { ...settings, spendOf } }),
+        [own, fresh],
+        draws,
+      );
+      return probabilities[order.findIndex((s) => s.candidate.id === 'fresh')]!;
+    };
+    expect(chanceOf('full')).toBeCloseTo((0.02 * 0.0004) / 0.00198, 12);
+    // As records of before were decided.
+    expect(chanceOf(undefined)).toBeCloseTo((0.02 * 0.00002) / 0.00198, 12);
+  });
+
   it('does so under `quality`, too, which itself counts no cost', () => {
     const draws = 4_000;
     const random = seededRandom(11);

@@ -6,6 +6,7 @@ import type { Scored } from './score.js';
 
 export const DEFAULT_EXPLORATION: ExplorationSettings = {
   spendShare: 0.02,
+  spendOf: 'full',
   leastCostUsd: 0.00001,
   revenueShare: MOST_REVENUE_SHARE,
   requestShare: 0.1,
@@ -83,7 +84,7 @@ function explorationOf(
     chances += chance;
     explored.push(chance);
   }
-  const allowanceUsd = settings.spendShare * Math.max(best.spendUsd, settings.leastCostUsd);
+  const allowanceUsd = settings.spendShare * costOfBest(best, settings);
   const incomeUsd = settings.revenueShare === undefined || chances === 0 ? undefined : knownIncomeUsd;
   const most: (number | undefined)[] | undefined = incomeUsd === undefined ? undefined : [];
   let requests = 0;
@@ -115,6 +116,11 @@ function explorationOf(
   for (let i = 0; i < explored.length; i++) elsewhere += explored[i] = (explored[i] as number) * kept;
   explored[0] = 1 - elsewhere;
   return { explored, guard: most === undefined ? undefined : { incomeUsd: incomeUsd as number, most } };
+}
+
+/** Own hardware adds next to nothing for one request more, and a share of that tries nobody: its full cost is what it costs. */
+function costOfBest({ spendUsd, candidate }: Scored, { spendOf, leastCostUsd }: ExplorationSettings): number {
+  return Math.max(spendUsd, leastCostUsd, spendOf === 'full' ? candidate.fullUsd : 0);
 }
 
 /** Chances below .001 are not worth a request, nor a digit in the record. */

@@ -94,7 +94,7 @@ export function policyFor({ route, tier, hasTiers = false, wishes, streams = tru
           ? null
           : exploration === undefined || typeof exploration !== 'object'
             ? DEFAULT_EXPLORATION
-            : { ...exploration, leastCostUsd: Number(exploration.leastCostUsd) },
+            : { ...exploration, spendOf: 'full', leastCostUsd: Number(exploration.leastCostUsd) },
     },
     revenueConfiguredUsd,
     revenueStated:

@@ -31,6 +31,7 @@ function somePolicy(random: Random): DecisionPolicy {
             spendShare: random() * 0.5,
             leastCostUsd: amount(random),
             requestShare: random(),
+            ...maybe(random, 'spendOf', 'full' as const),
             ...maybe(random, 'revenueShare', random() * 0.1),
             holdOutShare: random() * 0.2,
           },

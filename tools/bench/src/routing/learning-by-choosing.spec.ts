@@ -13,18 +13,22 @@ import { cloudCandidate, valuePolicy } from './scored-candidate.js';
 
 describe('learning by choosing', () => {
   /** 3,000 requests over backends of a true quality and cost; the share of each among requests `from` on. */
-  function serve(truth: Record<string, { quality: number; costUsd: number; fromRequest?: number }>, from: number) {
+  function serve(
+    truth: Record<string, { quality: number; costUsd: number; fullUsd?: number; fromRequest?: number }>,
+    from: number,
+    usdPerQuality = 0.01,
+  ) {
     const random = seededRandom(4);
     const state = emptyOrgQuality(0);
     const counts: Record<string, number> = {};
     for (let i = 0; i < 3_000; i++) {
       const context = { tags: ['chat'], prompt: NO_PROMPT };
       const live = Object.entries(truth).filter(([, { fromRequest = 0 }]) => i >= fromRequest);
-      const candidates = live.map(([id, { costUsd }]) => {
+      const candidates = live.map(([id, { costUsd, fullUsd = costUsd }]) => {
         const { quality, variance } = predictQuality(state, id, context);
-        return cloudCandidate(id, { quality, variance, costUsd, shadowPrice: 0 });
+        return { ...cloudCandidate(id, { quality, variance, costUsd, shadowPrice: 0 }), fullUsd };
       });
-      const { scored } = scoreCandidates(valuePolicy(0.01), candidates);
+      const { scored } = scoreCandidates(valuePolicy(usdPerQuality), candidates);
       const { chosen } = choose(scored, undefined, DEFAULT_EXPLORATION, { holdOut: random(), explore: random() });
       const { id } = chosen.candidate;
       if (i >= from) counts[id] = (counts[id] ?? 0) + 1;
@@ -43,6 +47,12 @@ describe('learning by choosing', () => {
       { old: { quality: 0.6, costUsd: 0.0002 }, late: { quality: 0.9, costUsd: 0.0003, fromRequest: 1_000 } },
       2_000,
     );
+    expect(share('late')).toBeGreaterThan(0.85);
+  });
+
+  it('gives it also beside own hardware, which costs next to nothing for one request more', () => {
+    const own = { quality: 0.82, costUsd: 0.00002, fullUsd: 0.0004 };
+    const share = serve({ own, late: { quality: 0.97, costUsd: 0.002, fromRequest: 500 } }, 2_500, 0.05);
     expect(share('late')).toBeGreaterThan(0.85);
   });
 });
