@@ -227,7 +227,7 @@ export class PacingKeeper implements OnApplicationBootstrap, OnApplicationShutdo
       {
         ...changes,
         budgets: changes.budgets.map((state) => ({ id: state.budget, state })),
-        ...(keepLog ? { log: term.book.log } : {}),
+        ...(keepLog ? { log: term.book.logToKeep() } : {}),
         events: events.map(outboxRow),
       },
     );

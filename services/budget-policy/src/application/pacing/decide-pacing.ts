@@ -23,7 +23,8 @@ export interface PacingFacts {
   requestRate: HourlyRate;
   /** Asked only when a projection is due; undefined: not in this round, unless it is urgent. */
   project(limitUsd: number, spentUsd: number, urgent: boolean): WindowProjection | undefined;
-  log: readonly LoggedDecision[];
+  /** The last requests that matched it, oldest first. */
+  log(): readonly LoggedDecision[];
 }
 
 export interface PacingDecision {

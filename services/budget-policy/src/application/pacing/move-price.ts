@@ -12,6 +12,7 @@ import {
   withLog,
   type HourlyRate,
   type LoggedRequest,
+  type OpenTick,
   type PriceChange,
   type ShadowPrice,
 } from '@meritorder/pacing-core';
@@ -20,6 +21,8 @@ import { firstPrice, requestsOf } from './first-price.js';
 import { apart, money } from './money.js';
 import type { PacedBudget, Word } from './paced-budget.js';
 import type { LoggedDecision } from './traffic-facts.js';
+
+const NOTHING_OPEN: OpenTick = { requests: 0, expectedUsd: 0, correctionUsd: 0 };
 
 export interface PriceMove {
   from: number;
@@ -37,7 +40,7 @@ export interface PriceFacts {
   /** Since the last look. */
   windowBegan: boolean;
   requestRate: HourlyRate;
-  log: readonly LoggedDecision[];
+  log(): readonly LoggedDecision[];
   limitNanos: bigint;
   spentNanos: bigint;
 }
@@ -95,7 +98,7 @@ function rest(price: ShadowPrice, { requestRate }: PriceFacts, nowMs: number): S
   return {
     ...price,
     demand: countDemand(price.demand, { requests, forecastRequests }, nowMs),
-    open: { requests: 0, expectedUsd: 0, correctionUsd: 0 },
+    open: NOTHING_OPEN,
   };
 }
 
@@ -113,20 +116,23 @@ function learning(state: PacedBudget, price: ShadowPrice, facts: PriceFacts, now
   return price.curve ? { price: withLog(price, log), read: 0 } : start(state, price, facts, nowMs);
 }
 
-/** Coming into force: the price at which the last requests would have lasted; what was counted before was not priced. */
+/**
+ * Coming into force: the price at which the last requests would have lasted, else that which is kept of the last window, else that
+ * of a cold start; what was counted before was not priced.
+ */
 function start(state: PacedBudget, before: ShadowPrice, facts: PriceFacts, nowMs: number): Learning {
   const price = rest(before, facts, nowMs);
   const leftUsd = (Number(facts.limitNanos) * (1 - BUFFER) - Number(facts.spentNanos)) / 1e9 - state.inFlightUsd;
   const requests = Math.max(1, demandLevel(price.demand) * toEnd(price, facts.requestRate, nowMs));
   const log = logOf(state, facts);
   const first = firstPrice(log, state.budget, Math.max(0, leftUsd) / requests);
+  if (!first) return { price: { ...price, open: NOTHING_OPEN }, read: 0 };
   const { window, demand, ticked } = price;
-  if (first) return { price: { ...beginShadowPrice({ window, ...first }, nowMs), demand, ticked }, read: log.length };
-  return { price: before.ticked ? price : { ...beginShadowPrice({ window }, nowMs), demand }, read: 0 };
+  return { price: { ...beginShadowPrice({ window, ...first }, nowMs), demand, ticked }, read: log.length };
 }
 
 function logOf({ budget }: PacedBudget, { log, stored }: PriceFacts): LoggedRequest[] {
-  return requestsOf(log, { id: budget, basis: stored.definition.basis });
+  return requestsOf(log(), { id: budget, basis: stored.definition.basis });
 }
 
 function show(

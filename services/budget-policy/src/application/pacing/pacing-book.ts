@@ -1,6 +1,7 @@
 import { HOURS_KEPT, knownUntil, type Lesson, type SpendSeries } from '@meritorder/forecast-core';
 import { countRequest, countSettlement, hoursOf } from '@meritorder/pacing-core';
 import { newPacedBudget, type PacedBudget, type SeenAttempt } from './paced-budget.js';
+import { MOST_LOGGED_IN_ALL, RequestLog } from './request-log.js';
 import type {
   DecidedCharge,
   DecisionFact,
@@ -15,8 +16,8 @@ export const MOST_PACED = 1_000;
 /** Attempts by which a fact is known again: all of the last hour, as far as there are not more. */
 export const MOST_ATTEMPTS = 200_000;
 export const ATTEMPT_KEPT_MS = 3_600_000;
-/** What a first price is sought on. */
-export const MOST_LOGGED = 2_000;
+/** Of the logged requests those that are written down, every minute and in one piece: what the next book starts with. */
+const MOST_LOGGED_KEPT = MOST_LOGGED_IN_ALL / 5;
 const BUSY_MEMORY_MS = 3_600_000;
 const CHEAPEST_MEMORY = 0.02;
 
@@ -39,6 +40,7 @@ export interface BookSnapshot {
   hours: Iterable<HourOfBudget>;
   /** Oldest first. */
   attempts: { id: string; state: SeenAttempt }[];
+  /** Oldest first. */
   log: LoggedDecision[];
 }
 
@@ -53,12 +55,12 @@ export interface BookChanges {
 
 /**
  * All that pacing knows, in memory and without I/O: `now` is an argument. Bounded: `MOST_PACED` budgets with 90 days of hours each
- * (two numbers an hour), `MOST_ATTEMPTS` attempts, `MOST_LOGGED` requests.
+ * (two numbers an hour), `MOST_ATTEMPTS` attempts, `MOST_LOGGED_IN_ALL` requests.
  */
 export class PacingBook {
   readonly budgets = new Map<string, PacedBudget>();
   readonly traffic = new Map<string, Traffic>();
-  readonly log: LoggedDecision[] = [];
+  private readonly log = new RequestLog();
   private readonly attempts = new Map<string, SeenAttempt>();
   private readonly changed = { budgets: new Set<string>(), attempts: new Set<string>(), hours: new Set<string>() };
   private readonly gone = { budgets: new Set<string>(), attempts: new Set<string>() };
@@ -70,7 +72,11 @@ export class PacingBook {
       this.attempts.set(id, state);
       if (!state.settled) this.fly(state, 1);
     }
-    this.log.push(...of.log.slice(-MOST_LOGGED));
+    for (const decision of of.log)
+      this.log.add(
+        decision.budgets.flatMap(({ budget }) => (this.budgets.has(budget) ? [budget] : [])),
+        decision,
+      );
     this.changed.budgets.clear();
   }
 
@@ -97,6 +103,7 @@ export class PacingBook {
   forget(budget: string): void {
     this.budgets.delete(budget);
     this.traffic.delete(budget);
+    this.log.forget(budget);
     this.gone.budgets.add(budget);
   }
 
@@ -113,6 +120,16 @@ export class PacingBook {
     return now;
   }
 
+  /** The last requests that matched the budget, oldest first. */
+  logOf(budget: string): LoggedDecision[] {
+    return this.log.of(budget);
+  }
+
+  /** Of all budgets, as another book takes them up. */
+  logToKeep(): LoggedDecision[] {
+    return this.log.last(MOST_LOGGED_KEPT);
+  }
+
   /** Gives way to the busiest, and forgets what is old. Returns the budgets that are paced no more. */
   prune(nowMs: number, keep: ReadonlySet<string>): string[] {
     for (const [id, attempt] of this.attempts) {
@@ -123,13 +140,19 @@ export class PacingBook {
       // Whoever does not end within an hour is in the books as unconfirmed.
       if (!attempt.settled) this.fly(attempt, -1);
     }
-    if (this.budgets.size <= MOST_PACED) return [];
-    const byBusiness = [...this.budgets.values()]
-      .filter(({ budget }) => !keep.has(budget))
-      .toSorted((a, b) => businessAt(a, nowMs) - businessAt(b, nowMs));
-    const least = byBusiness.slice(0, this.budgets.size - MOST_PACED).map(({ budget }) => budget);
+    const least = this.leastBusy(this.budgets.size - MOST_PACED, nowMs, keep);
     for (const budget of least) this.forget(budget);
+    this.log.prune();
     return least;
+  }
+
+  private leastBusy(count: number, nowMs: number, keep: ReadonlySet<string>): string[] {
+    if (count <= 0) return [];
+    return [...this.budgets.values()]
+      .filter(({ budget }) => !keep.has(budget))
+      .toSorted((a, b) => businessAt(a, nowMs) - businessAt(b, nowMs))
+      .slice(0, count)
+      .map(({ budget }) => budget);
   }
 
   /** What is to be written; asked once a tick. What could not be written is lost with this book: read another. */
@@ -153,10 +176,11 @@ export class PacingBook {
     const known = this.attempts.get(fact.id);
     if (known?.decided) return false;
     for (const charge of fact.charges) this.countDecision(charge, fact.atMs, nowMs);
-    if (fact.logged) {
-      this.log.push(fact.logged);
-      if (this.log.length > MOST_LOGGED) this.log.shift();
-    }
+    if (fact.logged)
+      this.log.add(
+        fact.charges.map(({ budget }) => budget),
+        fact.logged,
+      );
     const charges = fact.charges.flatMap(({ budget, window, basis, expectedUsd }) =>
       expectedUsd > 0 ? [{ budget, window, basis, expectedUsd }] : [],
     );

@@ -117,6 +117,20 @@ it('a new window begins steady where nothing is projected, with the mean price k
   expect(events.every(({ event }) => event.window === '2026-11-25')).toBe(true);
 });
 
+it('a price that is kept of the last window is the first of the next where no request of it is logged', () => {
+  const desk = new Desk(daily());
+  desk.look(TEN_MS, 40);
+  const kept = desk.state.price!.lambda;
+  expect(kept).toBeGreaterThan(1.5);
+  const next = new Desk(daily(), { budgets: [desk.state], hours: [], attempts: [], log: [] });
+  next.step(MIDNIGHT_MS + DAY_MS);
+  expect(next.state).toMatchObject({ stage: 'steady', inForce: false });
+  next.words.set('org', word({ stage: 'tighten', changedAt: '2026-11-25T00:00:01.000Z' }));
+  next.step(MIDNIGHT_MS + DAY_MS + 1_000);
+  expect(next.state.inForce).toBe(true);
+  expect(next.state.shown).toBeCloseTo(kept, 6);
+});
+
 it('an operator pins a price and a stage, pauses and lets go, and every event says who', () => {
   const desk = new Desk(daily());
   desk.look(TEN_MS, 40);

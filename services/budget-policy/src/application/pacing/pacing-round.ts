@@ -80,7 +80,7 @@ export class PacingRound {
             urgent || (this.left.projections -= 1) >= 0
               ? this.project(counted, stored, lessons, { limitUsd, spentUsd, nowMs })
               : undefined,
-          log: this.book.log,
+          log: () => this.book.logOf(budget),
         },
         nowMs,
       );
