@@ -8,6 +8,7 @@ import {
   LEAST_REQUESTS,
   spareRoomNanos,
   tick,
+  type RoomReading,
   type ShadowPrice,
 } from '@meritorder/pacing-core';
 import type { ArrivalsForecast } from './arrivals-forecast.js';
@@ -29,13 +30,18 @@ interface Paced {
   changes: number;
 }
 
+type Reading = RoomReading & {
+  /** Of all arrivals those that matched the budget. */
+  share: number;
+};
+
 /** Below this a price of money that was not thought to last says that it does. */
 const SCARCE_FROM = 0.01;
 
 /**
  * Shadow prices on the virtual clock: those of budgets paced `always`, and of `projected` ones from when what is spent and what is
  * forecast of the rest at the mean cost of a request is more than the limit, until their price says that money is not scarce. They
- * start cold, as nothing was logged before the first request.
+ * start cold, as nothing was logged before the first request. A total has no end that it could be paced to.
  */
 export class Pacing {
   private readonly paced = new Map<string, Paced>();
@@ -58,8 +64,9 @@ export class Pacing {
     return paced?.active && paced.price.window.id === of.window.id ? paced.roomNanos : undefined;
   }
 
-  arrived(): void {
+  arrived(atMs: number): void {
     this.arrivals += 1;
+    this.forecast.arrived(atMs);
   }
 
   /**
@@ -74,7 +81,7 @@ export class Pacing {
   ): void {
     for (const of of windows) {
       const { basis, pacing = 'projected' } = of.budget.definition;
-      if (pacing === 'off') continue;
+      if (pacing === 'off' || of.window.endMs === null) continue;
       const paced = this.of(of, nowMs, pacing === 'always');
       const expectedUsd = chosen?.[basis] ?? 0;
       paced.matched += 1;
@@ -82,7 +89,10 @@ export class Pacing {
       paced.cheapestUsd += cheapest[basis];
       paced.chosenUsd += expectedUsd;
       paced.price = countRequest(paced.price, expectedUsd);
-      if (paced.price.open.requests >= LEAST_REQUESTS) this.decide(paced, of, nowMs);
+      const window = this.reading(paced, of, of.window.endMs, nowMs);
+      if (paced.price.open.requests >= LEAST_REQUESTS) this.decide(paced, of, window, nowMs);
+      // The product reads it twice a second, ticks or not.
+      if (paced.active) paced.roomNanos = spareRoomNanos(paced.price, window);
     }
   }
 
@@ -124,12 +134,22 @@ export class Pacing {
     return paced;
   }
 
-  private decide(paced: Paced, of: EnforcedWindow, nowMs: number): void {
+  private reading(paced: Paced, of: EnforcedWindow, endMs: number, nowMs: number): Reading {
     const window = this.windowOf(of);
-    const limitNanos = window?.limitNanos ?? of.asked.limitNanos;
-    const spentNanos = window ? window.settledNanos + window.unconfirmedNanos : 0n;
     const share = paced.matched / Math.max(1, this.arrivals);
-    const forecastRequestsToEnd = share * this.forecast.between(nowMs, of.window.endMs ?? Infinity);
+    return {
+      share,
+      limitNanos: window?.limitNanos ?? of.asked.limitNanos,
+      spentNanos: window ? window.settledNanos + window.unconfirmedNanos : 0n,
+      reservedNanos: window?.reservedNanos ?? 0n,
+      forecastRequestsToEnd: share * this.forecast.from(nowMs, endMs, of.budget.definition.timeZone),
+      cheapestUsdPerRequest: paced.cheapestUsd / paced.matched,
+    };
+  }
+
+  private decide(paced: Paced, of: EnforcedWindow, window: Reading, nowMs: number): void {
+    const { limitNanos, spentNanos, forecastRequestsToEnd, share } = window;
+    const { pacing, timeZone } = of.budget.definition;
     if (!paced.active) {
       const meanUsd = paced.chosenUsd / paced.matched;
       const projectedUsd = Number(spentNanos) / 1e9 + paced.inFlightUsd + forecastRequestsToEnd * meanUsd;
@@ -140,7 +160,7 @@ export class Pacing {
       paced.active = true;
       paced.changes += 1;
     }
-    const forecastRequests = share * this.forecast.between(paced.price.demand.atMs, nowMs);
+    const forecastRequests = share * this.forecast.until(nowMs, paced.price.demand.atMs, timeZone);
     const ticked = tick(
       paced.price,
       { limitNanos, spentNanos, inFlightUsd: paced.inFlightUsd, forecastRequests, forecastRequestsToEnd },
@@ -148,14 +168,7 @@ export class Pacing {
     );
     paced.price = ticked.price;
     if (ticked.change) paced.changes += 1;
-    paced.roomNanos = spareRoomNanos(paced.price, {
-      limitNanos,
-      spentNanos,
-      reservedNanos: window?.reservedNanos ?? 0n,
-      forecastRequestsToEnd,
-      cheapestUsdPerRequest: paced.cheapestUsd / paced.matched,
-    });
-    if (of.budget.definition.pacing !== 'always' && paced.price.lambda < SCARCE_FROM) {
+    if (pacing !== 'always' && paced.price.lambda < SCARCE_FROM) {
       paced.active = false;
       paced.changes += 1;
     }

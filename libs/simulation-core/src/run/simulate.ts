@@ -120,7 +120,7 @@ class Run {
     const { workload } = this;
     const nowMs = workload.atMs[index]!;
     this.finishUntil(nowMs);
-    this.pacing.arrived();
+    this.pacing.arrived(nowMs);
     const prepared = this.profiles[workload.profile[index]!]!;
     // Drawn for every request, so that one policy's refusals do not shift the draws of another's.
     const draws = { holdOut: this.random(), explore: this.random(), replica: this.random() };
