@@ -19,6 +19,7 @@ import {
 } from '@meritorder/budget-core';
 import { INSTANCE_ID, type BudgetDefinition, type MeritorderConfig, type PeriodOpening } from '@meritorder/contracts';
 import { invariant, type Nanos } from '@meritorder/kernel';
+import { CarriedOver } from './carried-over.js';
 
 /** Why a budget did not let an attempt have what it asked for. */
 export type BindingKind =
@@ -87,9 +88,10 @@ export class SimulatedBudgets {
   private readonly definitions: BudgetDefinition[];
   private readonly told = new Map<string, Told>();
   private readonly spentBefore = new Map<string, Nanos>();
+  private readonly carried: CarriedOver;
 
   /** @param opening what was spent before the run; undefined: nothing */
-  constructor(config: Pick<MeritorderConfig, 'budgets' | 'accounts'>, opening?: PeriodOpening) {
+  constructor(config: Pick<MeritorderConfig, 'budgets' | 'accounts'>, beginMs: number, opening?: PeriodOpening) {
     const configured = [
       ...config.budgets.map(budgetOfConfig),
       ...config.accounts.flatMap((account) => budgetOfAllocation(account) ?? []),
@@ -101,6 +103,12 @@ export class SimulatedBudgets {
       const template = templateKey({ budget, window });
       if (template) this.counters.instances.set(template, (this.counters.instances.get(template) ?? 0) + 1);
     }
+    const { windows } = this.counters;
+    this.carried = new CarriedOver(
+      beginMs,
+      (key) => windows.get(key),
+      (key) => spentIn(windows.get(key)) ?? this.spentBefore.get(key) ?? 0n,
+    );
   }
 
   matching(attributes: Attributes): EnforcedBudget[] {
@@ -108,7 +116,7 @@ export class SimulatedBudgets {
   }
 
   windowsOf(budgets: readonly EnforcedBudget[], nowMs: number): EnforcedWindow[] {
-    const windows = budgets.map((budget) => enforcedAt(budget, nowMs));
+    const windows = budgets.map((budget) => enforcedAt(this.carried.into(budget, nowMs), nowMs));
     if (this.spentBefore.size > 0) for (const { asked } of windows) this.begin(asked);
     return windows;
   }
@@ -279,7 +287,7 @@ function add(sums: Map<string, Sum>, key: string, window: WindowState, beforeNan
   const id = templateOf(enforced);
   let sum = sums.get(id);
   if (!sum) sums.set(id, (sum = { ...NO_SUM, instances: new Set() }));
-  const spent = window.settledNanos + window.unconfirmedNanos;
+  const spent = spentIn(window)!;
   const most = window.peakNanos > spent ? window.peakNanos : spent;
   const over = most - (beforeNanos > window.limitNanos ? beforeNanos : window.limitNanos);
   sum.windows += 1;
@@ -288,6 +296,10 @@ function add(sums: Map<string, Sum>, key: string, window: WindowState, beforeNan
   sum.beforeNanos += beforeNanos;
   sum.peakShare = Math.max(sum.peakShare, shareOf(window.peakNanos, window.limitNanos));
   if (over > sum.overshootNanos) sum.overshootNanos = over;
+}
+
+function spentIn(window: WindowState | undefined): Nanos | undefined {
+  return window && window.settledNanos + window.unconfirmedNanos;
 }
 
 function shareOf(nanos: Nanos, limitNanos: Nanos): number {

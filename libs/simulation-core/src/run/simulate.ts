@@ -98,7 +98,7 @@ class Run {
   ) {
     const { atMs, profiles } = workload;
     const period = { fromMs: atMs[0]!, toMs: atMs[atMs.length - 1]! };
-    this.budgets = new SimulatedBudgets(config, workload.books?.opening);
+    this.budgets = new SimulatedBudgets(config, period.fromMs, workload.books?.opening);
     this.scenario = new Scenario(config, settings, this.budgets, catalogueOf, period, workload.books?.prices ?? []);
     this.pacing = new Pacing(new ArrivalsForecast(atMs), (of) => this.budgets.window(of));
     this.backends = this.scenario.allBackends();
