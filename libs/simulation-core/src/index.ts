@@ -7,6 +7,7 @@ export { SimulatedBackend, type LoadNumbers, type LoadWish } from './fleet/simul
 export { priceTimeline } from './money/price-timeline.js';
 export type { BindingKind, BudgetOutcome } from './money/simulated-budgets.js';
 export type { QualityTable } from './run/scenario.js';
+export { leftOut, unmatchedQuality } from './run/left-out.js';
 export { estimateFor, LearnedOutput } from './run/learned-output.js';
 export type { Weighed } from './run/weigh.js';
 export * from './run/simulate.js';

@@ -31,6 +31,9 @@ export interface ScenarioSettings {
 }
 export type QualityTable = Readonly<Record<string, Readonly<Record<string, number>>>>;
 
+/** Of a table of qualities, the last that counts first. */
+export const TAGS_OF_QUALITY = ['task', 'feature', 'tier', 'department'] as const;
+
 /** A backend for the requests of one profile. */
 export interface Lane {
   backend: SimulatedBackend;
@@ -85,8 +88,14 @@ export class Scenario {
         ),
       ]),
     );
-    for (const id of Object.keys(settings.quality ?? {}))
+    for (const [id, of] of Object.entries(settings.quality ?? {})) {
       if (!this.backends.has(id)) throw new WorkloadError(`the table of qualities names "${id}", which is no backend`);
+      const unknown = Object.keys(of).find((tag) => !isTag(tag));
+      if (unknown !== undefined)
+        throw new WorkloadError(
+          `the table of qualities has "${unknown}" of "${id}"; a tag is "*", or one of ${TAGS_OF_QUALITY.join(', ')} with its value, as in "task=sql"`,
+        );
+    }
   }
 
   allBackends(): SimulatedBackend[] {
@@ -146,7 +155,7 @@ export class Scenario {
   /** By the last tag that is in the table: task, then feature, then tier, then the backend alone; undefined: it says nothing. */
   private qualityOfTable(backend: string, attribution: Attribution): number | undefined {
     const table = this.settings.quality?.[backend] ?? {};
-    for (const key of ['task', 'feature', 'tier', 'department'] as const) {
+    for (const key of TAGS_OF_QUALITY) {
       const known = table[`${key}=${attribution[key]}`];
       if (known !== undefined) return known;
     }
@@ -161,6 +170,10 @@ export class Scenario {
       return known;
     });
   }
+}
+
+function isTag(text: string): boolean {
+  return text === '*' || TAGS_OF_QUALITY.some((key) => text.startsWith(`${key}=`));
 }
 
 /** What a configuration makes of requests of a profile: route, tier, policy, and the backends that may serve them. */
@@ -182,6 +195,8 @@ export function askedOf(
     } {
   const org = profile.org === undefined ? config.orgs[0]! : config.orgs.find((o) => o.id === profile.org);
   if (!org) return { refusal: 'org_unknown' };
+  const { department } = profile.attributes;
+  if (department !== undefined && !org.departments.includes(department)) return { refusal: 'department_unknown' };
   const routeId = profile.route ?? otherwise ?? config.routes[0]?.id ?? config.backends[0]!.id;
   const route = config.routes.find((r) => r.id === routeId);
   if ((!route && !config.backends.some((b) => b.id === routeId)) || (org.routes && !org.routes.includes(routeId)))

@@ -406,10 +406,23 @@ describe('the simulator decides', () => {
     expect(run(config(both + tiers), of('gold')).rejected).toEqual({ tier_unknown: 2 });
   });
 
+  it('by the department that a request names, and refuses one that its org does not have', () => {
+    const of = (department: string) => ({ ...requestsAt([0, 1]), profiles: [{ attributes: { department } }] });
+    expect(run(config(both), of('sales')).answered).toBe(2);
+    expect(run(config(both), of('slaes')).rejected).toEqual({ department_unknown: 2 });
+  });
+
   it('with the quality of a table where one is given', () => {
     const quality = { plain: { 'task=sql': 1 } };
     const of = (task: string) => ({ ...requestsAt([0]), profiles: [{ attributes: { task } }] });
     expect(run(config(both), of('sql'), { ...ONE, quality })).toMatchObject({ quality: 1, answeredBy: { plain: 1 } });
     expect(run(config(both), of('poem'), { ...ONE, quality })).toMatchObject({ quality: 0.9, answeredBy: { dear: 1 } });
+  });
+
+  it.each([
+    [{ plian: { '*': 1 } }, /"plian", which is no backend/],
+    [{ plain: { 'taks=sql': 1 } }, /"taks=sql" of "plain"; a tag is/],
+  ])('with no table that it would not read: %j', (quality, reason) => {
+    expect(() => run(config(both), requestsAt([0]), { ...ONE, quality })).toThrow(reason);
   });
 });

@@ -7,11 +7,13 @@ import {
   DEFAULT_INPUT_BOUND_FACTOR,
   differenceOf,
   generated,
+  leftOut,
   logNormalSample,
   rowsOfCsv,
   rowsOfRecords,
   simulate,
   stretched,
+  unmatchedQuality,
   workloadOf,
   type QualityTable,
   type SimulationSettings,
@@ -107,11 +109,10 @@ export function simulation(options: Options, nowMs: number): SimulationReport {
     quality,
   };
   const names = namesOf(options.config);
-  const policies = options.config.map((file, i): SimulatedPolicy => {
-    const outcome = simulate(withRoute(loadConfig(file), options.route, file), workload, settings, (name) =>
-      catalogue.entriesOf(name),
-    );
-    return { policy: names[i]!, config: file, ...outcome };
+  const configs = options.config.map((file) => withRoute(loadConfig(file), options.route, file));
+  const policies = configs.map((config, i): SimulatedPolicy => {
+    const outcome = simulate(config, workload, settings, (name) => catalogue.entriesOf(name));
+    return { policy: names[i]!, config: options.config[i]!, ...outcome };
   });
   const [baseline] = policies as [SimulatedPolicy];
   return {
@@ -121,7 +122,11 @@ export function simulation(options: Options, nowMs: number): SimulationReport {
     inputTokens: sum(workload.inputTokens),
     outputTokens: sum(workload.outputTokens),
     seed: options.seed,
-    notes: options.requests === undefined ? notesOn(workload) : [],
+    notes: [
+      ...(options.requests === undefined ? notesOn(workload) : []),
+      ...(quality === undefined ? [] : unmatchedQuality(quality, configs, workload)),
+      ...configs.flatMap((config, i) => leftOut(config, workload).map((note) => `${names[i]}: ${note}`)),
+    ],
     policies,
     differences: policies.slice(1).map((policy) => ({
       policy: policy.policy,

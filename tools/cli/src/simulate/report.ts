@@ -17,7 +17,7 @@ export interface SimulationReport {
   inputTokens: number;
   outputTokens: number;
   seed: number;
-  /** What the trace does not say of its period, a line each. */
+  /** What the trace does not say of its period, and what of a policy is left out: a line each. */
   notes: string[];
   /** The first is the baseline. */
   policies: SimulatedPolicy[];

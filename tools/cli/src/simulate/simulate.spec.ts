@@ -88,6 +88,28 @@ describe('meritorder simulate', () => {
     expect(await run(...args({ opening }))).toContainEqual(expect.stringMatching(/^spent before .*: day \$0\.0025\.$/));
   });
 
+  it('says what it leaves out of a policy that has it, and which qualities are of no request', async () => {
+    const notesOf = async (...of: string[]) => (JSON.parse((await run(...of)).at(-1)!) as SimulationReport).notes;
+    const plain = file('plain.yaml', yaml('2').replace(/budgets.*/, ''));
+    const local = (id: string): string =>
+      `  - { id: ${id}, kind: local, provider: acme, host: h, model: o, baseUrl: "http://127.0.0.1:1/v1", contextTokens: 10000, maxOutputTokens: 100,
+      prices: [{ effectiveFrom: 2026-01-01T00:00:00Z, source: test, cash: { inputUsdPerMillionTokens: "0", outputUsdPerMillionTokens: "0" } }] }\n`;
+    const more = yaml('2').replace(
+      /budgets.*/,
+      `${local('r1')}${local('r2')}routes: [{ id: auto, backends: [b, r1, r2], hedging: {} }]\n` +
+        'budgets: [{ id: month, selector: { org: acme }, window: month, limitUsd: "1", carryOver: { maxShare: 1 } }]',
+    );
+    const all = ['--trace', trace(), '--config', plain, '--config', file('more.yaml', more)];
+    const quality = file('quality.json', '{"b": {"task=sql": 0.5, "*": 0.7}}');
+    expect(await notesOf(...all, '--quality', quality)).toEqual([
+      'the table of qualities names what no request is: task=sql.',
+      expect.stringMatching(/^more: hedging of auto is left out/),
+      expect.stringMatching(/^more: replicas of auto are chosen by their load alone/),
+      expect.stringMatching(/^more: windows of month go on after the last request/),
+      expect.stringMatching(/^more: what was carried over into windows that were there on 2026-09-01 .*: month\.$/),
+    ]);
+  });
+
   it('gives the same bytes for the same seed', async () => {
     const args = ['--requests', '500', '--from', '2026-09-01', '--days', '1', '--config', file('a.yaml', yaml('2'))];
     expect(await run(...args)).toEqual(await run(...args));
