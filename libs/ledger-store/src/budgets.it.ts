@@ -115,7 +115,7 @@ describe('what was spent before an instant', () => {
     values: { customer },
   });
   const NOON = '2026-11-24T12:00:00.000Z';
-  const MONTHS = ['org', 'each'].map((budget) => ({ budget, window: '2026-11' }));
+  const MONTHS = ['org', 'each'].map((budget) => ({ budget, window: '2026-11', endMs: Date.UTC(2026, 11) }));
 
   it('is that of attempts reserved before it, unconfirmed ones too, by window and basis', async () => {
     await book(db, [
@@ -134,12 +134,17 @@ describe('what was spent before an instant', () => {
       // Of these nothing was spent before it, or in another window.
       at('c1', '2026-11-24T13:00:00.000Z', 5n, of('bob')),
       at('d1', '2026-10-24T11:00:00.000Z', 5n, { ...MONTH, window: '2026-10' }),
+      // What is decided in it may be reserved as it ends; and what comes long after is of other windows.
+      at('e1', '2026-12-01T00:00:00.010Z', 3n, MONTH),
+      at('f1', '2026-12-24T11:00:00.000Z', 5n, { ...MONTH, window: '2026-12' }),
     ]);
     const org = { budget: 'org', window: '2026-11', nanos: 110n };
     const ann = { budget: 'each--ann', window: '2026-11', nanos: 14n };
     expect(await spentBefore(db, MONTHS, new Date(NOON), 10)).toEqual({ spent: [org, ann], leftOut: 0 });
     expect(await spentBefore(db, MONTHS, new Date(NOON), 1)).toEqual({ spent: [org], leftOut: 1 });
     expect(await spentBefore(db, [], new Date(NOON), 10)).toEqual({ spent: [], leftOut: 0 });
+    const endless = [...MONTHS, { budget: 'all', window: 'total', endMs: null }];
+    expect(await spentBefore(db, endless, new Date(NOON), 10)).toEqual({ spent: [org, ann], leftOut: 0 });
   });
 });
 

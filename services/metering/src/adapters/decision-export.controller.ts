@@ -70,10 +70,10 @@ export class DecisionExportController {
   }
 
   private async opening(from: Date): Promise<PeriodOpening> {
-    const windows = (await everyBudget(this.metering.database)).map(({ id, window, timeZone }) => ({
-      budget: id,
-      window: windowAt(window, timeZone, from.getTime()).id,
-    }));
+    const windows = (await everyBudget(this.metering.database)).map((budget) => {
+      const { id, endMs } = windowAt(budget.window, budget.timeZone, from.getTime());
+      return { budget: budget.id, window: id, endMs };
+    });
     const { spent, leftOut } = await spentBefore(this.metering.database, windows, from, MOST_WINDOWS_TOLD);
     return {
       from: from.toISOString(),
