@@ -89,8 +89,10 @@ export class Pacing {
       paced.cheapestUsd += cheapest[basis];
       paced.chosenUsd += expectedUsd;
       paced.price = countRequest(paced.price, expectedUsd);
+      const isDue = paced.price.open.requests >= LEAST_REQUESTS;
+      if (!isDue && !paced.active) continue;
       const window = this.reading(paced, of, of.window.endMs, nowMs);
-      if (paced.price.open.requests >= LEAST_REQUESTS) this.decide(paced, of, window, nowMs);
+      if (isDue) this.decide(paced, of, window, nowMs);
       // The product reads it twice a second, ticks or not.
       if (paced.active) paced.roomNanos = spareRoomNanos(paced.price, window);
     }
