@@ -30,7 +30,8 @@ export interface ServiceDefinition {
   module(context: ServiceContext): DynamicModule | Promise<DynamicModule>;
 }
 
-const SHUTDOWN_LIMIT_MS = 28_000;
+/** After `limits.drainMs`: for last words and to leave every server, while whoever stops it waits 5 s. */
+const LEAVES_WITHIN_MS = 4_000;
 
 /**
  * Starts one service: configuration, telemetry, bus, Nest application, health server; ends it on SIGTERM and SIGINT in the
@@ -70,7 +71,7 @@ export async function runService(definition: ServiceDefinition, env: NodeJS.Proc
     });
     const port = definition.servesHealth ? 0 : Number(env['HEALTH_PORT'] ?? 0);
     const server = port ? await startHealthServer(env['HEALTH_HOST'] ?? '127.0.0.1', port, health) : undefined;
-    stopOnSignal(async () => {
+    stopOnSignal(config.limits.drainMs + LEAVES_WITHIN_MS, async () => {
       // What depends on a server that went first cannot end in order; the rest still does, and nothing unacknowledged is lost.
       await app?.close().catch((error: Error) => console.error(`meritorder ${name}: while stopping: ${error.message}`));
       server?.close();
@@ -101,13 +102,13 @@ function endWithParent(): void {
   process.stdin.resume();
 }
 
-function stopOnSignal(stop: () => Promise<void>): void {
+function stopOnSignal(limitMs: number, stop: () => Promise<void>): void {
   let stopping = false;
   for (const signal of ['SIGTERM', 'SIGINT'] as const) {
     process.on(signal, () => {
       if (stopping) return;
       stopping = true;
-      setTimeout(() => process.exit(1), SHUTDOWN_LIMIT_MS).unref();
+      setTimeout(() => process.exit(1), limitMs).unref();
       stop().then(
         () => process.exit(0),
         (error: Error) => {

@@ -16,10 +16,11 @@ import { decodeJson, extractTrace, injectTrace, SERVICE_INBOX, type Bus } from '
 import { meter, tracer } from '@meritorder/telemetry';
 import { context as otelContext, SpanKind, SpanStatusCode, trace, type Context } from '@opentelemetry/api';
 import type { BatchOptions, Batches } from './adapters/batch/batches.js';
+import { outboxOf } from './adapters/caller-outbox.js';
 import { askForTurn, NatsCallerLink, NatsRouterLink, NatsUsageLog } from './adapters/nats-links.js';
 import { answerDialect, type AnswerDialect } from './application/answer-dialect.js';
 import type { Upstream } from './application/ports.js';
-import { runAttempt } from './application/run-attempt.js';
+import { DRAINING, runAttempt } from './application/run-attempt.js';
 import { HedgeTurn, OwnTurn, type Turn } from './application/turn.js';
 import { upstreamFor, type Wires } from './application/upstream-for.js';
 
@@ -49,7 +50,8 @@ export interface Engines {
 const HEARTBEAT_MS = 1_000;
 /** At most so often. */
 const FREE_SLOT_TOLD_WITHIN_MS = 20;
-const DRAIN_LIMIT_MS = 25_000;
+/** What ends with the worker says so within this: its record, a word to its router, one to its caller. */
+const LAST_WORDS_MS = 3_000;
 /** A hedge asks for the turn of an attempt that may be over; the oldest are forgotten. */
 const MOST_TURNS = 10_000;
 /** What a NATS server carries unless it is configured. */
@@ -161,9 +163,13 @@ export class WorkerController implements OnApplicationBootstrap, OnApplicationSh
     this.heartbeat();
     clearInterval(this.timer);
     for (const { work } of this.served.values()) work.unsubscribe();
-    const limit = new Promise((r) => setTimeout(r, DRAIN_LIMIT_MS).unref());
-    const inHand = [...this.byAttempt.values()].map((r) => r.done);
-    await Promise.race([Promise.all([...inHand, this.batches?.drain()]), limit]);
+    const inHand = [...this.byAttempt.values()];
+    const over = Promise.all(inHand.map((r) => r.done));
+    await within(this.options.config.limits.drainMs, Promise.all([over, this.batches?.drain()]));
+    // Nobody hears of what is dropped: callers would wait until their deadline, for a router that was told it had failed.
+    for (const { abort } of inHand) abort.abort(DRAINING);
+    await within(LAST_WORDS_MS, over);
+    outboxOf(this.options.bus.nats).flush();
     await this.options.close();
   }
 
@@ -373,6 +379,13 @@ export class WorkerController implements OnApplicationBootstrap, OnApplicationSh
     };
     this.options.bus.nats.publish(subjects.workerHeartbeat(backend), JSON.stringify(beat));
   }
+}
+
+/** Waits for it, and no longer than that. */
+async function within(limitMs: number, work: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  await Promise.race([work, new Promise((resolve) => (timer = setTimeout(resolve, limitMs)))]);
+  clearTimeout(timer);
 }
 
 /** Its last token. */

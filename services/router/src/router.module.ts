@@ -29,7 +29,6 @@ import { NatsWorkers } from './adapters/workers.nats.js';
 import { SlotQueue } from './application/slot-queue.js';
 import { ROUTER, RouterRuntime } from './router.runtime.js';
 
-const DRAIN_LIMIT_MS = 25_000;
 /** Of these, what is left to those that have a slot: who has none by then is told to come again. */
 const LAST_OF_DRAIN_MS = 10_000;
 /** Workers beat once a second: after this a router knows who is alive. */
@@ -127,7 +126,7 @@ export async function routerModule({ config, bus, env, readiness }: ServiceConte
   return {
     module: class RouterModule {
       async onApplicationShutdown(): Promise<void> {
-        const deadline = Date.now() + DRAIN_LIMIT_MS;
+        const deadline = Date.now() + config.limits.drainMs;
         while (runtime.requestsInFlight() > 0 && Date.now() < deadline) {
           if (Date.now() > deadline - LAST_OF_DRAIN_MS) slots.close();
           await new Promise((r) => setTimeout(r, 50));

@@ -79,6 +79,8 @@ export interface ServiceProcess {
 }
 
 const READY_TIMEOUT_MS = 60_000;
+/** What a service takes beyond `limits.drainMs` until it has left. */
+const LEAVES_WITHIN_MS = 5_000;
 
 /** The whole product on this machine: servers, schema, streams and service processes. */
 export class Stack {
@@ -315,7 +317,8 @@ export class Stack {
   /** Stops services, then servers. */
   async stop(): Promise<void> {
     this.stopping = true;
-    await Promise.all(this.services.map((s) => stopChild(s.child)));
+    const limitMs = this.config.limits.drainMs + LEAVES_WITHIN_MS;
+    await Promise.all(this.services.map((s) => stopChild(s.child, limitMs)));
     await Promise.all([this.nats?.server?.stop(), this.redis?.server?.stop(), this.database?.server?.stop()]);
   }
 

@@ -285,6 +285,10 @@ export const MeritorderConfig = z
           description:
             "All that a request may take, streams included: a long answer of a slow model takes its tokens divided by its speed. The default is that of OpenAI's and Anthropic's SDKs.",
         }),
+        drainMs: z.int().min(0).max(3_600_000).default(25_000).meta({
+          description:
+            "After SIGTERM, how long gateways, routers and workers go on with what they have in hand: what is not done then is broken off, and says so. Whoever stops them has to wait longer, by 5 s: `stop_grace_period` of docker compose (the default fits its 30 s, and Kubernetes' 30 s). Above `requestDeadlineMs` nothing is left to wait for.",
+        }),
         reservationLeaseMs: z.int().min(1_000).max(60_000).default(20_000),
         /** Past its deadline, an opened attempt that nobody closed becomes an unconfirmed charge. */
         unconfirmedGraceMs: Milliseconds.default(10_000),

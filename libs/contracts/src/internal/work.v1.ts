@@ -165,11 +165,12 @@ export const WorkEvent = z.discriminatedUnion('type', [
       'cancelled',
       'stopped',
       'hedge-lost',
+      'draining',
     ]),
     message: z.string(),
     status: z.int().optional(),
     retryAfterSeconds: z.number().optional(),
-    /** Another credential of the same backend is free: it may be asked again at once. */
+    /** The same backend may be asked again at once: another of its credentials is free, or another of its workers. */
     again: z.boolean().optional(),
     /** It is known to have cost nothing: it was not sent, or refused before anything was done. */
     costNothing: z.boolean().optional(),

@@ -1,13 +1,14 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { CallerOutbox, GATHERED_MS } from './caller-outbox.js';
 
+const OPEN = { isClosed: () => false, isDraining: () => false };
 const turn = () => new Promise((resolve) => setImmediate(resolve));
 
 it('what came in one turn of the event loop goes out together, in order, whichever callbacks it came in', async () => {
   const sent: string[][] = [];
   let batch: string[] | undefined;
   const outbox = new CallerOutbox({
-    isClosed: () => false,
+    ...OPEN,
     publish(_subject, body) {
       // As the client does it: written when the callback ends.
       if (!batch) queueMicrotask(() => void (sent.push(batch!), (batch = undefined)));
@@ -34,7 +35,7 @@ describe('a later chunk', () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setImmediate', 'performance'] });
     written.length = 0;
     const nats = {
-      isClosed: () => false,
+      ...OPEN,
       publish: (_: string, body: unknown) => void written.at(-1)!.push(String(body)),
     };
     outbox = new CallerOutbox(nats);
@@ -75,9 +76,23 @@ describe('a later chunk', () => {
   });
 });
 
-it('after the connection nothing is sent, and nothing breaks', async () => {
+it('what waits goes out at once where somebody is about to leave, and once', async () => {
+  const sent: string[] = [];
+  const outbox = new CallerOutbox({ ...OPEN, publish: (_subject, body) => void sent.push(String(body)) });
+  outbox.publish('a', 'the end', {});
+  outbox.flush();
+  expect(sent).toEqual(['the end']);
+  await turn();
+  expect(sent).toEqual(['the end']);
+});
+
+it.each([
+  ['after the connection', { isClosed: () => true }],
+  ['while the connection is drained', { isDraining: () => true }],
+])('%s nothing is sent, and nothing breaks', async (_when, state) => {
   const outbox = new CallerOutbox({
-    isClosed: () => true,
+    ...OPEN,
+    ...state,
     publish: () => {
       throw new Error('closed');
     },

@@ -15,7 +15,7 @@ export class CallerOutbox {
   private isFlushing = false;
   private writtenAtMs = -Infinity;
 
-  constructor(private readonly nats: Pick<NatsConnection, 'publish' | 'isClosed'>) {}
+  constructor(private readonly nats: Pick<NatsConnection, 'publish' | 'isClosed' | 'isDraining'>) {}
 
   /** @param canWait of a chunk that others of its stream went before */
   publish(subject: string, body: string | Uint8Array, options: PublishOptions, canWait = false): void {
@@ -30,7 +30,8 @@ export class CallerOutbox {
     setImmediate(() => this.flush());
   }
 
-  private flush(): void {
+  /** What waits goes out now: to be called before the connection is drained, which takes nothing more. */
+  flush(): void {
     clearTimeout(this.timer);
     this.timer = undefined;
     this.isFlushing = false;
@@ -38,8 +39,8 @@ export class CallerOutbox {
     const { waiting } = this;
     this.waiting = [];
     for (const message of waiting) {
-      // A process that has lost NATS ends: its callers are told by the router.
-      if (this.nats.isClosed()) return;
+      // A process that has lost NATS, or leaves it, ends: its callers are told by the router.
+      if (this.nats.isClosed() || this.nats.isDraining()) return;
       this.nats.publish(...message);
     }
   }

@@ -87,6 +87,8 @@ export class NatsRouterLink implements RouterLink {
   }
 
   send(event: WorkEvent): void {
+    // Of an attempt that outlives its process' connection: its router hears by its silence.
+    if (this.bus.nats.isClosed() || this.bus.nats.isDraining()) return;
     this.bus.nats.publish(this.work.reply!, JSON.stringify(event));
   }
 

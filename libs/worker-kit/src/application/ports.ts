@@ -17,7 +17,7 @@ export class UpstreamError extends Error {
       refusedUpstream: boolean;
       status?: number | undefined;
       retryAfterSeconds?: number | undefined;
-      /** The same backend may be asked again at once: another of its credentials is free. */
+      /** The same backend may be asked again at once: another of its credentials is free, or another of its workers. */
       again?: boolean | undefined;
     },
   ) {

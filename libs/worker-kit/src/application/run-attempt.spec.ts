@@ -4,6 +4,12 @@ import { ManualClock } from '@meritorder/kernel';
 import { answers, attempt, block, fails, price, streams, terms, usage, type World } from './attempt-world.for-tests.js';
 import type { UpstreamRequest } from './ports.js';
 
+/** As a wire has it whose call is aborted. */
+const drains = (_request: UpstreamRequest, abort: AbortController): never => {
+  abort.abort('draining');
+  return fails('cancelled')();
+};
+
 describe('an attempt', () => {
   it('may go, is then sent, then closed, then answered', async () => {
     const { log, closed, finished } = await attempt({});
@@ -130,6 +136,30 @@ describe('an attempt', () => {
       { outcome: 'cancelled', sent: true },
     ],
     [
+      'whose worker ends before the first token goes back to the router',
+      { stream: true, upstream: streams(0, drains) },
+      ['heartbeat', 'may go', 'upstream', 'closed failed', 'failed'],
+      { sent: true, code: 'draining' },
+    ],
+    [
+      'whose worker ends in the middle of a stream says so at once',
+      { stream: true, upstream: streams(1, drains) },
+      ['heartbeat', 'may go', 'upstream', 'heartbeat', 'chunk 0', 'closed failed', 'error stream_cut', 'finished'],
+      { sent: true, code: 'draining' },
+    ],
+    [
+      'whose worker ends before the call was not sent, and goes back to the router',
+      { onCall: (abort) => abort.abort('draining') },
+      ['heartbeat', 'may go', 'closed not-sent', 'failed'],
+      { sent: false, code: 'draining' },
+    ],
+    [
+      'that failed by itself while its worker ended says why',
+      { upstream: (_r, abort) => (abort.abort('draining'), fails('quota', { refusedUpstream: true })()) },
+      ['heartbeat', 'may go', 'upstream', 'closed failed', 'failed'],
+      { refusedUpstream: true, code: 'quota' },
+    ],
+    [
       'with an unexpected error is closed all the same',
       {
         upstream: () => {
@@ -145,6 +175,18 @@ describe('an attempt', () => {
     expect(closed).toHaveLength(log.some((l) => l.startsWith('closed')) ? 1 : 0);
     if (closed[0]) expect(closed[0]).toMatchObject(close);
     expect(closed[0]?.usage).toBeUndefined();
+  });
+
+  it('whose worker ends may be run again by another worker of the same backend', async () => {
+    const { sent } = await attempt({ upstream: (r, abort) => drains(r, abort) });
+    expect(sent.at(-1)).toMatchObject({ type: 'failed', code: 'draining', retryable: true, again: true });
+  });
+
+  it('whose worker ends while a whole answer goes out in parts says that it is cut', async () => {
+    const { log } = await attempt({
+      onFinish: (abort) => (abort.abort('draining'), Promise.reject(new Error('aborted'))),
+    });
+    expect(log.slice(-3)).toEqual(['answer ok', 'error stream_cut', 'finished']);
   });
 
   it('that failed says whether it is known to have cost nothing, as metering will charge it', async () => {
@@ -260,6 +302,7 @@ describe('pitfall 13: a client that leaves', () => {
     ['cut by the backend', { upstream: streams(2, fails('cut')) }],
     ['stopped by the router', { upstream: streams(2, (_r, abort) => (abort.abort('stopped'), fails('cut')())) }],
     ['whose reader stays away', { readerLeavesAt: 1 }],
+    ['whose worker ends', { upstream: streams(2, drains) }],
   ])('and a stream %s is counted like that too', async (_name, world) => {
     const { closed } = await attempt({ ...expected, stream: true, ...world });
     expect(closed[0]).toMatchObject({ sent: true, usageBasis: 'estimated', usage: { inputTokens: 11 } });

@@ -4,6 +4,7 @@ import {
   type BackendConfig,
   type ErrorCode,
   type Receipt,
+  type RouterReply,
   type UsageAttemptClosedV1,
   type WorkEvent,
   type WorkRequest,
@@ -51,8 +52,8 @@ type Ending = Pick<UsageAttemptClosedV1, 'outcome' | 'sent' | 'refusedUpstream'>
 /**
  * One attempt, from the work request to its one `usage.attempt-closed`. The order is what money depends on: on record and its
  * hold opened, both by the router, and only then the call.
- * @param abort cancels the attempt; its reason is 'cancelled' (by the caller), 'stopped' (by the router), or 'hedge-lost' (the
- * other attempt of its request has the caller).
+ * @param abort ends the attempt; its reason is 'cancelled' (by the caller), 'stopped' (by the router), 'hedge-lost' (the other
+ * attempt of its request has the caller), or 'draining' (the worker ends, and does not wait any longer).
  */
 export async function runAttempt(
   work: WorkRequest,
@@ -105,9 +106,7 @@ class Attempt {
     this.beat();
     const answer = await ports.router.mayGo(attemptId);
     if (answer?.type !== 'go' || this.abort.signal.aborted) {
-      const isLost = answer?.type === 'stop' ? answer.reason === HEDGE_LOST : this.abort.signal.reason === HEDGE_LOST;
-      const code = isLost ? HEDGE_LOST : answer ? 'stopped' : 'no-router';
-      await this.close({ outcome: 'not-sent', sent: false, refusedUpstream: false, code });
+      await this.close({ outcome: 'not-sent', sent: false, refusedUpstream: false, code: this.whyNot(answer) });
       if (answer?.type === 'go')
         await this.end(this.asUpstreamError(new UpstreamError('cancelled', 'ended before the call', NOT_SENT)));
       return;
@@ -124,6 +123,14 @@ class Attempt {
     } finally {
       stopHeartbeat();
     }
+  }
+
+  /** Why it was not sent. */
+  private whyNot(answer: RouterReply | undefined): string {
+    const reason: unknown = this.abort.signal.reason;
+    if ((answer?.type === 'stop' ? answer.reason : reason) === HEDGE_LOST) return HEDGE_LOST;
+    if (!answer) return 'no-router';
+    return answer.type === 'go' && reason === DRAINING ? DRAINING : 'stopped';
   }
 
   private async whole(): Promise<void> {
@@ -392,9 +399,10 @@ class Attempt {
   }
 
   /** The caller has some parts of an answer, which is in the books as it is. */
-  private breakOffParts({ code, message }: UpstreamError): void {
+  private breakOffParts({ code, message, cause }: UpstreamError): void {
     const isCancelled = code === 'cancelled';
-    this.ports.caller.fail(isCancelled ? 'cancelled' : 'reader_away', message);
+    const why = cause instanceof ReaderAway ? 'reader_away' : 'stream_cut';
+    this.ports.caller.fail(isCancelled ? 'cancelled' : why, message);
     this.finished(isCancelled ? 'cancelled' : 'error');
   }
 
@@ -408,6 +416,10 @@ class Attempt {
     if (this.abort.signal.aborted && isEnd(reason)) {
       const sent = error instanceof UpstreamError ? error.details.sent : true;
       return new UpstreamError(reason, ENDS[reason], { ...SENT, sent, retryable: false });
+    }
+    if (reason === DRAINING && isOfAbort(error)) {
+      const sent = error instanceof UpstreamError ? error.details.sent : true;
+      return new UpstreamError(DRAINING, 'its worker ended', { ...SENT, sent, retryable: true, again: true });
     }
     if (error instanceof UpstreamError) return error;
     return new UpstreamError('protocol', (error as Error).message, { ...SENT, retryable: true });
@@ -483,6 +495,9 @@ function lost(): UpstreamError {
   return new UpstreamError(HEDGE_LOST, ENDS[HEDGE_LOST], { ...SENT, retryable: false });
 }
 
+/** Its worker ends. That says nothing of the backend, and another worker may go on. */
+export const DRAINING = 'draining';
+
 const ENDS = {
   cancelled: 'cancelled by the caller',
   stopped: 'stopped by the router',
@@ -492,6 +507,11 @@ const ENDED_FROM_OUTSIDE: ReadonlySet<string> = new Set(Object.keys(ENDS));
 
 function isEnd(reason: unknown): reason is keyof typeof ENDS {
   return typeof reason === 'string' && ENDED_FROM_OUTSIDE.has(reason);
+}
+
+/** What a wire makes of a signal. Whatever else it says, it has heard by itself. */
+function isOfAbort(error: unknown): boolean {
+  return !(error instanceof UpstreamError) || error.code === 'cancelled';
 }
 
 /** The receipt of a whole answer goes after all that the backend said, which is not written twice. */

@@ -378,6 +378,26 @@ describe('a request', () => {
       undefined,
     ],
     [
+      'a worker that ends is not its backend: another one is asked again, and the next backend when that fails too',
+      { workers: { 'a 1': [ready, failed('draining', true, true)], 'a 2': [ready, failed('server-error')] } },
+      [
+        'reserve a b c',
+        'open',
+        'go',
+        'taken',
+        'reserve a b c',
+        'open',
+        'go',
+        'taken',
+        'a failed',
+        'reserve b c',
+        'open',
+        'go',
+        'b succeeded',
+      ],
+      undefined,
+    ],
+    [
       'and goes elsewhere once none is',
       { workers: { 'a 1': [ready, failed('credential', true, true)], 'a 2': [ready, failed('quota')] } },
       [

@@ -11,7 +11,7 @@ type FailedSignal = Extract<AttemptSignal, { type: 'failed' }>;
 export interface RequestPath {
   /** Attempts that ended without an answer. */
   readonly tried: Receipt['attempts'];
-  /** The backend that failed last, where another of its credentials is free. */
+  /** The backend that failed last, where another of its credentials is free, or another of its workers. */
   again: string | undefined;
   /** Backends whose workers were full, of those tried: to be asked again when a slot is free. */
   readonly full: Set<string>;
@@ -205,4 +205,5 @@ const SAYS_NOTHING_OF_BACKEND: ReadonlySet<string> = new Set([
   'content-filter',
   'context-length',
   'stopped',
+  'draining',
 ]);
