@@ -375,6 +375,13 @@ export const ERRORS = {
     meaning: 'This gateway has as many requests in flight as its limit allows.',
     wayOut: 'Retry; add gateways, or raise `limits.requestsInFlightPerGateway`.',
   },
+  gateway_stopped: {
+    status: 503,
+    type: 'api_error',
+    retryable: true,
+    meaning: 'The gateway was stopped, and did not wait any longer for the rest of the answer.',
+    wayOut: 'Retry, what was generated is paid for; raise `limits.drainMs` for longer answers.',
+  },
   router_unavailable: {
     status: 503,
     type: 'api_error',

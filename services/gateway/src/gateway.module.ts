@@ -9,7 +9,6 @@ import { meter } from '@meritorder/telemetry';
 import { HttpEdge } from './adapters/http/http-edge.js';
 import { NatsInference } from './adapters/inference.nats.js';
 
-const DRAIN_LIMIT_MS = 25_000;
 const DEFAULT_PORT = 8080;
 const HOUR_MS = 3_600_000;
 /** Beyond the deadline of a request, so that the error of the router or the worker comes first. */
@@ -72,7 +71,7 @@ export async function gatewayModule(context: ServiceContext): Promise<DynamicMod
       }
 
       async onApplicationShutdown(): Promise<void> {
-        await edge.drain(DRAIN_LIMIT_MS);
+        await edge.drain(limits.drainMs);
         inference.close();
         keys.close();
         idempotency.close();

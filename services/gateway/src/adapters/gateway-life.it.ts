@@ -79,6 +79,25 @@ it('drains: what is running ends well, on connections that are then closed, and 
   await agent.close();
 });
 
+it('what is not done when the drain is over ends with an error of its dialect, and is stopped upstream', async () => {
+  world = await startWorld();
+  const ask = (path: string, stream: boolean) =>
+    send(world, { path, body: JSON.stringify({ model: 'auto', messages: [], stream }), agent: false });
+  const whole = ask('/v1/chat/completions', false);
+  const streams = [ask('/v1/chat/completions', true), ask('/v1/messages', true), ask('/v1/responses', true)];
+  await waitFor(() => world.asked.length === 4, 'all are in flight');
+  for (const asked of world.asked.filter((a) => a.body.stream)) asked.chunk({ type: 'x' }, { asksAck: true });
+  await waitFor(() => world.acknowledged.length === 3, 'the streams have begun');
+  await world.edge.drain(100);
+  const { status, headers: told, text } = await whole;
+  expect([status, code(text), told['retry-after']]).toEqual([503, 'gateway_stopped', '1']);
+  const ends = (await Promise.all(streams)).map((s) => s.text.trimEnd().split('\n\n').at(-1)!);
+  for (const end of ends) expect(end).toContain('"code":"gateway_stopped"');
+  expect(ends.map((end) => end.slice(0, 14))).toEqual(['data: {"error"', 'event: error\nd', 'event: error\nd']);
+  await waitFor(() => world.cancelled.length === 4, 'all are stopped upstream');
+  expect(world.outcomes).toEqual(Array(4).fill('gateway_stopped'));
+});
+
 it('the NATS user of the gateway may ask and hear answers, and nothing else', async () => {
   world = await startWorld();
   const { nats } = world.gateway;

@@ -29,6 +29,7 @@ export class NatsInference implements Inference {
   private readonly room = new AnswerRoom();
   private asked = 0;
   private connected = true;
+  private endedWith: Refusal | undefined;
 
   /** @param totalMs after which a call without an end is given up. */
   constructor(
@@ -53,9 +54,18 @@ export class NatsInference implements Inference {
       open.fail({ code: 'router_unavailable', message: 'The gateway has lost NATS.', retryAfterSeconds: 1 });
       return open;
     }
+    if (this.endedWith) {
+      open.fail(this.endedWith);
+      return open;
+    }
     this.calls.set(place, open);
     open.publish(`${this.inbox(call.org).prefix}${place}`);
     return open;
+  }
+
+  end(refusal: Refusal): void {
+    this.endedWith = refusal;
+    for (const call of this.calls.values()) call.giveUp(refusal);
   }
 
   close(): void {
@@ -107,7 +117,10 @@ class NatsCall implements OpenCall, HeldAnswer {
     private readonly room: AnswerRoom,
     private readonly forget: () => void,
   ) {
-    this.timer = setTimeout(() => this.giveUp('deadline_exceeded', `No end within ${totalMs} ms.`), totalMs);
+    this.timer = setTimeout(
+      () => this.giveUp({ code: 'deadline_exceeded', message: `No end within ${totalMs} ms.` }),
+      totalMs,
+    );
   }
 
   publish(reply: string): void {
@@ -137,7 +150,10 @@ class NatsCall implements OpenCall, HeldAnswer {
       else if (status === '' && sequence !== '') this.chunk(message, Number(sequence), block);
       else this.last(message, status, sequence, block);
     } catch (error) {
-      this.giveUp('internal', `The answer cannot be read: ${(error as Error).message.slice(0, 200)}`);
+      this.giveUp({
+        code: 'internal',
+        message: `The answer cannot be read: ${(error as Error).message.slice(0, 200)}`,
+      });
     }
   }
 
@@ -157,9 +173,15 @@ class NatsCall implements OpenCall, HeldAnswer {
     if (this.close()) this.reader.ended({ status: 'failed', refusal });
   }
 
+  /** The reader is told, and whoever works on the call is stopped. */
+  giveUp(refusal: Refusal): void {
+    const { org, requestId } = this.call;
+    if (!this.bus.nats.isClosed()) this.bus.nats.publish(subjects.inferenceCancel(org, requestId));
+    this.fail(refusal);
+  }
+
   private chunk(message: Msg, sequence: number, block: string): void {
-    if (sequence !== this.expected)
-      return this.giveUp('stream_cut', `Chunk ${this.expected} was lost: ${sequence} came in its place.`);
+    if (sequence !== this.expected) return this.cut(`Chunk ${this.expected} was lost: ${sequence} came in its place.`);
     this.expected++;
     const start =
       sequence > 0
@@ -172,13 +194,12 @@ class NatsCall implements OpenCall, HeldAnswer {
   }
 
   private part({ data }: Msg, place: number, status: string): void {
-    if (place !== this.expected)
-      return this.giveUp('stream_cut', `Part ${this.expected} was lost: ${place} came in its place.`);
+    if (place !== this.expected) return this.cut(`Part ${this.expected} was lost: ${place} came in its place.`);
     this.expected++;
     this.parts.push(data);
     this.partBytes += data.length;
     if (this.partBytes > MAX_ANSWER_BYTES)
-      return this.giveUp('answer_unusable', `The answer has more than ${MAX_ANSWER_BYTES} bytes.`);
+      return this.giveUp({ code: 'answer_unusable', message: `The answer has more than ${MAX_ANSWER_BYTES} bytes.` });
     if (status === '') return this.room.take(this, data.length);
     if (this.close()) this.reader.ended({ status: 'answered', streamed: false, body: Buffer.concat(this.parts) });
   }
@@ -197,7 +218,7 @@ class NatsCall implements OpenCall, HeldAnswer {
     if (status === 'cancelled') return this.fail({ code: 'cancelled', message: 'The request was cancelled.' });
     const streamed = sequence !== '';
     if (streamed && Number(sequence) !== this.expected)
-      return this.giveUp('stream_cut', `Chunk ${this.expected} was lost: the end came in its place.`);
+      return this.cut(`Chunk ${this.expected} was lost: the end came in its place.`);
     if (this.close()) this.reader.ended({ status: 'answered', streamed, body });
   }
 
@@ -206,11 +227,8 @@ class NatsCall implements OpenCall, HeldAnswer {
     this.bus.nats.publish(subjects.inferenceAck(org, requestId), String(this.expected - 1));
   }
 
-  /** The reader is told, and whoever works on the call is stopped. */
-  private giveUp(code: ErrorCode, message: string): void {
-    const { org, requestId } = this.call;
-    if (!this.bus.nats.isClosed()) this.bus.nats.publish(subjects.inferenceCancel(org, requestId));
-    this.fail({ code, message });
+  private cut(message: string): void {
+    this.giveUp({ code: 'stream_cut', message });
   }
 
   private close(): boolean {

@@ -18,6 +18,7 @@ const PERHAPS_PAID: ReadonlySet<CallOutcome> = new Set([
   'reader_away',
   'deadline_exceeded',
   'answer_unusable',
+  'gateway_stopped',
 ]);
 
 export interface OncePorts {

@@ -50,6 +50,13 @@ const KEEPING = ['GET', 'HEAD', 'DELETE'];
 const KEEP_ALIVE_MS = 75_000;
 const TIMEOUT_CHECK_MS = 1_000;
 const DRAIN_CHECK_MS = 50;
+/** For what is told to have ended: an answer with an idempotency key is kept first. */
+const LAST_WORDS_MS = 2_000;
+const STOPPED: Refusal = {
+  code: 'gateway_stopped',
+  message: 'The gateway was stopped before the end of the answer.',
+  retryAfterSeconds: 1,
+};
 
 /** The HTTP edge: who asks, for what, within which limits; the rest is done by the application. */
 export class HttpEdge {
@@ -95,19 +102,31 @@ export class HttpEdge {
     });
   }
 
-  /** Takes no more connections, ends the idle ones, and waits for what is running. */
+  /**
+   * Takes no more connections, ends the idle ones, and waits for what is running. What still runs then ends with an error, as its
+   * dialect has it: a stream without one would look like an answer to clients that do not look for its end.
+   */
   async drain(limitMs: number): Promise<void> {
     this.draining = true;
     const closed = new Promise((resolve) => this.server.close(resolve));
-    const deadline = Date.now() + limitMs;
-    while (this.slots.inFlight > 0 && Date.now() < deadline) {
-      this.server.closeIdleConnections();
-      await new Promise((r) => setTimeout(r, DRAIN_CHECK_MS));
+    if (!(await this.leftWithin(limitMs))) {
+      this.options.ports.inference.end(STOPPED);
+      await this.leftWithin(LAST_WORDS_MS);
     }
     this.server.closeIdleConnections();
     const rest = setTimeout(() => this.server.closeAllConnections(), DRAIN_CHECK_MS * 10);
     await closed;
     clearTimeout(rest);
+  }
+
+  /** @returns whether no call runs any more */
+  private async leftWithin(limitMs: number): Promise<boolean> {
+    const deadline = Date.now() + limitMs;
+    while (this.slots.inFlight > 0 && Date.now() < deadline) {
+      this.server.closeIdleConnections();
+      await new Promise((r) => setTimeout(r, DRAIN_CHECK_MS));
+    }
+    return this.slots.inFlight === 0;
   }
 
   private take(request: IncomingMessage, response: ServerResponse): void {

@@ -47,4 +47,6 @@ export interface OpenCall {
 /** The public surface of inference. */
 export interface Inference {
   ask(call: InferenceCall, reader: AnswerReader): OpenCall;
+  /** Stops all calls upstream; their readers are told this, and so are those of calls that come later. */
+  end(refusal: Refusal): void;
 }
