@@ -13,5 +13,6 @@ export { REASONING_FIELDS } from './reasoning-fields.js';
 export { TranslationError } from './translation-error.js';
 export { callOfChat, type CallOfChat } from './provider/call-of-chat.js';
 export type { SdkProtocol } from './provider/part-of-chat.js';
-export { ChunksOfParts, completionOfContent, completionUsage, type FinishReason } from './provider/chunks-of-parts.js';
+export { ChunksOfParts, completionOfContent, completionUsage } from './provider/chunks-of-parts.js';
+export type { FinishReason } from './provider/finish-reason.js';
 export { unsaidOnWire } from './provider/unsaid-on-wire.js';

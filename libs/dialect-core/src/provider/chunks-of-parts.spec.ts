@@ -43,6 +43,13 @@ describe('a stream of parts', () => {
     ['tool-calls', 'tool_use', 'tool_calls'],
     ['content-filter', 'refusal', 'content_filter'],
     ['other', 'compaction', 'stop'],
+    ['other', 'UNEXPECTED_TOOL_CALL', undefined],
+    ['other', 'MALFORMED_RESPONSE', undefined],
+    ['other', 'OTHER', undefined],
+    ['other', 'malformed_tool_use', undefined],
+    ['other', 'model_context_window_exceeded', 'length'],
+    ['other', 'IMAGE_PROHIBITED_CONTENT', 'content_filter'],
+    ['other', 'a reason of tomorrow', undefined],
     ['other', undefined, undefined],
     ['interrupted', undefined, undefined],
     ['error', undefined, undefined],
@@ -51,6 +58,15 @@ describe('a stream of parts', () => {
     expect(translator.finishReason).toBe(reason);
     const only = { index: 0, delta: { role: 'assistant' }, finish_reason: reason };
     expect(chunks.map(({ choices }) => choices[0])).toEqual(reason === undefined ? [] : [only]);
+  });
+
+  it('that has said something and ends with a reason nobody knows is an answer; with one of a failure it is none', () => {
+    const said = { type: 'text-delta', id: '1', delta: 'Hi' };
+    expect(chunksOf([said, finish('other', 'a reason of tomorrow')]).translator.finishReason).toBe('stop');
+    const { translator, chunks } = chunksOf([said, finish('other', 'UNEXPECTED_TOOL_CALL')]);
+    expect(translator.finishReason).toBeUndefined();
+    expect(translator.brokenOff).toBe('the answer broke off (UNEXPECTED_TOOL_CALL)');
+    expect(chunks).toHaveLength(1);
   });
 
   it.each<[string, Any]>([
@@ -121,6 +137,8 @@ describe('a whole answer', () => {
   it('that broke off is none', () => {
     const broken = { content: [], finishReason: { unified: 'interrupted' as const, raw: undefined } };
     expect(() => completionOfContent(broken, NAMES, 7, undefined)).toThrow('broke off');
+    const failed = { content: [], finishReason: { unified: 'other' as const, raw: 'UNEXPECTED_TOOL_CALL' } };
+    expect(() => completionOfContent(failed, NAMES, 7, undefined)).toThrow('broke off (UNEXPECTED_TOOL_CALL)');
   });
 });
 

@@ -8,10 +8,8 @@ import type { Usage } from '@meritorder/contracts';
 import type { AnswerNames } from '../chunks-to-events.js';
 import type { Json } from '../json.js';
 import { TranslationError } from '../translation-error.js';
+import { brokenBy, finishReasonOf, type FinishReason } from './finish-reason.js';
 import { sealOfCall, SealedThoughts } from './thoughts.js';
-
-/** OpenAI's reason for the end of an answer. */
-export type FinishReason = 'stop' | 'length' | 'tool_calls' | 'content_filter';
 
 /**
  * The parts of an SDK's stream as OpenAI's chunks, each as soon as it can be told. Keeps the ids of the calls and nothing else of
@@ -23,6 +21,7 @@ export class ChunksOfParts {
   private readonly thoughts = new SealedThoughts();
   private started = false;
   private ended: FinishReason | undefined;
+  private broken: string | undefined;
 
   constructor(
     private readonly names: AnswerNames,
@@ -32,6 +31,11 @@ export class ChunksOfParts {
   /** Why it ended; undefined: it has not, or broke off. */
   get finishReason(): FinishReason | undefined {
     return this.ended;
+  }
+
+  /** In words, where its last event says that it broke off. */
+  get brokenOff(): string | undefined {
+    return this.broken;
   }
 
   /**
@@ -58,7 +62,8 @@ export class ChunksOfParts {
           ? this.seal(part.toolCallId, part.providerMetadata)
           : this.call(part.toolCallId, part.toolName, part.input, part.providerMetadata);
       case 'finish':
-        this.ended = finishReasonOf(part.finishReason);
+        this.ended = finishReasonOf(part.finishReason, this.started);
+        if (this.ended === undefined) this.broken = brokenBy(part.finishReason);
         return this.ended && this.delta(this.detailsOfThoughts(), this.ended);
       case 'file':
       case 'reasoning-file':
@@ -120,8 +125,8 @@ export function completionOfContent(
   createdSeconds: number,
   usage: Usage | undefined,
 ): Record<string, unknown> {
-  const ended = finishReasonOf(finishReason);
-  if (!ended) throw new TranslationError('the answer broke off');
+  const ended = finishReasonOf(finishReason, content.length > 0);
+  if (!ended) throw new TranslationError(brokenBy(finishReason));
   const texts: string[] = [];
   const thoughts: string[] = [];
   const sealed = new SealedThoughts();
@@ -159,24 +164,6 @@ export function completionOfContent(
     choices: [{ index: 0, message, logprobs: null, finish_reason: ended }],
     usage: completionUsage(usage),
   };
-}
-
-/** Undefined: it did not end, whatever of it there is. */
-function finishReasonOf({ unified, raw }: LanguageModelV4FinishReason): FinishReason | undefined {
-  switch (unified) {
-    case 'stop':
-    case 'length':
-      return unified;
-    case 'tool-calls':
-      return 'tool_calls';
-    case 'content-filter':
-      return 'content_filter';
-    case 'other':
-      // A reason of the provider's own; without one the stream was left.
-      return raw === undefined ? undefined : 'stop';
-    default:
-      return undefined;
-  }
 }
 
 function refuseProvidersOwn({ providerExecuted, toolName }: { providerExecuted?: boolean; toolName: string }): void {

@@ -501,6 +501,27 @@ describe('a provider that fails is called once', () => {
   });
 });
 
+describe('Gemini ends without an answer', () => {
+  it.each([
+    ['UNEXPECTED_TOOL_CALL', false],
+    ['UNEXPECTED_TOOL_CALL', true],
+    ['MALFORMED_FUNCTION_CALL', false],
+    ['MALFORMED_FUNCTION_CALL', true],
+  ])('by %s, streamed %s: another is asked, what was counted is booked', async (finishReason, stream) => {
+    const none = { ...HELLO.gemini, candidates: [{ content: {}, finishReason }] };
+    const provider = await provide((r) =>
+      r.writeHead(200).end(stream ? streamed('gemini', [none]) : JSON.stringify(none)),
+    );
+    const { sent, closed } = await ask('gemini', provider.url, { stream });
+    expect(sent.find(({ type }) => type === 'failed')).toMatchObject({ retryable: true });
+    expect(sent.find(({ type }) => type === 'failed')).toHaveProperty(
+      'message',
+      expect.stringContaining(`broke off (${finishReason})`),
+    );
+    expect(closed[0]).toMatchObject({ outcome: 'failed', usageBasis: 'reported' });
+  });
+});
+
 describe('nothing is sent', () => {
   it.each<[string, SdkProtocol, Asked]>([
     ['that the protocol cannot say', 'anthropic', { body: { seed: 7 } }],

@@ -92,7 +92,7 @@ export class SdkUpstream implements ProviderUpstream {
       call.leave();
     }
     if (!isWhole || chunks?.finishReason === undefined)
-      throw new UpstreamError('cut', 'the stream ended before its last event', SENT_RETRYABLE);
+      throw new UpstreamError('cut', chunks?.brokenOff ?? 'the stream ended before its last event', SENT_RETRYABLE);
     reader.end();
     if (includeUsage) yield JSON.stringify(chunks.usage(reader.read().usage));
   }
