@@ -35,6 +35,18 @@ describe('a chat completion in the words of its provider', () => {
     expect(sentTo(backend, { messages })['messages']).toEqual([{ ...messages[0], role }, messages[1]]);
   });
 
+  it.each([
+    [OPENAI, { include_obfuscation: false, include_usage: true }],
+    [AZURE, { include_obfuscation: false, include_usage: true }],
+    [GROQ, { include_usage: true }],
+    [MISTRAL, undefined],
+  ])('asks for the usage of a stream, and for what else its caller asked where that is known: %s', (backend, told) => {
+    const body = { messages: [], stream_options: { include_obfuscation: false, include_usage: false } };
+    const asked = chatBody({ backend: backendOf(`${backend}, baseUrl: "https://x.test/v1"`), stream: true, body });
+    expect(asked['stream_options']).toEqual(told);
+    expect(sentTo(backend, body)['stream_options']).toBeUndefined();
+  });
+
   it.each([OPENAI, AZURE, MISTRAL, GROQ])('leaves out what another model thought: %s', (backend) => {
     const messages = [{ role: 'user', content: 'u' }, ANSWER];
     expect(sentTo(backend, { messages })['messages']).toEqual([

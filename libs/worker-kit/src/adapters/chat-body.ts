@@ -13,7 +13,7 @@ type Fields = Record<string, unknown>;
 /** What the endpoints that speak OpenAI's chat completions do not agree on. */
 export function chatBody({ body, backend, stream }: Pick<ProviderRequest, 'body' | 'backend' | 'stream'>): Fields {
   const { protocol, provider, model } = backend;
-  const { max_tokens: maxTokens, ...rest } = body;
+  const { max_tokens: maxTokens, stream_options: asked, ...rest } = body;
   const isOpenAi = protocol === 'azure' || provider === 'openai';
   // OpenAI's reasoning models refuse `max_tokens`; Mistral and many others know no other name.
   const limit = isOpenAi ? 'max_completion_tokens' : 'max_tokens';
@@ -25,7 +25,10 @@ export function chatBody({ body, backend, stream }: Pick<ProviderRequest, 'body'
     ...(maxTokens === undefined ? {} : { [limit]: maxTokens }),
     model,
     stream,
-    stream_options: asksForUsage ? { include_usage: true } : undefined,
+    // What else a caller may ask for (`include_obfuscation`), others do not know.
+    stream_options: asksForUsage
+      ? { ...(isOpenAi ? (asked as Fields | null | undefined) : {}), include_usage: true }
+      : undefined,
   };
   // Mistral refuses whatever it does not know, and who asks changes nothing of the answer.
   if (provider === 'mistral') delete told['user'];
