@@ -216,6 +216,28 @@ describe('chunks on their way to the caller', () => {
     ]);
   });
 
+  it('every chunk of a head comes with the first word, in order and as it was, however many choices there are', async () => {
+    const role = (index: number) =>
+      `{"choices": [{"index": ${index}, "delta": {"role": "assistant", "content": ""}, "finish_reason": null}]}`;
+    const word = '{"choices": [{"index": 1, "delta": {"content": "hi"}}]}';
+    const ends = [0, 1].map((index) => `{"choices": [{"index": ${index}, "delta": {}, "finish_reason": "stop"}]}`);
+    const filter = '{"choices": [], "prompt_filter_results": []}';
+    const all = [filter, role(0), role(1), word, ...ends];
+    expect(await heardOf(all, true)).toEqual(all);
+    // A stream that ends without a choice is an answer, too.
+    expect(await heardOf([filter], true)).toEqual([filter]);
+  });
+
+  it('a stream that breaks after its head has said nothing: another backend is asked', async () => {
+    const server = await rawServer((_request, socket) =>
+      sendStream(socket, Buffer.from(`data: ${OLLAMA[0]}\n\n`), { framing: 'until-close' }),
+    );
+    stops.push(() => server.stop());
+    const { log, sent } = await call(server.url, 1, true);
+    expect(log.filter((entry) => entry.startsWith('chunk'))).toEqual([]);
+    expect(sent.at(-1)).toMatchObject({ type: 'failed', code: 'cut', retryable: true });
+  });
+
   it('calls whose indexes are right are the bytes that came', async () => {
     const right = OLLAMA.map((chunk, i) =>
       i === 2 ? chunk.replace('[{"index": 0, "id"', '[{"index": 1, "id"') : chunk,

@@ -16,7 +16,7 @@ export interface OpenAiEndpoint {
 const OPENAI_CHAT: OpenAiEndpoint = { path: '/chat/completions', dialect: 'openai-chat', streams: true };
 export const OPENAI_EMBEDDINGS: OpenAiEndpoint = { path: '/embeddings', dialect: 'openai-embeddings', streams: false };
 
-/** The OpenAI-compatible wire, and Azure's, over undici, with every retry off. */
+/** The OpenAI-compatible wire, and Azure's, over undici, with every retry off. A stream's head goes with its first word. */
 export class OpenAiUpstream implements ProviderUpstream {
   readonly dialect: Dialect;
   private readonly transport = new HttpTransport();
@@ -43,6 +43,7 @@ export class OpenAiUpstream implements ProviderUpstream {
     const stream = new ServerSentEvents(answer);
     const calls = new DistinctCalls();
     const ends = new ChoiceEnds();
+    const head = new HeldHead();
     let isBroken = false;
     try {
       for (let events = await stream.next(); events.length > 0; events = await stream.next()) {
@@ -50,13 +51,20 @@ export class OpenAiUpstream implements ProviderUpstream {
           if (data === DONE) {
             answer.ended();
             request.reader.end();
-            return throwIfBroken(ends);
+            throwIfBroken(ends);
+            yield* head.release();
+            return;
           }
           const chunk = chunkOf(data);
-          isBroken = ends.note(choicesOf(chunk)) || isBroken;
-          const forward = chunkFor(request, answer, calls, chunk, data);
+          const choices = choicesOf(chunk);
+          const isSaid = choices.some(saysSomething);
+          if (isSaid) answer.heard();
+          isBroken = ends.note(choices) || isBroken;
+          const forward = chunkFor(request, calls, chunk, data);
           // Of an answer that broke off only its usage is still of interest.
-          if (forward !== undefined && !isBroken) yield forward;
+          if (forward === undefined || isBroken || (!isSaid && head.holds(forward))) continue;
+          if (!head.isReleased) yield* head.release();
+          yield forward;
         }
       }
     } finally {
@@ -66,6 +74,7 @@ export class OpenAiUpstream implements ProviderUpstream {
     if (!isWhole(request, answer, ends))
       throw new UpstreamError('cut', 'the stream ended before [DONE]', SENT_RETRYABLE);
     request.reader.end();
+    yield* head.release();
   }
 
   private post(request: ProviderRequest): Promise<HttpAnswer> {
@@ -120,19 +129,44 @@ function choicesOf({ choices }: Record<string, unknown>): Choice[] {
  */
 function chunkFor(
   { reader, includeUsage }: ProviderRequest,
-  answer: HttpAnswer,
   calls: DistinctCalls,
   chunk: Record<string, unknown>,
   data: string,
 ): string | undefined {
-  const choices = choicesOf(chunk);
-  const hasChoices = choices.length > 0;
-  if (choices.some(saysSomething)) answer.heard();
   reader.feed(chunk);
   const distinct = calls.of(chunk);
   if (!chunk['usage'] || includeUsage) return distinct === chunk ? data : JSON.stringify(distinct);
   const { usage: _usage, ...rest } = distinct;
-  return hasChoices ? JSON.stringify(rest) : undefined;
+  return choicesOf(chunk).length > 0 ? JSON.stringify(rest) : undefined;
+}
+
+/** Of chunks without a word: nobody needs more of them, and they are kept in memory. */
+const MOST_HELD_CHARACTERS = 262_144;
+
+/**
+ * What a stream begins with before anything is said: roles, one chunk for each choice, and what Azure's filter says of the prompt.
+ * It is kept back until then, for models may think for minutes after it, and before the first word another backend may still answer.
+ */
+class HeldHead {
+  private chunks: string[] = [];
+  private characters = 0;
+  isReleased = false;
+
+  /** @returns whether it is kept */
+  holds(chunk: string): boolean {
+    this.characters += chunk.length;
+    if (this.isReleased || this.characters > MOST_HELD_CHARACTERS) return false;
+    this.chunks.push(chunk);
+    return true;
+  }
+
+  /** All that was kept, once. */
+  release(): readonly string[] {
+    const { chunks } = this;
+    this.chunks = [];
+    this.isReleased = true;
+    return chunks;
+  }
 }
 
 /** Many begin with a chunk that names the role and is empty, long before the model has said anything. */

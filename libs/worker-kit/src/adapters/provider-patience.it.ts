@@ -84,6 +84,7 @@ describe.each(WIRES)('the patience of a call over $name', (wire) => {
   it.each([
     ['silent', () => {}],
     ['that pings', (socket: Socket) => (socket.write(HEAD), repeat(socket, wire.ping))],
+    ['that begins, and then pings', (socket: Socket) => (socket.write(HEAD + wire.opening), repeat(socket, wire.ping))],
   ])('ends when no first token comes from a backend %s: others are asked', async (_how, answer) => {
     const { sent, closed } = await call(wire, answer, { firstToken: SHORT });
     expect(sent.at(-1)).toMatchObject({ code: 'timeout', message: 'no first token in time', retryable: true });

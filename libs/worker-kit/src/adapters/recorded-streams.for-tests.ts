@@ -76,7 +76,8 @@ function openAi(name: string, backend: string, streams: PlayedWire['streams']): 
     kind: 'chat',
     streams,
     ends: (data) => data === '[DONE]',
-    seen: (data) => data,
+    // Roles alone say nothing.
+    seen: (data) => (data.some((text) => (JSON.parse(text) as Json)['choices'].some(saysSomething)) ? data : []),
     lastWord: (data) => {
       const events = data.map((text) => JSON.parse(text) as Json);
       const open = new Set<number>();
@@ -94,6 +95,11 @@ function openAi(name: string, backend: string, streams: PlayedWire['streams']): 
         : undefined;
     },
   };
+}
+
+function saysSomething({ delta, finish_reason }: Json): boolean {
+  const said = Object.entries((delta ?? {}) as Json).filter(([name]) => name !== 'role');
+  return Boolean(finish_reason) || said.some(([, value]) => value !== null && value.length !== 0);
 }
 
 const ANTHROPIC: PlayedWire = {
