@@ -48,6 +48,7 @@ export * from './events/price-version-published.v1.js';
 export * from './config/budgets-config.js';
 export * from './config/hosts-config.js';
 export * from './config/key-terms.js';
+export * from './config/first-token-timeout.js';
 export * from './config/meritorder-config.js';
 export * from './config/nats-config.js';
 export * from './config/joined-backends.js';

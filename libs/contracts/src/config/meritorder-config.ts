@@ -56,7 +56,10 @@ const BackendFields = z.strictObject({
       "It is asked in batches, over the provider's batch API (protocol openai, azure, anthropic, gemini or bedrock), and charges its service tier `batch`: it takes jobs alone, those whose deadline leaves `completionSeconds`. `maxConcurrency` is how many are in one batch at most.",
   }),
   connectTimeoutMs: Milliseconds.default(5_000),
-  firstTokenTimeoutMs: Milliseconds.default(60_000),
+  firstTokenTimeoutMs: Milliseconds.optional().meta({
+    description:
+      'Of a stream: for the first word, or thought that is shown. Default: 60000, and 300000 where the request asks for reasoning (`reasoning_effort` or `reasoning.effort` but `none` and `minimal`, `thinking`) or the backend has `hiddenOutput`, since then a model may be silent for minutes.',
+  }),
   betweenTokensTimeoutMs: Milliseconds.default(300_000).meta({
     description:
       'Of a stream that has begun. Some providers are silent for minutes while they gather the arguments of a tool, or think unseen.',

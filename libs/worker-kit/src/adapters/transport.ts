@@ -233,8 +233,8 @@ export class Patience {
   private hasHeard = false;
 
   constructor(private readonly request: ProviderRequest) {
-    const { backend, stream, signal, deadlineMs } = request;
-    this.limitMs = stream ? backend.firstTokenTimeoutMs : Infinity;
+    const { stream, signal, deadlineMs, firstTokenTimeoutMs } = request;
+    this.limitMs = stream ? firstTokenTimeoutMs : Infinity;
     this.onAbort = () => this.abort.abort(new UpstreamError('cancelled', 'cancelled', SENT_FINAL));
     if (signal.aborted) this.onAbort();
     else signal.addEventListener('abort', this.onAbort, { once: true });

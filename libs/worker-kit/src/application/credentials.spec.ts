@@ -124,6 +124,7 @@ describe('a call with credentials', () => {
       stream: false,
       includeUsage: false,
       deadlineMs: 0,
+      firstTokenTimeoutMs: 0,
       signal: new AbortController().signal,
       reader: usageReader('openai-chat'),
       headers: {},

@@ -32,6 +32,8 @@ export interface UpstreamRequest {
   stream: boolean;
   includeUsage: boolean;
   deadlineMs: number;
+  /** Of a stream: how long it may be silent before it says something. */
+  firstTokenTimeoutMs: number;
   signal: AbortSignal;
   /** Is fed whatever the backend says. */
   reader: UsageReader;

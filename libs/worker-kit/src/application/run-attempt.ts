@@ -1,4 +1,5 @@
 import {
+  firstTokenTimeoutMs,
   HEDGE_LOST,
   WORKER_SPEAKS_MS,
   type BackendConfig,
@@ -323,6 +324,7 @@ class Attempt {
       stream: work.stream,
       includeUsage: work.includeUsage,
       deadlineMs: Date.parse(work.terms.deadlineAt),
+      firstTokenTimeoutMs: firstTokenTimeoutMs(backend, work.body),
       signal: abort.signal,
       reader,
       headers: ports.upstreamHeaders,

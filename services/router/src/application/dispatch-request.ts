@@ -10,6 +10,7 @@ import {
   type OrgConfig,
   type PassedOver,
   type Refusal,
+  firstTokenTimeoutMs,
 } from '@meritorder/contracts';
 import { allEnforcedAt } from '@meritorder/budget-core';
 import type { ReserveGrant } from '@meritorder/counters';
@@ -628,7 +629,7 @@ class Dispatch {
         cancelled: request.cancelled,
         path: this.path,
         costNothing: () => this.capLeft.costNothing(attemptId),
-        hadTime: request.deadlineMs - reservedAtMs >= chosen.backend.firstTokenTimeoutMs,
+        hadTime: request.deadlineMs - reservedAtMs >= firstTokenTimeoutMs(chosen.backend, work.body),
       });
       return step;
     } finally {

@@ -586,6 +586,7 @@ describe('a stream that is left', () => {
       stream: true,
       includeUsage: false,
       deadlineMs: Date.now() + 30_000,
+      firstTokenTimeoutMs: 20_000,
       signal,
       reader: usageReader(wire.dialect),
       headers: {},

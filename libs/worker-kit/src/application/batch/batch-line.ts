@@ -148,6 +148,7 @@ function requestOf(
     stream: false,
     includeUsage: false,
     deadlineMs: nowMs + REPLAY_LIMIT_MS,
+    firstTokenTimeoutMs: Infinity,
     signal: new AbortController().signal,
     reader: usageReader(upstream.dialect, { provider: backend.provider, countTokens: countGenerated }),
     headers: {},
