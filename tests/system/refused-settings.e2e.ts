@@ -35,8 +35,28 @@ const price = (usd: string) => [
   },
 ];
 
+const FORBIDDEN = {
+  code: 'The caller does not have permission to execute the specified operation',
+  error: 'Content violates usage guidelines. Team: t, API key ID: k, Model: grok, Failed check: SAFETY_CHECK_TYPE_BIO',
+};
+const TOO_LONG = {
+  error: {
+    code: 400,
+    message: 'request (5012 tokens) exceeds the available context size (4096 tokens), try increasing it',
+    type: 'exceed_context_size_error',
+  },
+};
+
+/** By the word that is asked: xAI's refusal of what it forbids, a 403 that nobody knows, llama.cpp's of a prompt. */
+function strictSays(word: string): { status: number; body: object } | undefined {
+  if (word === 'forbidden') return { status: 403, body: FORBIDDEN };
+  if (word === 'odd') return { status: 403, body: { error: { message: 'Not this one', code: 'policy_7' } } };
+  return word === 'long' ? { status: 400, body: TOO_LONG } : undefined;
+}
+
 beforeAll(async () => {
   scripted = await startScriptedProvider((body) => {
+    if (body['model'] === 'strict') return strictSays(body['messages'].at(-1).content);
     if (body['model'].startsWith('thinker') && body['temperature'] !== undefined)
       return { status: 400, body: ofOpenAi };
     const extras = body['model'] === 'mistral' ? extrasIn(body) : [];
@@ -51,12 +71,14 @@ beforeAll(async () => {
       at('thinker', { prices: price('0.1') }),
       at('thinker-2', { prices: price('0.1') }),
       at('mistral', { provider: 'mistral', catalogue: false, prices: price('0.1') }),
+      at('strict', { prices: price('0.1') }),
       at('plain', { prices: price('10') }),
     ],
     config: {
       routes: [
         { id: 'auto', backends: ['thinker', 'plain'], exploration: false },
         { id: 'from-mistral', backends: ['mistral', 'plain'], exploration: false },
+        { id: 'strict-first', backends: ['strict', 'plain'], exploration: false },
         { id: 'thinkers', backends: ['thinker', 'thinker-2'], exploration: false },
       ],
     },
@@ -129,4 +151,38 @@ it('Mistral is not sent what it refuses: who asks and speaks, another role, what
   const sent = scripted.asked.at(-1)!;
   expect(sent['messages'].map((m: object) => Object.keys(m))).toEqual(messages.map(() => ['role', 'content']));
   expect(sent['messages'][0].role).toBe('system');
+});
+
+const say = (content: string) => ({ messages: [{ role: 'user', content }] });
+
+it('what a provider forbids is asked of nobody else, and takes its backend from nobody', async () => {
+  for (let i = 0; i < 3; i++) {
+    const before = scripted.asked.length;
+    await expect(ask('strict-first', say('forbidden'))).rejects.toMatchObject({
+      status: 400,
+      code: 'content_filtered',
+    });
+    expect(scripted.asked).toHaveLength(before + 1);
+    expect((await ask('strict-first')).meritorder).toMatchObject({
+      backend: 'strict',
+      attempts: [{ outcome: 'finished' }],
+    });
+  }
+});
+
+it('a 403 for no known reason goes on to the next backend, and takes the first from nobody', async () => {
+  const { meritorder } = await ask('strict-first', say('odd'));
+  expect(meritorder.attempts).toMatchObject([
+    { backend: 'strict', outcome: 'failed', code: 'caller-fault' },
+    { backend: 'plain', outcome: 'finished' },
+  ]);
+  expect((await ask('strict')).meritorder.backend).toBe('strict');
+});
+
+it('a prompt that is too long for an engine goes on to one that takes it', async () => {
+  const { meritorder } = await ask('strict-first', say('long'));
+  expect(meritorder.attempts).toMatchObject([
+    { backend: 'strict', outcome: 'failed', code: 'context-length' },
+    { backend: 'plain', outcome: 'finished' },
+  ]);
 });

@@ -46,8 +46,121 @@ const TABLE: [Refusal['code'], string, number, unknown, Refused['headers']?][] =
   ['credential', 'Bedrock', 403, { message: 'expired' }, { 'x-amzn-errortype': 'ExpiredTokenException' }],
   ['credential', 'DeepSeek, without credit', 402, openai('invalid_request_error', 'Insufficient Balance')],
   ['credential', 'OpenRouter, without credit', 402, { error: { code: 402, message: 'Insufficient credits' } }],
+  [
+    'credential',
+    'OpenAI, of an account that is closed',
+    429,
+    openai('billing_not_active', 'Your account is not active'),
+  ],
+  [
+    'credential',
+    'OpenAI, a project without the model',
+    403,
+    openai('model_not_found', 'Project `proj_1` does not have access to model `gpt-4.1`'),
+  ],
+  ['credential', 'OpenAI, a key without the right', 403, openai(null, 'You have insufficient permissions for this')],
+  [
+    'credential',
+    'OpenAI, from where it does not serve',
+    403,
+    openai('unsupported_country_region_territory', 'Country, region, or territory not supported', 'request_forbidden'),
+  ],
+  ['credential', 'Gemini', 403, google(403, 'PERMISSION_DENIED', 'The caller is denied')],
+  [
+    'credential',
+    'Azure, behind its network',
+    403,
+    { error: { code: '403', message: 'Access denied due to Firewall' } },
+  ],
+  ['credential', 'Bedrock, a role', 403, { message: 'x' }, { 'x-amzn-errortype': 'AccessDeniedException' }],
+  ['credential', 'S3', 403, '<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>'],
+  [
+    'credential',
+    'xAI, a key without the right',
+    403,
+    { code: 'The caller does not have permission to execute the specified operation', error: 'Team is blocked' },
+  ],
 
   ['context-length', 'OpenAI', 400, openai('context_length_exceeded', "This model's maximum context length is 8192")],
+  [
+    'context-length',
+    'OpenAI, embeddings of too much at once',
+    400,
+    openai(
+      'max_tokens_per_request',
+      'Requested 301047 tokens, max 300000 tokens per request',
+      'max_tokens_per_request',
+    ),
+  ],
+  [
+    'context-length',
+    'vLLM',
+    400,
+    { object: 'error', message: "This model's maximum context length is 4096 tokens.", type: 'BadRequestError' },
+  ],
+  [
+    'context-length',
+    'llama.cpp',
+    400,
+    { error: { code: 400, message: 'request (5012 tokens) is too large', type: 'exceed_context_size_error' } },
+  ],
+  [
+    'context-length',
+    'llama.cpp, earlier',
+    400,
+    {
+      error: {
+        code: 400,
+        message: 'the request exceeds the available context size. try increasing the context size',
+        type: 'invalid_request_error',
+      },
+    },
+  ],
+  [
+    'context-length',
+    'SGLang',
+    400,
+    {
+      object: 'error',
+      message: "The input (5012 tokens) is longer than the model's context length (4096 tokens).",
+      type: 'BadRequestError',
+    },
+  ],
+  ['context-length', 'Ollama', 400, openai(null, 'the input length exceeds the context length')],
+  [
+    'context-length',
+    'TGI, with the answer',
+    422,
+    {
+      error:
+        'Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096. Given: 3900 `inputs` tokens and 400 `max_new_tokens`',
+      error_type: 'validation',
+    },
+  ],
+  [
+    'context-length',
+    'TGI',
+    422,
+    {
+      error: 'Input validation error: `inputs` must have less than 4095 tokens. Given: 5012',
+      error_type: 'validation',
+    },
+  ],
+  [
+    'context-length',
+    'Together',
+    422,
+    openai(null, 'Input validation error: `inputs` tokens + `max_new_tokens` must be <= 8193.'),
+  ],
+  [
+    'context-length',
+    'xAI',
+    400,
+    {
+      code: 'Client specified an invalid argument',
+      error: "This model's maximum prompt length is 131072 but the request contains 140012 tokens.",
+    },
+  ],
   [
     'context-length',
     'OpenAI, a minute of tokens',
@@ -129,6 +242,17 @@ const TABLE: [Refusal['code'], string, number, unknown, Refused['headers']?][] =
       },
     },
   ],
+  [
+    'content-filter',
+    'xAI',
+    403,
+    {
+      code: 'The caller does not have permission to execute the specified operation',
+      error:
+        'Content violates usage guidelines. Team: t, API key ID: k, Model: grok-4, Failed check: SAFETY_CHECK_TYPE_BIO',
+    },
+  ],
+  ['content-filter', 'DeepSeek', 400, openai('invalid_request_error', 'Content Exists Risk')],
   ['content-filter', 'OpenAI', 400, openai('content_policy_violation', 'Your request was rejected')],
   [
     'content-filter',
@@ -186,6 +310,61 @@ const SETTINGS: [string, number, unknown][] = [
   ['a server of FastAPI', 422, { detail: [{ type: 'value_error.extra', loc: ['body', 'user'] }] }],
   ['Anthropic', 400, anthropic('invalid_request_error', 'min_p: Extra inputs are not permitted')],
   ['Groq', 400, openai(null, "'messages.1' : property 'reasoning_content' is unsupported")],
+  ['Anthropic, sampling', 400, anthropic('invalid_request_error', '`temperature` is deprecated for this model.')],
+  [
+    'Anthropic, sampling twice',
+    400,
+    anthropic(
+      'invalid_request_error',
+      '`temperature` and `top_p` cannot both be specified for this model. Please use only one.',
+    ),
+  ],
+  [
+    'Anthropic, a way to think',
+    400,
+    anthropic(
+      'invalid_request_error',
+      '"thinking.type.enabled" is not supported for this model. Use "thinking.type.adaptive" and "output_config.effort" to control thinking behavior.',
+    ),
+  ],
+  [
+    'Anthropic, the beginning of an answer',
+    400,
+    anthropic(
+      'invalid_request_error',
+      'This model does not support assistant message prefill. The conversation must end with a user message.',
+    ),
+  ],
+  [
+    'xAI',
+    400,
+    {
+      code: 'Client specified an invalid argument',
+      error: 'Model grok-4 does not support parameter presencePenalty.',
+    },
+  ],
+  [
+    'vLLM, tools',
+    400,
+    {
+      error: {
+        message: '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set',
+        type: 'BadRequestError',
+        code: 400,
+      },
+    },
+  ],
+];
+/** A model that did not manage what it was asked. */
+const MODEL_FAILED: [string, number, unknown][] = [
+  ['Groq, a call', 400, openai('tool_use_failed', "Failed to call a function. See 'failed_generation'.")],
+  ['Groq, JSON', 400, openai('json_validate_failed', "Failed to generate JSON. See 'failed_generation'.")],
+];
+/** What nobody knows may be of this one request. */
+const FORBIDDEN: [string, number, unknown][] = [
+  ['a proxy', 403, ''],
+  ['a page of a proxy', 403, "<html><h1>Access Denied</h1>You don't have permission to access this.</html>"],
+  ['a provider, in new words', 403, openai('policy_7', 'This is not something that we answer')],
 ];
 
 describe('a refusal', () => {
@@ -199,6 +378,14 @@ describe('a refusal', () => {
 
   it.each(SETTINGS)('of a setting says nothing of other backends: %s, %d', (_who, status, body) => {
     expect(of(status, body)).toMatchObject({ code: 'caller-fault', retryable: true, didNothing: true });
+  });
+
+  it.each(MODEL_FAILED)('by a failure of the model is no word on others: %s, %d', (_who, status, body) => {
+    expect(of(status, body)).toMatchObject({ code: 'caller-fault', retryable: true });
+  });
+
+  it.each(FORBIDDEN)('without a known reason takes no key from others: %s, %d', (_who, status, body) => {
+    expect(of(status, body)).toMatchObject({ code: 'caller-fault', retryable: true });
   });
 
   it("has the provider's own words, but for a refused key, which some of them quote", () => {

@@ -28,14 +28,14 @@ export interface Refusal {
  * - `quota`: too many at once or per minute.
  * - `server-error`: the backend's own trouble.
  * - `caller-fault`: any other 4xx. Where it is a setting that the provider does not know, or that this model does not take, another
- *   backend may take the request as it is.
+ *   backend may take the request as it is; so where a model failed at it, and where a 403 has no known reason.
  *
  * @param nowMs of the wall clock: instants in the answer are told as seconds from it
  */
 export function refusalOf(refused: Refused, nowMs: number): Refusal {
   const said = saidIn(refused);
   const code = codeOf(refused.status, said);
-  const isFinal = code === 'content-filter' || (code === 'caller-fault' && !isOfSetting(refused.status, said));
+  const isFinal = code === 'content-filter' || (code === 'caller-fault' && !mayBeTakenElsewhere(refused.status, said));
   const words = code === 'credential' ? said.codes.join(' ') : said.message;
   return {
     code,
@@ -58,7 +58,7 @@ export function refusalInAnswer(error: unknown, nowMs: number): Refusal {
   const { message, ...refusal } = refusalOf(refused, nowMs);
   const words = refusal.code === 'credential' ? message : saidIn(refused).message || 'an error inside the answer';
   // A setting is refused before anything is done, and not in an answer.
-  const retryable = refusal.retryable && refusal.code !== 'caller-fault';
+  const retryable = refusal.retryable && (refusal.code !== 'caller-fault' || status === 403);
   return { ...refusal, retryable, message: words, didNothing: false };
 }
 
@@ -76,24 +76,60 @@ type Json = Record<string, unknown>;
 /** @see the provider's documentation of its errors: each name below is of one of them. */
 const CONTENT_FILTER =
   /^(content_filter|content_filtered|content_policy_violation|ResponsibleAIPolicyViolation|moderation_blocked|data_inspection_failed|guardrail_intervened)$/i;
-const CONTENT_FILTER_WORDS = /content (management|filtering) policy|violating our usage policy/i;
-const CONTEXT_LENGTH = /^(context_length_exceeded|request_too_large|string_above_max_length)$/;
-const CONTEXT_LENGTH_WORDS =
-  /maximum context length|context window|prompt is too long|input is too long|exceed(s|ed)? (the )?context|exceeds the model limit|input token count.*exceeds|too large for model|request too large for/i;
+/** Azure and Anthropic, OpenAI, xAI (whose code of it is that of a right that the caller lacks), DeepSeek. */
+const CONTENT_FILTER_WORDS =
+  /content (management|filtering) policy|violating our usage policy|violates usage guidelines|SAFETY_CHECK_TYPE|^content exists risk$/i;
+/** The last are OpenAI's of too many inputs of embeddings at once, and llama.cpp's. */
+const CONTEXT_LENGTH =
+  /^(context_length_exceeded|request_too_large|string_above_max_length|max_tokens_per_request|exceed_context_size_error)$/;
+const CONTEXT_LENGTH_WORDS = new RegExp(
+  [
+    'maximum context length|context window|prompt is too long|input is too long|exceeds the model limit',
+    'input token count.*exceeds|too large for model|request too large for',
+    // Ollama; llama.cpp, which says "available".
+    'exceed(s|ed)? (the )?(available )?context',
+    // SGLang; vLLM of an embedding or a prompt in numbers.
+    "longer than the (model's context length|maximum model length)",
+    // TGI, and Together, which runs it.
+    '`inputs` tokens \\+ `max_new_tokens` must be|`inputs` must have less than',
+    // xAI.
+    'maximum prompt length is',
+  ].join('|'),
+  'i',
+);
 const CREDENTIAL =
-  /^(invalid_api_key|API_KEY_INVALID|insufficient_quota|billing_hard_limit_reached|billing_error|authentication_error|permission_error|UnrecognizedClientException|ExpiredTokenException|InvalidSignatureException|AccessDeniedException)$/;
+  /^(invalid_api_key|API_KEY_INVALID|insufficient_quota|billing_hard_limit_reached|billing_not_active|billing_error|authentication_error|permission_error|PERMISSION_DENIED|UnrecognizedClientException|ExpiredTokenException|InvalidSignatureException|AccessDeniedException|unsupported_country_region_territory)$/;
 const CREDENTIAL_WORDS = /credit balance is too low|insufficient balance|api key (expired|not valid)/i;
+/** Of a 403: what the key, the account or the place that it is asked from may not do. */
+const FORBIDDEN_WORDS =
+  /api.?key|access.?key|key limit|signature|permission|authori[sz]|access.?denied|(not|no) have access|billing|credit|suspended|deactivated|country|network|firewall/i;
+/** Of a proxy on the way: what it forbids may be the text that is asked. */
+const PAGE = /^\s*<(!doctype|html)/i;
 const QUOTA =
   /^(rate_limit_exceeded|rate_limit_error|RESOURCE_EXHAUSTED|ThrottlingException|ServiceQuotaExceededException|TooManyRequestsException)$/;
 const SERVER = /^(overloaded_error|api_error|server_error|timeout_error|ModelErrorException|ModelTimeoutException)$/;
 /** OpenAI's, Azure's and pydantic's, which Mistral's and vLLM's servers check a body with. */
 const SETTING = /^(unsupported_value|unsupported_parameter|unknown_parameter|extra_forbidden|value_error\.extra)$/;
-/** Anthropic's, Azure's, and of Groq and Cerebras: none of them has a code for it. */
-const SETTING_WORDS = /extra inputs are not permitted|unrecognized request argument|property '[^']*' is unsupported/i;
+/** None of these has a code for it. */
+const SETTING_WORDS = new RegExp(
+  [
+    // Anthropic, Azure, Groq and Cerebras: of a field that they do not know.
+    "extra inputs are not permitted|unrecognized request argument|property '[^']*' is unsupported",
+    // Anthropic, also on Bedrock, and xAI: of what the model does not take.
+    '(deprecated|not supported|unsupported|cannot both be specified) (for|by|on|with) this model',
+    '\\bmodel( \\S+)? does not support\\b',
+    // vLLM, where nobody chose how calls are read.
+    'requires --enable-auto-tool-choice',
+  ].join('|'),
+  'i',
+);
+/** Groq's: what the model wrote is no call of a tool, or not the JSON that was asked for. Another may write it. */
+const MODEL_FAILED = /^(tool_use_failed|json_validate_failed)$/;
 
-function isOfSetting(status: number, { message, codes }: Said): boolean {
+function mayBeTakenElsewhere(status: number, { message, codes }: Said): boolean {
+  if (status === 403) return true;
   if (status !== 400 && status !== 422) return false;
-  return codes.some((code) => SETTING.test(code)) || SETTING_WORDS.test(message);
+  return codes.some((code) => SETTING.test(code) || MODEL_FAILED.test(code)) || SETTING_WORDS.test(message);
 }
 
 function codeOf(status: number, { message, codes, error }: Said): FailureCode {
@@ -104,13 +140,18 @@ function codeOf(status: number, { message, codes, error }: Said): FailureCode {
   // Groq and OpenAI call one request that is larger than a minute's tokens a rate limit: it will never fit there.
   if (status === 413 || named(CONTEXT_LENGTH)) return 'context-length';
   if (status < 500 && CONTEXT_LENGTH_WORDS.test(message)) return 'context-length';
-  if (status === 401 || status === 402 || status === 403 || named(CREDENTIAL)) return 'credential';
-  if (CREDENTIAL_WORDS.test(message)) return 'credential';
+  if (status === 401 || status === 402 || named(CREDENTIAL) || CREDENTIAL_WORDS.test(message)) return 'credential';
+  // One that nobody knows may be of what this request says: no reason to take the key away from all others.
+  if (status === 403) return isOfAccount(message, codes) ? 'credential' : 'caller-fault';
   // 498: Groq's flexible tier is full.
   if (status === 429 || status === 498 || named(QUOTA)) return 'quota';
   // A redirect is no answer either: a call goes where the configuration says.
   if (status < 400 || status >= 500 || STATUS_OF_SERVER.has(status) || named(SERVER)) return 'server-error';
   return 'caller-fault';
+}
+
+function isOfAccount(message: string, codes: readonly string[]): boolean {
+  return codes.some((code) => FORBIDDEN_WORDS.test(code)) || (!PAGE.test(message) && FORBIDDEN_WORDS.test(message));
 }
 
 /** Not there (a deployment, a model), too slow, in conflict, failed inside the model (Bedrock): not the request's fault. */

@@ -53,7 +53,7 @@ async function ask(
     );
     throw new UpstreamError(refusal.code, refusal.message, {
       // Nobody else is asked for a batch: what it cannot be told once it cannot be told again.
-      retryable: refusal.retryable && refusal.code !== 'caller-fault',
+      retryable: refusal.retryable && (refusal.code !== 'caller-fault' || response.status === 403),
       sent: true,
       refusedUpstream: refusal.didNothing,
       status: response.status,
