@@ -35,7 +35,7 @@ beforeAll(async () => {
       {
         id: 'embedder',
         behaviour: { kind: 'embedding', prices: { input: '0.02' }, embeddingDimensions: 8 },
-        config: { kinds: ['embeddings'], maxOutputTokens: 1, prices: EMBEDDINGS_PRICE },
+        config: { kinds: ['embeddings'], contextTokens: 8_191, maxOutputTokens: 1, prices: EMBEDDINGS_PRICE },
       },
       {
         id: 'wide',
@@ -109,6 +109,18 @@ describe('embeddings over plain NATS', () => {
     const event = await booked(meritorder);
     expect(event).toMatchObject({ kind: 'embeddings', state: 'confirmed', usage: { inputTokens: tokens } });
     expect(event.cost.cashNanos).toBe(String(tokens * NANOS_PER_EMBEDDED_TOKEN));
+  });
+
+  it('the context is for one input, and many go at once; the sum of all is what is paid for', async () => {
+    const words = 'The merit order ranks what is there by what it costs. '.repeat(10);
+    const answer = (await embed(Array.from({ length: 512 }, () => words))).json<any>();
+    expect(answer.data).toHaveLength(512);
+    expect(answer.meritorder.usage.inputTokens).toBeGreaterThan(8_191);
+    const tooLong = await embed(['short', ...[1, 2].map(() => words.repeat(80))], { model: 'embedder' });
+    expect(errorCode(tooLong)).toBe('no_able_backend');
+    expect(tooLong.json<any>().error.message).toMatch(
+      /about \d+ tokens of one input exceed its context of 8191, its maximum context length/,
+    );
   });
 
   it('what the caller asks of the vectors reaches the backend untouched', async () => {

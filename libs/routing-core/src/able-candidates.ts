@@ -34,6 +34,8 @@ export interface BackendView {
 export interface BackendEstimate {
   /** All input, whatever its kind. */
   inputTokensExpected: number;
+  /** Those of it that must fit the context together: of embeddings the largest input. Absent: all. */
+  contextTokensExpected?: number | undefined;
   /** Of these, read from the provider's prompt cache; and written to it. */
   cacheReadTokensExpected: number;
   cacheWriteTokensExpected: number;
@@ -190,7 +192,7 @@ function consider(
   const unbatched = backend.batch && unbatchedOf(backend.batch, requirements);
   if (unbatched) return { backend, code: 'unable', why: unbatched };
   const estimate = estimateOf(backend);
-  const contextLeft = Math.floor(backend.contextTokens - estimate.inputTokensExpected);
+  const contextLeft = Math.floor(backend.contextTokens - inContext(estimate));
   const toolInputTokens = requirements.toolsAddInput ? backend.maxToolInputTokens : 0;
   if (contextLeft < 1) return { backend, code: 'unable', why: tooLong(backend, estimate), tooLong: true };
   const unable = unboundedOf(backend, estimate, requirements);
@@ -344,8 +346,14 @@ function coolingDown({ backend, cooling }: BackendView): Excluded {
   return { backend, code: 'unavailable', why, retryAfterSeconds, quota };
 }
 
-function tooLong(backend: BackendConfig, estimate: BackendEstimate): string {
-  return `about ${Math.ceil(estimate.inputTokensExpected)} input tokens exceed its context of ${backend.contextTokens}`;
+function inContext({ contextTokensExpected, inputTokensExpected }: BackendEstimate): number {
+  return contextTokensExpected ?? inputTokensExpected;
+}
+
+function tooLong({ contextTokens }: BackendConfig, estimate: BackendEstimate): string {
+  const tokens = Math.ceil(inContext(estimate));
+  const what = tokens < estimate.inputTokensExpected ? 'tokens of one input' : 'input tokens';
+  return `about ${tokens} ${what} exceed its context of ${contextTokens}`;
 }
 
 /** What may cost without a bound; undefined: nothing. */

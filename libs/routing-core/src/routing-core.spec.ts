@@ -95,6 +95,15 @@ describe('what is able', () => {
     },
   );
 
+  it('measures its context by what must fit it together, and not by all that is paid for', () => {
+    const small = view('x', {}, { contextTokens: 50 });
+    const of = (contextTokensExpected?: number) =>
+      ableCandidates([small], requirementsOf(body()), () => ({ ...estimate(), contextTokensExpected }), undefined, AT);
+    expect(of(49).able).toHaveLength(1);
+    expect(of(50).excluded[0]!.why).toMatch(/^about 50 tokens of one input exceed its context of 50/);
+    expect(of().excluded[0]!.why).toMatch(/^about 100 input tokens exceed its context of 50/);
+  });
+
   it.each<[string, object]>([
     ['service_tier', { service_tier: 'scale' }],
     ['service_tier', { service_tier: 'fast' }],

@@ -50,7 +50,7 @@ function byCost(a: EstimateRow, b: EstimateRow): number {
 function rowOf(candidate: ComparedBackend, forecast: BackendForecast, comparison: Comparison): EstimateRow {
   const { backend, price, otherPrices } = candidate;
   const { atMs, ...allowed } = comparison;
-  const contextLeft = backend.contextTokens - forecast.inputTokensExpected;
+  const contextLeft = backend.contextTokens - forecast.contextTokensExpected;
   const maxTokens = Math.max(1, Math.min(forecast.maxTokens, contextLeft));
   const cost =
     price &&
@@ -65,7 +65,7 @@ function rowOf(candidate: ComparedBackend, forecast: BackendForecast, comparison
   const unable =
     candidate.unable ??
     (contextLeft < 1
-      ? `about ${forecast.inputTokensExpected} input tokens exceed its context of ${backend.contextTokens}`
+      ? `about ${forecast.contextTokensExpected} input tokens exceed its context of ${backend.contextTokens}`
       : forecast.inputTokensBound === undefined
         ? (forecast.inputUnbounded ?? 'the input has parts without a cost bound')
         : undefined);

@@ -55,6 +55,17 @@ describe('the input of embeddings', () => {
     expect(inputTokensUpper).toBeLessThanOrEqual(inputTokensBound!);
   });
 
+  it.each<[string, EmbeddingsRequest['input'], number]>([
+    ['one text', 'word '.repeat(100), 1],
+    ['texts alike', Array.from({ length: 100 }, () => 'word '.repeat(100)), 1 / 100],
+    ['texts of which one is long', ['word '.repeat(300), ...Array.from({ length: 70 }, () => 'word '.repeat(10))], 0.3],
+    ['token numbers', [1, 2, 3, 4], 1],
+    ['lists of token numbers', [[1, 2, 3], [4]], 3 / 4],
+  ])('needs as much context as the largest of the inputs: %s', (_name, input, share) => {
+    const { inputTokensExpected, contextTokensExpected } = forecast(input);
+    expect(contextTokensExpected).toBe(Math.ceil(inputTokensExpected * share));
+  });
+
   it('has no output and no prompt cache', () => {
     const text = 'word '.repeat(5_000);
     expect(forecast(text)).toMatchObject({

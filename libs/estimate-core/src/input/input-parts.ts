@@ -32,6 +32,8 @@ export interface InputParts {
   readonly unknownBytes: number;
   /** Input that came as the numbers of its tokens: nothing is to be counted there. */
   readonly givenTokens?: number;
+  /** Of embeddings: the share of the input that the largest one has, by its bytes or its tokens. Absent: all is one. */
+  readonly largestShare?: number;
 }
 
 /** Parts of a message whose fields are text to the model. */
@@ -214,7 +216,21 @@ export function embeddingsPartsOf(body: EmbeddingsRequest): InputParts {
     others: 0,
     unknownBytes: bytesOfUnknown(body, KNOWN_EMBEDDINGS_FIELDS),
     givenTokens: lists.reduce((sum, list) => sum + list.length, numbers),
+    largestShare: largestShareOf(numbers > 0 ? [numbers] : inputs.map(sizeOf)),
   };
+}
+
+function sizeOf(input: string | number | readonly number[]): number {
+  return typeof input === 'string' ? Buffer.byteLength(input, 'utf8') : typeof input === 'number' ? 1 : input.length;
+}
+
+function largestShareOf(sizes: readonly number[]): number {
+  let [all, largest] = [0, 0];
+  for (const size of sizes) {
+    all += size;
+    if (size > largest) largest = size;
+  }
+  return all === 0 ? 1 : largest / all;
 }
 
 function bytesOfUnknown(body: Readonly<Record<string, unknown>>, known: ReadonlySet<string>): number {

@@ -57,6 +57,8 @@ export interface BackendForecast {
 
   /** The same as the router's ranking takes it: expectations score, the bound reserves. */
   readonly inputTokensExpected: number;
+  /** Of them, those that must fit its context together: of embeddings the largest input. */
+  readonly contextTokensExpected: number;
   readonly cacheReadTokensExpected: number;
   readonly cacheWriteTokensExpected: number;
   readonly inputTokensBound: number | undefined;
@@ -114,6 +116,7 @@ export function forecastRequest(learned: Learned, request: ForecastRequest, nowM
       output,
       maxTokens,
       inputTokensExpected: input.expected,
+      contextTokensExpected: Math.ceil(input.expected * (reading.parts.largestShare ?? 1)),
       cacheReadTokensExpected: split.cacheRead,
       cacheWriteTokensExpected: split.cacheWrite5m + split.cacheWrite1h,
       inputTokensBound: input.bound,

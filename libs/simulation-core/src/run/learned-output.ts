@@ -39,6 +39,8 @@ export function estimateFor(
   const bound = recorded?.inputTokensBound ?? Math.ceil(inputTokens * boundFactor);
   return {
     inputTokensExpected: inputTokens,
+    // The record has no sizes of single inputs; whoever had no room for one is among those that were unable.
+    ...(recorded?.kind === 'embeddings' ? { contextTokensExpected: 0 } : {}),
     cacheReadTokensExpected: 0,
     cacheWriteTokensExpected: 0,
     inputTokensBound: bound,

@@ -151,7 +151,7 @@ describe('a period of the ledger', () => {
         record: { ...record, route: 'any', attribution, ...more },
         usage: { ...USAGE, outputTokens: 50 },
       });
-    const rest = `  - { id: vectors, kind: cloud, provider: v, model: v, kinds: [embeddings], baseUrl: "http://127.0.0.1:1/v1", contextTokens: 100000, maxOutputTokens: 1,
+    const rest = `  - { id: vectors, kind: cloud, provider: v, model: v, kinds: [embeddings], baseUrl: "http://127.0.0.1:1/v1", contextTokens: 10, maxOutputTokens: 1,
       prices: [{ effectiveFrom: 2026-01-01T00:00:00Z, source: test, cash: { inputUsdPerMillionTokens: "1", outputUsdPerMillionTokens: "0" } }] }
 routes: [{ id: any, backends: [dear, plain, vectors], exploration: false }]\n`;
     const answeredBy = (...lines: string[]) =>
@@ -163,6 +163,7 @@ routes: [{ id: any, backends: [dear, plain, vectors], exploration: false }]\n`;
     // What another policy may allow is not out.
     expect(answeredBy(lineOf({ candidates: [...known, of('plain', dearer)] }))).toEqual({ plain: 1 });
     expect(answeredBy(lineOf({ candidates: known, wishes: { min_quality: 0.85 } }))).toEqual({ dear: 1 });
+    // Its context is for one of many inputs, whose sizes nobody knows any more.
     expect(answeredBy(`\uFEFF${lineOf({ kind: 'embeddings', maxTokens: 0, candidates: [] })}`)).toEqual({ vectors: 1 });
   });
 
