@@ -102,6 +102,8 @@ export interface Excluded {
   quota?: boolean;
   /** Its context has no room for the prompt; all else it could do. */
   tooLong?: boolean;
+  /** Of `unpriced`: its price lacks what the request asks for by this field, and what to add to the price. */
+  lacksRate?: { param: string; add: string };
   /** Of `above-cap`: what it may cost at least. */
   leastNanos?: Nanos;
 }
@@ -199,7 +201,7 @@ function consider(
   if (unable !== undefined) return { backend, code: 'unable', why: unable };
   if (!price) return { backend, code: 'unpriced', why: 'has no price in force' };
   const unpriced = unpricedOf(price, backend.batch ? { ...requirements, tier: 'batch' } : requirements);
-  if (unpriced) return { backend, code: 'unpriced', why: unpriced };
+  if (unpriced) return { backend, code: 'unpriced', ...unpriced };
   if (view.workersAlive === 0) return { backend, code: 'unavailable', why: 'no live worker' };
   if (!view.breakerClosed) return coolingDown(view);
   if (view.workersWithRoom === 0) return { backend, code: 'busy', why: 'all workers are busy' };
@@ -373,10 +375,18 @@ function unboundedOf(
 }
 
 /** What the request names and the price does not have: it would be billed at a rate that nobody knows. */
-function unpricedOf({ cash }: PriceVersion, { tier, outputModalities }: Requirements): string | undefined {
-  if (tier && !cash.serviceTiers?.[tier]) return `has no price for the service tier ${tier}`;
+function unpricedOf(
+  { cash }: PriceVersion,
+  { tier, outputModalities }: Requirements,
+): Pick<Excluded, 'why' | 'lacksRate'> | undefined {
+  if (tier && !cash.serviceTiers?.[tier]) {
+    const add = `serviceTiers: { ${tier}: { percentOfStandard: "..." } }`;
+    return { why: `has no price for the service tier ${tier}`, lacksRate: { param: 'service_tier', add } };
+  }
   const modality = outputModalities.find((m) => cash.unitPicos?.[OUTPUT_UNIT[m]] === undefined);
-  return modality && `has no price for ${modality} output`;
+  if (!modality) return undefined;
+  const add = `output${modality[0]!.toUpperCase()}${modality.slice(1)}UsdPerMillionTokens: "..."`;
+  return { why: `has no price for ${modality} output`, lacksRate: { param: 'modalities', add } };
 }
 
 const OUTPUT_UNIT = {

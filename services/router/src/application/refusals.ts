@@ -192,14 +192,23 @@ export function exclusionRefusal(excluded: readonly Excluded[]): Refusal {
   if (excluded.some((e) => e.code === 'above-cap'))
     return { code: 'cost_cap', message, param: 'meritorder.max_cost_usd' };
   if (excluded.some((e) => e.code === 'below-floor')) return { code: 'below_floor', message };
-  if (excluded.some((e) => e.code === 'unpriced')) {
-    const backend = excluded.find((e) => e.code === 'unpriced')!.backend.id;
+  const unpriced = excluded.find((e) => e.code === 'unpriced' && !e.lacksRate);
+  if (unpriced)
     return {
       code: 'price_missing',
-      message: `${message}. Add to backend ${backend}: prices: [{ effectiveFrom: "...", cash: { inputUsdPerMillionTokens: "...", outputUsdPerMillionTokens: "..." } }]`,
+      message: `${message}. ${addPrice(unpriced.backend.id, 'inputUsdPerMillionTokens: "...", outputUsdPerMillionTokens: "..."')}`,
     };
+  const lacking = excluded.find((e) => e.lacksRate);
+  if (lacking) {
+    // There is a price, and it is the request that asks for what is not in it: no retry helps.
+    const { param, add } = lacking.lacksRate!;
+    return { code: 'no_able_backend', message: `${message}. ${addPrice(lacking.backend.id, add)}`, param };
   }
   return { code: 'no_able_backend', message };
+}
+
+function addPrice(backend: string, cash: string): string {
+  return `Add to backend ${backend}: prices: [{ effectiveFrom: "...", cash: { ${cash} } }]`;
 }
 
 export function tierUnknown(catalogue: Pick<Catalogue, 'tierIds'>, org: OrgConfig, tier: string | undefined): Refusal {
