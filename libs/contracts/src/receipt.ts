@@ -21,7 +21,10 @@ export const Receipt = z.object({
     full_usd: UsdText,
     /** What the customer is charged by the request's tier. Absent: the tier has no charge. */
     charged_usd: UsdText.optional(),
-    /** `estimated`: the backend said nothing of its usage, so it was counted here. */
+    /**
+     * `estimated`: the backend said nothing of its usage, so it was counted here. `unconfirmed`: it said nothing, or served what no
+     * price is known of (a tier, a model, a search); its invoice tells.
+     */
     basis: z.enum(['confirmed', 'estimated', 'unconfirmed']),
     price_version: Slug,
   }),

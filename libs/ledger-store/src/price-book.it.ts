@@ -182,6 +182,40 @@ describe('the book', () => {
     deadlineAt: '2026-10-15T12:01:00.000Z',
   });
 
+  it('hands over what is unconfirmed for want of a rate, after the confirmed; not what no backend told of', async () => {
+    await take([proposal('2026-01-01T00:00:00.000Z', '5')]);
+    const [first] = await published();
+    const of = (attemptId: string, state: 'confirmed' | 'unconfirmed', unpriced: string[] = []) => ({
+      terms: terms(attemptId, first!.id),
+      worker: 'w',
+      charge: { state, cashNanos: 500n, fullNanos: 500n },
+      unpriced,
+      cause: 'closed' as const,
+      outcome: 'finished',
+      usage: {
+        inputTokens: 100,
+        cacheReadTokens: 0,
+        cacheWrite5mTokens: 0,
+        cacheWrite1hTokens: 0,
+        outputTokens: 0,
+        requests: 1,
+      },
+      occurredAt: '2026-10-15T12:00:30.000Z',
+    });
+    const tier = ['service-tier:priority'];
+    await book(db, [of('m1', 'confirmed'), of('m2', 'unconfirmed', tier), of('m3', 'unconfirmed')]);
+    const span = { backend: 'b', model: undefined, priceVersion: 'another', from: new Date(0), to: undefined };
+    const ofTest = async (after?: string) =>
+      (await attemptsRatedOtherwise(db, span, 10, after))
+        .filter((a) => a.terms.attemptId.startsWith('m'))
+        .map((a) => [a.terms.attemptId, a.state]);
+    expect(await ofTest()).toEqual([
+      ['m1', 'confirmed'],
+      ['m2', 'unconfirmed'],
+    ]);
+    expect(await ofTest('m1')).toEqual([['m2', 'unconfirmed']]);
+  });
+
   it('a late price adjusts by entries of the difference; what a closed window had settled never moves (pitfall 37)', async () => {
     await take([proposal('2026-01-01T00:00:00.000Z', '5')]);
     const [first] = await published();

@@ -9,8 +9,10 @@ export interface OpenCorrection {
   since: Date;
 }
 
-/** A confirmed attempt that was rated by another version than the one that the book now has for its time. */
+/** An attempt that was rated by another version than the one that the book now has for its time. */
 export interface RatedAttempt {
+  /** `unconfirmed`: a rate was missing for what was served. */
+  state: 'confirmed' | 'unconfirmed';
   terms: AttemptTerms;
   worker: string;
   outcome: string;
@@ -42,29 +44,31 @@ export async function openCorrections(source: DataSource): Promise<OpenCorrectio
 }
 
 /**
- * Confirmed attempts of a correction's series that were reserved in [from, to) and rated by another version than `priceVersion`.
- * Charges that an invoice set stay as the provider said.
+ * Attempts of a correction's series, after one of them, that were reserved in [from, to) and rated by another version than
+ * `priceVersion`: confirmed, or unconfirmed for want of a rate. Charges that an invoice set stay as the provider said.
  */
 export async function attemptsRatedOtherwise(
   source: DataSource,
   of: { backend: string; model: string | undefined; priceVersion: string; from: Date; to: Date | undefined },
   limit: number,
+  after = '',
 ): Promise<RatedAttempt[]> {
   return source.query(
-    `select a.terms, a.worker, a.outcome, a.usage, a.usage_basis as "usageBasis", a.served_model as "servedModel",
+    `select s.state, a.terms, a.worker, a.outcome, a.usage, a.usage_basis as "usageBasis", a.served_model as "servedModel",
             a.served_tier as "servedTier", a.reserved_at as "reservedAt", a.closed_at as "closedAt", s.price_version as "priceVersion"
      from attempt a join attempt_settled s using (attempt_id)
      where a.backend = $1 and a.reserved_at >= $2 and ($3::timestamptz is null or a.reserved_at < $3)
-       and s.state = 'confirmed' and a.usage is not null and s.price_version <> $4
+       and (s.state = 'confirmed' or (s.state = 'unconfirmed' and a.unpriced is not null))
+       and a.usage is not null and s.price_version <> $4 and a.attempt_id > $7
        and s.price_version in (select id from price_version where backend = $1 and model is not distinct from $5)
        and not exists (select 1 from ledger_entry e where e.attempt_id = a.attempt_id and e.cause = 'invoice')
      order by a.attempt_id limit $6`,
-    [of.backend, of.from, of.to ?? null, of.priceVersion, of.model ?? null, limit],
+    [of.backend, of.from, of.to ?? null, of.priceVersion, of.model ?? null, limit, after],
   );
 }
 
 /** A confirmed attempt with what it is in the books. */
-export type ChargedAttempt = Omit<RatedAttempt, 'worker' | 'outcome' | 'usageBasis' | 'priceVersion'> & {
+export type ChargedAttempt = Omit<RatedAttempt, 'state' | 'worker' | 'outcome' | 'usageBasis' | 'priceVersion'> & {
   cashNanos: string;
   fullNanos: string;
 };

@@ -4,6 +4,7 @@ export * from './expected-cost.js';
 export * from './intake.js';
 export * from './price-book.js';
 export * from './price-config.js';
+export * from './rated-as-served.js';
 export * from './rating.js';
 export * from './served-model.js';
 export * from './guard/index.js';

@@ -68,7 +68,7 @@ function postgresBooks(database: DataSource, config: MeritorderConfig): Books & 
       return known.get(id);
     },
     published: async (backend) => (await publishedPrices(database)).get(backend) ?? [],
-    ratedOtherwise: (of, limit) => attemptsRatedOtherwise(database, of, limit),
+    ratedOtherwise: (of, limit, after) => attemptsRatedOtherwise(database, of, limit, after),
     noteCorrection: (priceVersion, adjusted, differenceNanos) =>
       noteCorrection(database, priceVersion, adjusted, differenceNanos),
   };

@@ -1,6 +1,6 @@
 import { afterEach } from 'vitest';
-import { parseConfig, type BackendConfig, type Kind } from '@meritorder/contracts';
-import { attempt, terms, type World } from '../application/attempt-world.for-tests.js';
+import { parseConfig, USAGE_UNITS, type BackendConfig, type Kind, type PriceVersion } from '@meritorder/contracts';
+import { attempt, price, terms, type World } from '../application/attempt-world.for-tests.js';
 import { CredentialPools } from '../application/credentialed-upstream.js';
 import { upstreamFor } from '../application/upstream-for.js';
 import { credentialsFromEnvironment } from './credentials-from-environment.js';
@@ -29,6 +29,21 @@ backends:
 `;
   return parseConfig(yaml, 'test.yaml', {}).backends[0]!;
 }
+
+/** The names of all models that answered, so that none is unknown: in YAML's flow style. */
+export function aliasesIn(answers: readonly string[]): string {
+  const names = answers.flatMap((text) => [...text.matchAll(/"model":\s*"([^"]+)"/g)].map(([, name]) => name!));
+  return `modelAliases: ${JSON.stringify([...new Set(names)])}`;
+}
+
+const { cash } = price;
+const cashOfAll = {
+  ...cash,
+  unitPicos: Object.fromEntries(USAGE_UNITS.map((unit) => [unit, '1000'])),
+  serviceTiers: { flex: cash, priority: cash },
+};
+/** Whatever was served has a rate. */
+export const PRICE_OF_ALL: PriceVersion = { ...price, cash: cashOfAll, full: cashOfAll };
 
 const SECRETS = { K: 'key-1', K2: 'key-2' };
 

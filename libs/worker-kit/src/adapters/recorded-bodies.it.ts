@@ -4,7 +4,7 @@ import type { Kind } from '@meritorder/contracts';
 import { seededRandom } from '@meritorder/kernel';
 import { recordedAnswers } from '@meritorder/testing';
 import { readUsage, type Dialect } from '@meritorder/usage-core';
-import { backendOf, serve, workerFor } from './provider-world.for-tests.js';
+import { aliasesIn, backendOf, PRICE_OF_ALL, serve, workerFor } from './provider-world.for-tests.js';
 import { plain } from './raw-server.for-tests.js';
 
 const data = process.env['MERITORDER_TEST_DATA'];
@@ -37,11 +37,11 @@ describe.skipIf(!data).each(WIRES)(
         if (cutAt === undefined) socket.write(answer);
         else socket.end(answer.slice(0, head + cutAt));
       });
-      const call = workerFor(backendOf(`${wire.backend}, baseUrl: "${server.url}"`));
+      const call = workerFor(backendOf(`${wire.backend}, ${aliasesIn(bodies)}, baseUrl: "${server.url}"`));
       for (const body of bodies) {
         answer = plain(200, body);
         cutAt = undefined;
-        const whole = await call({ kind: wire.kind });
+        const whole = await call({ kind: wire.kind, work: { price: PRICE_OF_ALL } });
         const { meritorder, ...told } = whole.finished[0];
         expect(told).toEqual(JSON.parse(body));
         expect(meritorder.cost.basis).toBe('confirmed');

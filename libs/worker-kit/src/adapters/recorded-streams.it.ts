@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { seededRandom } from '@meritorder/kernel';
-import { backendOf, serve, workerFor } from './provider-world.for-tests.js';
+import { aliasesIn, backendOf, PRICE_OF_ALL, serve, workerFor } from './provider-world.for-tests.js';
 import { sendStream, type SendOptions } from './raw-server.for-tests.js';
 import { PLAYED_WIRES, tokensOf, type PlayedWire, type RecordedStream } from './recorded-streams.for-tests.js';
 
@@ -11,7 +11,8 @@ if (!data && process.env['CI'] === 'true') throw new Error('CI needs MERITORDER_
 async function player(wire: PlayedWire) {
   let play: { stream: RecordedStream; options: SendOptions };
   const server = await serve((_request, socket) => sendStream(socket, play.stream.bytes, play.options));
-  const call = workerFor(backendOf(`${wire.backend}, baseUrl: "${server.url}"`));
+  const aliases = aliasesIn(wire.streams(data!).map(({ bytes }) => bytes.toString()));
+  const call = workerFor(backendOf(`${wire.backend}, ${aliases}, baseUrl: "${server.url}"`));
   return async (stream: RecordedStream, options: SendOptions): Promise<void> => {
     play = { stream, options };
     const sentBefore = server.requests.length;
@@ -19,7 +20,7 @@ async function player(wire: PlayedWire) {
     const { closed, finished, sent, log } = await call({
       kind: wire.kind,
       stream: true,
-      work: { includeUsage: true },
+      work: { includeUsage: true, price: PRICE_OF_ALL },
       onChunk: (_seq, _abort, json) => heard.push(json),
     });
     const at = `${stream.name} ${JSON.stringify(options)}`;

@@ -33,7 +33,13 @@ export const usage: Usage = {
 };
 const { worker: _worker, openedAt: _openedAt, ...opened } = EXAMPLES.events['usage.attempt-opened.v1'];
 export const terms = opened as WorkRequest['terms'];
-const backend = { id: 'gpt-4-1-mini', model: 'gpt-4.1-mini', kind: 'cloud', provider: 'openai' } as BackendConfig;
+const backend = {
+  id: 'gpt-4-1-mini',
+  model: 'gpt-4.1-mini',
+  modelAliases: ['m'],
+  kind: 'cloud',
+  provider: 'openai',
+} as unknown as BackendConfig;
 export const price = EXAMPLES.events['price.version-published.v1'].version as PriceVersion;
 
 export interface World {

@@ -1,7 +1,7 @@
 import type { BackendConfig, Receipt, Usage, WorkRequest } from '@meritorder/contracts';
 import { nanosToUsd, type Nanos } from '@meritorder/kernel';
 import { chargedNanos, isAnswer, type AttemptEnd } from '@meritorder/margin-core';
-import { booksEstimates, priceOfServed, rate } from '@meritorder/pricing-core';
+import { booksEstimates, ratedAsServed, uncertainCharge } from '@meritorder/pricing-core';
 import type { CallFacts } from './call-facts.js';
 
 export type BilledBackend = Pick<BackendConfig, 'kind' | 'model' | 'modelAliases' | 'withoutUsage'>;
@@ -44,28 +44,30 @@ function costOf(
   { atMs, facts, end }: { atMs: number; facts: CallFacts; end: AttemptEnd },
 ): Pick<Receipt, 'usage' | 'cost'> {
   const usage = bookedUsage(facts, backend);
+  const bound = { cashNanos: BigInt(work.terms.bound.cashNanos), fullNanos: BigInt(work.terms.bound.fullNanos) };
   if (!usage) {
-    const { cashNanos, fullNanos } = work.terms.bound;
     return {
       cost: {
-        usd: nanosToUsd(BigInt(cashNanos)),
-        full_usd: nanosToUsd(BigInt(fullNanos)),
-        ...charged(work, BigInt(fullNanos), end),
+        usd: nanosToUsd(bound.cashNanos),
+        full_usd: nanosToUsd(bound.fullNanos),
+        ...charged(work, bound.fullNanos, end),
         basis: 'unconfirmed',
         price_version: work.price.id,
       },
     };
   }
-  const { price } = priceOfServed(backend, facts.servedModel, work.price, work.otherPrices ?? []);
-  const { cashNanos, fullNanos } = rate(price, usage, { tier: facts.servedTier, atMs });
+  const served = { model: facts.servedModel, tier: facts.servedTier, atMs };
+  const rated = ratedAsServed(backend, served, usage, { own: work.price, others: work.otherPrices ?? [] });
+  const uncertain = uncertainCharge(backend, rated, bound);
+  const { cashNanos, fullNanos } = uncertain ?? rated.cost;
   return {
     usage,
     cost: {
       usd: nanosToUsd(cashNanos),
       full_usd: nanosToUsd(fullNanos),
       ...charged(work, fullNanos, end),
-      basis: facts.usageBasis === 'estimated' ? 'estimated' : 'confirmed',
-      price_version: price.id,
+      basis: uncertain ? 'unconfirmed' : facts.usageBasis === 'estimated' ? 'estimated' : 'confirmed',
+      price_version: rated.price.id,
     },
   };
 }

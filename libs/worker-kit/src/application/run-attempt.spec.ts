@@ -427,7 +427,8 @@ describe('the receipt says what will be booked', () => {
 
   it('of the model that answered, where that is another one with prices', async () => {
     const other = { ...card('7000000'), id: 'pv-other', model: 'm' };
-    const { finished } = await attempt({ work: { price: card('1000000'), otherPrices: [other] } });
+    const work = { price: card('1000000'), otherPrices: [other] };
+    const { finished } = await attempt({ backend: { modelAliases: [] }, work });
     expect(finished[0].meritorder.cost).toMatchObject({ usd: '0.00007', price_version: 'pv-other' });
   });
 
@@ -444,6 +445,16 @@ describe('the receipt says what will be booked', () => {
     };
     expect(await costAt('flex')).toBe('0.000005');
     expect(await costAt('default')).toBe('0.00001');
+  });
+
+  it('is not confirmed at a tier that has no price', async () => {
+    const served = streams(1, undefined, { usage: block, service_tier: 'priority' });
+    const work = { price: card('1000000') };
+    const { finished } = await attempt({ stream: true, work, upstream: served });
+    expect(finished[0].meritorder).toMatchObject({
+      usage: { inputTokens: 10 },
+      cost: { usd: '0.0022192', full_usd: '0.0022192', basis: 'unconfirmed' },
+    });
   });
 
   it('at the price of the hour in which the attempt was closed', async () => {

@@ -62,21 +62,28 @@ export class BooksInMemory implements Books, CorrectionBooks {
     return this.versions.filter((v) => v.backend === backend);
   }
 
-  async ratedOtherwise(of: Parameters<CorrectionBooks['ratedOtherwise']>[0], limit: number): Promise<RatedAttempt[]> {
+  async ratedOtherwise(
+    of: Parameters<CorrectionBooks['ratedOtherwise']>[0],
+    limit: number,
+    after: string,
+  ): Promise<RatedAttempt[]> {
     const series = this.versions.filter((v) => v.backend === of.backend && v.model === of.model).map((v) => v.id);
     return [...this.attempts.values()]
       .filter(
-        ({ charge, booking: { terms, usage }, priceVersion }) =>
+        ({ charge, booking: { terms, usage, unpriced = [] }, priceVersion }) =>
           terms.backend === of.backend &&
-          charge.state === 'confirmed' &&
+          (charge.state === 'confirmed' || (charge.state === 'unconfirmed' && unpriced.length > 0)) &&
+          terms.attemptId > after &&
           usage !== undefined &&
           series.includes(priceVersion) &&
           priceVersion !== of.priceVersion &&
           new Date(terms.reservedAt) >= of.from &&
           (of.to === undefined || new Date(terms.reservedAt) < of.to),
       )
+      .toSorted((a, b) => (a.booking.terms.attemptId < b.booking.terms.attemptId ? -1 : 1))
       .slice(0, limit)
-      .map(({ booking, priceVersion }) => ({
+      .map(({ charge, booking, priceVersion }) => ({
+        state: charge.state === 'unconfirmed' ? 'unconfirmed' : 'confirmed',
         terms: booking.terms,
         worker: booking.worker,
         outcome: booking.outcome,

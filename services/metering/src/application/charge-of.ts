@@ -1,6 +1,14 @@
 import type { BackendConfig, PriceVersion, Usage, UsageAttemptClosedV1 } from '@meritorder/contracts';
 import { NOTHING, type Charge } from '@meritorder/ledger-core';
-import { booksEstimates, priceOfServed, rate, type RatedCost } from '@meritorder/pricing-core';
+import {
+  booksEstimates,
+  rate,
+  ratedAsServed,
+  uncertainCharge,
+  type RatedAsServed,
+  type RatedCost,
+  type ServedAttempt,
+} from '@meritorder/pricing-core';
 
 /** The backend as far as its prices need it. One that the configuration no longer names is taken at the attempt's word. */
 export type PricedBackend = Pick<BackendConfig, 'kind' | 'model' | 'modelAliases' | 'withoutUsage'>;
@@ -25,32 +33,41 @@ export function chargeOf(event: UsageAttemptClosedV1, prices: AttemptPrices, bac
   if (!event.sent || (event.refusedUpstream && !event.usage)) return { charge: NOTHING, ...nothing };
   if (!event.usage || (event.usageBasis === 'estimated' && !booksEstimates(backend)))
     return { charge: unconfirmedCharge(event), ...nothing };
-  return confirmedCharge(event, event.usage, prices, backend);
+  const rated = ratedAsServed(backend, servedOf(event), event.usage, prices);
+  const confirmed = ratedCharge(rated);
+  const bound = { cashNanos: BigInt(event.bound.cashNanos), fullNanos: BigInt(event.bound.fullNanos) };
+  const uncertain = uncertainCharge(backend, rated, bound);
+  return uncertain ? { ...confirmed, charge: { state: 'unconfirmed', ...uncertain } } : confirmed;
 }
 
 export type Served = Pick<UsageAttemptClosedV1, 'servedModel' | 'servedTier' | 'closedAt'>;
 
+/** What prices say of a usage, whatever of it has no rate: of what is confirmed already, or tried. */
 export function confirmedCharge(
   served: Served,
   usage: Usage,
-  { own, others }: AttemptPrices,
+  prices: AttemptPrices,
   backend: PricedBackend,
 ): RatedCharge {
-  const { price, unknown } = priceOfServed(backend, served.servedModel, own, others);
-  const rated = chargeAt(price, served, usage);
-  return unknown
-    ? { ...rated, unpriced: [...rated.unpriced, `served-model:${served.servedModel}`.slice(0, 128)] }
-    : rated;
+  return ratedCharge(ratedAsServed(backend, servedOf(served), usage, prices));
 }
 
 /** The charge at a price, whoever answered. */
 export function chargeAt(price: PriceVersion, served: Served, usage: Usage): RatedCharge {
-  const cost = rate(price, usage, { tier: served.servedTier, atMs: Date.parse(served.closedAt) });
+  const cost = rate(price, usage, servedOf(served));
+  return ratedCharge({ price, cost, unpriced: cost.unpriced });
+}
+
+function servedOf({ servedModel, servedTier, closedAt }: Served): ServedAttempt {
+  return { model: servedModel, tier: servedTier, atMs: Date.parse(closedAt) };
+}
+
+function ratedCharge({ price, cost, unpriced }: RatedAsServed): RatedCharge {
   return {
     charge: chargeFor(cost),
     priceVersion: price.id,
     ...(cost.native ? { native: { ...cost.native, nanos: cost.native.nanos.toString() } } : {}),
-    unpriced: cost.unpriced,
+    unpriced,
   };
 }
 

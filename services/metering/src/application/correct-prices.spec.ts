@@ -142,6 +142,30 @@ describe('a price that is learned late', () => {
     expect(all.attempts.get(other)!.priceVersion).toBe('pv-mini-2');
   });
 
+  it('confirms what was unconfirmed for want of a rate, once a price has it', async () => {
+    const all = await deployment();
+    const priority = await all.serve('2026-02-12T12:00:00.000Z', { servedTier: 'priority' });
+    expect(all.attempts.get(priority)).toMatchObject({
+      charge: { state: 'unconfirmed' },
+      booking: { unpriced: ['service-tier:priority'] },
+    });
+    // Still without it.
+    await all.learn('2026-03-04T09:00:00.000Z', version('pv-2', '2026-02-01T00:00:00.000Z', 4));
+    expect(all.attempts.get(priority)).toMatchObject({ priceVersion: 'pv-1', charge: { state: 'unconfirmed' } });
+    const rates = version('x', '2026-01-01T00:00:00.000Z', 7).cash;
+    const cash = { ...version('x', '2026-01-01T00:00:00.000Z', 4).cash, serviceTiers: { priority: rates } };
+    await all.learn('2026-03-05T09:00:00.000Z', {
+      ...version('pv-3', '2026-02-01T00:00:00.000Z', 4),
+      cash,
+      full: cash,
+    });
+    expect(all.attempts.get(priority)).toMatchObject({
+      priceVersion: 'pv-3',
+      charge: { state: 'confirmed', cashNanos: 7_000_000n },
+      booking: { unpriced: [] },
+    });
+  });
+
   it('keeps the tier, the time of day and the model that served', async () => {
     const all = await deployment();
     const flex = await all.serve('2026-02-12T23:59:59.500Z', { servedTier: 'flex' });

@@ -8,9 +8,11 @@ import { chargeAt, confirmedCharge, type RatedCharge } from './charge-of.js';
 export interface CorrectionBooks extends Pick<Books, 'book' | 'backend'> {
   /** Versions of a backend that may be used, oldest first. */
   published(backend: string): Promise<readonly PriceVersion[]>;
+  /** By their ids, after one of them. */
   ratedOtherwise(
     of: { backend: string; model: string | undefined; priceVersion: string; from: Date; to: Date | undefined },
     limit: number,
+    after: string,
   ): Promise<RatedAttempt[]>;
   noteCorrection(priceVersion: string, adjusted: number, differenceNanos: bigint): Promise<void>;
 }
@@ -19,14 +21,15 @@ const BATCH = 200;
 
 /**
  * Re-rates what was rated by another price than the one that the book now has for its time, by entries of the difference in the
- * open period. What was booked stays as it was; running it again changes nothing.
+ * open period. What was booked stays as it was; running it again changes nothing. What was unconfirmed for want of a rate is
+ * confirmed by a price that has it.
  * @returns how many attempts cost something else now.
  */
 export async function correctPrices(books: CorrectionBooks, correction: OpenCorrection, now: string): Promise<number> {
   const series = (await books.published(correction.backend)).filter((v) => v.model === correction.model);
   let adjusted = 0;
   for (const span of spansOf(series, correction.since)) {
-    for (;;) {
+    for (let after = ''; ;) {
       const attempts = await books.ratedOtherwise(
         {
           backend: correction.backend,
@@ -36,14 +39,14 @@ export async function correctPrices(books: CorrectionBooks, correction: OpenCorr
           to: span.to,
         },
         BATCH,
+        after,
       );
       if (attempts.length === 0) break;
-      const settlements = await books.book(attempts.map((attempt) => adjustment(books, attempt, span.price, now)));
+      after = attempts.at(-1)!.terms.attemptId;
+      const settlements = await books.book(attempts.flatMap((attempt) => adjustment(books, attempt, span.price, now)));
       const moved = settlements.filter(costsOtherwise);
       if (moved.length > 0) await books.noteCorrection(correction.priceVersion, moved.length, differenceOf(moved));
       adjusted += moved.length;
-      // Nothing was booked although something is rated otherwise: somebody else is at it.
-      if (!settlements.some((s) => s.changed)) break;
     }
   }
   return adjusted;
@@ -51,7 +54,9 @@ export async function correctPrices(books: CorrectionBooks, correction: OpenCorr
 
 /** Another version at the same rates takes the place of the first in the books, and no money moves. */
 function costsOtherwise({ changed, before, charge }: Settlement): boolean {
-  return changed && (charge.cashNanos !== before?.cashNanos || charge.fullNanos !== before.fullNanos);
+  const isSame =
+    charge.state === before?.state && charge.cashNanos === before.cashNanos && charge.fullNanos === before.fullNanos;
+  return changed && !isSame;
 }
 
 function differenceOf(settlements: readonly Settlement[]): bigint {
@@ -74,9 +79,11 @@ function spansOf(
   });
 }
 
-function adjustment(books: CorrectionBooks, attempt: RatedAttempt, price: PriceVersion, now: string): Booking {
+/** None where it stays unconfirmed: this price does not have the rate either. */
+function adjustment(books: CorrectionBooks, attempt: RatedAttempt, price: PriceVersion, now: string): Booking[] {
   const { charge, native, unpriced } = ratedAt(books, attempt, price);
-  return {
+  if (attempt.state === 'unconfirmed' && unpriced.length > 0) return [];
+  const booking: Booking = {
     terms: attempt.terms,
     worker: attempt.worker,
     charge,
@@ -84,7 +91,7 @@ function adjustment(books: CorrectionBooks, attempt: RatedAttempt, price: PriceV
     native,
     unpriced,
     cause: 'price-correction',
-    correction: true,
+    correction: attempt.state === 'confirmed',
     outcome: attempt.outcome,
     usage: attempt.usage,
     usageBasis: attempt.usageBasis ?? undefined,
@@ -92,6 +99,7 @@ function adjustment(books: CorrectionBooks, attempt: RatedAttempt, price: PriceV
     servedTier: attempt.servedTier ?? undefined,
     occurredAt: now,
   };
+  return [booking];
 }
 
 function ratedAt(books: CorrectionBooks, attempt: RatedAttempt, price: PriceVersion): RatedCharge {

@@ -66,41 +66,49 @@ describe('the charge of a closed attempt', () => {
 });
 
 describe('what was served is what is billed', () => {
-  it.each<[string, Partial<UsageAttemptClosedV1>, PriceVersion, string, bigint, string[]]>([
-    ['the model asked', { servedModel: 'gpt-4.1-mini-2025-04-14' }, own, own.id, 411_200n, []],
-    ['another model, at its own price', { servedModel: 'gpt-4.1-nano' }, own, 'pv-nano', 102_800n, []],
+  it.each<[string, Partial<UsageAttemptClosedV1>, PriceVersion, string, bigint]>([
+    ['the model asked', { servedModel: 'gpt-4.1-mini-2025-04-14' }, own, own.id, 411_200n],
+    ['another model, at its own price', { servedModel: 'gpt-4.1-nano' }, own, 'pv-nano', 102_800n],
+    ['the tier served', { servedTier: 'flex' }, tiered, 'pv-tiered', 205_600n],
+    ['standard, when flex was asked and default served', { servedTier: 'standard' }, tiered, 'pv-tiered', 411_200n],
     [
-      'a model without a price, at the one asked, and said',
-      { servedModel: 'gpt-9' },
+      'what the provider says that it charged, whichever model answered',
+      { servedModel: 'gpt-9', usage: { ...closed.usage!, statedPicos: '7000000' } },
       own,
       own.id,
-      411_200n,
-      ['served-model:gpt-9'],
+      7_000n,
     ],
-    ['the tier served', { servedTier: 'flex' }, tiered, 'pv-tiered', 205_600n, []],
-    ['standard, when flex was asked and default served', { servedTier: 'standard' }, tiered, 'pv-tiered', 411_200n, []],
-    [
-      'a tier without a price, as standard, and said',
-      { servedTier: 'flex' },
-      own,
-      own.id,
-      411_200n,
-      ['service-tier:flex'],
-    ],
-    [
-      'a search without a price, without it, and said',
-      { usage: { ...closed.usage!, units: { webSearches: 2 } } },
-      own,
-      own.id,
-      411_200n,
-      ['webSearches'],
-    ],
-  ])('%s', (_name, event, price, priceVersion, cashNanos, unpriced) => {
+  ])('%s', (_name, event, price, priceVersion, cashNanos) => {
     expect(chargeOf(closedAttempt(event), { own: price, others: [nano] }, cloud)).toMatchObject({
       charge: { state: 'confirmed', cashNanos },
       priceVersion,
-      unpriced,
+      unpriced: [],
     });
+  });
+
+  const priority = { servedTier: 'priority' } as const;
+  const searches = { usage: { ...closed.usage!, units: { webSearches: 2 } } };
+  const smallBound = { bound: { cashNanos: '1000', fullNanos: '411201' } };
+  it.each<[string, Partial<UsageAttemptClosedV1>, bigint, bigint, string]>([
+    ['a tier without a price, at the bound', priority, 2_219_200n, 2_219_200n, 'service-tier:priority'],
+    ['a search without a price, at the bound', searches, 2_219_200n, 2_219_200n, 'webSearches'],
+    [
+      'what was rated, where that is more than the bound',
+      { ...priority, ...smallBound },
+      411_200n,
+      411_201n,
+      'service-tier:priority',
+    ],
+    ['a model without a price, at the one asked', { servedModel: 'gpt-9' }, 411_200n, 411_200n, 'served-model:gpt-9'],
+  ])('what has no price is never confirmed: %s', (_name, event, cashNanos, fullNanos, missing) => {
+    const of = (backend: PricedBackend) => chargeOf(closedAttempt(event), { own, others: [nano] }, backend);
+    expect(of(cloud)).toMatchObject({
+      charge: { state: 'unconfirmed', cashNanos, fullNanos },
+      priceVersion: own.id,
+      unpriced: [missing],
+    });
+    // Own hardware sends no invoice: what is known here is all.
+    expect(of(local).charge).toMatchObject({ state: 'confirmed', cashNanos: 411_200n });
   });
 
   it('in another currency, the native amount and the rate are kept beside the USD', () => {

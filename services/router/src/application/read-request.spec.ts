@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import { EXAMPLES, type BackendConfig } from '@meritorder/contracts';
+import { EXAMPLES, type BackendConfig, type PriceVersion } from '@meritorder/contracts';
 import { emptyLearned, forecastRequest } from '@meritorder/estimate-core';
 import { parseRequest } from './parse-request.js';
 import { readRequest } from './read-request.js';
-import { upstreamBody } from './upstream-body.js';
+import { onlyStandardTier, upstreamBody } from './upstream-body.js';
 
 const read = (kind: 'chat' | 'embeddings' | 'messages', value: unknown) => {
   const reading = readRequest(kind, value);
@@ -69,6 +69,38 @@ describe('a request by its kind', () => {
     });
     const { meritorder: _options, ...rest } = request;
     expect(upstreamBody(reading, 64)).toEqual({ ...rest, max_tokens: 64 });
+  });
+
+  it.each([
+    ['chat', EXAMPLES.request, 'default'],
+    ['messages', EXAMPLES.messages.request, 'standard_only'],
+    ['embeddings', EXAMPLES.embeddings.request, undefined],
+  ] as const)(
+    'of kind %s names the standard tier where it alone may serve, unless it names one',
+    (kind, request, name) => {
+      const tierOf = (more: object, onlyStandard = true) =>
+        upstreamBody(read(kind, { ...request, ...more }), 64, onlyStandard)['service_tier'];
+      expect(tierOf({})).toBe(name);
+      if (name === undefined) return;
+      expect(tierOf({ service_tier: 'auto' })).toBe(name);
+      if (kind === 'chat') expect(tierOf({ service_tier: 'priority' })).toBe('priority');
+      expect(tierOf({}, false)).toBeUndefined();
+    },
+  );
+
+  it('the standard tier alone may serve where the provider would choose, and no other has a price', () => {
+    const { version } = EXAMPLES.events['price.version-published.v1'] as { version: PriceVersion };
+    const { cash } = version;
+    const priced = (...tiers: string[]) =>
+      ({
+        ...version,
+        cash: { ...cash, serviceTiers: Object.fromEntries(tiers.map((t) => [t, cash])) },
+      }) as PriceVersion;
+    const of = (provider: string, price = version) => onlyStandardTier({ provider, batch: undefined }, price);
+    expect([of('openai'), of('anthropic'), of('openai', priced('batch'))]).toEqual([true, true, true]);
+    expect([of('azure'), of('groq'), of('openai', priced('priority')), of('openai', priced('flex'))]).not.toContain(
+      true,
+    );
   });
 
   it('what a chat completion cannot say of messages is named, with its path', () => {

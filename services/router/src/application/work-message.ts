@@ -4,7 +4,7 @@ import type { ReserveGrant } from '@meritorder/counters';
 import { nanosToUsd } from '@meritorder/kernel';
 import type { Able, Hold } from '@meritorder/routing-core';
 import type { DispatchRequest } from './dispatch-request.js';
-import { upstreamBody } from './upstream-body.js';
+import { onlyStandardTier, upstreamBody } from './upstream-body.js';
 
 /** A candidate with the windows that it would be charged to, and what would be held on them. */
 export interface Offer {
@@ -60,7 +60,7 @@ export function workMessage(sent: Sent): WorkRequest {
       ...(sent.charge ? { charge: sent.charge } : {}),
       expected,
     },
-    body: upstreamBody(request, expected.maxTokens),
+    body: upstreamBody(request, expected.maxTokens, onlyStandardTier(chosen.backend, chosen.price)),
     stream: request.body.stream ?? false,
     includeUsage: request.body.stream_options?.include_usage ?? false,
     replyTo: request.replyTo,
