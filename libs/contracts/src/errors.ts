@@ -141,7 +141,8 @@ export const ERRORS = {
     status: 400,
     type: 'invalid_request_error',
     retryable: false,
-    meaning: 'No backend of the route can do what the request asks (context length, tools, images, JSON, choices).',
+    meaning:
+      'No backend of the route can do what the request asks (context length, tools, images, JSON, choices, a service tier that has no price).',
     wayOut: 'The message says what each lacks.',
   },
   cost_cap: {
