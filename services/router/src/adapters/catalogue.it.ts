@@ -15,7 +15,7 @@ import { NatsCatalogue } from './catalogue.nats.js';
 const nats = useNats();
 const config = {
   orgs: [{ id: 'acme', departments: [], keys: [], subscribers: [] }],
-  backends: [{ id: 'b', kind: 'cloud' }],
+  backends: [{ id: 'b', kind: 'cloud', provider: 'p', model: 'm', modelAliases: [] }],
   routes: [],
   tiers: [],
   accounts: [],
