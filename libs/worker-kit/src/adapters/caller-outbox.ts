@@ -1,7 +1,7 @@
 import type { NatsConnection, PublishOptions } from '@nats-io/transport-node';
 
-/** A later chunk of a stream waits at most so long for those of other streams: half of what lies between two tokens of a fast model. */
-export const GATHERED_MS = 4;
+/** A later chunk of a stream waits at most so long for those of other streams: less than lies between two of 100 tokens a second. */
+export const GATHERED_MS = 8;
 
 /**
  * Messages to callers, of all attempts of a process, in order. Under load a write for each chunk costs more than all else that is
