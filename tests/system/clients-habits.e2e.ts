@@ -15,44 +15,36 @@ import { startScriptedProvider, type ScriptedProvider } from './scripted-provide
 let product: Awaited<ReturnType<typeof startGatewayProduct>>;
 let scripted: ScriptedProvider;
 let openai: OpenAI;
-/** Says one word as Anthropic does, and keeps what it was told in headers. */
-let oneWord: Server;
-const told: IncomingHttpHeaders[] = [];
+/** Says little, as Anthropic or OpenAI does, and keeps what it was told, to the byte. */
+let raw: Server;
+const told: { headers: IncomingHttpHeaders; body: string }[] = [];
+const LONG = '9007199254740993123';
+const RAW_MESSAGE = `{"id":"m-1","type":"message","role":"assistant","model":"m","content":[{"type":"tool_use","id":"t-1","name":"find","input":{"id":${LONG}}}],"stop_reason":"tool_use","usage":{"input_tokens":9,"output_tokens":1}}`;
+const RAW_CHAT = `{"id":"c-1","object":"chat.completion","created":1,"model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"fine","seen":${LONG}},"finish_reason":"stop"}],"usage":{"prompt_tokens":9,"completion_tokens":1,"total_tokens":10}}`;
 
 const WEATHER = { type: 'object', properties: { city: { type: 'string' } } } as const;
 
 beforeAll(async () => {
   scripted = await startScriptedProvider();
   const capabilities = ['streaming', 'tools', 'json'];
-  oneWord = createServer((request, response) => {
-    told.push(request.headers);
-    const usage = { input_tokens: 9, output_tokens: 1 };
-    const content = [{ type: 'text', text: 'fine' }];
-    request.resume().once('end', () => {
-      response.setHeader('content-type', 'application/json');
-      response.end(
-        JSON.stringify({
-          id: 'm-1',
-          type: 'message',
-          role: 'assistant',
-          model: 'm',
-          content,
-          stop_reason: 'end_turn',
-          usage,
-        }),
-      );
-    });
+  raw = createServer(async (request, response) => {
+    const parts: Buffer[] = [];
+    for await (const part of request) parts.push(part as Buffer);
+    told.push({ headers: request.headers, body: Buffer.concat(parts).toString() });
+    response.setHeader('content-type', 'application/json');
+    response.end(request.url!.endsWith('/messages') ? RAW_MESSAGE : RAW_CHAT);
   });
-  await new Promise<void>((done) => oneWord.listen(0, '127.0.0.1', done));
-  const { port } = oneWord.address() as AddressInfo;
+  await new Promise<void>((done) => raw.listen(0, '127.0.0.1', done));
+  const rawUrl = `http://127.0.0.1:${(raw.address() as AddressInfo).port}/v1`;
   product = await startGatewayProduct({
     backends: [
       { id: 'able', config: { baseUrl: scripted.url, capabilities } },
       { id: 'native', config: { protocol: 'anthropic', apiKeyEnv: 'PROVIDER_KEY', capabilities } },
       {
-        id: 'one-word',
-        config: { protocol: 'anthropic', apiKeyEnv: 'PROVIDER_KEY', baseUrl: `http://127.0.0.1:${port}/v1` },
+        id: 'raw-messages',
+        config: { protocol: 'anthropic', apiKeyEnv: 'PROVIDER_KEY', baseUrl: rawUrl, capabilities: ['tools'] },
       },
+      { id: 'raw-chat', config: { baseUrl: rawUrl, capabilities: ['tools'] } },
       { id: 'short', config: { contextTokens: 20, maxOutputTokens: 10 } },
     ],
     env: { PROVIDER_KEY: 'key-of-provider' },
@@ -63,7 +55,7 @@ beforeAll(async () => {
 afterAll(async () => {
   await product?.stop();
   await scripted?.stop();
-  await new Promise((done) => oneWord.close(done));
+  await new Promise((done) => raw.close(done));
 });
 
 it.each([true, false])(
@@ -132,11 +124,29 @@ it('a prompt that no backend has room for is a context overflow to LangChain, as
 it("what Anthropic's SDK names as betas reaches Anthropic, but for what may cost more", async () => {
   const anthropic = new Anthropic({ baseURL: product.url, apiKey: ACME_KEY, maxRetries: 0 });
   const { content } = await anthropic.beta.messages.create({
-    model: 'one-word',
+    model: 'raw-messages',
     max_tokens: 50,
     messages: [{ role: 'user', content: 'How is it?' }],
     betas: ['interleaved-thinking-2025-05-14', 'context-1m-2025-08-07', 'claude-code-20250219'],
   });
-  expect(content).toMatchObject([{ text: 'fine' }]);
-  expect(told.at(-1)!['anthropic-beta']).toBe('interleaved-thinking-2025-05-14,claude-code-20250219');
+  expect(content).toMatchObject([{ name: 'find' }]);
+  expect(told.at(-1)!.headers['anthropic-beta']).toBe('interleaved-thinking-2025-05-14,claude-code-20250219');
+});
+
+it.each([
+  [
+    'messages',
+    `{"model":"raw-messages","max_tokens":50,"tools":[{"name":"find","input_schema":{"type":"object","properties":{"id":{"maximum":${LONG}}}}}],"messages":[{"role":"user","content":"x"},{"role":"assistant","content":[{"type":"tool_use","id":"t","name":"find","input":{"id":${LONG}}}]},{"role":"user","content":[{"type":"tool_result","tool_use_id":"t","content":"y"}]}]}`,
+    2,
+  ],
+  [
+    'chat/completions',
+    `{"model":"raw-chat","max_tokens":50,"tools":[{"type":"function","function":{"name":"find","parameters":{"type":"object","properties":{"id":{"maximum":${LONG}}}}}}],"messages":[{"role":"user","content":"x"}]}`,
+    1,
+  ],
+])('integers beyond 2^53 pass as they are, both ways, over %s', async (path, body, times) => {
+  const headers = { authorization: `Bearer ${ACME_KEY}`, 'content-type': 'application/json' };
+  const answer = await (await fetch(`${product.url}/v1/${path}`, { method: 'POST', headers, body })).text();
+  expect(answer.split(LONG)).toHaveLength(2);
+  expect(told.at(-1)!.body.split(LONG)).toHaveLength(times + 1);
 });

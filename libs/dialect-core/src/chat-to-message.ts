@@ -1,3 +1,4 @@
+import { parseJson } from '@meritorder/kernel';
 import type { Usage } from '@meritorder/contracts';
 import { ALL, parse as parsePartial } from 'partial-json';
 import { brokenOff, choiceEnd } from './choice-ends.js';
@@ -70,7 +71,7 @@ function inputOf(args: unknown, name: string, cut: boolean): Json {
   if (text === '' || isNullText(text)) return objectOf(args) ?? {};
   let value: unknown;
   try {
-    value = cut ? parsePartial(text, ALL) : JSON.parse(text);
+    value = cut ? parsePartial(text, ALL) : parseJson(text);
   } catch {
     value = undefined;
   }

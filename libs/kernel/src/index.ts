@@ -6,4 +6,5 @@ export * from './hash.js';
 export * from './ids.js';
 export * from './instant.js';
 export * from './money.js';
+export * from './parse-json.js';
 export * from './random.js';

@@ -1,3 +1,4 @@
+import { parseJson } from '@meritorder/kernel';
 import { headers, type MsgHdrs } from '@nats-io/transport-node';
 import type { Context } from '@opentelemetry/api';
 import { EVENTS, HEADERS, type EventType } from '@meritorder/contracts';
@@ -71,7 +72,7 @@ export function decodeEvent<T extends EventType>(
 export function decodeJson<S>(schema: z.ZodType<S>, data: Uint8Array): S {
   let value: unknown;
   try {
-    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(data));
+    value = parseJson(new TextDecoder('utf-8', { fatal: true }).decode(data));
   } catch (error) {
     throw new PoisonMessage(`not JSON: ${(error as Error).message}`);
   }

@@ -1,3 +1,4 @@
+import { parseJson } from '@meritorder/kernel';
 import type {
   LanguageModelV4Message,
   LanguageModelV4Prompt,
@@ -161,7 +162,7 @@ function inputOf(args: unknown): Json | undefined {
   if (typeof args !== 'string') return objectOf(args);
   if (args.trim() === '') return {};
   try {
-    return objectOf(JSON.parse(args));
+    return objectOf(parseJson(args));
   } catch {
     return undefined;
   }

@@ -1,3 +1,4 @@
+import { parseJson } from '@meritorder/kernel';
 import { Readable } from 'node:stream';
 import { Pool, type Dispatcher } from 'undici';
 import { MAX_ANSWER_BYTES, type BackendConfig } from '@meritorder/contracts';
@@ -205,7 +206,7 @@ export class HttpAnswer {
     const text = await this.text();
     let body: unknown;
     try {
-      body = JSON.parse(text);
+      body = parseJson(text);
     } catch {
       body = undefined;
     }

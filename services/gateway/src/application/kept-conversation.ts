@@ -1,3 +1,4 @@
+import { parseJson } from '@meritorder/kernel';
 import type { Refusal } from '@meritorder/contracts';
 import type { IncomingCall } from './answer-call.js';
 import type { ResponseStore } from './ports/responses.js';
@@ -151,7 +152,7 @@ function jsonOf(value: Json): string | undefined {
 
 function objectIn(text: string): Json | undefined {
   try {
-    const value: unknown = JSON.parse(text);
+    const value: unknown = parseJson(text);
     return isObject(value) ? value : undefined;
   } catch {
     return undefined;

@@ -1,5 +1,5 @@
 import { betasIn, HEADERS, isSlugText, Kind, MAX_ANSWER_BYTES, type Refusal } from '@meritorder/contracts';
-import { newId } from '@meritorder/kernel';
+import { newId, parseJson } from '@meritorder/kernel';
 import { readRequest, type RequestReading } from './read-request.js';
 
 export interface IncomingMessage {
@@ -46,7 +46,7 @@ export function parseRequest(
   }
   let value: unknown;
   try {
-    value = JSON.parse(utf8.decode(message.data));
+    value = parseJson(utf8.decode(message.data));
   } catch (error) {
     return { code: 'body_not_json', message: `The body is not JSON: ${(error as Error).message.slice(0, 200)}` };
   }
@@ -72,7 +72,7 @@ function withBetas(kind: Kind, value: unknown, header: string): unknown {
 /** A request whose tokens are counted has no answer: `max_tokens` may be absent, and counts as one. */
 export function countRequestOf(data: Uint8Array): Uint8Array {
   try {
-    const value: unknown = JSON.parse(utf8.decode(data));
+    const value: unknown = parseJson(utf8.decode(data));
     if (typeof value !== 'object' || value === null || 'max_tokens' in value) return data;
     return Buffer.from(JSON.stringify({ ...value, max_tokens: 1 }));
   } catch {

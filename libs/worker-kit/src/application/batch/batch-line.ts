@@ -1,3 +1,4 @@
+import { parseJson } from '@meritorder/kernel';
 import type { BackendConfig, BatchLine, UsageAttemptClosedV1, WorkRequest } from '@meritorder/contracts';
 import { booksStatedCharges } from '@meritorder/pricing-core';
 import { usageReader } from '@meritorder/usage-core';
@@ -47,7 +48,7 @@ export async function callOf(
       if (!written) throw error;
     });
   const base = new URL(backend.baseUrl).pathname.replace(/\/+$/, '');
-  const { stream: _stream, ...body } = JSON.parse(written!.body) as Record<string, unknown>;
+  const { stream: _stream, ...body } = parseJson(written!.body) as Record<string, unknown>;
   // Also what is no tool of the caller: the SDK has one of its own for answers of a shape, where the model knows no other way.
   if (backend.batch?.bedrock?.format === 'converse' && body['toolConfig'] !== undefined)
     throw new UpstreamError('caller-fault', 'Bedrock takes no tools in batches of the format converse', SENT_NOT);

@@ -1,3 +1,5 @@
+import { parseJson } from '@meritorder/kernel';
+
 /** `/openai` is the SDK's own for an `endpoint`, `/v1` of whoever names that as `baseURL`. */
 const DEPLOYMENT = /^\/(?:openai|v1)\/deployments\/([^/]+)(\/chat\/completions|\/embeddings)$/;
 
@@ -24,7 +26,7 @@ function decoded(name: string): string | undefined {
 export function withDeployment(body: Buffer, deployment: string): Buffer {
   let asked: unknown;
   try {
-    asked = JSON.parse(body.toString('utf8'));
+    asked = parseJson(body.toString('utf8'));
   } catch {
     return body;
   }
