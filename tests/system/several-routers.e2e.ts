@@ -13,7 +13,8 @@ const equallyDear = (prior: number) => ({
         cash: { inputUsdPerMillionTokens: '0', outputUsdPerMillionTokens: '1' },
       },
     ],
-    quality: { prior },
+    // Held less firmly than by default, where it alone would keep a backend that is given up above what is asked for here.
+    quality: { prior, outcomes: 10 },
   },
 });
 
