@@ -46,7 +46,9 @@ export class ChunksOfParts {
     switch (part.type) {
       case 'text-delta':
         return part.delta === '' ? undefined : this.delta({ content: part.delta });
+      // What is closed to the eye comes with the beginning, or, from Bedrock, whole with the end.
       case 'reasoning-start':
+      case 'reasoning-end':
         return void this.thoughts.add(part.id, '', part.providerMetadata);
       case 'reasoning-delta':
         this.thoughts.add(part.id, part.delta, part.providerMetadata);

@@ -83,6 +83,16 @@ it('a stream tells them once, whole, at its end', () => {
   ]);
 });
 
+it('a stream of Bedrock says what is closed to the eye with its end', () => {
+  const chunks = new ChunksOfParts(NAMES, 7);
+  const end = { type: 'reasoning-end', id: '0', ...seal('bedrock', { redactedContent: 'closed' }) };
+  const parts = [{ type: 'reasoning-start', id: '0' }, end, { type: 'finish', finishReason: END, usage: {} }];
+  const last = parts.map((part) => chunks.feed(part as never) as Any | undefined).at(-1);
+  expect(last!['choices'][0].delta.reasoning_details).toEqual([
+    { type: 'reasoning.encrypted', data: 'closed', format: 'bedrock-converse-v1', index: 0 },
+  ]);
+});
+
 it("Gemini's seal of a call goes back with the call, streamed or not, and to nobody else", () => {
   const sealed = { ...CALL, ...seal('google', { thoughtSignature: 't-1' }) };
   const expected = { google: { thought_signature: 't-1' } };

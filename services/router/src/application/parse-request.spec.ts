@@ -29,8 +29,11 @@ it('without one nothing is added', () => {
   expect(parse('', {})).not.toHaveProperty('body.meritorder');
 });
 
+const MANY = Array.from({ length: 32 }, (_, i) => `a-${i}`);
+
 it.each([
   ['those of the body', 'b-1', ['a-1'], ['a-1', 'b-1']],
+  ['those of the body, as far as there is room', 'b-1', MANY, MANY],
   ['each once, and no more than names', ' a-1, b-1,a-1,, Not A Name', undefined, ['a-1', 'b-1']],
   ['nothing', '', undefined, undefined],
 ])('betas of Anthropic in the header join %s', (_, anthropicBeta, betas, expected) => {

@@ -1,4 +1,4 @@
-import { betasIn, HEADERS, isSlugText, Kind, MAX_ANSWER_BYTES, type Refusal } from '@meritorder/contracts';
+import { betasIn, MOST_BETAS, HEADERS, isSlugText, Kind, MAX_ANSWER_BYTES, type Refusal } from '@meritorder/contracts';
 import { newId, parseJson } from '@meritorder/kernel';
 import { readRequest, type RequestReading } from './read-request.js';
 
@@ -66,7 +66,9 @@ function withBetas(kind: Kind, value: unknown, header: string): unknown {
   const { betas } = value as { betas?: unknown };
   if (betas === undefined || betas === null) return { ...value, betas: named };
   // What is no list is told by the schema.
-  return Array.isArray(betas) ? { ...value, betas: [...new Set([...(betas as unknown[]), ...named])] } : value;
+  if (!Array.isArray(betas)) return value;
+  const all = [...new Set([...(betas as unknown[]), ...named])];
+  return { ...value, betas: all.slice(0, Math.max(betas.length, MOST_BETAS)) };
 }
 
 /** A request whose tokens are counted has no answer: `max_tokens` may be absent, and counts as one. */
